@@ -1,0 +1,13 @@
+//! Jeton: access tokens for machines (RFC 6749, section 4.4), over gRPC and HTTP.
+//!
+//! One request walks down once:
+//!
+//! ```text
+//! POST /oauth2/token ─ http ─ rpc ─ authority ─ store ─ Postgres or SQLite
+//!                       form→proto  proto→values  the steps  SQL
+//! gRPC IssueToken ────────────┘
+//! ```
+//!
+//! The modules, in the order in which a request meets them; `ARCHITECTURE.md` is the map.
+
+pub mod pb;
