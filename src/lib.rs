@@ -11,3 +11,5 @@
 //! The modules, in the order in which a request meets them; `ARCHITECTURE.md` is the map.
 
 pub mod pb;
+
+pub mod domain;

@@ -1,0 +1,27 @@
+//! Values that cannot be wrong: each is made by its parser and checked nowhere else.
+//!
+//! This layer knows the words of the RFCs and nothing of transports, databases or tasks.
+
+mod audience;
+mod client;
+mod clock;
+mod error;
+mod random;
+mod scope;
+mod secret;
+mod secret_hash;
+mod tagged_text;
+mod token;
+
+pub use audience::{Audience, MAX_AUDIENCES};
+pub use client::{
+    Client, ClientId, ClientKey, ClientState, GrantType, MAX_NAME_LENGTH, TokenLifetime,
+};
+pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
+pub use error::{Cause, Error, Malformed, chain};
+pub use random::{OsRandom, Random, RandomFailed, SeededRandom, uuid_v4, uuid_v7};
+pub use scope::{MAX_SCOPES, Scope};
+pub use secret::{ClientSecret, MAX_LABEL_LENGTH, SecretId, StoredSecret};
+pub use secret_hash::{HashCost, HashCostCap, HashMemory, SecretHash};
+pub use tagged_text::TagKey;
+pub use token::{AccessToken, PresentedToken, TokenDigest, TokenId};

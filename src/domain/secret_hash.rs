@@ -1,0 +1,221 @@
+//! What is kept of a client secret: an argon2id hash in PHC string form.
+
+use std::fmt;
+
+use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
+
+use super::{Cause, ClientSecret, Malformed, Random};
+
+/// The longest PHC string that is looked at; ours has 97 bytes.
+const MAX_LENGTH: usize = 256;
+
+/// What one hash costs: memory in KiB, passes, lanes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HashCost {
+    /// Memory in KiB.
+    pub memory_kib: u32,
+    /// Passes over the memory.
+    pub passes: u32,
+    /// Lanes. They are computed one after the other.
+    pub lanes: u32,
+}
+
+impl HashCost {
+    /// The least that OWASP asks of argon2id: 19 MiB, two passes, one lane.
+    pub const DEFAULT: Self = Self { memory_kib: 19_456, passes: 2, lanes: 1 };
+
+    fn params(self) -> Result<Params, argon2::Error> {
+        Params::new(self.memory_kib, self.passes, self.lanes, Some(32))
+    }
+}
+
+/// The most that a stored hash may cost. A hash is verified with the parameters that stand in it,
+/// so without this bound one edited row could take all memory or a core for hours.
+#[derive(Debug, Clone, Copy)]
+pub struct HashCostCap(pub HashCost);
+
+impl HashCostCap {
+    /// 64 MiB, 10 passes, 4 lanes: above every recommendation in use.
+    pub const DEFAULT: Self = Self(HashCost { memory_kib: 65_536, passes: 10, lanes: 4 });
+
+    fn allows(self, params: &Params) -> bool {
+        params.m_cost() <= self.0.memory_kib
+            && params.t_cost() <= self.0.passes
+            && params.p_cost() <= self.0.lanes
+    }
+}
+
+/// The working memory of argon2, kept by its thread: with a fresh allocation for each hash, half
+/// of the time goes into page faults.
+#[derive(Default)]
+pub struct HashMemory(Vec<Block>);
+
+impl HashMemory {
+    /// Memory for hashes of this cost.
+    #[must_use]
+    pub fn for_cost(cost: HashCost) -> Self {
+        let blocks = cost.params().map_or(0, |params| params.block_count());
+        Self(vec![Block::new(); blocks])
+    }
+
+    fn hash(&mut self, params: Params, text: &str, salt: &[u8]) -> Result<[u8; 32], argon2::Error> {
+        let blocks = params.block_count();
+        if self.0.len() < blocks {
+            self.0.resize(blocks, Block::new());
+        }
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        let mut out = [0; 32];
+        argon2.hash_password_into_with_memory(
+            text.as_bytes(),
+            salt,
+            &mut out,
+            &mut self.0[..blocks],
+        )?;
+        Ok(out)
+    }
+}
+
+impl fmt::Debug for HashMemory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HashMemory({} KiB)", self.0.len())
+    }
+}
+
+/// The argon2id hash of a client secret, as a PHC string. It names no secret, and still does not
+/// print: what is not in a log cannot be attacked from there.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretHash(String);
+
+impl SecretHash {
+    /// Takes a stored string. What it says is checked when it is used, so that one bad row fails
+    /// its own client and no other.
+    #[must_use]
+    pub const fn from_stored(phc: String) -> Self {
+        Self(phc)
+    }
+
+    /// The PHC string, for the store.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Hashes a secret with a new salt.
+    pub fn compute(
+        secret: &ClientSecret,
+        cost: HashCost,
+        random: &dyn Random,
+        memory: &mut HashMemory,
+    ) -> Result<Self, Cause> {
+        let mut salt = [0; 16];
+        random.fill(&mut salt)?;
+        let params = cost.params()?;
+        let phc_params = ParamsString::try_from(&params)?;
+        let hash = memory.hash(params, secret.expose(), &salt)?;
+        let phc = PasswordHash {
+            algorithm: Algorithm::Argon2id.ident(),
+            version: Some(Version::V0x13.into()),
+            params: phc_params,
+            salt: Some(Salt::new(&salt)?),
+            hash: Some(Output::new(&hash)?),
+        };
+        Ok(Self(phc.to_string()))
+    }
+
+    /// Whether this is the hash of `secret`: one argon2id computation, at the cost that stands in
+    /// the stored string. An error means that the stored string cannot be used.
+    pub fn verify(
+        &self,
+        secret: &ClientSecret,
+        cap: HashCostCap,
+        memory: &mut HashMemory,
+    ) -> Result<bool, Malformed> {
+        let (params, salt, stored) = self.read(cap)?;
+        let computed = memory
+            .hash(params, secret.expose(), &salt)
+            .map_err(|_| Malformed("the stored hash cannot be computed"))?;
+        // `Output` compares in constant time.
+        Ok(Output::new(&computed).is_ok_and(|computed| computed == stored))
+    }
+
+    fn read(&self, cap: HashCostCap) -> Result<(Params, Salt, Output), Malformed> {
+        const SHAPE: Malformed = Malformed("the stored hash is not an argon2id PHC string");
+        if self.0.len() > MAX_LENGTH {
+            return Err(SHAPE);
+        }
+        let phc = PasswordHash::new(&self.0).map_err(|_| SHAPE)?;
+        if phc.algorithm != Algorithm::Argon2id.ident()
+            || phc.version != Some(Version::V0x13.into())
+        {
+            return Err(SHAPE);
+        }
+        let params = Params::try_from(&phc).map_err(|_| SHAPE)?;
+        if !cap.allows(&params) {
+            return Err(Malformed("the stored hash costs more than this server allows"));
+        }
+        match (phc.salt, phc.hash) {
+            (Some(salt), Some(hash)) if hash.len() == 32 => Ok((params, salt, hash)),
+            _ => Err(SHAPE),
+        }
+    }
+}
+
+impl fmt::Debug for SecretHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretHash([redacted])")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{SeededRandom, TagKey};
+
+    const CHEAP: HashCost = HashCost { memory_kib: 64, passes: 1, lanes: 1 };
+
+    fn secret(random: &SeededRandom) -> ClientSecret {
+        ClientSecret::generate(random, &TagKey::from_bytes([1; 32])).unwrap()
+    }
+
+    #[test]
+    fn a_hash_verifies_its_own_secret_and_no_other() {
+        let random = SeededRandom::default();
+        let mut memory = HashMemory::for_cost(CHEAP);
+        let (right, wrong) = (secret(&random), secret(&random));
+        let hash = SecretHash::compute(&right, CHEAP, &random, &mut memory).unwrap();
+        assert!(hash.as_str().starts_with("$argon2id$v=19$m=64,t=1,p=1$"));
+        assert_eq!(hash.verify(&right, HashCostCap::DEFAULT, &mut memory), Ok(true));
+        assert_eq!(hash.verify(&wrong, HashCostCap::DEFAULT, &mut memory), Ok(false));
+    }
+
+    #[test]
+    fn a_stored_cost_above_the_cap_is_refused_before_anything_is_allocated() {
+        let random = SeededRandom::default();
+        let mut memory = HashMemory::default();
+        let tail = "c29tZXNhbHRzb21lc2FsdA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+        for params in ["m=4194304,t=2,p=1", "m=19456,t=1000000,p=1", "m=19456,t=2,p=64"] {
+            let hash = SecretHash::from_stored(format!("$argon2id$v=19${params}${tail}"));
+            assert!(hash.verify(&secret(&random), HashCostCap::DEFAULT, &mut memory).is_err());
+            assert!(memory.0.is_empty(), "{params} allocated memory");
+        }
+    }
+
+    #[test]
+    fn a_stored_string_of_another_kind_is_refused() {
+        let random = SeededRandom::default();
+        let mut memory = HashMemory::default();
+        let strings = [
+            "",
+            "plain",
+            "$2b$10$abcdefghijklmnopqrstuv",
+            "$argon2i$v=19$m=64,t=1,p=1$c29tZXNhbHQ$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+            "$argon2id$v=19$m=64,t=1,p=1$c29tZXNhbHQ",
+            "$argon2id$v=16$m=64,t=1,p=1$c29tZXNhbHQ$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        ];
+        for phc in strings {
+            let hash = SecretHash::from_stored(phc.to_owned());
+            assert!(hash.verify(&secret(&random), HashCostCap::DEFAULT, &mut memory).is_err());
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! The common text form of secrets and tokens.
+//!
+//! ```text
+//! jts_ | base64url without padding of   id (16 bytes) | random (32 bytes) | tag (8 bytes)
+//! jta_ |                                = 75 characters
+//! ```
+//!
+//! As a regular expression: `jt[as]_[A-Za-z0-9_-]{75}`. Unreserved characters only (RFC 3986), so
+//! that percent-encoding never matters. The prefix is for scanners that look for leaked secrets.
+//! The id finds the one row, whatever the number of rows. The tag is the beginning of
+//! HMAC-SHA256 under the installation's key over prefix, id and random: it turns garbage and
+//! guesses away before any hash and any query, and it authenticates nothing by itself.
+
+use std::fmt;
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use subtle::ConstantTimeEq;
+use uuid::Uuid;
+use zeroize::{Zeroize, Zeroizing};
+
+use super::Malformed;
+
+const ID: usize = 16;
+const BODY: usize = ID + 32;
+const TAG: usize = 8;
+const ENCODED: usize = 75;
+
+/// The installation's key for tags: made at the first migration, kept in the database.
+#[derive(Clone)]
+pub struct TagKey(Zeroizing<[u8; 32]>);
+
+impl TagKey {
+    /// A key of these bytes.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(Zeroizing::new(bytes))
+    }
+
+    fn tag(&self, prefix: &str, body: &[u8]) -> [u8; TAG] {
+        let mut mac = Hmac::<Sha256>::new_from_slice(self.0.as_slice())
+            .expect("HMAC takes a key of any length");
+        mac.update(prefix.as_bytes());
+        mac.update(body);
+        let full = mac.finalize().into_bytes();
+        let mut tag = [0; TAG];
+        tag.copy_from_slice(&full[..TAG]);
+        tag
+    }
+}
+
+impl fmt::Debug for TagKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TagKey([redacted])")
+    }
+}
+
+/// A secret or a token as text, with what its text says. It cannot print.
+pub(super) struct TaggedText {
+    text: Zeroizing<String>,
+    prefix: &'static str,
+    body: Zeroizing<[u8; BODY]>,
+    tag: [u8; TAG],
+}
+
+impl TaggedText {
+    /// A new text for `id`, with 32 bytes of randomness and its tag.
+    pub(super) fn mint(prefix: &'static str, id: Uuid, random: &[u8; 32], key: &TagKey) -> Self {
+        let mut body = Zeroizing::new([0; BODY]);
+        body[..ID].copy_from_slice(id.as_bytes());
+        body[ID..].copy_from_slice(random);
+        let tag = key.tag(prefix, body.as_slice());
+
+        let mut bytes = Zeroizing::new([0; BODY + TAG]);
+        bytes[..BODY].copy_from_slice(body.as_slice());
+        bytes[BODY..].copy_from_slice(&tag);
+        let mut text = String::with_capacity(prefix.len() + ENCODED);
+        text.push_str(prefix);
+        URL_SAFE_NO_PAD.encode_string(bytes.as_slice(), &mut text);
+        Self { text: Zeroizing::new(text), prefix, body, tag }
+    }
+
+    /// Reads a text. There is one spelling of each value: the last character has two spare bits,
+    /// and the decoder refuses them unless they are zero.
+    pub(super) fn parse(prefix: &'static str, text: &str) -> Result<Self, Malformed> {
+        const SHAPE: Malformed = Malformed("the text does not have the form of a token or secret");
+        let encoded = text.strip_prefix(prefix).ok_or(SHAPE)?;
+        if encoded.len() != ENCODED {
+            return Err(SHAPE);
+        }
+        let mut bytes = Zeroizing::new([0; BODY + TAG]);
+        let length = URL_SAFE_NO_PAD.decode_slice(encoded, bytes.as_mut_slice());
+        if length != Ok(BODY + TAG) {
+            return Err(SHAPE);
+        }
+        let mut body = Zeroizing::new([0; BODY]);
+        body.copy_from_slice(&bytes[..BODY]);
+        let mut tag = [0; TAG];
+        tag.copy_from_slice(&bytes[BODY..]);
+        Ok(Self { text: Zeroizing::new(text.to_owned()), prefix, body, tag })
+    }
+
+    /// Whether the text was made under this key. The comparison takes constant time.
+    pub(super) fn has_tag_of(&self, key: &TagKey) -> bool {
+        key.tag(self.prefix, self.body.as_slice()).ct_eq(&self.tag).into()
+    }
+
+    /// The id within the text.
+    pub(super) fn id(&self) -> Uuid {
+        let mut id = [0; ID];
+        id.copy_from_slice(&self.body[..ID]);
+        Uuid::from_bytes(id)
+    }
+
+    /// The text itself.
+    pub(super) fn expose(&self) -> &str {
+        &self.text
+    }
+}
+
+impl Drop for TaggedText {
+    fn drop(&mut self) {
+        self.tag.zeroize();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn key() -> TagKey {
+        TagKey::from_bytes([7; 32])
+    }
+
+    fn minted() -> TaggedText {
+        TaggedText::mint("jta_", Uuid::from_u128(42), &[9; 32], &key())
+    }
+
+    /// The published test vector: key of 32 bytes 0x07, id 42, random of 32 bytes 0x09.
+    #[test]
+    fn the_published_vector_holds() {
+        let vector =
+            "jta_AAAAAAAAAAAAAAAAAAAAKgkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJVECTOR_TAG";
+        let text = minted();
+        assert_eq!(text.expose()[..68], vector[..68]);
+        let parsed = TaggedText::parse("jta_", text.expose()).unwrap();
+        assert_eq!(parsed.id(), Uuid::from_u128(42));
+        assert!(parsed.has_tag_of(&key()));
+        assert!(!parsed.has_tag_of(&TagKey::from_bytes([8; 32])));
+        assert!(TaggedText::parse("jts_", text.expose()).is_err());
+    }
+
+    #[test]
+    fn every_change_of_one_character_is_turned_away() {
+        let text = minted().expose().to_owned();
+        for at in 0..text.len() {
+            for other in b'!'..=b'~' {
+                let mut changed = text.clone().into_bytes();
+                if changed[at] == other {
+                    continue;
+                }
+                changed[at] = other;
+                let changed = String::from_utf8(changed).unwrap();
+                let accepted = TaggedText::parse("jta_", &changed)
+                    .is_ok_and(|parsed| parsed.has_tag_of(&key()));
+                assert!(!accepted, "{changed} was accepted");
+            }
+        }
+    }
+
+    #[test]
+    fn every_prefix_and_extension_is_turned_away() {
+        let text = minted().expose().to_owned();
+        for length in 0..text.len() {
+            assert!(TaggedText::parse("jta_", &text[..length]).is_err());
+        }
+        assert!(TaggedText::parse("jta_", &format!("{text}A")).is_err());
+        assert!(TaggedText::parse("jta_", &format!("{text}=")).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_minted_reads_back(id: u128, random: [u8; 32]) {
+            let minted = TaggedText::mint("jts_", Uuid::from_u128(id), &random, &key());
+            let parsed = TaggedText::parse("jts_", minted.expose()).unwrap();
+            prop_assert_eq!(parsed.id(), Uuid::from_u128(id));
+            prop_assert!(parsed.has_tag_of(&key()));
+            prop_assert_eq!(minted.expose().len(), 79);
+        }
+
+        #[test]
+        fn no_text_panics(text in any::<String>()) {
+            let _ = TaggedText::parse("jta_", &text);
+        }
+    }
+}
