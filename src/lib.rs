@@ -12,4 +12,6 @@
 
 pub mod pb;
 
+pub mod store;
+
 pub mod domain;

@@ -1,0 +1,166 @@
+//! What is kept, in the domain's words. Two databases stand behind one narrow trait, and one
+//! conformance suite runs on both.
+//!
+//! A query is on the trait because a use case needs it. Each is one statement, or runs to its end
+//! whether or not its caller still waits, so that a caller who goes away leaves no transaction
+//! half open.
+
+pub mod migrate;
+mod postgres;
+mod row;
+mod sqlite;
+
+use async_trait::async_trait;
+
+use self::migrate::{Migrated, SchemaError};
+pub use self::{postgres::PostgresStore, sqlite::SqliteStore};
+use crate::domain::{
+    AccessToken, Client, ClientId, ClientState, Error, Random, SecretId, StoredSecret, TagKey,
+    Timestamp, TokenId,
+};
+
+/// What the first migration made once for this installation.
+#[derive(Debug, Clone)]
+pub struct Installation {
+    /// The key under which secrets and tokens are tagged.
+    pub tag_key: TagKey,
+}
+
+/// A client, and the one secret that a presented text named, if that client has it.
+#[derive(Debug, Clone)]
+pub struct FoundClient {
+    /// The client.
+    pub client: Client,
+    /// Its secret of the id that was asked for.
+    pub secret: Option<StoredSecret>,
+}
+
+/// Everything that decides what a stored token is worth, read in one statement.
+#[derive(Debug, Clone)]
+pub struct FoundToken {
+    /// The token.
+    pub token: AccessToken,
+    /// The client that it was issued to. Tokens of a deleted client are not found at all.
+    pub client: Client,
+    /// Whether this token was revoked.
+    pub revoked: bool,
+    /// Whether the secret that it was issued with was declared leaked.
+    pub secret_burnt: bool,
+    /// The installation's `not_before`: tokens issued earlier are dead.
+    pub not_before: Option<Timestamp>,
+}
+
+/// What became of a client that was to be created.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Creation {
+    /// It is stored.
+    Created,
+    /// Its `client_id` is taken. Nothing was changed.
+    ClientIdTaken,
+}
+
+/// How a secret is taken out of use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retirement {
+    /// It authenticates no more; tokens issued with it live on.
+    Retired,
+    /// It leaked: tokens issued with it are dead as well.
+    Burnt,
+}
+
+/// What a round of upkeep did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Upkeep {
+    /// Partitions of the token table that were made ahead. Always 0 on SQLite, which has none.
+    pub partitions_made: u32,
+    /// Partitions that were dropped, on SQLite slices of dead tokens that were removed.
+    pub partitions_dropped: u32,
+    /// Rows of `revoked_token` that were no longer needed.
+    pub revocations_forgotten: u64,
+}
+
+/// What the use cases ask of a database.
+///
+/// # Errors
+/// `Error::Unavailable` if the database does not answer or could answer later; whether a write
+/// happened is then unknown. `Error::Internal` if what is stored cannot be read, or for a fault of
+/// a statement. No other error.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// Brings the schema up to date. Safe when several nodes do it at once.
+    async fn migrate(&self, now: Timestamp, random: &dyn Random) -> Result<Migrated, SchemaError>;
+
+    /// Refuses every schema but the one that this binary needs.
+    async fn check_schema(&self) -> Result<(), SchemaError>;
+
+    /// Reads what was made once for this installation.
+    async fn installation(&self) -> Result<Installation, Error>;
+
+    /// Finds a client by its public name, and the secret that a presented text names.
+    async fn find_client(
+        &self,
+        client_id: &ClientId,
+        secret: Option<SecretId>,
+    ) -> Result<Option<FoundClient>, Error>;
+
+    /// Stores tokens, all or none, durably: when this returns they survive a crash.
+    async fn record_tokens(&self, tokens: &[AccessToken]) -> Result<(), Error>;
+
+    /// Finds a token and everything that decides what it is worth.
+    async fn find_token(&self, id: TokenId) -> Result<Option<FoundToken>, Error>;
+
+    /// Marks a token revoked, durably, and keeps the mark until `keep_until`. Again is no error.
+    async fn revoke_token(
+        &self,
+        id: TokenId,
+        now: Timestamp,
+        keep_until: Timestamp,
+    ) -> Result<(), Error>;
+
+    /// Stores a new client and its first secret, both or neither.
+    async fn create_client(
+        &self,
+        client: &Client,
+        secret: &StoredSecret,
+    ) -> Result<Creation, Error>;
+
+    /// At most `limit` clients in order of `client_id`, those after `after`.
+    async fn list_clients(
+        &self,
+        after: Option<&ClientId>,
+        limit: u32,
+    ) -> Result<Vec<Client>, Error>;
+
+    /// All secrets of a client, the oldest first.
+    async fn list_secrets(&self, client_id: &ClientId) -> Result<Vec<StoredSecret>, Error>;
+
+    /// Sets the state of a client; false if there is none of that name.
+    async fn set_client_state(
+        &self,
+        client_id: &ClientId,
+        state: ClientState,
+    ) -> Result<bool, Error>;
+
+    /// Deletes a client with its secrets; its tokens are dead. False if there is none.
+    async fn delete_client(&self, client_id: &ClientId) -> Result<bool, Error>;
+
+    /// Stores one more secret; false if its client is gone.
+    async fn add_secret(&self, secret: &StoredSecret) -> Result<bool, Error>;
+
+    /// Takes a secret of this client out of use; false if the client has none of that id. A
+    /// retired secret can still be burnt, and a burnt one stays burnt.
+    async fn retire_secret(
+        &self,
+        client_id: &ClientId,
+        secret: SecretId,
+        retirement: Retirement,
+        now: Timestamp,
+    ) -> Result<bool, Error>;
+
+    /// Makes room for the tokens to come and removes those that are long dead. Any number of
+    /// nodes may call it at once.
+    async fn upkeep(&self, now: Timestamp) -> Result<Upkeep, Error>;
+
+    /// Waits for running statements and closes all connections.
+    async fn close(&self);
+}

@@ -1,0 +1,174 @@
+//! The store on Postgres, version 14 and later: the one to grow on.
+
+mod clients;
+mod fault;
+mod partitions;
+mod schema;
+mod tokens;
+
+use std::{str::FromStr, time::Duration};
+
+use async_trait::async_trait;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use time::OffsetDateTime;
+
+use self::fault::fault;
+use super::{
+    Creation, FoundClient, FoundToken, Installation, Retirement, Store, Upkeep,
+    migrate::{Migrated, SchemaError},
+};
+use crate::domain::{
+    AccessToken, Client, ClientId, ClientState, Error, Malformed, Random, SecretId, StoredSecret,
+    TagKey, Timestamp, TokenId,
+};
+
+/// No statement of a request runs for longer. It is far above what any needs, and frees a
+/// connection from a database that hangs.
+const STATEMENT_TIMEOUT: &str = "5s";
+
+/// A store on Postgres.
+#[derive(Debug, Clone)]
+pub struct PostgresStore {
+    pool: PgPool,
+}
+
+impl PostgresStore {
+    /// A store at `postgres://user:password@host/database?sslmode=…`. Connections are made when
+    /// they are needed, so this succeeds while the database is away.
+    pub fn at(
+        url: &str,
+        max_connections: u32,
+        acquire_timeout: Duration,
+    ) -> Result<Self, Malformed> {
+        const SHAPE: Malformed = Malformed(
+            "a database URL reads postgres://user:password@host:5432/database, with sslmode=… \
+             after a question mark if wanted",
+        );
+        if !(url.starts_with("postgres://") || url.starts_with("postgresql://")) {
+            return Err(SHAPE);
+        }
+        let options = PgConnectOptions::from_str(url)
+            .map_err(|_| SHAPE)?
+            .application_name("jeton")
+            .options([
+                ("statement_timeout", STATEMENT_TIMEOUT),
+                ("idle_in_transaction_session_timeout", STATEMENT_TIMEOUT),
+            ]);
+        let pool = PgPoolOptions::new()
+            .max_connections(max_connections)
+            .acquire_timeout(acquire_timeout)
+            .connect_lazy_with(options);
+        Ok(Self { pool })
+    }
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    async fn migrate(&self, now: Timestamp, random: &dyn Random) -> Result<Migrated, SchemaError> {
+        schema::migrate(&self.pool, now, random).await
+    }
+
+    async fn check_schema(&self) -> Result<(), SchemaError> {
+        schema::check(&self.pool).await
+    }
+
+    async fn installation(&self) -> Result<Installation, Error> {
+        let key: Vec<u8> = sqlx::query_scalar("select tag_key from installation")
+            .fetch_one(&self.pool)
+            .await
+            .map_err(fault)?;
+        let key = key.try_into().map_err(|_| Error::internal("the tag key has not 32 bytes"))?;
+        Ok(Installation { tag_key: TagKey::from_bytes(key) })
+    }
+
+    async fn find_client(
+        &self,
+        client_id: &ClientId,
+        secret: Option<SecretId>,
+    ) -> Result<Option<FoundClient>, Error> {
+        clients::find(&self.pool, client_id, secret).await
+    }
+
+    async fn record_tokens(&self, tokens: &[AccessToken]) -> Result<(), Error> {
+        tokens::record(&self.pool, tokens).await
+    }
+
+    async fn find_token(&self, id: TokenId) -> Result<Option<FoundToken>, Error> {
+        tokens::find(&self.pool, id).await
+    }
+
+    async fn revoke_token(
+        &self,
+        id: TokenId,
+        now: Timestamp,
+        keep_until: Timestamp,
+    ) -> Result<(), Error> {
+        tokens::revoke(&self.pool, id, now, keep_until).await
+    }
+
+    async fn create_client(
+        &self,
+        client: &Client,
+        secret: &StoredSecret,
+    ) -> Result<Creation, Error> {
+        clients::create(&self.pool, client, secret).await
+    }
+
+    async fn list_clients(
+        &self,
+        after: Option<&ClientId>,
+        limit: u32,
+    ) -> Result<Vec<Client>, Error> {
+        clients::list(&self.pool, after, limit).await
+    }
+
+    async fn list_secrets(&self, client_id: &ClientId) -> Result<Vec<StoredSecret>, Error> {
+        clients::list_secrets(&self.pool, client_id).await
+    }
+
+    async fn set_client_state(
+        &self,
+        client_id: &ClientId,
+        state: ClientState,
+    ) -> Result<bool, Error> {
+        clients::set_state(&self.pool, client_id, state).await
+    }
+
+    async fn delete_client(&self, client_id: &ClientId) -> Result<bool, Error> {
+        clients::delete(&self.pool, client_id).await
+    }
+
+    async fn add_secret(&self, secret: &StoredSecret) -> Result<bool, Error> {
+        clients::add_secret(&self.pool, secret).await
+    }
+
+    async fn retire_secret(
+        &self,
+        client_id: &ClientId,
+        secret: SecretId,
+        retirement: Retirement,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        clients::retire_secret(&self.pool, client_id, secret, retirement, now).await
+    }
+
+    async fn upkeep(&self, now: Timestamp) -> Result<Upkeep, Error> {
+        partitions::upkeep(&self.pool, now).await
+    }
+
+    async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+/// A moment as Postgres takes it.
+fn moment(timestamp: Timestamp) -> OffsetDateTime {
+    let nanos = i128::from(timestamp.unix_micros()) * 1_000;
+    OffsetDateTime::from_unix_timestamp_nanos(nanos).unwrap_or(OffsetDateTime::UNIX_EPOCH)
+}
+
+/// A moment as Postgres gave it.
+fn timestamp(moment: OffsetDateTime) -> Timestamp {
+    let micros = moment.unix_timestamp_nanos().div_euclid(1_000);
+    Timestamp::from_unix_micros(i64::try_from(micros).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,228 @@
+//! Clients and their secrets on Postgres: one statement a function.
+
+use sqlx::{PgPool, Row, postgres::PgRow};
+use time::OffsetDateTime;
+
+use super::{fault::fault, moment, timestamp};
+use crate::{
+    domain::{Client, ClientId, ClientState, Error, SecretId, StoredSecret, Timestamp},
+    store::{
+        Creation, FoundClient, Retirement,
+        row::{ClientRow, SecretRow, texts},
+    },
+};
+
+/// One statement, whether the client and the secret exist or not, so that its time says nothing.
+pub(super) async fn find(
+    pool: &PgPool,
+    client_id: &ClientId,
+    secret: Option<SecretId>,
+) -> Result<Option<FoundClient>, Error> {
+    let row = sqlx::query(
+        "select client.id, client.client_id, client.name, client.state, client.grant_types,
+                client.scopes, client.default_scopes, client.audiences, client.serves,
+                client.token_lifetime_seconds, client.not_before, client.created_at,
+                client.version,
+                secret.id as secret_id, secret.client as secret_client, secret.hash, secret.label,
+                secret.created_at as secret_created_at, secret.expires_at, secret.retired_at,
+                secret.burnt_at
+         from client left join client_secret as secret
+              on secret.client = client.id and secret.id = $2
+         where client.client_id = $1",
+    )
+    .bind(client_id.as_str())
+    .bind(secret.map(|secret| secret.0))
+    .fetch_optional(pool)
+    .await
+    .map_err(fault)?;
+    let Some(row) = row else { return Ok(None) };
+    let has_secret = row.try_get::<Option<uuid::Uuid>, _>("secret_id").map_err(fault)?.is_some();
+    let secret = if has_secret { Some(secret_row(&row).map_err(fault)?.read()) } else { None };
+    Ok(Some(FoundClient { client: client_row(&row).map_err(fault)?.read()?, secret }))
+}
+
+/// Both rows in one statement: either both are stored or neither.
+pub(super) async fn create(
+    pool: &PgPool,
+    client: &Client,
+    secret: &StoredSecret,
+) -> Result<Creation, Error> {
+    let grants: Vec<_> = client.grants.iter().map(|grant| grant.as_str()).collect();
+    let rows = sqlx::query(
+        "with created as (
+             insert into client (id, client_id, name, state, grant_types, scopes, default_scopes,
+                                 audiences, serves, token_lifetime_seconds, not_before, created_at,
+                                 version)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+             on conflict on constraint client_client_id_is_unique do nothing
+             returning id
+         )
+         insert into client_secret (id, client, hash, label, created_at, expires_at)
+         select $14, id, $15, $16, $17, $18 from created",
+    )
+    .bind(client.key.0)
+    .bind(client.client_id.as_str())
+    .bind(&client.name)
+    .bind(client.state.as_str())
+    .bind(grants)
+    .bind(texts(&client.scopes))
+    .bind(texts(&client.default_scopes))
+    .bind(texts(&client.audiences))
+    .bind(texts(&client.serves))
+    .bind(i32::try_from(client.token_lifetime.seconds()).unwrap_or(i32::MAX))
+    .bind(client.not_before.map(moment))
+    .bind(moment(client.created_at))
+    .bind(client.version)
+    .bind(secret.id.0)
+    .bind(secret.hash.as_str())
+    .bind(&secret.label)
+    .bind(moment(secret.created_at))
+    .bind(secret.expires_at.map(moment))
+    .execute(pool)
+    .await
+    .map_err(fault)?
+    .rows_affected();
+    Ok(if rows == 0 { Creation::ClientIdTaken } else { Creation::Created })
+}
+
+pub(super) async fn list(
+    pool: &PgPool,
+    after: Option<&ClientId>,
+    limit: u32,
+) -> Result<Vec<Client>, Error> {
+    // Ordered byte by byte, as SQLite orders, and not by the language of the database.
+    let rows = sqlx::query(
+        "select id, client_id, name, state, grant_types, scopes, default_scopes, audiences,
+                serves, token_lifetime_seconds, not_before, created_at, version
+         from client where $1::text is null or client_id collate \"C\" > $1
+         order by client_id collate \"C\" limit $2",
+    )
+    .bind(after.map(ClientId::as_str))
+    .bind(i64::from(limit))
+    .fetch_all(pool)
+    .await
+    .map_err(fault)?;
+    rows.iter().map(|row| client_row(row).map_err(fault)?.read()).collect()
+}
+
+pub(super) async fn list_secrets(
+    pool: &PgPool,
+    client_id: &ClientId,
+) -> Result<Vec<StoredSecret>, Error> {
+    let rows = sqlx::query(
+        "select secret.id as secret_id, secret.client as secret_client, secret.hash, secret.label,
+                secret.created_at as secret_created_at, secret.expires_at, secret.retired_at,
+                secret.burnt_at
+         from client_secret as secret join client on client.id = secret.client
+         where client.client_id = $1
+         order by secret.created_at, secret.id",
+    )
+    .bind(client_id.as_str())
+    .fetch_all(pool)
+    .await
+    .map_err(fault)?;
+    rows.iter().map(|row| Ok(secret_row(row).map_err(fault)?.read())).collect()
+}
+
+pub(super) async fn set_state(
+    pool: &PgPool,
+    client_id: &ClientId,
+    state: ClientState,
+) -> Result<bool, Error> {
+    let rows =
+        sqlx::query("update client set state = $2, version = version + 1 where client_id = $1")
+            .bind(client_id.as_str())
+            .bind(state.as_str())
+            .execute(pool)
+            .await
+            .map_err(fault)?
+            .rows_affected();
+    Ok(rows == 1)
+}
+
+pub(super) async fn delete(pool: &PgPool, client_id: &ClientId) -> Result<bool, Error> {
+    let rows = sqlx::query("delete from client where client_id = $1")
+        .bind(client_id.as_str())
+        .execute(pool)
+        .await
+        .map_err(fault)?
+        .rows_affected();
+    Ok(rows == 1)
+}
+
+pub(super) async fn add_secret(pool: &PgPool, secret: &StoredSecret) -> Result<bool, Error> {
+    let rows = sqlx::query(
+        "insert into client_secret (id, client, hash, label, created_at, expires_at)
+         select $1, id, $3, $4, $5, $6 from client where id = $2",
+    )
+    .bind(secret.id.0)
+    .bind(secret.client.0)
+    .bind(secret.hash.as_str())
+    .bind(&secret.label)
+    .bind(moment(secret.created_at))
+    .bind(secret.expires_at.map(moment))
+    .execute(pool)
+    .await
+    .map_err(fault)?
+    .rows_affected();
+    Ok(rows == 1)
+}
+
+/// The first retirement stands; burning afterwards is still possible.
+pub(super) async fn retire_secret(
+    pool: &PgPool,
+    client_id: &ClientId,
+    secret: SecretId,
+    retirement: Retirement,
+    now: Timestamp,
+) -> Result<bool, Error> {
+    let rows = sqlx::query(
+        "update client_secret
+         set retired_at = coalesce(retired_at, $3),
+             burnt_at = coalesce(burnt_at, case when $4 then $3 end)
+         where id = $2 and client = (select id from client where client_id = $1)",
+    )
+    .bind(client_id.as_str())
+    .bind(secret.0)
+    .bind(moment(now))
+    .bind(retirement == Retirement::Burnt)
+    .execute(pool)
+    .await
+    .map_err(fault)?
+    .rows_affected();
+    Ok(rows == 1)
+}
+
+pub(super) fn client_row(row: &PgRow) -> Result<ClientRow, sqlx::Error> {
+    Ok(ClientRow {
+        id: row.try_get("id")?,
+        client_id: row.try_get("client_id")?,
+        name: row.try_get("name")?,
+        state: row.try_get("state")?,
+        grant_types: row.try_get("grant_types")?,
+        scopes: row.try_get("scopes")?,
+        default_scopes: row.try_get("default_scopes")?,
+        audiences: row.try_get("audiences")?,
+        serves: row.try_get("serves")?,
+        token_lifetime_seconds: row.try_get::<i32, _>("token_lifetime_seconds")?.into(),
+        not_before: row.try_get::<Option<OffsetDateTime>, _>("not_before")?.map(timestamp),
+        created_at: timestamp(row.try_get("created_at")?),
+        version: row.try_get("version")?,
+    })
+}
+
+fn secret_row(row: &PgRow) -> Result<SecretRow, sqlx::Error> {
+    let maybe = |column: &str| -> Result<Option<Timestamp>, sqlx::Error> {
+        Ok(row.try_get::<Option<OffsetDateTime>, _>(column)?.map(timestamp))
+    };
+    Ok(SecretRow {
+        id: row.try_get("secret_id")?,
+        client: row.try_get("secret_client")?,
+        hash: row.try_get("hash")?,
+        label: row.try_get("label")?,
+        created_at: timestamp(row.try_get("secret_created_at")?),
+        expires_at: maybe("expires_at")?,
+        retired_at: maybe("retired_at")?,
+        burnt_at: maybe("burnt_at")?,
+    })
+}

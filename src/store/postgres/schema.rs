@@ -1,0 +1,84 @@
+//! Migrations on Postgres. An advisory lock puts nodes that start at once one after the other.
+
+use sqlx::{Connection, PgConnection, PgPool, migrate::Migrator};
+use tokio::time::timeout;
+
+use super::{
+    fault::{fault, is_refusal},
+    moment, partitions,
+};
+use crate::{
+    domain::{Random, RandomFailed, Timestamp},
+    store::migrate::{Migrated, SchemaError, known, refuse_newer, require_exact},
+};
+
+static MIGRATOR: Migrator = sqlx::migrate!("migrations/postgres");
+
+/// The database does not know the table that is asked for.
+const UNDEFINED_TABLE: &str = "42P01";
+
+/// Brings the schema up to date, gives a new installation its key, and makes the first partitions.
+pub(super) async fn migrate(
+    pool: &PgPool,
+    now: Timestamp,
+    random: &dyn Random,
+) -> Result<Migrated, SchemaError> {
+    let from = version(pool).await?;
+    refuse_newer(from, &MIGRATOR)?;
+    MIGRATOR.run(pool).await.map_err(SchemaError::Migration)?;
+    make_installation(pool, now, random).await?;
+    partitions::upkeep(pool, now).await?;
+    Ok(Migrated { from, to: known(&MIGRATOR) })
+}
+
+/// Refuses every version but the one that this binary needs.
+pub(super) async fn check(pool: &PgPool) -> Result<(), SchemaError> {
+    require_exact(version(pool).await?, &MIGRATOR)
+}
+
+/// On a connection of its own: while the database is away, the pool says that it timed out, and
+/// hides that the connection was refused or the name not found.
+async fn version(pool: &PgPool) -> Result<i64, SchemaError> {
+    let asked = async {
+        let mut connection = PgConnection::connect_with(&pool.connect_options()).await?;
+        let version: Option<i64> =
+            sqlx::query_scalar("select max(version) from _sqlx_migrations where success")
+                .fetch_one(&mut connection)
+                .await?;
+        connection.close().await?;
+        Ok(version)
+    };
+    let patience = pool.options().get_acquire_timeout();
+    match timeout(patience, asked).await.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
+        Ok(version) => Ok(version.unwrap_or(0)),
+        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(UNDEFINED_TABLE) => {
+            Ok(0)
+        }
+        Err(error) if is_refusal(&error) => Err(SchemaError::Refused(error)),
+        Err(error) => Err(fault(error).into()),
+    }
+}
+
+async fn make_installation(
+    pool: &PgPool,
+    now: Timestamp,
+    random: &dyn Random,
+) -> Result<(), SchemaError> {
+    let key = new_key(random)?;
+    sqlx::query(
+        "insert into installation (tag_key, created_at) values ($1, $2)
+         on conflict on constraint installation_pk do nothing",
+    )
+    .bind(key.as_slice())
+    .bind(moment(now))
+    .execute(pool)
+    .await
+    .map_err(fault)?;
+    Ok(())
+}
+
+fn new_key(random: &dyn Random) -> Result<[u8; 32], RandomFailed> {
+    let mut key = [0; 32];
+    random.fill(&mut key)?;
+    Ok(key)
+}

@@ -1,0 +1,115 @@
+//! Tokens on Postgres: one statement a function.
+
+use sqlx::{PgPool, Row, postgres::PgRow};
+use time::OffsetDateTime;
+
+use super::{clients, fault::fault, moment, timestamp};
+use crate::{
+    domain::{AccessToken, Error, Timestamp, TokenId},
+    store::{
+        FoundToken,
+        row::{TokenRow, joined},
+    },
+};
+
+/// Any number of tokens in one statement, so that many callers can share one commit. Lists travel
+/// as texts, because an array of arrays of different lengths does not exist.
+pub(super) async fn record(pool: &PgPool, tokens: &[AccessToken]) -> Result<(), Error> {
+    let column =
+        |value: fn(&AccessToken) -> uuid::Uuid| tokens.iter().map(value).collect::<Vec<_>>();
+    let digests: Vec<&[u8]> = tokens.iter().map(|token| &token.digest.as_bytes()[..]).collect();
+    let scopes: Vec<String> = tokens.iter().map(|token| joined(&token.scopes)).collect();
+    let audiences: Vec<String> = tokens.iter().map(|token| joined(&token.audiences)).collect();
+    let issued: Vec<_> = tokens.iter().map(|token| moment(token.issued_at)).collect();
+    let expires: Vec<_> = tokens.iter().map(|token| moment(token.expires_at)).collect();
+    sqlx::query(
+        "insert into access_token
+             (id, digest, client, secret, scopes, audiences, issued_at, expires_at)
+         select id, digest, client, secret, string_to_array(scopes, ' '),
+                string_to_array(audiences, ' '), issued_at, expires_at
+         from unnest($1::uuid[], $2::bytea[], $3::uuid[], $4::uuid[], $5::text[], $6::text[],
+                     $7::timestamptz[], $8::timestamptz[])
+             as token (id, digest, client, secret, scopes, audiences, issued_at, expires_at)",
+    )
+    .bind(column(|token| token.id.0))
+    .bind(digests)
+    .bind(column(|token| token.client.0))
+    .bind(column(|token| token.secret.0))
+    .bind(scopes)
+    .bind(audiences)
+    .bind(issued)
+    .bind(expires)
+    .execute(pool)
+    .await
+    .map_err(fault)?;
+    Ok(())
+}
+
+/// The token, its client, and what else decides its worth, in one statement.
+pub(super) async fn find(pool: &PgPool, id: TokenId) -> Result<Option<FoundToken>, Error> {
+    let row = sqlx::query(
+        "select token.id as token_id, token.digest, token.client, token.secret,
+                token.scopes as token_scopes, token.audiences as token_audiences,
+                token.issued_at, token.expires_at,
+                exists (select from revoked_token where revoked_token.id = token.id) as revoked,
+                exists (select from client_secret where client_secret.id = token.secret
+                            and client_secret.burnt_at is not null) as secret_burnt,
+                (select not_before from installation) as installation_not_before,
+                client.id, client.client_id, client.name, client.state, client.grant_types,
+                client.scopes, client.default_scopes, client.audiences, client.serves,
+                client.token_lifetime_seconds, client.not_before, client.created_at,
+                client.version
+         from access_token as token join client on client.id = token.client
+         where token.id = $1",
+    )
+    .bind(id.0)
+    .fetch_optional(pool)
+    .await
+    .map_err(fault)?;
+    row.map(|row| read(&row)).transpose()
+}
+
+fn read(row: &PgRow) -> Result<FoundToken, Error> {
+    let not_before: Option<OffsetDateTime> =
+        row.try_get("installation_not_before").map_err(fault)?;
+    Ok(FoundToken {
+        token: token_row(row).map_err(fault)?.read()?,
+        client: clients::client_row(row).map_err(fault)?.read()?,
+        revoked: row.try_get("revoked").map_err(fault)?,
+        secret_burnt: row.try_get("secret_burnt").map_err(fault)?,
+        not_before: not_before.map(timestamp),
+    })
+}
+
+fn token_row(row: &PgRow) -> Result<TokenRow, sqlx::Error> {
+    Ok(TokenRow {
+        id: row.try_get("token_id")?,
+        digest: row.try_get("digest")?,
+        client: row.try_get("client")?,
+        secret: row.try_get("secret")?,
+        scopes: row.try_get("token_scopes")?,
+        audiences: row.try_get("token_audiences")?,
+        issued_at: timestamp(row.try_get("issued_at")?),
+        expires_at: timestamp(row.try_get("expires_at")?),
+    })
+}
+
+/// The first revocation stands; a second one is no error.
+pub(super) async fn revoke(
+    pool: &PgPool,
+    id: TokenId,
+    now: Timestamp,
+    keep_until: Timestamp,
+) -> Result<(), Error> {
+    sqlx::query(
+        "insert into revoked_token (id, revoked_at, keep_until) values ($1, $2, $3)
+         on conflict on constraint revoked_token_pk do nothing",
+    )
+    .bind(id.0)
+    .bind(moment(now))
+    .bind(moment(keep_until))
+    .execute(pool)
+    .await
+    .map_err(fault)?;
+    Ok(())
+}

@@ -1,0 +1,176 @@
+//! The embedded store on SQLite: one file, one node, the same promises.
+//!
+//! WAL lets readers go on beside the writer. `synchronous = full` costs a flush for each commit,
+//! because an acknowledged token must survive a power cut. There is one writing connection:
+//! SQLite has one writer anyway, and waiting in our own queue is fair where its lock is not.
+
+mod clients;
+mod fault;
+mod schema;
+mod tokens;
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+
+use self::fault::fault;
+use super::{
+    Creation, FoundClient, FoundToken, Installation, Retirement, Store, Upkeep,
+    migrate::{Migrated, SchemaError},
+};
+use crate::domain::{
+    AccessToken, Client, ClientId, ClientState, Error, Random, SecretId, StoredSecret, TagKey,
+    Timestamp, TokenId,
+};
+
+/// The name of the file in the data directory.
+const FILE: &str = "jeton.db";
+
+/// How long a statement waits for a command that writes beside a running node.
+const BUSY: Duration = Duration::from_secs(5);
+
+/// A store in one file.
+#[derive(Debug, Clone)]
+pub struct SqliteStore {
+    path: PathBuf,
+    reader: SqlitePool,
+    writer: SqlitePool,
+}
+
+impl SqliteStore {
+    /// A store in `directory`, which exists. The file is made when it is first used.
+    #[must_use]
+    pub fn in_directory(directory: &Path, readers: u32, acquire_timeout: Duration) -> Self {
+        let path = directory.join(FILE);
+        let options = SqliteConnectOptions::new()
+            .filename(&path)
+            .create_if_missing(true)
+            .foreign_keys(true)
+            .busy_timeout(BUSY)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full);
+        let pool = |connections| {
+            SqlitePoolOptions::new()
+                .max_connections(connections)
+                .acquire_timeout(acquire_timeout)
+                .connect_lazy_with(options.clone())
+        };
+        Self { reader: pool(readers), writer: pool(1), path }
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn migrate(&self, now: Timestamp, random: &dyn Random) -> Result<Migrated, SchemaError> {
+        schema::migrate(&self.writer, &self.path, now, random).await
+    }
+
+    async fn check_schema(&self) -> Result<(), SchemaError> {
+        schema::check(&self.writer).await
+    }
+
+    async fn installation(&self) -> Result<Installation, Error> {
+        let key: Vec<u8> = sqlx::query_scalar("select tag_key from installation")
+            .fetch_one(&self.reader)
+            .await
+            .map_err(fault)?;
+        let key = key.try_into().map_err(|_| Error::internal("the tag key has not 32 bytes"))?;
+        Ok(Installation { tag_key: TagKey::from_bytes(key) })
+    }
+
+    async fn find_client(
+        &self,
+        client_id: &ClientId,
+        secret: Option<SecretId>,
+    ) -> Result<Option<FoundClient>, Error> {
+        clients::find(&self.reader, client_id, secret).await
+    }
+
+    async fn record_tokens(&self, tokens: &[AccessToken]) -> Result<(), Error> {
+        tokens::record(&self.writer, tokens).await
+    }
+
+    async fn find_token(&self, id: TokenId) -> Result<Option<FoundToken>, Error> {
+        tokens::find(&self.reader, id).await
+    }
+
+    async fn revoke_token(
+        &self,
+        id: TokenId,
+        now: Timestamp,
+        keep_until: Timestamp,
+    ) -> Result<(), Error> {
+        tokens::revoke(&self.writer, id, now, keep_until).await
+    }
+
+    async fn create_client(
+        &self,
+        client: &Client,
+        secret: &StoredSecret,
+    ) -> Result<Creation, Error> {
+        clients::create(&self.writer, client, secret).await
+    }
+
+    async fn list_clients(
+        &self,
+        after: Option<&ClientId>,
+        limit: u32,
+    ) -> Result<Vec<Client>, Error> {
+        clients::list(&self.reader, after, limit).await
+    }
+
+    async fn list_secrets(&self, client_id: &ClientId) -> Result<Vec<StoredSecret>, Error> {
+        clients::list_secrets(&self.reader, client_id).await
+    }
+
+    async fn set_client_state(
+        &self,
+        client_id: &ClientId,
+        state: ClientState,
+    ) -> Result<bool, Error> {
+        clients::set_state(&self.writer, client_id, state).await
+    }
+
+    async fn delete_client(&self, client_id: &ClientId) -> Result<bool, Error> {
+        clients::delete(&self.writer, client_id).await
+    }
+
+    async fn add_secret(&self, secret: &StoredSecret) -> Result<bool, Error> {
+        clients::add_secret(&self.writer, secret).await
+    }
+
+    async fn retire_secret(
+        &self,
+        client_id: &ClientId,
+        secret: SecretId,
+        retirement: Retirement,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        clients::retire_secret(&self.writer, client_id, secret, retirement, now).await
+    }
+
+    async fn upkeep(&self, now: Timestamp) -> Result<Upkeep, Error> {
+        tokens::upkeep(&self.writer, now).await
+    }
+
+    async fn close(&self) {
+        self.reader.close().await;
+        self.writer.close().await;
+    }
+}
+
+/// A moment as it was stored.
+fn moment(micros: i64) -> Timestamp {
+    Timestamp::from_unix_micros(micros)
+}
+
+/// The members of a list that was stored as one text.
+fn members(text: &str) -> Vec<String> {
+    text.split(' ').filter(|member| !member.is_empty()).map(str::to_owned).collect()
+}

@@ -1,0 +1,223 @@
+//! Clients and their secrets on SQLite.
+
+use sqlx::{Row, Sqlite, SqlitePool, query::Query, sqlite::SqliteArguments, sqlite::SqliteRow};
+
+use super::{fault::fault, members, moment};
+use crate::{
+    domain::{Client, ClientId, ClientState, Error, SecretId, StoredSecret, Timestamp},
+    store::{
+        Creation, FoundClient, Retirement,
+        row::{ClientRow, SecretRow, joined},
+    },
+};
+
+/// One statement, whether the client and the secret exist or not, so that its time says nothing.
+pub(super) async fn find(
+    pool: &SqlitePool,
+    client_id: &ClientId,
+    secret: Option<SecretId>,
+) -> Result<Option<FoundClient>, Error> {
+    let row = sqlx::query(
+        "select client.id, client.client_id, client.name, client.state, client.grant_types,
+                client.scopes, client.default_scopes, client.audiences, client.serves,
+                client.token_lifetime_seconds, client.not_before, client.created_at,
+                client.version,
+                secret.id as secret_id, secret.client as secret_client, secret.hash, secret.label,
+                secret.created_at as secret_created_at, secret.expires_at, secret.retired_at,
+                secret.burnt_at
+         from client left join client_secret as secret
+              on secret.client = client.id and secret.id = $2
+         where client.client_id = $1",
+    )
+    .bind(client_id.as_str())
+    .bind(secret.map(|secret| secret.0))
+    .fetch_optional(pool)
+    .await
+    .map_err(fault)?;
+    let Some(row) = row else { return Ok(None) };
+    let has_secret = row.try_get::<Option<uuid::Uuid>, _>("secret_id").map_err(fault)?.is_some();
+    let secret = if has_secret { Some(secret_row(&row).map_err(fault)?.read()) } else { None };
+    Ok(Some(FoundClient { client: client_row(&row).map_err(fault)?.read()?, secret }))
+}
+
+/// Both rows in one transaction. It takes the writer's lock at its start, so that it cannot lose
+/// it in the middle; if the caller goes away it is rolled back whole.
+pub(super) async fn create(
+    pool: &SqlitePool,
+    client: &Client,
+    secret: &StoredSecret,
+) -> Result<Creation, Error> {
+    let mut transaction = pool.begin_with("begin immediate").await.map_err(fault)?;
+    let rows =
+        insert_client(client).execute(&mut *transaction).await.map_err(fault)?.rows_affected();
+    if rows == 0 {
+        return Ok(Creation::ClientIdTaken);
+    }
+    insert_secret(secret).execute(&mut *transaction).await.map_err(fault)?;
+    transaction.commit().await.map_err(fault)?;
+    Ok(Creation::Created)
+}
+
+fn insert_client(client: &Client) -> Query<'static, Sqlite, SqliteArguments> {
+    let grants: Vec<_> = client.grants.iter().map(|grant| grant.as_str()).collect();
+    sqlx::query(
+        "insert into client (id, client_id, name, state, grant_types, scopes, default_scopes,
+                             audiences, serves, token_lifetime_seconds, not_before, created_at,
+                             version)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+         on conflict (client_id) do nothing",
+    )
+    .bind(client.key.0)
+    .bind(client.client_id.as_str().to_owned())
+    .bind(client.name.clone())
+    .bind(client.state.as_str())
+    .bind(grants.join(" "))
+    .bind(joined(&client.scopes))
+    .bind(joined(&client.default_scopes))
+    .bind(joined(&client.audiences))
+    .bind(joined(&client.serves))
+    .bind(i64::from(client.token_lifetime.seconds()))
+    .bind(client.not_before.map(Timestamp::unix_micros))
+    .bind(client.created_at.unix_micros())
+    .bind(client.version)
+}
+
+fn insert_secret(secret: &StoredSecret) -> Query<'static, Sqlite, SqliteArguments> {
+    sqlx::query(
+        "insert into client_secret (id, client, hash, label, created_at, expires_at)
+         select $1, id, $3, $4, $5, $6 from client where id = $2",
+    )
+    .bind(secret.id.0)
+    .bind(secret.client.0)
+    .bind(secret.hash.as_str().to_owned())
+    .bind(secret.label.clone())
+    .bind(secret.created_at.unix_micros())
+    .bind(secret.expires_at.map(Timestamp::unix_micros))
+}
+
+pub(super) async fn list(
+    pool: &SqlitePool,
+    after: Option<&ClientId>,
+    limit: u32,
+) -> Result<Vec<Client>, Error> {
+    let rows = sqlx::query(
+        "select id, client_id, name, state, grant_types, scopes, default_scopes, audiences,
+                serves, token_lifetime_seconds, not_before, created_at, version
+         from client where $1 is null or client_id > $1 order by client_id limit $2",
+    )
+    .bind(after.map(ClientId::as_str))
+    .bind(limit)
+    .fetch_all(pool)
+    .await
+    .map_err(fault)?;
+    rows.iter().map(|row| client_row(row).map_err(fault)?.read()).collect()
+}
+
+pub(super) async fn list_secrets(
+    pool: &SqlitePool,
+    client_id: &ClientId,
+) -> Result<Vec<StoredSecret>, Error> {
+    let rows = sqlx::query(
+        "select secret.id as secret_id, secret.client as secret_client, secret.hash, secret.label,
+                secret.created_at as secret_created_at, secret.expires_at, secret.retired_at,
+                secret.burnt_at
+         from client_secret as secret join client on client.id = secret.client
+         where client.client_id = $1
+         order by secret.created_at, secret.id",
+    )
+    .bind(client_id.as_str())
+    .fetch_all(pool)
+    .await
+    .map_err(fault)?;
+    rows.iter().map(|row| Ok(secret_row(row).map_err(fault)?.read())).collect()
+}
+
+pub(super) async fn set_state(
+    pool: &SqlitePool,
+    client_id: &ClientId,
+    state: ClientState,
+) -> Result<bool, Error> {
+    let rows =
+        sqlx::query("update client set state = $2, version = version + 1 where client_id = $1")
+            .bind(client_id.as_str())
+            .bind(state.as_str())
+            .execute(pool)
+            .await
+            .map_err(fault)?
+            .rows_affected();
+    Ok(rows == 1)
+}
+
+pub(super) async fn delete(pool: &SqlitePool, client_id: &ClientId) -> Result<bool, Error> {
+    let rows = sqlx::query("delete from client where client_id = $1")
+        .bind(client_id.as_str())
+        .execute(pool)
+        .await
+        .map_err(fault)?
+        .rows_affected();
+    Ok(rows == 1)
+}
+
+pub(super) async fn add_secret(pool: &SqlitePool, secret: &StoredSecret) -> Result<bool, Error> {
+    let rows = insert_secret(secret).execute(pool).await.map_err(fault)?.rows_affected();
+    Ok(rows == 1)
+}
+
+/// The first retirement stands; burning afterwards is still possible.
+pub(super) async fn retire_secret(
+    pool: &SqlitePool,
+    client_id: &ClientId,
+    secret: SecretId,
+    retirement: Retirement,
+    now: Timestamp,
+) -> Result<bool, Error> {
+    let rows = sqlx::query(
+        "update client_secret
+         set retired_at = coalesce(retired_at, $3),
+             burnt_at = coalesce(burnt_at, case when $4 then $3 end)
+         where id = $2 and client = (select id from client where client_id = $1)",
+    )
+    .bind(client_id.as_str())
+    .bind(secret.0)
+    .bind(now.unix_micros())
+    .bind(retirement == Retirement::Burnt)
+    .execute(pool)
+    .await
+    .map_err(fault)?
+    .rows_affected();
+    Ok(rows == 1)
+}
+
+pub(super) fn client_row(row: &SqliteRow) -> Result<ClientRow, sqlx::Error> {
+    Ok(ClientRow {
+        id: row.try_get("id")?,
+        client_id: row.try_get("client_id")?,
+        name: row.try_get("name")?,
+        state: row.try_get("state")?,
+        grant_types: members(row.try_get("grant_types")?),
+        scopes: members(row.try_get("scopes")?),
+        default_scopes: members(row.try_get("default_scopes")?),
+        audiences: members(row.try_get("audiences")?),
+        serves: members(row.try_get("serves")?),
+        token_lifetime_seconds: row.try_get("token_lifetime_seconds")?,
+        not_before: row.try_get::<Option<i64>, _>("not_before")?.map(moment),
+        created_at: moment(row.try_get("created_at")?),
+        version: row.try_get("version")?,
+    })
+}
+
+fn secret_row(row: &SqliteRow) -> Result<SecretRow, sqlx::Error> {
+    let maybe = |column: &str| -> Result<Option<Timestamp>, sqlx::Error> {
+        Ok(row.try_get::<Option<i64>, _>(column)?.map(moment))
+    };
+    Ok(SecretRow {
+        id: row.try_get("secret_id")?,
+        client: row.try_get("secret_client")?,
+        hash: row.try_get("hash")?,
+        label: row.try_get("label")?,
+        created_at: moment(row.try_get("secret_created_at")?),
+        expires_at: maybe("expires_at")?,
+        retired_at: maybe("retired_at")?,
+        burnt_at: maybe("burnt_at")?,
+    })
+}

@@ -1,0 +1,169 @@
+//! Tokens on SQLite: one statement a function.
+
+use serde_json::json;
+use sqlx::{Row, SqlitePool, sqlite::SqliteRow};
+use std::time::Duration;
+use uuid::Uuid;
+
+use super::{clients, fault::fault, members, moment};
+use crate::{
+    domain::{AccessToken, Error, Timestamp, TokenId, TokenLifetime},
+    store::{
+        FoundToken, Upkeep,
+        row::{TokenRow, joined},
+    },
+};
+
+/// Dead tokens are removed in slices, so that the writer is never held for long.
+const SLICE: i64 = 1_000;
+
+/// The most slices of one round; what is left waits for the next.
+const SLICES: u32 = 1_000;
+
+/// Any number of tokens in one statement, and so in one flush to the disk.
+pub(super) async fn record(pool: &SqlitePool, tokens: &[AccessToken]) -> Result<(), Error> {
+    let rows: Vec<_> = tokens
+        .iter()
+        .map(|token| {
+            json!({
+                "id": hex(token.id.0.as_bytes()),
+                "digest": hex(token.digest.as_bytes()),
+                "client": hex(token.client.0.as_bytes()),
+                "secret": hex(token.secret.0.as_bytes()),
+                "scopes": joined(&token.scopes),
+                "audiences": joined(&token.audiences),
+                "issued_at": token.issued_at.unix_micros(),
+                "expires_at": token.expires_at.unix_micros(),
+            })
+        })
+        .collect();
+    sqlx::query(
+        "insert into access_token
+             (id, digest, client, secret, scopes, audiences, issued_at, expires_at)
+         select unhex(value ->> 'id'), unhex(value ->> 'digest'), unhex(value ->> 'client'),
+                unhex(value ->> 'secret'), value ->> 'scopes', value ->> 'audiences',
+                value ->> 'issued_at', value ->> 'expires_at'
+         from json_each($1)",
+    )
+    .bind(serde_json::Value::Array(rows).to_string())
+    .execute(pool)
+    .await
+    .map_err(fault)?;
+    Ok(())
+}
+
+/// JSON carries no bytes, so they travel as hexadecimal digits.
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a string does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// The token, its client, and what else decides its worth, in one statement.
+pub(super) async fn find(pool: &SqlitePool, id: TokenId) -> Result<Option<FoundToken>, Error> {
+    let row = sqlx::query(
+        "select token.id as token_id, token.digest, token.client, token.secret,
+                token.scopes as token_scopes, token.audiences as token_audiences,
+                token.issued_at, token.expires_at,
+                exists (select 1 from revoked_token where revoked_token.id = token.id) as revoked,
+                exists (select 1 from client_secret where client_secret.id = token.secret
+                            and client_secret.burnt_at is not null) as secret_burnt,
+                (select not_before from installation) as installation_not_before,
+                client.id, client.client_id, client.name, client.state, client.grant_types,
+                client.scopes, client.default_scopes, client.audiences, client.serves,
+                client.token_lifetime_seconds, client.not_before, client.created_at,
+                client.version
+         from access_token as token join client on client.id = token.client
+         where token.id = $1",
+    )
+    .bind(id.0)
+    .fetch_optional(pool)
+    .await
+    .map_err(fault)?;
+    row.map(|row| read(&row)).transpose()
+}
+
+fn read(row: &SqliteRow) -> Result<FoundToken, Error> {
+    let not_before: Option<i64> = row.try_get("installation_not_before").map_err(fault)?;
+    Ok(FoundToken {
+        token: token_row(row).map_err(fault)?.read()?,
+        client: clients::client_row(row).map_err(fault)?.read()?,
+        revoked: row.try_get("revoked").map_err(fault)?,
+        secret_burnt: row.try_get("secret_burnt").map_err(fault)?,
+        not_before: not_before.map(moment),
+    })
+}
+
+fn token_row(row: &SqliteRow) -> Result<TokenRow, sqlx::Error> {
+    Ok(TokenRow {
+        id: row.try_get("token_id")?,
+        digest: row.try_get("digest")?,
+        client: row.try_get("client")?,
+        secret: row.try_get("secret")?,
+        scopes: members(row.try_get("token_scopes")?),
+        audiences: members(row.try_get("token_audiences")?),
+        issued_at: moment(row.try_get("issued_at")?),
+        expires_at: moment(row.try_get("expires_at")?),
+    })
+}
+
+/// The first revocation stands; a second one is no error.
+pub(super) async fn revoke(
+    pool: &SqlitePool,
+    id: TokenId,
+    now: Timestamp,
+    keep_until: Timestamp,
+) -> Result<(), Error> {
+    sqlx::query(
+        "insert into revoked_token (id, revoked_at, keep_until) values ($1, $2, $3)
+         on conflict do nothing",
+    )
+    .bind(id.0)
+    .bind(now.unix_micros())
+    .bind(keep_until.unix_micros())
+    .execute(pool)
+    .await
+    .map_err(fault)?;
+    Ok(())
+}
+
+/// Removes what is long dead. Ids are in the order of issue, so age alone decides: what was issued
+/// longer ago than any token lives is at the start of the table.
+pub(super) async fn upkeep(pool: &SqlitePool, now: Timestamp) -> Result<Upkeep, Error> {
+    const GRACE: Duration = Duration::from_hours(1);
+    let oldest = now.minus(TokenLifetime::MAX.duration() + GRACE);
+    let bound = first_id_of(oldest);
+    let mut done = Upkeep::default();
+    while done.partitions_dropped < SLICES {
+        let removed = sqlx::query(
+            "delete from access_token where id in
+                 (select id from access_token where id < $1 order by id limit $2)",
+        )
+        .bind(bound)
+        .bind(SLICE)
+        .execute(pool)
+        .await
+        .map_err(fault)?
+        .rows_affected();
+        if removed == 0 {
+            break;
+        }
+        done.partitions_dropped += 1;
+    }
+    done.revocations_forgotten = sqlx::query("delete from revoked_token where keep_until < $1")
+        .bind(now.minus(GRACE).unix_micros())
+        .execute(pool)
+        .await
+        .map_err(fault)?
+        .rows_affected();
+    Ok(done)
+}
+
+/// The smallest id that a token of this moment can have: its milliseconds, and nothing behind.
+fn first_id_of(moment: Timestamp) -> Uuid {
+    let millis = u128::try_from(moment.unix_millis()).unwrap_or(0);
+    Uuid::from_u128(millis << 80)
+}
