@@ -12,6 +12,10 @@
 
 pub mod pb;
 
+pub mod authority;
+
+pub mod registry;
+
 pub mod store;
 
 pub mod domain;

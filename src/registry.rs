@@ -1,0 +1,244 @@
+//! The use cases on clients: create, list, disable, delete, and the life of their secrets.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use uuid::Uuid;
+
+use crate::{
+    domain::{
+        Audience, Cause, Client, ClientId, ClientKey, ClientSecret, ClientState, Clock, Error,
+        GrantType, HashCost, HashMemory, MAX_LABEL_LENGTH, MAX_NAME_LENGTH, Malformed, Random,
+        RandomFailed, Scope, SecretHash, SecretId, StoredSecret, TagKey, Timestamp, TokenLifetime,
+        uuid_v4,
+    },
+    store::{Creation, Retirement, Store},
+};
+
+/// The most clients of one page.
+const PAGE: u32 = 500;
+
+/// Why a client was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    /// There is no client of this name.
+    #[error("there is no client {0}; `jeton client list` shows those that there are")]
+    NoSuchClient(ClientId),
+    /// The client has no secret of this id.
+    #[error("client {0} has no secret {1}")]
+    NoSuchSecret(ClientId, Uuid),
+    /// The name is taken.
+    #[error("there is already a client {0}; delete it first, or choose another client id")]
+    ClientIdTaken(ClientId),
+    /// A value that the registry does not take.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// The secret could not be hashed.
+    #[error("the secret cannot be hashed")]
+    Hash(#[source] Cause),
+    /// What the store says.
+    #[error("the database cannot be used")]
+    Store(#[from] Error),
+}
+
+impl From<RandomFailed> for RegistryError {
+    fn from(failed: RandomFailed) -> Self {
+        Self::Store(failed.into())
+    }
+}
+
+/// What a new client shall be.
+#[derive(Debug)]
+pub struct NewClient {
+    /// The public name; a random one if none is given.
+    pub client_id: Option<ClientId>,
+    /// What people call it.
+    pub name: String,
+    /// The grants that it may use.
+    pub grants: BTreeSet<GrantType>,
+    /// The scopes that its tokens may carry.
+    pub scopes: BTreeSet<Scope>,
+    /// The scopes of a token for which none are asked; all of `scopes` if none is given.
+    pub default_scopes: Option<BTreeSet<Scope>>,
+    /// The audiences that its tokens may be for.
+    pub audiences: BTreeSet<Audience>,
+    /// The audiences that it serves.
+    pub serves: BTreeSet<Audience>,
+    /// How long its tokens live.
+    pub token_lifetime: TokenLifetime,
+}
+
+/// What a new secret shall be.
+#[derive(Debug, Default)]
+pub struct NewSecret {
+    /// What people call it.
+    pub label: String,
+    /// From when it is refused.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// The use cases on clients.
+pub struct Registry {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    hash_cost: HashCost,
+    tag_key: TagKey,
+}
+
+impl Registry {
+    /// A registry on a store whose schema is up to date.
+    pub async fn open(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+        hash_cost: HashCost,
+    ) -> Result<Self, Error> {
+        let tag_key = store.installation().await?.tag_key;
+        Ok(Self { store, clock, random, hash_cost, tag_key })
+    }
+
+    /// Registers a client and makes its first secret, which is shown here and never again.
+    pub async fn create_client(
+        &self,
+        new: NewClient,
+        secret: NewSecret,
+    ) -> Result<(Client, ClientSecret), RegistryError> {
+        let client = self.client_of(new)?;
+        let (stored, secret) = self.make_secret(client.key, secret)?;
+        match self.store.create_client(&client, &stored).await? {
+            Creation::Created => Ok((client, secret)),
+            Creation::ClientIdTaken => Err(RegistryError::ClientIdTaken(client.client_id)),
+        }
+    }
+
+    fn client_of(&self, new: NewClient) -> Result<Client, RegistryError> {
+        if new.name.len() > MAX_NAME_LENGTH || new.name.contains('\0') {
+            return Err(Malformed("a name has at most 256 bytes and no NUL").into());
+        }
+        let default_scopes = new.default_scopes.unwrap_or_else(|| new.scopes.clone());
+        if !default_scopes.is_subset(&new.scopes) {
+            return Err(Malformed("a default scope must be one of the client's scopes").into());
+        }
+        let key = uuid_v4(self.random.as_ref())?;
+        let client_id = match new.client_id {
+            Some(client_id) => client_id,
+            None => ClientId::parse(&uuid_v4(self.random.as_ref())?.to_string())?,
+        };
+        Ok(Client {
+            key: ClientKey(key),
+            client_id,
+            name: new.name,
+            state: ClientState::Active,
+            grants: new.grants,
+            scopes: new.scopes,
+            default_scopes,
+            audiences: new.audiences,
+            serves: new.serves,
+            token_lifetime: new.token_lifetime,
+            not_before: None,
+            created_at: self.clock.now(),
+            version: 1,
+        })
+    }
+
+    fn make_secret(
+        &self,
+        client: ClientKey,
+        new: NewSecret,
+    ) -> Result<(StoredSecret, ClientSecret), RegistryError> {
+        if new.label.len() > MAX_LABEL_LENGTH || new.label.contains('\0') {
+            return Err(Malformed("a label has at most 128 bytes and no NUL").into());
+        }
+        let secret = ClientSecret::generate(self.random.as_ref(), &self.tag_key)?;
+        // One hash for one command: a pool of threads would be idle for the rest of its life.
+        let mut memory = HashMemory::for_cost(self.hash_cost);
+        let hash = SecretHash::compute(&secret, self.hash_cost, self.random.as_ref(), &mut memory)
+            .map_err(RegistryError::Hash)?;
+        let stored = StoredSecret {
+            id: secret.id(),
+            client,
+            hash,
+            label: new.label,
+            created_at: self.clock.now(),
+            expires_at: new.expires_at,
+            retired_at: None,
+            burnt_at: None,
+        };
+        Ok((stored, secret))
+    }
+
+    /// Finds one client with all its secrets.
+    pub async fn show_client(
+        &self,
+        client_id: &ClientId,
+    ) -> Result<(Client, Vec<StoredSecret>), RegistryError> {
+        let client = self.find(client_id).await?;
+        let secrets = self.store.list_secrets(client_id).await?;
+        Ok((client, secrets))
+    }
+
+    /// All clients, in order of `client_id`.
+    pub async fn list_clients(&self) -> Result<Vec<Client>, RegistryError> {
+        let mut clients: Vec<Client> = Vec::new();
+        loop {
+            let after = clients.last().map(|client| client.client_id.clone());
+            let page = self.store.list_clients(after.as_ref(), PAGE).await?;
+            if page.is_empty() {
+                return Ok(clients);
+            }
+            clients.extend(page);
+        }
+    }
+
+    /// Lets a client act, or stops it and its tokens for as long as this lasts.
+    pub async fn set_client_state(
+        &self,
+        client_id: &ClientId,
+        state: ClientState,
+    ) -> Result<(), RegistryError> {
+        expect(client_id, self.store.set_client_state(client_id, state).await?)
+    }
+
+    /// Deletes a client with its secrets. Its tokens are dead, also if the name is given again.
+    pub async fn delete_client(&self, client_id: &ClientId) -> Result<(), RegistryError> {
+        expect(client_id, self.store.delete_client(client_id).await?)
+    }
+
+    /// Makes one more secret, which is shown here and never again.
+    pub async fn add_secret(
+        &self,
+        client_id: &ClientId,
+        secret: NewSecret,
+    ) -> Result<(StoredSecret, ClientSecret), RegistryError> {
+        let client = self.find(client_id).await?;
+        let (stored, secret) = self.make_secret(client.key, secret)?;
+        expect(client_id, self.store.add_secret(&stored).await?)?;
+        Ok((stored, secret))
+    }
+
+    /// Takes a secret out of use.
+    pub async fn retire_secret(
+        &self,
+        client_id: &ClientId,
+        secret: SecretId,
+        retirement: Retirement,
+    ) -> Result<(), RegistryError> {
+        let now = self.clock.now();
+        if self.store.retire_secret(client_id, secret, retirement, now).await? {
+            return Ok(());
+        }
+        self.find(client_id).await?;
+        Err(RegistryError::NoSuchSecret(client_id.clone(), secret.0))
+    }
+
+    async fn find(&self, client_id: &ClientId) -> Result<Client, RegistryError> {
+        let found = self.store.find_client(client_id, None).await?;
+        found
+            .map(|found| found.client)
+            .ok_or_else(|| RegistryError::NoSuchClient(client_id.clone()))
+    }
+}
+
+fn expect(client_id: &ClientId, found: bool) -> Result<(), RegistryError> {
+    if found { Ok(()) } else { Err(RegistryError::NoSuchClient(client_id.clone())) }
+}
