@@ -10,7 +10,11 @@
 //!
 //! The modules, in the order in which a request meets them; `ARCHITECTURE.md` is the map.
 
+pub mod http;
+
 pub mod pb;
+
+pub mod rpc;
 
 pub mod authority;
 
@@ -19,3 +23,5 @@ pub mod registry;
 pub mod store;
 
 pub mod domain;
+
+mod form_encoding;

@@ -1,0 +1,255 @@
+//! The errors of the shim as RFC 6749, section 5.2, wants them: the one place where a reason
+//! becomes an HTTP status and an OAuth code. Those that HTTP itself makes are in `request_error`.
+//!
+//! The reason is read from the `google.rpc.ErrorInfo` of the status and never guessed from its gRPC
+//! code: the usual table of gRPC to HTTP would make 403 of `unauthorized_client`, which is 400.
+
+use std::{borrow::Cow, time::Duration};
+
+use axum::{
+    http::{HeaderName, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+use super::json;
+use crate::pb::{ERROR_DOMAIN, v1::ErrorReason};
+
+/// RFC 9110, section 15.5.2, wants a challenge in every 401, also if the body held the credentials.
+const CHALLENGE: HeaderValue = HeaderValue::from_static(r#"Basic realm="jeton", charset="UTF-8""#);
+
+/// What is waited for where the server did not say how long.
+const DEFAULT_WAIT: Duration = Duration::from_secs(1);
+
+/// One error answer.
+#[derive(Debug)]
+pub(super) struct ErrorResponse {
+    pub(super) status: StatusCode,
+    error: &'static str,
+    pub(super) description: Cow<'static, str>,
+    /// The one header that an answer of this status has besides those of all answers.
+    header: Option<(HeaderName, HeaderValue)>,
+}
+
+/// The table: the HTTP status and the OAuth code of each reason.
+const fn rendering(reason: ErrorReason) -> (StatusCode, &'static str) {
+    match reason {
+        ErrorReason::InvalidRequest => (StatusCode::BAD_REQUEST, "invalid_request"),
+        ErrorReason::InvalidClient => (StatusCode::UNAUTHORIZED, "invalid_client"),
+        ErrorReason::UnauthorizedClient => (StatusCode::BAD_REQUEST, "unauthorized_client"),
+        ErrorReason::UnsupportedGrantType => (StatusCode::BAD_REQUEST, "unsupported_grant_type"),
+        ErrorReason::InvalidScope => (StatusCode::BAD_REQUEST, "invalid_scope"),
+        ErrorReason::InvalidTarget => (StatusCode::BAD_REQUEST, "invalid_target"),
+        ErrorReason::TooManyRequests => (StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable"),
+        ErrorReason::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable"),
+        ErrorReason::Internal | ErrorReason::Unspecified => {
+            (StatusCode::INTERNAL_SERVER_ERROR, "server_error")
+        }
+    }
+}
+
+/// The reason of a status. One without our `ErrorInfo` was made on the way, by a transport or a
+/// proxy: either waiting helps, or it is a fault.
+fn reason(status: &Status) -> ErrorReason {
+    let info = status.get_details_error_info();
+    let ours = info.filter(|info| info.domain == ERROR_DOMAIN);
+    if let Some(reason) = ours.and_then(|info| ErrorReason::from_reason(&info.reason)) {
+        return reason;
+    }
+    match status.code() {
+        Code::Unavailable
+        | Code::DeadlineExceeded
+        | Code::Cancelled
+        | Code::ResourceExhausted
+        | Code::Unknown => ErrorReason::Unavailable,
+        Code::Ok
+        | Code::InvalidArgument
+        | Code::NotFound
+        | Code::AlreadyExists
+        | Code::PermissionDenied
+        | Code::FailedPrecondition
+        | Code::Aborted
+        | Code::OutOfRange
+        | Code::Unimplemented
+        | Code::Internal
+        | Code::DataLoss
+        | Code::Unauthenticated => ErrorReason::Internal,
+    }
+}
+
+impl From<Status> for ErrorResponse {
+    fn from(status: Status) -> Self {
+        let reason = reason(&status);
+        let (http_status, error) = rendering(reason);
+        // A transport or a proxy may have made these, and what it says is not for strangers.
+        let description = match reason {
+            ErrorReason::Unavailable => "the service cannot answer now; try again later".into(),
+            ErrorReason::Internal | ErrorReason::Unspecified => {
+                "the server met a fault; its log says which".into()
+            }
+            _ => Cow::Owned(status.message().to_owned()),
+        };
+        let header = match http_status {
+            StatusCode::UNAUTHORIZED => Some((header::WWW_AUTHENTICATE, CHALLENGE)),
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+                Some((header::RETRY_AFTER, retry_after(&status)))
+            }
+            _ => None,
+        };
+        Self { status: http_status, error, description, header }
+    }
+}
+
+/// Whole seconds, rounded up so that nobody comes too early, and never 0, which would say: at once.
+fn retry_after(status: &Status) -> HeaderValue {
+    let told = status.get_details_retry_info();
+    let wait = told.and_then(|info| info.retry_delay).unwrap_or(DEFAULT_WAIT);
+    let begun = u64::from(wait.subsec_nanos() > 0);
+    HeaderValue::from(wait.as_secs().saturating_add(begun).max(1))
+}
+
+impl ErrorResponse {
+    /// An error that HTTP itself makes. It is `invalid_request`: section 5.2 has no finer code.
+    pub(super) fn of_http(
+        status: StatusCode,
+        description: impl Into<Cow<'static, str>>,
+        header: Option<(HeaderName, HeaderValue)>,
+    ) -> Self {
+        Self { status, error: "invalid_request", description: description.into(), header }
+    }
+}
+
+#[derive(Serialize)]
+struct ErrorBody<'a> {
+    error: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error_description: Option<&'a str>,
+}
+
+impl ErrorResponse {
+    fn body(&self) -> ErrorBody<'_> {
+        let error_description = Some(self.description.as_ref()).filter(|text| is_allowed(text));
+        ErrorBody { error: self.error, error_description }
+    }
+}
+
+impl IntoResponse for ErrorResponse {
+    fn into_response(self) -> Response {
+        let mut response = json(self.status, &self.body());
+        response.headers_mut().extend(self.header);
+        response
+    }
+}
+
+/// Whether section 5.2 allows a description. One that it does not allow is left out whole: mended
+/// letter by letter it might say something else.
+pub(super) fn is_allowed(description: &str) -> bool {
+    let allowed = |byte| matches!(byte, b' '..=b'!' | b'#'..=b'[' | b']'..=b'~');
+    !description.is_empty() && description.bytes().all(allowed)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use tonic_types::ErrorDetails;
+
+    use super::*;
+
+    fn status(code: Code, message: &str, reason: &str, domain: &str) -> Status {
+        let mut details = ErrorDetails::with_error_info(reason, domain, []);
+        details.set_retry_info(Some(Duration::from_millis(2_001)));
+        Status::with_error_details(code, message, details)
+    }
+
+    fn header_of(error: &ErrorResponse) -> Option<(&str, &str)> {
+        let (name, value) = error.header.as_ref()?;
+        Some((name.as_str(), value.to_str().ok()?))
+    }
+
+    #[test]
+    fn every_reason_has_its_answer() {
+        let challenge = Some(("www-authenticate", r#"Basic realm="jeton", charset="UTF-8""#));
+        let wait = Some(("retry-after", "3"));
+        let table = [
+            ("INVALID_REQUEST", 400, "invalid_request", None),
+            ("INVALID_CLIENT", 401, "invalid_client", challenge),
+            ("UNAUTHORIZED_CLIENT", 400, "unauthorized_client", None),
+            ("UNSUPPORTED_GRANT_TYPE", 400, "unsupported_grant_type", None),
+            ("INVALID_SCOPE", 400, "invalid_scope", None),
+            ("INVALID_TARGET", 400, "invalid_target", None),
+            ("TOO_MANY_REQUESTS", 429, "temporarily_unavailable", wait),
+            ("UNAVAILABLE", 503, "temporarily_unavailable", wait),
+            ("INTERNAL", 500, "server_error", None),
+        ];
+        for (reason, http_status, error, header) in table {
+            // The gRPC code decides nothing where there is a reason.
+            let answer = ErrorResponse::from(status(Code::Aborted, "cause", reason, ERROR_DOMAIN));
+            assert_eq!((answer.status.as_u16(), answer.error), (http_status, error), "{reason}");
+            assert_eq!(header_of(&answer), header, "{reason}");
+            let is_told = !matches!(reason, "UNAVAILABLE" | "INTERNAL");
+            assert_eq!(answer.description == "cause", is_told, "{reason}");
+        }
+    }
+
+    #[test]
+    fn a_status_that_was_made_on_the_way_is_unavailable_or_a_fault() {
+        use Code::{Cancelled, DeadlineExceeded, ResourceExhausted, Unavailable, Unknown};
+        let unavailable = [Unavailable, DeadlineExceeded, Cancelled, ResourceExhausted, Unknown];
+        for code in (0..=16).map(Code::from_i32) {
+            let expected = if unavailable.contains(&code) { 503 } else { 500 };
+            let foreign = [
+                Status::new(code, "tcp connect to 10.0.0.7"),
+                status(code, "proxy says no", "INVALID_CLIENT", "proxy.example.org"),
+                status(code, "a newer server", "NO_SUCH_REASON", ERROR_DOMAIN),
+            ];
+            for status in foreign {
+                let message = status.message().to_owned();
+                let answer = ErrorResponse::from(status);
+                assert_eq!(answer.status.as_u16(), expected, "{code:?} {message}");
+                assert_ne!(answer.description, message);
+            }
+        }
+    }
+
+    #[test]
+    fn waits_are_whole_seconds_and_at_least_one() {
+        let retry_after_of = |wait| {
+            let details = ErrorDetails::with_retry_info(wait);
+            retry_after(&Status::with_error_details(Code::Unavailable, "", details))
+        };
+        assert_eq!(retry_after_of(None), "1");
+        assert_eq!(retry_after_of(Some(Duration::ZERO)), "1");
+        assert_eq!(retry_after_of(Some(Duration::from_millis(1))), "1");
+        assert_eq!(retry_after_of(Some(Duration::from_secs(2))), "2");
+        assert_eq!(retry_after_of(Some(Duration::from_nanos(2_000_000_001))), "3");
+        assert_eq!(retry_after(&Status::unavailable("")), "1");
+    }
+
+    fn with_description(text: &str) -> ErrorResponse {
+        status(Code::InvalidArgument, text, "INVALID_SCOPE", ERROR_DOMAIN).into()
+    }
+
+    #[test]
+    fn a_text_that_is_not_allowed_is_left_out_whole() {
+        let json = |text| serde_json::to_string(&with_description(text).body()).unwrap_or_default();
+        for text in ["", "say \"no\"", "back\\slash", "line\nbreak", "caf\u{e9}", "\u{7f}"] {
+            assert_eq!(json(text), r#"{"error":"invalid_scope"}"#);
+        }
+        let told = r#"{"error":"invalid_scope","error_description":"ask for less"}"#;
+        assert_eq!(json("ask for less"), told);
+    }
+
+    proptest! {
+        #[test]
+        fn every_description_stays_within_the_allowed_characters(text in "\\PC*|[ -~]*|.*") {
+            let answer = with_description(&text);
+            if let Some(description) = answer.body().error_description {
+                prop_assert_eq!(description, &text);
+                prop_assert!(!description.contains(['"', '\\']));
+                prop_assert!(description.bytes().all(|byte| (b' '..=b'~').contains(&byte)));
+            }
+        }
+    }
+}

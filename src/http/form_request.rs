@@ -1,0 +1,182 @@
+//! From an HTTP request to a form: all that HTTP itself asks for, in one order of checks.
+//!
+//! Path and method are the router's. Then: query, content encoding, content type, size, and the
+//! parser of the body. The body is read before anything is answered, errors included: a client on
+//! HTTP/2 that is still sending when the answer arrives reports a broken stream instead of the
+//! answer.
+
+use std::sync::Arc;
+
+use axum::{
+    body::Body,
+    extract::{FromRequest, Request},
+    http::{HeaderMap, header, request::Parts},
+};
+use http_body_util::BodyExt;
+
+use super::{
+    Options, Shim,
+    error_response::ErrorResponse,
+    form::{Form, query_names_a_parameter},
+};
+
+/// How much of a body past the limit is read and thrown away so that the connection stays usable.
+/// Whoever sends still more finds it closed.
+const MAX_DISCARDED_BYTES: usize = 1024 * 1024;
+
+/// A form and the caller's `authorization` headers, as they came.
+pub(super) struct FormRequest {
+    pub(super) form: Form,
+    pub(super) authorization: HeaderMap,
+}
+
+impl FromRequest<Arc<Shim>> for FormRequest {
+    type Rejection = ErrorResponse;
+
+    async fn from_request(request: Request, shim: &Arc<Shim>) -> Result<Self, ErrorResponse> {
+        let (parts, body) = request.into_parts();
+        let body = read(body, &shim.options).await?;
+
+        check_query(&parts)?;
+        check_content_encoding(&parts.headers)?;
+        check_content_type(&parts.headers)?;
+        if body.len() > shim.options.max_body_bytes {
+            return Err(ErrorResponse::content_too_large());
+        }
+        let form = Form::parse(&body).map_err(|e| ErrorResponse::invalid_request(e.to_string()))?;
+
+        Ok(Self { form, authorization: authorization(&parts.headers) })
+    }
+}
+
+/// A request whose body matters to nobody, read to its end.
+pub(super) struct Drained;
+
+impl FromRequest<Arc<Shim>> for Drained {
+    type Rejection = ErrorResponse;
+
+    async fn from_request(request: Request, shim: &Arc<Shim>) -> Result<Self, ErrorResponse> {
+        read(request.into_body(), &shim.options).await?;
+        Ok(Self)
+    }
+}
+
+/// Reads a body to its end and keeps at most one byte more than is allowed, which is enough to
+/// know that it was too long. Where the end is not reached, the connection is given up.
+async fn read(mut body: Body, options: &Options) -> Result<Vec<u8>, ErrorResponse> {
+    let most_kept = options.max_body_bytes.saturating_add(1);
+    let most_read = options.max_body_bytes.saturating_add(MAX_DISCARDED_BYTES);
+    let reading = async {
+        let (mut kept, mut seen) = (Vec::new(), 0);
+        while let Some(frame) = body.frame().await {
+            // Trailers are frames without data.
+            let frame = frame.map_err(|_| ErrorResponse::incomplete_body())?;
+            let data = frame.into_data().unwrap_or_default();
+            seen += data.len();
+            if seen > most_read {
+                return Err(ErrorResponse::endless_body());
+            }
+            kept.extend_from_slice(&data[..data.len().min(most_kept - kept.len())]);
+        }
+        Ok(kept)
+    };
+    let read = tokio::time::timeout(options.body_timeout, reading).await;
+    read.unwrap_or_else(|_| Err(ErrorResponse::request_timeout()))
+}
+
+/// Credentials in a URI land in logs and histories, so RFC 6749, section 2.3.1, forbids them there.
+/// They are refused and not only ignored, so that the sender learns of it. Parameters that are not
+/// ours may stand in the query (section 3.2).
+fn check_query(parts: &Parts) -> Result<(), ErrorResponse> {
+    if parts.uri.query().is_some_and(query_names_a_parameter) {
+        return Err(ErrorResponse::invalid_request(
+            "parameters must be in the body, not in the URI",
+        ));
+    }
+    Ok(())
+}
+
+/// Nothing is inflated: a small compressed body can grow without bound.
+fn check_content_encoding(headers: &HeaderMap) -> Result<(), ErrorResponse> {
+    let mut encodings = headers.get_all(header::CONTENT_ENCODING).iter();
+    if encodings.all(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return Ok(());
+    }
+    Err(ErrorResponse::unsupported_media_type("send the body without content encoding"))
+}
+
+fn check_content_type(headers: &HeaderMap) -> Result<(), ErrorResponse> {
+    let mut content_types = headers.get_all(header::CONTENT_TYPE).iter();
+    let content_type = content_types.next().and_then(|value| value.to_str().ok()).unwrap_or("");
+    if content_types.next().is_some() {
+        return Err(ErrorResponse::invalid_request("send one Content-Type header"));
+    }
+    let mut parts = content_type.split(';').map(str::trim);
+    let media_type = parts.next().unwrap_or_default();
+    if !media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+        return Err(ErrorResponse::unsupported_media_type(
+            "send the body as application/x-www-form-urlencoded",
+        ));
+    }
+    if parts.filter_map(charset).any(|charset| !charset.eq_ignore_ascii_case("utf-8")) {
+        return Err(ErrorResponse::invalid_request(
+            "send the body in UTF-8, with that charset or none",
+        ));
+    }
+    Ok(())
+}
+
+/// The value of a `charset` parameter; none for another parameter. The quotes are optional.
+fn charset(parameter: &str) -> Option<&str> {
+    let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+    let unquoted = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
+    name.eq_ignore_ascii_case("charset").then_some(unquoted.unwrap_or(value))
+}
+
+/// All of them and as they are: that two are too many is said by the RPC, which a caller over gRPC
+/// meets as well. They are marked so that no log and no header compression keeps them.
+fn authorization(headers: &HeaderMap) -> HeaderMap {
+    let mut authorization = HeaderMap::new();
+    for value in headers.get_all(header::AUTHORIZATION) {
+        let mut value = value.clone();
+        value.set_sensitive(true);
+        authorization.append(header::AUTHORIZATION, value);
+    }
+    authorization
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn content_types_are_compared_as_media_types() {
+        let table = [
+            ("application/x-www-form-urlencoded", Ok(())),
+            ("Application/X-WWW-Form-URLEncoded", Ok(())),
+            ("application/x-www-form-urlencoded; charset=utf-8", Ok(())),
+            ("application/x-www-form-urlencoded;Charset=\"UTF-8\"", Ok(())),
+            ("application/x-www-form-urlencoded ;", Ok(())),
+            ("application/x-www-form-urlencoded; a=b; charset=UTF-8", Ok(())),
+            ("application/x-www-form-urlencoded; charset=utf-16", Err(400)),
+            ("application/x-www-form-urlencoded; charset=\"iso-8859-1\"", Err(400)),
+            ("application/x-www-form-urlencoded; charset=\"utf-8", Err(400)),
+            ("application/x-www-form-urlencoded; charset", Err(400)),
+            ("application/x-www-form-urlencodedxyz", Err(415)),
+            ("application/x-www-form-urlencoded, application/json", Err(415)),
+            ("application/json", Err(415)),
+            ("multipart/form-data; boundary=a", Err(415)),
+            ("", Err(415)),
+        ];
+        for (content_type, expected) in table {
+            let value = HeaderValue::from_static(content_type);
+            let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, value)]);
+            let checked = check_content_type(&headers).map_err(|error| error.status.as_u16());
+            assert_eq!(checked, expected, "{content_type}");
+        }
+        let missing = check_content_type(&HeaderMap::new());
+        assert_eq!(missing.map_err(|error| error.status.as_u16()), Err(415));
+    }
+}

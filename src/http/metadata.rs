@@ -1,0 +1,92 @@
+//! The metadata document (RFC 8414), from which a client learns the endpoints.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+
+use super::{INTROSPECTION_PATH, REVOCATION_PATH, Shim, TOKEN_PATH, form_request::Drained, json};
+
+/// Where the document stands for an issuer without a path.
+const WELL_KNOWN_PATH: &str = "/.well-known/oauth-authorization-server";
+
+/// Unlike every other answer this one is public, and asked for by each client that starts.
+const CACHE_CONTROL: &str = "public, max-age=300";
+
+/// The ways of authenticating that all three endpoints accept. That of the header stands first: RFC
+/// 6749 recommends it.
+const AUTH_METHODS: &[&str] = &["client_secret_basic", "client_secret_post"];
+
+/// The members of RFC 8414, section 2, that apply.
+#[derive(Serialize)]
+struct Metadata<'a> {
+    issuer: &'a str,
+    token_endpoint: String,
+    introspection_endpoint: String,
+    revocation_endpoint: String,
+    /// Must be sent: the default would be grants that this server does not have.
+    grant_types_supported: &'static [&'static str],
+    /// Empty, for there is no authorization endpoint. The RFC requires the member and also wants
+    /// empty ones left out; clients fail where it is missing.
+    response_types_supported: &'static [&'static str],
+    token_endpoint_auth_methods_supported: &'static [&'static str],
+    introspection_endpoint_auth_methods_supported: &'static [&'static str],
+    revocation_endpoint_auth_methods_supported: &'static [&'static str],
+}
+
+/// Answers the document. It is built from the configured issuer alone: built from the Host header,
+/// it would let a request choose where clients send their secrets.
+pub(super) async fn endpoint(State(shim): State<Arc<Shim>>, _: Drained) -> Response {
+    let issuer = &shim.options.issuer;
+    let metadata = Metadata {
+        issuer,
+        token_endpoint: format!("{issuer}{TOKEN_PATH}"),
+        introspection_endpoint: format!("{issuer}{INTROSPECTION_PATH}"),
+        revocation_endpoint: format!("{issuer}{REVOCATION_PATH}"),
+        grant_types_supported: &["client_credentials"],
+        response_types_supported: &[],
+        token_endpoint_auth_methods_supported: AUTH_METHODS,
+        introspection_endpoint_auth_methods_supported: AUTH_METHODS,
+        revocation_endpoint_auth_methods_supported: AUTH_METHODS,
+    };
+    ([(header::CACHE_CONTROL, CACHE_CONTROL)], json(StatusCode::OK, &metadata)).into_response()
+}
+
+/// The paths of the document: the plain one, and the one with the path of the issuer behind it
+/// (section 3.1).
+pub(super) fn paths(issuer: &str) -> Vec<String> {
+    let mut paths = vec![WELL_KNOWN_PATH.to_owned()];
+    let authority = issuer.split_once("://").map_or(issuer, |(_scheme, rest)| rest);
+    if let Some((_host, path)) = authority.split_once('/') {
+        let path = path.trim_end_matches('/');
+        if !path.is_empty() {
+            paths.push(format!("{WELL_KNOWN_PATH}/{path}"));
+        }
+    }
+    paths
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_path_of_the_issuer_stands_behind_the_well_known_one() {
+        let table = [
+            ("https://auth.example.org", None),
+            ("https://auth.example.org:8443", None),
+            ("https://auth.example.org/", None),
+            ("https://auth.example.org/a", Some("/.well-known/oauth-authorization-server/a")),
+            ("https://auth.example.org/a/b", Some("/.well-known/oauth-authorization-server/a/b")),
+        ];
+        for (issuer, second) in table {
+            let paths = paths(issuer);
+            assert_eq!(paths.first().map(String::as_str), Some(WELL_KNOWN_PATH));
+            assert_eq!(paths.get(1).map(String::as_str), second, "{issuer}");
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! `jeton.v1.TokenService`: each call reads top to bottom.
+
+use std::sync::{Arc, OnceLock};
+
+use prost_types::{Duration, Timestamp as ProtoTimestamp};
+use tonic::{Request, Response, Status};
+
+use super::{caller, request, status};
+use crate::{
+    authority::{ActiveToken, Authority, Introspection, IssuedToken},
+    domain::{Error, Timestamp},
+    pb::v1::{
+        IntrospectTokenRequest, IntrospectTokenResponse, IssueTokenRequest, IssueTokenResponse,
+        RevokeTokenRequest, RevokeTokenResponse, token_service_server::TokenService,
+    },
+};
+
+/// How every token of ours is used (RFC 6750).
+const BEARER: &str = "Bearer";
+
+/// The service. Its authority comes when the database is ready; until then every call is answered
+/// with UNAVAILABLE.
+#[derive(Clone, Default)]
+pub struct TokenRpc {
+    authority: Arc<OnceLock<Authority>>,
+}
+
+impl TokenRpc {
+    /// Lets the service begin. A second authority is ignored.
+    pub fn begin(&self, authority: Authority) {
+        let _ = self.authority.set(authority);
+    }
+
+    fn authority(&self) -> Result<&Authority, Error> {
+        self.authority.get().ok_or_else(|| Error::unavailable("the database is not ready yet"))
+    }
+
+    async fn issue(&self, request: Request<IssueTokenRequest>) -> Result<IssuedToken, Error> {
+        let authority = self.authority()?;
+        let (metadata, _, message) = request.into_parts();
+        let credentials = caller::credentials(&metadata, message.client_authentication.as_ref())?;
+        let caller = authority.authenticate(credentials).await?;
+        authority.issue(&caller, request::issue(&message)?).await
+    }
+
+    async fn introspect(
+        &self,
+        request: Request<IntrospectTokenRequest>,
+    ) -> Result<Introspection, Error> {
+        let authority = self.authority()?;
+        let (metadata, _, message) = request.into_parts();
+        let credentials = caller::credentials(&metadata, message.client_authentication.as_ref())?;
+        let caller = authority.authenticate(credentials).await?;
+        match request::token(&message.token)? {
+            Some(token) => authority.introspect(&caller, &token).await,
+            None => Ok(Introspection::Inactive),
+        }
+    }
+
+    async fn revoke(&self, request: Request<RevokeTokenRequest>) -> Result<(), Error> {
+        let authority = self.authority()?;
+        let (metadata, _, message) = request.into_parts();
+        let credentials = caller::credentials(&metadata, message.client_authentication.as_ref())?;
+        let caller = authority.authenticate(credentials).await?;
+        match request::token(&message.token)? {
+            Some(token) => authority.revoke(&caller, &token).await,
+            None => Ok(()),
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl TokenService for TokenRpc {
+    async fn issue_token(
+        &self,
+        request: Request<IssueTokenRequest>,
+    ) -> Result<Response<IssueTokenResponse>, Status> {
+        let issued = self.issue(request).await.map_err(status::from_error)?;
+        Ok(Response::new(IssueTokenResponse {
+            access_token: issued.token.expose().to_owned(),
+            token_type: BEARER.to_owned(),
+            expires_in: Some(Duration {
+                seconds: i64::try_from(issued.expires_in.as_secs()).unwrap_or(i64::MAX),
+                nanos: 0,
+            }),
+            scopes: issued.scopes.iter().map(ToString::to_string).collect(),
+        }))
+    }
+
+    async fn introspect_token(
+        &self,
+        request: Request<IntrospectTokenRequest>,
+    ) -> Result<Response<IntrospectTokenResponse>, Status> {
+        let introspection = self.introspect(request).await.map_err(status::from_error)?;
+        Ok(Response::new(match introspection {
+            Introspection::Inactive => IntrospectTokenResponse::default(),
+            Introspection::Active(token) => active(token),
+        }))
+    }
+
+    async fn revoke_token(
+        &self,
+        request: Request<RevokeTokenRequest>,
+    ) -> Result<Response<RevokeTokenResponse>, Status> {
+        self.revoke(request).await.map_err(status::from_error)?;
+        Ok(Response::new(RevokeTokenResponse {}))
+    }
+}
+
+fn active(token: ActiveToken) -> IntrospectTokenResponse {
+    IntrospectTokenResponse {
+        active: true,
+        scopes: token.scopes.iter().map(ToString::to_string).collect(),
+        client_id: token.client_id.to_string(),
+        subject: token.client_id.to_string(),
+        audiences: token.audiences.iter().map(ToString::to_string).collect(),
+        issuer: token.issuer,
+        token_id: token.id.0.to_string(),
+        issue_time: Some(seconds(token.issued_at)),
+        not_before_time: Some(seconds(token.issued_at)),
+        expire_time: Some(seconds(token.expires_at)),
+        token_type: BEARER.to_owned(),
+    }
+}
+
+fn seconds(moment: Timestamp) -> ProtoTimestamp {
+    ProtoTimestamp { seconds: moment.unix_seconds(), nanos: 0 }
+}
