@@ -10,6 +10,8 @@
 //!
 //! The modules, in the order in which a request meets them; `ARCHITECTURE.md` is the map.
 
+pub mod server;
+
 pub mod http;
 
 pub mod pb;
