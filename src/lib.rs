@@ -26,4 +26,7 @@ pub mod store;
 
 pub mod domain;
 
+pub mod cli;
+pub mod config;
 mod form_encoding;
+pub mod telemetry;

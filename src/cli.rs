@@ -1,0 +1,118 @@
+//! The commands: one file each.
+
+mod client;
+mod config;
+mod dev;
+mod endpoint;
+mod migrate;
+mod node;
+mod output;
+mod serve;
+mod shim;
+mod shutdown;
+mod token;
+mod web;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+/// Access tokens for machines: the OAuth 2.0 client-credentials grant over gRPC and HTTP
+#[derive(Debug, Parser)]
+#[command(
+    name = "jeton",
+    version,
+    after_help = "\
+Example:
+  jeton dev        starts a node with an embedded database, issues a first token, shows how"
+)]
+struct Cli {
+    /// Configuration file, TOML; its keys are the long flags of `jeton serve` with _ for -
+    #[arg(long, global = true, value_name = "FILE", env = "JETON_CONFIG")]
+    config: Option<PathBuf>,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a node
+    Serve(serve::Serve),
+    /// Run a node to try things out: embedded database, self-signed TLS, a client, a first token
+    Dev(dev::Dev),
+    /// Bring the schema of the database up to date
+    Migrate(migrate::Migrate),
+    /// Run the HTTP face alone, before a node elsewhere
+    Shim(shim::Shim),
+    /// Administer clients and their secrets, straight in the database
+    #[command(subcommand)]
+    Client(client::ClientCommand),
+    /// Ask a running node over gRPC
+    #[command(subcommand)]
+    Token(token::TokenCommand),
+    /// Show the configuration in force, and where each value came from
+    Config(config::ShowConfig),
+}
+
+/// Runs the command that the arguments name.
+#[must_use]
+pub fn main() -> ExitCode {
+    let matches = Cli::command().get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let outcome = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(anyhow::Error::from)
+        .and_then(|runtime| runtime.block_on(run(cli, innermost(&matches))));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(cli: Cli, matches: &ArgMatches) -> anyhow::Result<()> {
+    let file = cli.config.as_ref();
+    match cli.command {
+        Command::Serve(serve) => serve.run(matches, file).await,
+        Command::Dev(dev) => dev.run(matches, file).await,
+        Command::Migrate(migrate) => migrate.run(file).await,
+        Command::Shim(shim) => shim.run(matches, file).await,
+        Command::Client(client) => client.run(file).await,
+        Command::Token(token) => token.run().await,
+        Command::Config(show) => show.run(matches, file),
+    }
+}
+
+/// The matches of the command itself, below all the names that lead to it.
+fn innermost(matches: &ArgMatches) -> &ArgMatches {
+    let mut matches = matches;
+    while let Some((_, below)) = matches.subcommand() {
+        matches = below;
+    }
+    matches
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent_and_every_command_shows_an_example() {
+        let mut command = Cli::command();
+        command.clone().debug_assert();
+        command.build();
+        let mut all = vec![command];
+        while let Some(command) = all.pop() {
+            if command.get_name() == "help" {
+                continue;
+            }
+            all.extend(command.get_subcommands().cloned());
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("Example"), "{} has no example", command.get_name());
+        }
+    }
+}

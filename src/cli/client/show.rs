@@ -1,0 +1,162 @@
+//! `jeton client list` and `jeton client show`
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::{open, output};
+use crate::{
+    cli::node::Database,
+    domain::{Client, ClientId, Clock, StoredSecret, SystemClock, Timestamp},
+};
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct List {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    database: Database,
+}
+
+impl List {
+    pub(super) async fn run(self, file: Option<&PathBuf>) -> anyhow::Result<()> {
+        let clients = open(self.database, file).await?.list_clients().await?;
+        if self.json {
+            output::json(&clients.iter().map(client_json).collect());
+            return Ok(());
+        }
+        if clients.is_empty() {
+            output::remark("There are no clients yet; make one with `jeton client create`.");
+            return Ok(());
+        }
+        let rows = clients
+            .iter()
+            .map(|client| {
+                [
+                    client.client_id.to_string(),
+                    client.state.as_str().to_owned(),
+                    joined(&client.scopes),
+                    joined(&client.audiences),
+                    joined(&client.serves),
+                    format!("{} s", client.token_lifetime.seconds()),
+                    client.created_at.to_string(),
+                ]
+            })
+            .collect();
+        let heading =
+            ["client_id", "state", "scopes", "audiences", "serves", "token lifetime", "created"];
+        output::table(heading, rows);
+        Ok(())
+    }
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Show {
+    /// The client
+    #[arg(value_name = "CLIENT_ID", value_parser = ClientId::parse)]
+    client_id: ClientId,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    database: Database,
+}
+
+impl Show {
+    pub(super) async fn run(self, file: Option<&PathBuf>) -> anyhow::Result<()> {
+        let registry = open(self.database, file).await?;
+        let (client, secrets) = registry.show_client(&self.client_id).await?;
+        let now = SystemClock.now();
+        if self.json {
+            let mut value = client_json(&client);
+            value["secrets"] = secrets.iter().map(|secret| secret_json(secret, now)).collect();
+            output::json(&value);
+            return Ok(());
+        }
+        let grants: Vec<_> = client.grants.iter().map(|grant| grant.as_str()).collect();
+        output::properties(&[
+            ("client_id", client.client_id.to_string()),
+            ("id", client.key.0.to_string()),
+            ("name", client.name.clone()),
+            ("state", client.state.as_str().to_owned()),
+            ("grant types", grants.join(" ")),
+            ("scopes", joined(&client.scopes)),
+            ("default scopes", joined(&client.default_scopes)),
+            ("audiences", joined(&client.audiences)),
+            ("serves", joined(&client.serves)),
+            ("token lifetime", format!("{} s", client.token_lifetime.seconds())),
+            ("created", client.created_at.to_string()),
+        ]);
+        let rows = secrets
+            .iter()
+            .map(|secret| {
+                [
+                    secret.id.0.to_string(),
+                    secret.label.clone(),
+                    state(secret, now).to_owned(),
+                    secret.created_at.to_string(),
+                    secret.expires_at.map_or_else(|| "never".to_owned(), |end| end.to_string()),
+                ]
+            })
+            .collect();
+        output::table(["secret", "label", "state", "created", "expires"], rows);
+        Ok(())
+    }
+}
+
+fn client_json(client: &Client) -> Value {
+    let texts = |set: &[String]| json!(set);
+    let grants: Vec<_> = client.grants.iter().map(|grant| grant.as_str()).collect();
+    json!({
+        "client_id": client.client_id.as_str(),
+        "id": client.key.0,
+        "name": client.name,
+        "state": client.state.as_str(),
+        "grant_types": grants,
+        "scopes": texts(&list(&client.scopes)),
+        "default_scopes": texts(&list(&client.default_scopes)),
+        "audiences": texts(&list(&client.audiences)),
+        "serves": texts(&list(&client.serves)),
+        "token_lifetime_seconds": client.token_lifetime.seconds(),
+        "created_at": client.created_at.to_string(),
+        "version": client.version,
+    })
+}
+
+fn secret_json(secret: &StoredSecret, now: Timestamp) -> Value {
+    let moment = |moment: Option<Timestamp>| moment.map(|moment| moment.to_string());
+    json!({
+        "secret_id": secret.id.0,
+        "label": secret.label,
+        "state": state(secret, now),
+        "created_at": secret.created_at.to_string(),
+        "expires_at": moment(secret.expires_at),
+        "retired_at": moment(secret.retired_at),
+        "leaked_at": moment(secret.burnt_at),
+    })
+}
+
+fn state(secret: &StoredSecret, now: Timestamp) -> &'static str {
+    if secret.burnt_at.is_some() {
+        "leaked"
+    } else if secret.retired_at.is_some() {
+        "retired"
+    } else if secret.is_live(now) {
+        "live"
+    } else {
+        "expired"
+    }
+}
+
+fn list<'a, T: ToString + 'a>(set: impl IntoIterator<Item = &'a T>) -> Vec<String> {
+    set.into_iter().map(ToString::to_string).collect()
+}
+
+fn joined<'a, T: ToString + 'a>(set: impl IntoIterator<Item = &'a T>) -> String {
+    list(set).join(" ")
+}

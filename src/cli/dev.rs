@@ -1,0 +1,198 @@
+//! `jeton dev`: the newcomer's one command.
+
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
+
+use anyhow::{Context, ensure};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use clap::{ArgMatches, Args};
+use serde_json::Value;
+use tonic::{Request, metadata::MetadataValue};
+
+use super::{endpoint::endpoint, node, output, serve, shutdown::Signals, web};
+use crate::{
+    config::Config,
+    domain::{
+        Audience, ClientId, ClientSecret, ClientState, GrantType, OsRandom, Scope, SystemClock,
+        TokenLifetime,
+    },
+    pb::v1::{
+        ClientCredentialsGrant, IntrospectTokenRequest, IssueTokenRequest,
+        issue_token_request::Grant, token_service_client::TokenServiceClient,
+    },
+    registry::{NewClient, NewSecret, Registry, RegistryError},
+    server::{Node, tls::PemFiles},
+    store::{Retirement, Store},
+    telemetry,
+};
+
+const CLIENT_ID: &str = "dev-client";
+const AUDIENCE: &str = "https://api.example.com";
+const LABEL: &str = "made by jeton dev";
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  jeton dev
+  jeton dev --exit-after-check --data-dir /tmp/jeton-try")]
+pub(super) struct Dev {
+    /// End after the first tokens, with status 0 only if all of it worked
+    #[arg(long)]
+    exit_after_check: bool,
+
+    #[command(flatten)]
+    config: Config,
+}
+
+impl Dev {
+    pub(super) async fn run(
+        self,
+        matches: &ArgMatches,
+        file: Option<&PathBuf>,
+    ) -> anyhow::Result<()> {
+        let mut config = Config::load(Some(matches), file)?.config;
+        config.tls_self_signed = config.tls_cert.is_none();
+        telemetry::start(&config.log, config.log_format)?;
+        let mut signals = Signals::listen().context("signals cannot be listened to")?;
+        let store = node::open_store(&config)?;
+        let node = node::start(&config, Arc::clone(&store)).await.context(
+            "the node did not start; if an address is in use, choose others with --grpc-addr and \
+             --http-addr",
+        )?;
+        let pem = node::pem_files(&config)?.context("a node for trying things out has TLS")?;
+        let secret = fresh_secret(store, &config).await?;
+        let visitor = Visitor::new(&node, pem, &secret);
+        let shown = visitor.check().await?;
+        output::say(&shown);
+        if self.exit_after_check {
+            node.drain().await;
+            return Ok(());
+        }
+        output::say("Serving until Ctrl-C.");
+        signals.next().await;
+        serve::finish(node, signals).await;
+        Ok(())
+    }
+}
+
+/// The secret of the client for trying things out. It is made anew at every start and the one
+/// before is retired, so that no secret has to be kept in clear between two starts.
+async fn fresh_secret(store: Arc<dyn Store>, config: &Config) -> anyhow::Result<ClientSecret> {
+    let cost = node::hash_cost(config);
+    let registry = Registry::open(store, Arc::new(SystemClock), Arc::new(OsRandom), cost).await?;
+    let client_id = ClientId::parse(CLIENT_ID)?;
+    let new_secret = || NewSecret { label: LABEL.to_owned(), expires_at: None };
+    let audiences = BTreeSet::from([Audience::parse(AUDIENCE)?]);
+    let new = NewClient {
+        client_id: Some(client_id.clone()),
+        name: "a client to try things out with".to_owned(),
+        grants: BTreeSet::from([GrantType::ClientCredentials]),
+        scopes: Scope::parse_set(["read", "write"])?,
+        default_scopes: None,
+        audiences: audiences.clone(),
+        serves: audiences,
+        token_lifetime: TokenLifetime::DEFAULT,
+    };
+    match registry.create_client(new, new_secret()).await {
+        Ok((_, secret)) => return Ok(secret),
+        Err(RegistryError::ClientIdTaken(_)) => (),
+        Err(error) => return Err(error.into()),
+    }
+    let (_, secrets) = registry.show_client(&client_id).await?;
+    let (_, fresh) = registry.add_secret(&client_id, new_secret()).await?;
+    registry.set_client_state(&client_id, ClientState::Active).await?;
+    for old in secrets.iter().filter(|old| old.label == LABEL && old.retired_at.is_none()) {
+        registry.retire_secret(&client_id, old.id, Retirement::Retired).await?;
+    }
+    Ok(fresh)
+}
+
+/// Someone who tries the node from outside, through its own listeners.
+struct Visitor<'a> {
+    node: &'a Node,
+    pem: PemFiles,
+    secret: &'a ClientSecret,
+    authorization: String,
+}
+
+impl<'a> Visitor<'a> {
+    fn new(node: &'a Node, pem: PemFiles, secret: &'a ClientSecret) -> Self {
+        let pair = STANDARD.encode(format!("{CLIENT_ID}:{}", secret.expose()));
+        Self { node, pem, secret, authorization: format!("Basic {pair}") }
+    }
+
+    /// Issues and introspects over both faces, and tells what came back and how to do it oneself.
+    async fn check(&self) -> anyhow::Result<String> {
+        let grpc = self.over_grpc().await.context("the check over gRPC failed")?;
+        let (issued, introspected) =
+            self.over_http().await.context("the check over HTTP failed")?;
+        Ok(self.tell(&grpc, &issued, &introspected))
+    }
+
+    async fn over_grpc(&self) -> anyhow::Result<String> {
+        let url = format!("https://localhost:{}", self.node.grpc_addr().port());
+        let channel = endpoint(&url, Some(&self.pem.cert))?.connect().await?;
+        let mut client = TokenServiceClient::new(channel);
+        let authorization: MetadataValue<_> = self.authorization.parse()?;
+        let mut request = Request::new(IssueTokenRequest {
+            grant: Some(Grant::ClientCredentials(ClientCredentialsGrant {})),
+            ..Default::default()
+        });
+        request.metadata_mut().insert("authorization", authorization.clone());
+        let issued = client.issue_token(request).await?.into_inner();
+        let mut request = Request::new(IntrospectTokenRequest {
+            token: issued.access_token.clone(),
+            ..Default::default()
+        });
+        request.metadata_mut().insert("authorization", authorization);
+        let introspected = client.introspect_token(request).await?.into_inner();
+        ensure!(introspected.active, "the token that was just issued reads as inactive");
+        Ok(format!(
+            "IssueToken      access_token {}…, token_type {}, expires_in {} s, scopes {}\n  \
+             IntrospectToken active {}, client_id {}, audiences {}",
+            issued.access_token.get(..12).unwrap_or_default(),
+            issued.token_type,
+            issued.expires_in.unwrap_or_default().seconds,
+            issued.scopes.join(" "),
+            introspected.active,
+            introspected.client_id,
+            introspected.audiences.join(" "),
+        ))
+    }
+
+    async fn over_http(&self) -> anyhow::Result<(Value, Value)> {
+        let post = |path, form| {
+            let (address, ca) = (self.node.http_addr(), &self.pem.cert);
+            web::post_form(address, ca, path, &self.authorization, form)
+        };
+        let issued = post("/oauth2/token", "grant_type=client_credentials".to_owned()).await?;
+        let token = issued["access_token"].as_str().context("the answer has no access_token")?;
+        ensure!(issued.get("refresh_token").is_none(), "there is a refresh token");
+        let introspected = post("/oauth2/introspect", format!("token={token}")).await?;
+        ensure!(introspected["active"] == true, "the new token reads as inactive");
+        Ok((issued, introspected))
+    }
+
+    fn tell(&self, grpc: &str, issued: &Value, introspected: &Value) -> String {
+        let (id, secret) = (CLIENT_ID, self.secret.expose());
+        let base = format!("https://localhost:{}", self.node.http_addr().port());
+        let grpc_port = self.node.grpc_addr().port();
+        let authorization = &self.authorization;
+        let token = issued["access_token"].as_str().unwrap_or_default();
+        let form = "-H \"Content-Type:application/x-www-form-urlencoded\"";
+        format!(
+            "Over gRPC:\n  {grpc}\n\n\
+             Over HTTP:\n  POST /oauth2/token       {issued}\n  \
+             POST /oauth2/introspect  {introspected}\n\n\
+             Ask for a token yourself (the secret is shown here and nowhere else):\n\n  \
+             curl -v -X POST -H \"Authorization: {authorization}\" -k \
+             -d \"grant_type=client_credentials\" {form} {base}/oauth2/token\n\n  \
+             curl -u {id}:{secret} -k -d \"grant_type=client_credentials\" {form} \
+             {base}/oauth2/token\n\n  \
+             grpcurl -insecure -H \"authorization: {authorization}\" \
+             -d '{{\"client_credentials\":{{}}}}' localhost:{grpc_port} \
+             jeton.v1.TokenService/IssueToken\n\n\
+             Ask what a token is worth:\n\n  \
+             curl -u {id}:{secret} -k -d \"token={token}\" {base}/oauth2/introspect\n"
+        )
+    }
+}

@@ -1,0 +1,142 @@
+//! From a configuration to the parts of a node.
+
+use std::{fs, path::Path, sync::Arc, thread, time::Duration};
+
+use anyhow::Context;
+use clap::Args;
+use rustls::ServerConfig;
+
+use crate::{
+    authority::HashPoolOptions,
+    config::{Config, DatabaseUrl},
+    domain::{Clock, HashCost, HashCostCap, OsRandom, SystemClock},
+    server::{
+        Limits, Node, NodeOptions,
+        tls::{self, PemFiles},
+    },
+    store::{PostgresStore, SqliteStore, Store, migrate::SchemaError},
+};
+
+/// Which database a command works on.
+#[derive(Debug, Args)]
+pub(super) struct Database {
+    /// Postgres, as <postgres://user:password@host/database?sslmode>=…; without it the embedded
+    /// database in the data directory is used
+    #[arg(long, value_name = "URL", env = "JETON_DATABASE_URL", hide_env_values = true)]
+    database_url: Option<DatabaseUrl>,
+
+    /// Directory of the embedded database  [default: jeton-data]
+    #[arg(long, value_name = "DIR", env = "JETON_DATA_DIR")]
+    data_dir: Option<std::path::PathBuf>,
+}
+
+impl Database {
+    /// The configuration, with what these flags say above it.
+    pub(super) fn config(self, file: Option<&std::path::PathBuf>) -> anyhow::Result<Config> {
+        let mut config = Config::load(None, file)?.config;
+        if let Some(data_dir) = self.data_dir {
+            config.data_dir = data_dir;
+        }
+        if self.database_url.is_some() {
+            config.database_url = self.database_url;
+        }
+        Ok(config)
+    }
+}
+
+/// The store that the configuration names. The data directory is made if it is needed.
+pub(super) fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
+    let wait = Duration::from_millis(config.database_wait_ms);
+    let connections = config.database_connections;
+    if let Some(url) = &config.database_url {
+        Ok(Arc::new(PostgresStore::at(url.expose(), connections, wait)?))
+    } else {
+        make_private_directory(&config.data_dir)?;
+        Ok(Arc::new(SqliteStore::in_directory(&config.data_dir, connections, wait)))
+    }
+}
+
+/// For commands beside a node: the schema must be up to date. An empty database is made ready,
+/// since there is nothing in it to be careful with; an older one is left to `jeton migrate`,
+/// because looking at clients should not change a schema under running nodes.
+pub(super) async fn require_schema(store: &dyn Store) -> Result<(), SchemaError> {
+    match store.check_schema().await {
+        Err(SchemaError::Older { found: 0, .. }) => {
+            store.migrate(SystemClock.now(), &OsRandom).await.map(|_| ())
+        }
+        checked => checked,
+    }
+}
+
+/// The cost of the hashes that are made.
+pub(super) const fn hash_cost(config: &Config) -> HashCost {
+    HashCost { memory_kib: config.argon2_memory_kib, passes: config.argon2_passes, lanes: 1 }
+}
+
+/// The certificate that both listeners show, if any.
+pub(super) fn pem_files(config: &Config) -> anyhow::Result<Option<PemFiles>> {
+    if config.tls_self_signed {
+        make_private_directory(&config.data_dir)?;
+        return Ok(Some(tls::self_signed(&config.data_dir)?));
+    }
+    let files = config.tls_cert.clone().zip(config.tls_key.clone());
+    Ok(files.map(|(cert, key)| PemFiles { cert, key }))
+}
+
+pub(super) fn tls(config: &Config) -> anyhow::Result<Option<Arc<ServerConfig>>> {
+    Ok(pem_files(config)?.map(|files| tls::load(&files)).transpose()?)
+}
+
+pub(super) const fn limits(config: &Config) -> Limits {
+    Limits {
+        max_connections: config.max_connections,
+        handshake_timeout: Duration::from_millis(config.handshake_timeout_ms),
+        request_timeout: Duration::from_millis(config.request_timeout_ms),
+        body_timeout: Duration::from_millis(config.body_timeout_ms),
+        max_body_bytes: config.max_body_bytes,
+        pre_stop: Duration::from_secs(config.pre_stop_seconds),
+        drain_timeout: Duration::from_secs(config.drain_timeout_seconds),
+    }
+}
+
+/// Starts the node that the configuration describes.
+pub(super) async fn start(config: &Config, store: Arc<dyn Store>) -> anyhow::Result<Node> {
+    let cost = hash_cost(config);
+    let options = NodeOptions {
+        store,
+        clock: Arc::new(SystemClock),
+        random: Arc::new(OsRandom),
+        grpc_addr: config.grpc_addr,
+        http_addr: config.http_addr,
+        tls: tls(config)?,
+        issuer: config.issuer.clone(),
+        migrate: !config.no_migrate,
+        start_timeout: Duration::from_secs(config.start_timeout_seconds),
+        hash_pool: HashPoolOptions {
+            threads: config.hash_threads.map_or_else(spare_cores, usize::from),
+            queue: config.hash_queue.into(),
+            patience: Duration::from_millis(config.hash_wait_ms),
+            cost,
+            cap: HashCostCap::DEFAULT,
+        },
+        limits: limits(config),
+    };
+    Ok(Node::start(options).await?)
+}
+
+/// One core is left for everything that is not a hash.
+fn spare_cores() -> usize {
+    thread::available_parallelism().map_or(1, |cores| cores.get().saturating_sub(1).max(1))
+}
+
+/// The data directory holds hashes and a private key: it is for its owner alone.
+fn make_private_directory(path: &Path) -> anyhow::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path).with_context(|| {
+        let path = path.display();
+        format!("the data directory {path} cannot be made; name another with --data-dir")
+    })
+}

@@ -1,0 +1,64 @@
+//! `jeton serve`
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::{ArgMatches, Args};
+
+use super::{node, shutdown::Signals};
+use crate::{config::Config, server::Node, telemetry};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  jeton serve --tls-self-signed
+  jeton serve --database-url postgres://jeton@localhost/jeton --tls-self-signed")]
+pub(super) struct Serve {
+    #[command(flatten)]
+    config: Config,
+}
+
+impl Serve {
+    pub(super) async fn run(
+        self,
+        matches: &ArgMatches,
+        file: Option<&PathBuf>,
+    ) -> anyhow::Result<()> {
+        let config = Config::load(Some(matches), file)?.config;
+        telemetry::start(&config.log, config.log_format)?;
+        let mut signals = Signals::listen().context("signals cannot be listened to")?;
+        let store = node::open_store(&config)?;
+        let node = tokio::select! {
+            node = node::start(&config, store) => node?,
+            () = signals.next() => return Ok(()),
+        };
+        announce(&node, &config);
+        signals.next().await;
+        finish(node, signals).await;
+        Ok(())
+    }
+}
+
+fn announce(node: &Node, config: &Config) {
+    let tls = config.tls_self_signed || config.tls_cert.is_some();
+    let (grpc, http) = (node.grpc_addr(), node.http_addr());
+    tracing::info!(%grpc, %http, tls, issuer = node.issuer(), "serving");
+    let is_local = grpc.ip().is_loopback() && http.ip().is_loopback();
+    if !tls && !is_local {
+        tracing::warn!(
+            "secrets and tokens travel in clear beyond this machine: set --tls-cert and --tls-key, \
+             or keep this behind a proxy that does TLS (RFC 6749, section 3.2)"
+        );
+    }
+}
+
+/// Drains a node after a first signal; a second one ends it at once.
+pub(super) async fn finish(node: Node, signals: Signals) {
+    tracing::info!("draining");
+    signals.end_at_next();
+    if node.drain().await {
+        tracing::info!("stopped");
+    } else {
+        tracing::warn!("stopped at the deadline, before all open requests had finished");
+    }
+}

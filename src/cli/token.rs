@@ -1,0 +1,286 @@
+//! `jeton token …`: a gRPC client of a running node.
+
+use std::{
+    env,
+    error::Error,
+    fs,
+    io::{self, IsTerminal},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, bail, ensure};
+use clap::{Args, Subcommand};
+use serde_json::json;
+use tonic::{Status, transport::Channel};
+use zeroize::Zeroizing;
+
+use super::{endpoint::endpoint, output};
+use crate::pb::v1::{
+    ClientAuthentication, ClientCredentialsGrant, IntrospectTokenRequest, IntrospectTokenResponse,
+    IssueTokenRequest, RevokeTokenRequest, issue_token_request::Grant,
+    token_service_client::TokenServiceClient,
+};
+
+#[derive(Debug, Subcommand)]
+#[command(after_help = "\
+Example:
+  jeton token issue --client-id orders --secret-file orders.secret --token-only |
+    jeton token introspect --client-id orders --secret-file orders.secret")]
+pub(super) enum TokenCommand {
+    /// Ask for an access token
+    #[command(after_help = "\
+Example:
+  jeton token issue --client-id orders --secret-file orders.secret --scope orders.read")]
+    Issue(Issue),
+    /// Ask what a token is worth
+    #[command(after_help = "\
+Example:
+  jeton token introspect --client-id orders --secret-file orders.secret < token.txt")]
+    Introspect(Introspect),
+    /// End a token before its time
+    #[command(after_help = "\
+Example:
+  jeton token revoke --client-id orders --secret-file orders.secret < token.txt")]
+    Revoke(Revoke),
+}
+
+/// Whom to ask, and as whom.
+#[derive(Debug, Args)]
+struct Caller {
+    /// The node to ask
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "JETON_SERVER",
+        default_value = "http://127.0.0.1:50051"
+    )]
+    server: String,
+
+    /// Certificates to trust, PEM; for a self-signed one `DATA_DIR/tls/cert.pem`
+    #[arg(long, value_name = "FILE", env = "JETON_TLS_CA")]
+    tls_ca: Option<PathBuf>,
+
+    /// The client to authenticate as
+    #[arg(long, value_name = "ID", env = "JETON_CLIENT_ID")]
+    client_id: String,
+
+    /// File that holds the client secret; without it `JETON_CLIENT_SECRET` is read, else you are
+    /// asked
+    #[arg(long, value_name = "FILE")]
+    secret_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Issue {
+    #[command(flatten)]
+    caller: Caller,
+
+    /// A scope to ask for; may be repeated
+    #[arg(long = "scope", value_name = "SCOPE")]
+    scopes: Vec<String>,
+
+    /// A resource server that the token shall be for; may be repeated
+    #[arg(long = "resource", value_name = "RESOURCE")]
+    resources: Vec<String>,
+
+    /// Print the token and nothing else
+    #[arg(long, conflicts_with = "json")]
+    token_only: bool,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Introspect {
+    #[command(flatten)]
+    caller: Caller,
+
+    /// File that holds the token; without it `JETON_TOKEN` is read, else standard input
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Revoke {
+    #[command(flatten)]
+    caller: Caller,
+
+    /// File that holds the token; without it `JETON_TOKEN` is read, else standard input
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+}
+
+impl TokenCommand {
+    pub(super) async fn run(self) -> anyhow::Result<()> {
+        match self {
+            Self::Issue(issue) => issue.run().await,
+            Self::Introspect(introspect) => introspect.run().await,
+            Self::Revoke(revoke) => revoke.run().await,
+        }
+    }
+}
+
+impl Issue {
+    async fn run(self) -> anyhow::Result<()> {
+        let request = IssueTokenRequest {
+            grant: Some(Grant::ClientCredentials(ClientCredentialsGrant {})),
+            scopes: self.scopes,
+            resources: self.resources,
+            client_authentication: Some(self.caller.authentication()?),
+        };
+        let issued = self
+            .caller
+            .client()
+            .await?
+            .issue_token(request)
+            .await
+            .map_err(|status| explain(&status))?
+            .into_inner();
+        let expires_in = issued.expires_in.unwrap_or_default().seconds;
+        let scopes = issued.scopes.join(" ");
+        if self.token_only {
+            output::say(&issued.access_token);
+        } else if self.json {
+            output::json(&json!({
+                "access_token": issued.access_token,
+                "token_type": issued.token_type,
+                "expires_in": expires_in,
+                "scope": scopes,
+            }));
+        } else {
+            output::properties(&[
+                ("access_token", issued.access_token),
+                ("token_type", issued.token_type),
+                ("expires_in", format!("{expires_in} s")),
+                ("scope", scopes),
+            ]);
+        }
+        Ok(())
+    }
+}
+
+impl Introspect {
+    async fn run(self) -> anyhow::Result<()> {
+        let request = IntrospectTokenRequest {
+            token: read_token(self.token_file.as_deref())?,
+            token_type_hint: String::new(),
+            client_authentication: Some(self.caller.authentication()?),
+        };
+        let client = &mut self.caller.client().await?;
+        let answer =
+            client.introspect_token(request).await.map_err(|status| explain(&status))?.into_inner();
+        let rows = rows(&answer);
+        if self.json {
+            let members = rows.into_iter().map(|(name, value)| (name.to_owned(), json!(value)));
+            let mut object: serde_json::Map<_, _> = members.collect();
+            object.insert("active".to_owned(), json!(answer.active));
+            output::json(&object.into());
+        } else {
+            output::properties(&rows);
+        }
+        Ok(())
+    }
+}
+
+fn rows(answer: &IntrospectTokenResponse) -> Vec<(&'static str, String)> {
+    let mut rows = vec![("active", answer.active.to_string())];
+    if answer.active {
+        let seconds = |moment: Option<prost_types::Timestamp>| {
+            let seconds = moment.unwrap_or_default().seconds;
+            crate::domain::Timestamp::from_unix_micros(seconds * 1_000_000).to_string()
+        };
+        rows.extend([
+            ("client_id", answer.client_id.clone()),
+            ("scope", answer.scopes.join(" ")),
+            ("aud", answer.audiences.join(" ")),
+            ("iss", answer.issuer.clone()),
+            ("jti", answer.token_id.clone()),
+            ("issued", seconds(answer.issue_time)),
+            ("expires", seconds(answer.expire_time)),
+        ]);
+    }
+    rows
+}
+
+impl Revoke {
+    async fn run(self) -> anyhow::Result<()> {
+        let request = RevokeTokenRequest {
+            token: read_token(self.token_file.as_deref())?,
+            token_type_hint: String::new(),
+            client_authentication: Some(self.caller.authentication()?),
+        };
+        self.caller
+            .client()
+            .await?
+            .revoke_token(request)
+            .await
+            .map_err(|status| explain(&status))?;
+        output::say("The token can no longer be used.");
+        Ok(())
+    }
+}
+
+impl Caller {
+    fn authentication(&self) -> anyhow::Result<ClientAuthentication> {
+        let secret = match (&self.secret_file, env::var("JETON_CLIENT_SECRET")) {
+            (Some(file), _) => first_line(file)?,
+            (None, Ok(secret)) => secret.into(),
+            (None, Err(_)) if io::stdin().is_terminal() => {
+                rpassword::prompt_password(format!("Secret of {}: ", self.client_id))?.into()
+            }
+            (None, Err(_)) => bail!("no client secret: use --secret-file or JETON_CLIENT_SECRET"),
+        };
+        Ok(ClientAuthentication {
+            client_id: self.client_id.clone(),
+            client_secret: secret.to_string(),
+        })
+    }
+
+    async fn client(&self) -> anyhow::Result<TokenServiceClient<Channel>> {
+        let endpoint = endpoint(&self.server, self.tls_ca.as_deref())?;
+        let channel = endpoint.connect().await.with_context(|| {
+            format!("no node answers at {}; is the URL http where it should be https?", self.server)
+        })?;
+        Ok(TokenServiceClient::new(channel))
+    }
+}
+
+fn read_token(file: Option<&Path>) -> anyhow::Result<String> {
+    if let Some(file) = file {
+        return Ok(first_line(file)?.to_string());
+    }
+    if let Ok(token) = env::var("JETON_TOKEN") {
+        return Ok(token);
+    }
+    if io::stdin().is_terminal() {
+        return Ok(rpassword::prompt_password("Token: ")?);
+    }
+    let mut line = String::new();
+    io::stdin().read_line(&mut line).context("the token cannot be read from standard input")?;
+    let token = line.trim_end();
+    ensure!(!token.is_empty(), "no token: use --token-file, JETON_TOKEN or standard input");
+    Ok(token.to_owned())
+}
+
+fn first_line(path: &Path) -> anyhow::Result<Zeroizing<String>> {
+    let text = Zeroizing::new(
+        fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?,
+    );
+    let line = text.lines().next().unwrap_or_default();
+    ensure!(!line.is_empty(), "the first line of {} is empty", path.display());
+    Ok(line.to_owned().into())
+}
+
+/// A status for people: what happened, and the code to look up.
+fn explain(status: &Status) -> anyhow::Error {
+    if status.source().is_some() {
+        return anyhow::anyhow!("the connection broke; is the URL http where it should be https?");
+    }
+    anyhow::anyhow!("{} ({})", status.message(), status.code())
+}

@@ -1,0 +1,167 @@
+//! How a configuration is put together, checked and shown.
+
+use std::{collections::BTreeMap, fs, path::PathBuf};
+
+use anyhow::Context;
+use clap::{ArgMatches, Args, Command, FromArgMatches, parser::ValueSource};
+
+use super::{Config, DatabaseUrl};
+
+/// A configuration, and where each of its values came from.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What is in force.
+    pub config: Config,
+    /// For each knob that is not at its default: `flag`, `environment` or `file`.
+    pub sources: BTreeMap<String, &'static str>,
+}
+
+impl Config {
+    /// The environment and the defaults alone.
+    fn from_environment() -> Self {
+        let matches = Self::command().get_matches_from(["jeton"]);
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+
+    fn command() -> Command {
+        Self::augment_args(Command::new("jeton"))
+    }
+
+    /// Puts together flags, environment, file and defaults. Without `matches`, for commands that
+    /// take few flags of their own, the environment is asked alone.
+    pub fn load(matches: Option<&ArgMatches>, file: Option<&PathBuf>) -> anyhow::Result<Loaded> {
+        let asked;
+        let matches = if let Some(matches) = matches {
+            matches
+        } else {
+            asked = Self::command().get_matches_from(["jeton"]);
+            &asked
+        };
+        let given = Self::from_arg_matches(matches)?;
+        let mut table =
+            toml::Table::try_from(&given).context("the configuration is not a table")?;
+        let mut sources = BTreeMap::new();
+        let mut database_url = given.database_url;
+
+        for argument in Self::command().get_arguments() {
+            let id = argument.get_id().as_str();
+            let source = match matches.value_source(id) {
+                Some(ValueSource::CommandLine) => "flag",
+                Some(ValueSource::EnvVariable) => "environment",
+                _ => continue,
+            };
+            sources.insert(id.to_owned(), source);
+        }
+        if let Some(path) = file {
+            let text = fs::read_to_string(path).with_context(|| {
+                format!("the configuration file {} cannot be read", path.display())
+            })?;
+            // Read as a whole first: its errors name line, column and the keys allowed.
+            let from_file: Self = toml::from_str(&text)
+                .with_context(|| format!("in the configuration file {}", path.display()))?;
+            for (key, value) in toml::from_str::<toml::Table>(&text)? {
+                if sources.contains_key(&key) {
+                    continue;
+                }
+                if key == "database_url" {
+                    database_url.clone_from(&from_file.database_url);
+                } else {
+                    table.insert(key.clone(), value);
+                }
+                sources.insert(key, "file");
+            }
+        }
+        let config = Self { database_url, ..table.try_into()? };
+        config.check()?;
+        Ok(Loaded { config, sources })
+    }
+
+    /// What flags check by themselves and a file does not.
+    fn check(&self) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            self.tls_cert.is_some() == self.tls_key.is_some(),
+            "tls_cert and tls_key belong together: give both or neither"
+        );
+        anyhow::ensure!(
+            !(self.tls_self_signed && self.tls_cert.is_some()),
+            "tls_self_signed makes a certificate of its own: leave tls_cert and tls_key out"
+        );
+        let issuer_is_plain = self.issuer.as_ref().is_none_or(|issuer| {
+            (issuer.starts_with("https://") || issuer.starts_with("http://"))
+                && !issuer.ends_with('/')
+                && !issuer.contains(['?', '#', ' ', '"', '\\'])
+        });
+        anyhow::ensure!(
+            issuer_is_plain,
+            "the issuer is a URL such as https://tokens.example.com, without query, fragment and \
+             final slash (RFC 8414, section 2)"
+        );
+        Ok(())
+    }
+
+    /// Every knob with its value as text, the database URL without its password.
+    #[must_use]
+    pub fn shown(&self) -> Vec<(String, String)> {
+        let table = toml::Table::try_from(self).unwrap_or_default();
+        Self::command()
+            .get_arguments()
+            .map(|argument| {
+                let id = argument.get_id().as_str();
+                let value = match table.get(id) {
+                    _ if id == "database_url" => {
+                        self.database_url.as_ref().map(DatabaseUrl::redacted).unwrap_or_default()
+                    }
+                    Some(toml::Value::String(text)) => text.clone(),
+                    Some(value) => value.to_string(),
+                    None => String::new(),
+                };
+                (id.to_owned(), value)
+            })
+            .collect()
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::from_environment()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(arguments: &[&str], file: &str) -> anyhow::Result<Loaded> {
+        let path = tempfile::NamedTempFile::new().unwrap().into_temp_path();
+        fs::write(&path, file).unwrap();
+        let matches = Config::command().get_matches_from([&["jeton"], arguments].concat());
+        Config::load(Some(&matches), Some(&path.to_path_buf()))
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
+        let loaded = load(
+            &["--http-addr", "127.0.0.1:1"],
+            "http_addr = '127.0.0.1:2'\ngrpc_addr = '127.0.0.1:3'\nhash_queue = 9\n\
+             database_url = 'postgres://u:p@h/d'",
+        )
+        .unwrap();
+        assert_eq!(loaded.config.http_addr.port(), 1);
+        assert_eq!(loaded.config.grpc_addr.port(), 3);
+        assert_eq!(loaded.config.hash_queue, 9);
+        assert_eq!(loaded.config.max_connections, 1_024);
+        assert_eq!(loaded.config.database_url.unwrap().expose(), "postgres://u:p@h/d");
+        assert_eq!(loaded.sources["http_addr"], "flag");
+        assert_eq!(loaded.sources["grpc_addr"], "file");
+    }
+
+    #[test]
+    fn a_file_with_a_key_that_does_not_exist_is_refused() {
+        let error = format!("{:#}", load(&[], "grpc_adr = '127.0.0.1:3'").unwrap_err());
+        assert!(error.contains("grpc_adr") && error.contains("grpc_addr"), "{error}");
+        assert!(error.contains("line 1"), "{error}");
+        assert!(load(&[], "hash_queue = 'many'").is_err());
+        assert!(load(&[], "issuer = 'https://a.example/'").is_err());
+        assert!(load(&[], "tls_cert = 'a.pem'").is_err());
+    }
+}
