@@ -1,0 +1,275 @@
+//! The commands, as operators and scripts use them.
+
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    path::Path,
+    process::{Command, Output},
+};
+
+use serde_json::{Value, json};
+
+use crate::support::{
+    Database, Kind,
+    binary::{Served, complaint, jeton, run, run_json},
+};
+
+fn said(output: &Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn text(value: &Value, member: &str) -> String {
+    value[member].as_str().unwrap_or_else(|| panic!("no {member} in {value}")).to_owned()
+}
+
+/// `jeton token …` of a client whose secret stands in a file.
+struct Caller<'a> {
+    served: &'a Served,
+    client_id: &'a str,
+    secret_file: String,
+}
+
+impl<'a> Caller<'a> {
+    fn new(served: &'a Served, folder: &Path, client_id: &'a str, secret: &str) -> Self {
+        let file = folder.join(format!("{client_id}-{}.secret", &secret[4..12]));
+        fs::write(&file, format!("{secret}\n")).unwrap();
+        Self { served, client_id, secret_file: file.display().to_string() }
+    }
+
+    fn run(&self, arguments: &[&str], token: &str) -> Output {
+        let server = format!("http://{}", self.served.grpc);
+        jeton()
+            .arg("token")
+            .args(arguments)
+            .args(["--server", &server, "--client-id", self.client_id])
+            .args(["--secret-file", &self.secret_file])
+            .env("JETON_TOKEN", token)
+            .output()
+            .unwrap()
+    }
+
+    fn issue(&self) -> String {
+        said(&self.run(&["issue", "--token-only"], "")).trim_end().to_owned()
+    }
+
+    fn is_active(&self, token: &str) -> bool {
+        let output = said(&self.run(&["introspect", "--json"], token));
+        let answer: Value = serde_json::from_str(&output).unwrap();
+        answer["active"].as_bool().unwrap()
+    }
+}
+
+#[tokio::test]
+async fn the_life_of_a_client_from_its_creation_to_its_deletion() {
+    for kind in Kind::BOTH {
+        let database = Database::new(kind).await;
+        let create = "client create --client-id orders --name Orders --scope read --scope write \
+                      --audience https://a.test --serves https://b.test --token-lifetime-seconds 120";
+        let created = run_json(&create.split_whitespace().collect::<Vec<_>>(), &database);
+        assert_eq!(created["client_id"], "orders");
+        let first = text(&created, "client_secret");
+        let served = Served::start(&database, &[]);
+        let folder = database.dir.path();
+        let caller = Caller::new(&served, folder, "orders", &first);
+        let token = caller.issue();
+        assert!(caller.is_active(&token));
+
+        let shown = run_json(&["client", "show", "orders"], &database);
+        assert_eq!(shown["scopes"], json!(["read", "write"]));
+        assert_eq!(shown["audiences"], json!(["https://a.test"]));
+        assert_eq!(shown["serves"], json!(["https://b.test"]));
+        assert_eq!(shown["token_lifetime_seconds"], 120);
+        let listed = run_json(&["client", "list"], &database);
+        assert_eq!(listed[0]["client_id"], "orders");
+        let first_id = text(&shown["secrets"][0], "secret_id");
+
+        // Rotation: both work, then one does.
+        let added = run_json(&["client", "add-secret", "orders", "--label", "2027"], &database);
+        let second = text(&added, "client_secret");
+        let rotated = Caller::new(&served, folder, "orders", &second);
+        assert!(caller.is_active(&token) && rotated.is_active(&token));
+        said(&run(&["client", "retire-secret", "orders", &first_id], &database));
+        assert!(complaint(&caller.run(&["issue"], "")).contains("authentication failed"));
+        assert!(rotated.is_active(&token), "a retired secret leaves its tokens alone");
+        said(&run(&["client", "retire-secret", "orders", &first_id, "--leaked"], &database));
+        assert!(!rotated.is_active(&token), "a leaked one takes them along");
+
+        let token = rotated.issue();
+        said(&run(&["client", "disable", "orders"], &database));
+        complaint(&rotated.run(&["issue"], ""));
+        said(&run(&["client", "enable", "orders"], &database));
+        assert!(rotated.is_active(&token));
+        said(&rotated.run(&["revoke"], &token));
+        assert!(!rotated.is_active(&token));
+
+        // Nothing but the commands that made the secrets has shown them.
+        for arguments in [&["client", "show", "orders"][..], &["client", "list"]] {
+            for more in [&[][..], &["--json"]] {
+                let shown = said(&run(&[arguments, more].concat(), &database));
+                assert!(!shown.contains(&first[30..]) && !shown.contains(&second[30..]));
+                assert!(!shown.contains("argon2"), "{shown}");
+            }
+        }
+        said(&run(&["client", "delete", "orders"], &database));
+        complaint(&rotated.run(&["issue"], ""));
+        assert!(complaint(&run(&["client", "show", "orders"], &database)).contains("no client"));
+    }
+}
+
+#[tokio::test]
+async fn a_mistake_is_answered_with_what_to_do() {
+    let database = Database::new(Kind::Sqlite).await;
+    let created = run_json(&["client", "create", "--client-id", "orders"], &database);
+    let served = Served::start(&database, &["--tls-self-signed"]);
+    let url = |scheme: &str| format!("{scheme}://localhost:{}", served.grpc.port());
+    let ask = |server: &str, more: &[&str]| {
+        let output = jeton()
+            .args(["token", "issue", "--client-id", "orders", "--server", server])
+            .args(more)
+            .env("JETON_CLIENT_SECRET", text(&created, "client_secret"))
+            .output();
+        output.unwrap()
+    };
+    let certificate = database.dir.path().join("tls/cert.pem").display().to_string();
+    assert!(ask(&url("https"), &["--tls-ca", &certificate]).status.success());
+    let rows: [(Output, &[&str]); 9] = [
+        (ask(&url("https"), &[]), &["localhost"]),
+        (ask(&url("http"), &[]), &["https"]),
+        (ask("localhost:50051", &[]), &["URL"]),
+        (ask(&url("https"), &["--tls-ca", "/nowhere.pem"]), &["/nowhere.pem", "cannot be read"]),
+        (ask(&url("https"), &["--tls-ca", &certificate, "--scope", "x"]), &["not registered"]),
+        (run(&["client", "create", "--client-id", "orders"], &database), &["already a client"]),
+        (run(&["client", "create", "--client-id", "a b"], &database), &["client id"]),
+        (run(&["client", "create", "--scope", "a b"], &database), &["scope"]),
+        (run(&["client", "retire-secret", "orders", "x"], &database), &["UUID"]),
+    ];
+    for (output, expected) in rows {
+        let complaint = complaint(&output);
+        for part in expected {
+            assert!(complaint.contains(part), "{part} in {complaint}");
+        }
+    }
+    // A secret on the command line would stand in the list of processes.
+    for flag in ["--secret", "--client-secret"] {
+        assert!(!ask(&url("https"), &[flag, "x"]).status.success());
+    }
+}
+
+#[test]
+fn config_shows_what_is_in_force_and_where_it_came_from_without_the_password() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("jeton.toml");
+    fs::write(&file, "hash_queue = 7\nmax_connections = 9").unwrap();
+    for more in [&[][..], &["--json"]] {
+        let output = jeton()
+            .args(["config", "--max-connections", "5", "--config", file.to_str().unwrap()])
+            .args(more)
+            .env("JETON_DATABASE_URL", "postgres://jeton:hunter2@db.test/jeton")
+            .output()
+            .unwrap();
+        let shown = said(&output);
+        assert!(
+            !shown.contains("hunter2") && shown.contains("jeton:[redacted]@db.test"),
+            "{shown}"
+        );
+        for part in ["hash_queue", "7", "file", "max_connections", "5", "flag", "environment"] {
+            assert!(shown.contains(part), "{part} in {shown}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn dev_works_at_the_first_start_and_at_the_second() {
+    let database = Database::new(Kind::Sqlite).await;
+    let ports = ["--grpc-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0"];
+    for _ in 0..2 {
+        let shown = said(&run(&[&["dev", "--exit-after-check"], &ports[..]].concat(), &database));
+        for part in ["IssueToken", "IntrospectToken", "curl -v -X POST", "curl -u dev-client:"] {
+            assert!(shown.contains(part), "{part} in {shown}");
+        }
+    }
+    let secrets = run_json(&["client", "show", "dev-client"], &database);
+    let live = secrets["secrets"].as_array().unwrap().iter();
+    assert_eq!(live.filter(|secret| secret["state"] == "live").count(), 1, "{secrets}");
+}
+
+/// The names of all commands, by their own help.
+fn commands(path: &[&str]) -> Vec<Vec<String>> {
+    let help = said(&jeton().args(path).arg("--help").output().unwrap());
+    let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let mut found = vec![path.iter().map(ToString::to_string).collect()];
+    for line in listed.take_while(|line| line.starts_with("  ")) {
+        let name = line.split_whitespace().next().unwrap();
+        if name != "help" && line.starts_with("  ") && !line.starts_with("   ") {
+            found.extend(commands(&[path, &[name]].concat()));
+        }
+    }
+    found
+}
+
+/// The examples of a help text, one a line.
+fn examples(path: &[&str]) -> Vec<String> {
+    let help = said(&jeton().args(path).arg("--help").output().unwrap());
+    let (_, examples) = help.rsplit_once("\nExample").unwrap_or_else(|| panic!("none in {help}"));
+    let (_, examples) = examples.split_once('\n').unwrap();
+    // What ends with a pipe goes on in the next line. What stands far off is explanation.
+    let examples = examples.replace("|\n", "| ");
+    let lines = examples.lines().map(str::trim).filter(|line| !line.is_empty());
+    lines.map(|line| line.split("      ").next().unwrap().to_owned()).collect()
+}
+
+/// Runs an example as it is printed, but for the addresses, in a folder that holds what examples
+/// speak of: the client `orders`, its secret in a file, and a token.
+async fn try_example(example: &str, postgres: &Database) {
+    let database = Database::new(Kind::Sqlite).await;
+    let folder = database.dir.path();
+    symlink(env!("CARGO_BIN_EXE_jeton"), folder.join("jeton")).unwrap();
+    let mut line = example.replace("postgres://jeton@localhost/jeton", "\"$DATABASE\"");
+    let mut served = None;
+    if !example.contains("client create") {
+        let create = ["client", "create", "--client-id", "orders", "--scope", "orders.read"];
+        let created = run_json(&create, &database);
+        line = line.replace("0b8d9d5e-7c6b-4e0f-8f0e-2f1d6a3c9b7a", &text(&created, "secret_id"));
+        fs::write(folder.join("orders.secret"), text(&created, "client_secret")).unwrap();
+        if example.contains("jeton token") {
+            let node = served.insert(Served::start(&database, &[]));
+            let secret = text(&created, "client_secret");
+            let token = Caller::new(node, folder, "orders", &secret).issue();
+            fs::write(folder.join("token.txt"), token).unwrap();
+        }
+    }
+    let url = served.as_ref().map(|node| format!("http://{}", node.grpc));
+    let output = Command::new("sh")
+        .args(["-c", &line])
+        .current_dir(folder)
+        .env_clear()
+        .env("PATH", format!("{}:/usr/bin:/bin", folder.display()))
+        .env("DATABASE", &postgres.url)
+        .env("JETON_DATA_DIR", folder)
+        .env("JETON_SERVER", url.unwrap_or_default())
+        .output()
+        .unwrap();
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{example}: {complaint}");
+}
+
+#[tokio::test]
+async fn every_help_ends_with_an_example_that_works() {
+    let postgres = Database::new(Kind::Postgres).await;
+    let mut tried = 0;
+    for command in commands(&[]) {
+        let path: Vec<_> = command.iter().map(String::as_str).collect();
+        for example in examples(&path) {
+            // What serves until it is told to stop has tests of its own.
+            if !["serve", "shim", "dev"]
+                .iter()
+                .any(|name| example.starts_with(&format!("jeton {name}")))
+            {
+                try_example(&example, &postgres).await;
+                tried += 1;
+            }
+        }
+    }
+    assert!(tried >= 15, "{tried} examples");
+}

@@ -1,0 +1,274 @@
+//! One suite for both stores: what a use case may rely on.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use jeton::{
+    domain::{
+        AccessToken, Client, ClientId, ClientKey, ClientState, GrantType, OsRandom, Scope,
+        SecretHash, SecretId, StoredSecret, Timestamp, TokenDigest, TokenId, TokenLifetime,
+        uuid_v4, uuid_v7,
+    },
+    store::{Creation, Retirement, Store},
+};
+
+use crate::support::{Database, Kind, node::audiences};
+
+const PHC: &str = "$argon2id$v=19$m=64,t=1,p=1$c29tZXNhbHRzb21lc2FsdA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+fn now() -> Timestamp {
+    jeton::domain::Clock::now(&jeton::domain::SystemClock)
+}
+
+fn client(client_id: &str) -> Client {
+    Client {
+        key: ClientKey(uuid_v4(&OsRandom).unwrap()),
+        client_id: ClientId::parse(client_id).unwrap(),
+        name: "Größe \"a\\b\"".to_owned(),
+        state: ClientState::Active,
+        grants: BTreeSet::from([GrantType::ClientCredentials]),
+        scopes: Scope::parse_set(["b", "a{,}", "c'"]).unwrap(),
+        default_scopes: Scope::parse_set(["b"]).unwrap(),
+        audiences: audiences(&["https://api.test/x?y=1", "orders"]),
+        serves: BTreeSet::new(),
+        token_lifetime: TokenLifetime::from_seconds(77).unwrap(),
+        not_before: None,
+        created_at: now(),
+        version: 1,
+    }
+}
+
+fn secret(client: &Client) -> StoredSecret {
+    StoredSecret {
+        id: SecretId(uuid_v4(&OsRandom).unwrap()),
+        client: client.key,
+        hash: SecretHash::from_stored(PHC.to_owned()),
+        label: "first".to_owned(),
+        created_at: now(),
+        expires_at: Some(now().plus(Duration::from_mins(1))),
+        retired_at: None,
+        burnt_at: None,
+    }
+}
+
+fn token(client: &Client, secret: &StoredSecret, issued_at: Timestamp) -> AccessToken {
+    AccessToken {
+        id: TokenId(uuid_v7(issued_at, &OsRandom).unwrap()),
+        digest: TokenDigest::from_bytes([3; 32]),
+        client: client.key,
+        secret: secret.id,
+        scopes: client.scopes.clone(),
+        audiences: client.audiences.clone(),
+        issued_at,
+        expires_at: issued_at.plus(Duration::from_secs(77)),
+    }
+}
+
+struct Fixture {
+    store: Arc<dyn Store>,
+    client: Client,
+    secret: StoredSecret,
+    _database: Database,
+}
+
+async fn fixture(kind: Kind) -> Fixture {
+    let database = Database::new(kind).await;
+    let store = database.migrated().await;
+    let client = client("orders");
+    let secret = secret(&client);
+    assert_eq!(store.create_client(&client, &secret).await.unwrap(), Creation::Created);
+    Fixture { store, client, secret, _database: database }
+}
+
+#[tokio::test]
+async fn a_client_reads_back_as_it_was_written_and_its_name_is_given_once() {
+    for kind in Kind::BOTH {
+        let Fixture { store, client, secret, _database } = fixture(kind).await;
+        let found = store.find_client(&client.client_id, Some(secret.id)).await.unwrap().unwrap();
+        assert_eq!(found.client, client, "{kind:?}");
+        let stored = found.secret.unwrap();
+        assert_eq!(stored.hash, secret.hash);
+        assert_eq!(stored.expires_at, secret.expires_at);
+        assert_eq!((stored.client, stored.label), (client.key, secret.label.clone()));
+
+        let mut again = self::client("orders");
+        again.name = "another".to_owned();
+        let creation = store.create_client(&again, &self::secret(&again)).await.unwrap();
+        assert_eq!(creation, Creation::ClientIdTaken);
+        let found = store.find_client(&client.client_id, None).await.unwrap().unwrap();
+        assert_eq!(found.client, client);
+        assert!(found.secret.is_none());
+        let unknown = ClientId::parse("unknown").unwrap();
+        assert!(store.find_client(&unknown, Some(secret.id)).await.unwrap().is_none());
+    }
+}
+
+#[tokio::test]
+async fn a_secret_is_found_only_with_its_own_client() {
+    for kind in Kind::BOTH {
+        let Fixture { store, client, secret, _database } = fixture(kind).await;
+        let other = self::client("billing");
+        let others = self::secret(&other);
+        store.create_client(&other, &others).await.unwrap();
+        let found = store.find_client(&client.client_id, Some(others.id)).await.unwrap().unwrap();
+        assert!(found.secret.is_none(), "{kind:?}");
+
+        let second = self::secret(&client);
+        assert!(store.add_secret(&second).await.unwrap());
+        let ids: Vec<_> = store.list_secrets(&client.client_id).await.unwrap();
+        assert_eq!(ids.iter().map(|s| s.id).collect::<Vec<_>>(), [secret.id, second.id]);
+    }
+}
+
+#[tokio::test]
+async fn a_secret_is_retired_once_and_can_still_be_burnt() {
+    for kind in Kind::BOTH {
+        let Fixture { store, client, secret, _database } = fixture(kind).await;
+        let (first, second) = (now(), now().plus(Duration::from_secs(5)));
+        let retire = |client_id, retirement, at| {
+            let store = Arc::clone(&store);
+            async move { store.retire_secret(&client_id, secret.id, retirement, at).await.unwrap() }
+        };
+        let other = ClientId::parse("billing").unwrap();
+        assert!(!retire(other, Retirement::Retired, first).await);
+        assert!(retire(client.client_id.clone(), Retirement::Retired, first).await);
+        assert!(retire(client.client_id.clone(), Retirement::Burnt, second).await);
+        assert!(retire(client.client_id.clone(), Retirement::Retired, second).await);
+        let stored = store.list_secrets(&client.client_id).await.unwrap().remove(0);
+        assert_eq!(stored.retired_at, Some(first), "{kind:?}");
+        assert_eq!(stored.burnt_at, Some(second), "{kind:?}");
+    }
+}
+
+#[tokio::test]
+async fn tokens_are_recorded_all_or_none_and_read_back_with_what_decides_their_worth() {
+    for kind in Kind::BOTH {
+        let Fixture { store, client, secret, _database } = fixture(kind).await;
+        let mut tokens: Vec<_> = (0..50).map(|_| token(&client, &secret, now())).collect();
+        tokens[7].scopes.clear();
+        tokens[7].audiences.clear();
+        store.record_tokens(&tokens).await.unwrap();
+        for expected in [&tokens[0], &tokens[7], &tokens[49]] {
+            let found = store.find_token(expected.id).await.unwrap().unwrap();
+            assert_eq!(found.client, client, "{kind:?}");
+            assert_eq!(found.token.scopes, expected.scopes);
+            assert_eq!(found.token.audiences, expected.audiences);
+            assert_eq!(found.token.issued_at, expected.issued_at);
+            assert_eq!(found.token.expires_at, expected.expires_at);
+            assert_eq!(found.token.secret, secret.id);
+            assert!(found.token.digest.matches(&expected.digest));
+            assert!(!found.revoked && !found.secret_burnt && found.not_before.is_none());
+        }
+
+        let fresh = token(&client, &secret, now());
+        let taken = tokens[0].clone();
+        assert!(store.record_tokens(&[fresh.clone(), taken]).await.is_err());
+        assert!(store.find_token(fresh.id).await.unwrap().is_none(), "{kind:?}: half a batch");
+    }
+}
+
+#[tokio::test]
+async fn what_ends_a_token_is_seen_with_it() {
+    for kind in Kind::BOTH {
+        let Fixture { store, client, secret, _database } = fixture(kind).await;
+        let tokens: Vec<_> = (0..3).map(|_| token(&client, &secret, now())).collect();
+        store.record_tokens(&tokens).await.unwrap();
+        for _ in 0..2 {
+            let until = tokens[0].expires_at;
+            store.revoke_token(tokens[0].id, now(), until).await.unwrap();
+        }
+        assert!(store.find_token(tokens[0].id).await.unwrap().unwrap().revoked);
+        assert!(!store.find_token(tokens[1].id).await.unwrap().unwrap().revoked);
+
+        store.set_client_state(&client.client_id, ClientState::Disabled).await.unwrap();
+        let found = store.find_token(tokens[1].id).await.unwrap().unwrap();
+        assert_eq!(found.client.state, ClientState::Disabled);
+        assert_eq!(found.client.version, client.version + 1);
+
+        store.retire_secret(&client.client_id, secret.id, Retirement::Burnt, now()).await.unwrap();
+        assert!(store.find_token(tokens[1].id).await.unwrap().unwrap().secret_burnt);
+
+        assert!(store.delete_client(&client.client_id).await.unwrap());
+        assert!(!store.delete_client(&client.client_id).await.unwrap());
+        assert!(store.find_token(tokens[1].id).await.unwrap().is_none(), "{kind:?}");
+        assert!(store.list_secrets(&client.client_id).await.unwrap().is_empty());
+        let reborn = self::client("orders");
+        store.create_client(&reborn, &self::secret(&reborn)).await.unwrap();
+        assert!(store.find_token(tokens[1].id).await.unwrap().is_none(), "{kind:?}");
+    }
+}
+
+#[tokio::test]
+async fn clients_are_listed_in_pages_in_the_same_order_on_both() {
+    let mut orders = Vec::new();
+    for kind in Kind::BOTH {
+        let database = Database::new(kind).await;
+        let store = database.migrated().await;
+        for name in ["b", "A", "a", "B", "_", "a.b", "a-b", "Z"] {
+            let client = client(name);
+            store.create_client(&client, &secret(&client)).await.unwrap();
+        }
+        let (mut names, mut after): (Vec<String>, Option<ClientId>) = (Vec::new(), None);
+        loop {
+            let page = store.list_clients(after.as_ref(), 3).await.unwrap();
+            let Some(last) = page.last() else { break };
+            after = Some(last.client_id.clone());
+            names.extend(page.iter().map(|client| client.client_id.to_string()));
+        }
+        assert_eq!(names.len(), 8);
+        orders.push(names);
+    }
+    assert_eq!(orders[0], orders[1]);
+}
+
+#[tokio::test]
+async fn the_tag_key_is_made_once_and_migrating_again_changes_nothing() {
+    for kind in Kind::BOTH {
+        let database = Database::new(kind).await;
+        let (one, two) = (database.store(), database.store());
+        let (first, second) =
+            tokio::join!(one.migrate(now(), &OsRandom), two.migrate(now(), &OsRandom),);
+        assert_eq!(first.unwrap().to, second.unwrap().to, "{kind:?}: two nodes start at once");
+        let again = one.migrate(now(), &OsRandom).await.unwrap();
+        assert_eq!(again.from, again.to);
+        one.check_schema().await.unwrap();
+        let secret = jeton::domain::ClientSecret::generate(
+            &OsRandom,
+            &one.installation().await.unwrap().tag_key,
+        );
+        assert!(secret.unwrap().has_tag_of(&two.installation().await.unwrap().tag_key));
+    }
+}
+
+#[tokio::test]
+async fn upkeep_removes_what_is_long_dead_and_keeps_what_lives() {
+    for kind in Kind::BOTH {
+        let Fixture { store, client, secret, _database } = fixture(kind).await;
+        let living = token(&client, &secret, now());
+        store.record_tokens(std::slice::from_ref(&living)).await.unwrap();
+        if kind == Kind::Sqlite {
+            let long_ago = now().minus(Duration::from_hours(72));
+            let dead: Vec<_> = (0..2_500).map(|_| token(&client, &secret, long_ago)).collect();
+            store.record_tokens(&dead).await.unwrap();
+            store.revoke_token(dead[0].id, long_ago, dead[0].expires_at).await.unwrap();
+            let done = store.upkeep(now()).await.unwrap();
+            assert_eq!((done.partitions_dropped, done.revocations_forgotten), (3, 1));
+            assert!(store.find_token(dead[0].id).await.unwrap().is_none());
+        } else {
+            // Partitions of two days from now are made when a node's clock says so, and dropped
+            // only when the database's own clock says so.
+            let done = store.upkeep(now().plus(Duration::from_hours(48))).await.unwrap();
+            assert!(done.partitions_made > 0 && done.partitions_dropped == 0, "{done:?}");
+            let far = token(&client, &secret, now().plus(Duration::from_hours(48)));
+            store.record_tokens(&[far]).await.unwrap();
+            let long_ago = now().minus(Duration::from_hours(96));
+            let done = store.upkeep(long_ago).await.unwrap();
+            assert!(done.partitions_made > 0 && done.partitions_dropped == 0, "{done:?}");
+            let dead = token(&client, &secret, long_ago);
+            store.record_tokens(std::slice::from_ref(&dead)).await.unwrap();
+            let done = store.upkeep(now()).await.unwrap();
+            assert!(done.partitions_dropped > 0, "{done:?}");
+            assert!(store.find_token(dead.id).await.unwrap().is_none());
+        }
+        assert!(store.find_token(living.id).await.unwrap().is_some(), "{kind:?}");
+    }
+}

@@ -1,0 +1,18 @@
+//! Everything is tried from outside: real nodes on real sockets, each with a database of its own.
+
+#![expect(clippy::unwrap_used, reason = "a test that fails may panic: its line is the message")]
+
+mod support;
+
+mod checklist;
+mod commands;
+mod conformance;
+mod crash;
+mod error_contract;
+mod mistakes;
+mod real_clients;
+mod schema;
+mod secrecy;
+mod shim;
+mod start;
+mod tokens;

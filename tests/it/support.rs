@@ -1,0 +1,11 @@
+//! What the tests stand on: databases, nodes, a plain HTTP client, the binary.
+
+pub(crate) mod binary;
+pub(crate) mod database;
+pub(crate) mod http;
+pub(crate) mod node;
+mod postgres;
+pub(crate) mod wire;
+
+pub(crate) use database::{Database, Kind};
+pub(crate) use node::{TestNode, TestNodeOptions};

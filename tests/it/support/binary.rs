@@ -1,0 +1,122 @@
+//! The binary itself, as people run it.
+
+use std::{
+    io::{BufRead, BufReader},
+    net::{SocketAddr, TcpListener},
+    process::{Child, Command, Output, Stdio},
+    thread::JoinHandle,
+};
+
+use serde_json::Value;
+
+use super::Database;
+
+/// The command `jeton`, with nothing of the environment that could configure it.
+pub(crate) fn jeton() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_jeton"));
+    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command
+}
+
+/// Runs `jeton` with these arguments and the flags of the database.
+pub(crate) fn run(arguments: &[&str], database: &Database) -> Output {
+    jeton().args(arguments).args(database.flags()).output().unwrap()
+}
+
+/// Runs a command that prints JSON.
+pub(crate) fn run_json(arguments: &[&str], database: &Database) -> Value {
+    let output = run(&[arguments, &["--json"]].concat(), database);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// What a command said that had to fail: our name, what happened, how to mend it, and nothing of
+/// how Rust prints its values.
+pub(crate) fn complaint(output: &Output) -> String {
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && output.status.code().is_some(), "{said}");
+    let complaint = said
+        .lines()
+        .skip_while(|line| !line.starts_with("jeton: ") && !line.starts_with("error: "));
+    let complaint = complaint.collect::<Vec<_>>().join("\n");
+    assert!(!complaint.is_empty(), "{said}");
+    for trace in ["panicked", "Error {", "Some(", "RUST_BACKTRACE"] {
+        assert!(!complaint.contains(trace), "{said}");
+    }
+    complaint
+}
+
+/// A node in a process of its own. It is killed when it is dropped.
+pub(crate) struct Served {
+    pub(crate) child: Child,
+    pub(crate) grpc: SocketAddr,
+    pub(crate) http: SocketAddr,
+    /// What it said until it served.
+    pub(crate) said: String,
+    /// What it said since.
+    later: Option<JoinHandle<String>>,
+}
+
+impl Served {
+    /// Starts `jeton serve` and waits until it says that it serves.
+    pub(crate) fn start(database: &Database, more: &[&str]) -> Self {
+        Self::spawn(jeton().arg("serve").args(more), database, "serving")
+    }
+
+    /// Starts `jeton dev` and waits until it has said everything.
+    pub(crate) fn dev(database: &Database) -> Self {
+        Self::spawn(jeton().arg("dev"), database, "Serving until")
+    }
+
+    /// Starts `jeton shim`, which has no database and no use for an address for gRPC.
+    pub(crate) fn shim(arguments: &[&str]) -> Self {
+        Self::launch(jeton().arg("shim").args(arguments), "serving")
+    }
+
+    fn spawn(command: &mut Command, database: &Database, last: &str) -> Self {
+        Self::launch(command.args(database.flags()), last)
+    }
+
+    fn launch(command: &mut Command, last: &str) -> Self {
+        let (grpc, http) = (free_port(), free_port());
+        let (reader, writer) = std::io::pipe().unwrap();
+        let child = command
+            .args(["--grpc-addr", &grpc.to_string(), "--http-addr", &http.to_string()])
+            .stdout(writer.try_clone().unwrap())
+            .stderr(writer)
+            .spawn()
+            .unwrap();
+        // The command keeps the ends for writing, and would hold the pipe open for ever.
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let mut lines = BufReader::new(reader).lines();
+        let mut said = String::new();
+        while !said.lines().last().unwrap_or_default().contains(last) {
+            let Some(Ok(line)) = lines.next() else { panic!("the node ended: {said}") };
+            said.push_str(&line);
+            said.push('\n');
+        }
+        let later = std::thread::spawn(move || {
+            lines.map_while(Result::ok).fold(String::new(), |said, line| said + &line + "\n")
+        });
+        Self { child, grpc, http, said, later: Some(later) }
+    }
+
+    /// Kills it, and returns everything that it ever said.
+    pub(crate) fn end(mut self) -> String {
+        let _ = self.child.kill();
+        let later = self.later.take().map(JoinHandle::join);
+        self.said.clone() + &later.unwrap().unwrap()
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// An address that nobody used a moment ago.
+pub(crate) fn free_port() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}

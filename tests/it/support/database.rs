@@ -1,0 +1,131 @@
+//! A database of its own for each test, of either kind.
+
+use std::{
+    process,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use jeton::{
+    domain::{Clock, OsRandom, SystemClock},
+    store::{PostgresStore, SqliteStore, Store},
+};
+use sqlx::{
+    AssertSqlSafe, Connection, PgConnection, SqliteConnection, sqlite::SqliteConnectOptions,
+};
+use tempfile::TempDir;
+
+use super::postgres;
+
+static NUMBER: AtomicU32 = AtomicU32::new(0);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Postgres,
+    Sqlite,
+}
+
+impl Kind {
+    pub(crate) const BOTH: [Self; 2] = [Self::Postgres, Self::Sqlite];
+}
+
+/// An empty database. It goes away when it is dropped.
+pub(crate) struct Database {
+    pub(crate) kind: Kind,
+    /// Of the Postgres database; unused for SQLite.
+    pub(crate) url: String,
+    name: String,
+    /// Data directory, also of nodes on Postgres that keep a certificate there.
+    pub(crate) dir: Arc<TempDir>,
+    /// Others use it too, and the last one removes it.
+    users: Arc<()>,
+}
+
+impl Database {
+    pub(crate) async fn new(kind: Kind) -> Self {
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("jeton_test_{}_{number}", process::id());
+        let mut url = String::new();
+        if kind == Kind::Postgres {
+            admin(format!("create database {name}")).await;
+            url = postgres::url(&name);
+        }
+        let dir = Arc::new(tempfile::tempdir().unwrap());
+        Self { kind, url, name, dir, users: Arc::default() }
+    }
+
+    /// The same database, for a second node.
+    pub(crate) fn shared(&self) -> Self {
+        Self {
+            url: self.url.clone(),
+            name: self.name.clone(),
+            dir: Arc::clone(&self.dir),
+            users: Arc::clone(&self.users),
+            ..*self
+        }
+    }
+
+    /// A store on it, as it is.
+    pub(crate) fn store(&self) -> Arc<dyn Store> {
+        let wait = Duration::from_secs(2);
+        match self.kind {
+            Kind::Postgres => Arc::new(PostgresStore::at(&self.url, 10, wait).unwrap()),
+            Kind::Sqlite => Arc::new(SqliteStore::in_directory(self.dir.path(), 10, wait)),
+        }
+    }
+
+    /// A store on it, with the schema up to date.
+    pub(crate) async fn migrated(&self) -> Arc<dyn Store> {
+        let store = self.store();
+        store.migrate(SystemClock.now(), &OsRandom).await.unwrap();
+        store
+    }
+
+    /// Runs a statement by hand, beside any node.
+    pub(crate) async fn execute(&self, statement: &str) {
+        let statement = AssertSqlSafe(statement.to_owned());
+        match self.kind {
+            Kind::Postgres => {
+                let mut connection = PgConnection::connect(&self.url).await.unwrap();
+                sqlx::query(statement).execute(&mut connection).await.unwrap();
+            }
+            Kind::Sqlite => {
+                let file = SqliteConnectOptions::new().filename(self.dir.path().join("jeton.db"));
+                let mut connection = SqliteConnection::connect_with(&file).await.unwrap();
+                sqlx::query(statement).execute(&mut connection).await.unwrap();
+            }
+        }
+    }
+
+    /// What tells a command of the binary to use this database.
+    pub(crate) fn flags(&self) -> Vec<String> {
+        let mut flags = vec!["--data-dir".to_owned(), self.dir.path().display().to_string()];
+        if self.kind == Kind::Postgres {
+            flags.extend(["--database-url".to_owned(), self.url.clone()]);
+        }
+        flags
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        if self.kind == Kind::Postgres && Arc::strong_count(&self.users) == 1 {
+            let statement = format!("drop database if exists {} with (force)", self.name);
+            // A test may be within a runtime, which must not be blocked from itself.
+            let dropped = std::thread::spawn(|| {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+                runtime.unwrap().block_on(admin(statement));
+            });
+            let _ = dropped.join();
+        }
+    }
+}
+
+async fn admin(statement: String) {
+    let url = tokio::task::spawn_blocking(|| postgres::url("postgres")).await.unwrap();
+    let mut connection = PgConnection::connect(&url).await.unwrap();
+    sqlx::query(AssertSqlSafe(statement)).execute(&mut connection).await.unwrap();
+}

@@ -1,0 +1,209 @@
+//! A node in this process, with both faces on ports of its own, and clients to call it as.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use jeton::{
+    authority::HashPoolOptions,
+    domain::{
+        Audience, Client, ClientId, ClientSecret, Clock, GrantType, HashCost, HashCostCap,
+        OsRandom, Scope, SystemClock, TokenLifetime,
+    },
+    pb::v1::{
+        ClientAuthentication, ClientCredentialsGrant, IntrospectTokenRequest,
+        IntrospectTokenResponse, IssueTokenRequest, IssueTokenResponse, RevokeTokenRequest,
+        issue_token_request::Grant, token_service_client::TokenServiceClient,
+    },
+    registry::{NewClient, NewSecret, Registry},
+    server::{Limits, Node, NodeOptions},
+    store::Store,
+};
+use rustls::ServerConfig;
+use tonic::{Status, transport::Channel};
+
+use super::{Database, Kind};
+
+/// Cheap on purpose: what a hash costs matters to no test but those of the hash itself.
+pub(crate) const CHEAP: HashCost = HashCost { memory_kib: 64, passes: 1, lanes: 1 };
+
+pub(crate) struct TestNodeOptions {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) limits: Limits,
+    pub(crate) hash_queue: usize,
+    pub(crate) hash_cost: HashCost,
+    pub(crate) tls: Option<Arc<ServerConfig>>,
+}
+
+impl Default for TestNodeOptions {
+    fn default() -> Self {
+        Self {
+            clock: Arc::new(SystemClock),
+            limits: Limits { drain_timeout: Duration::from_secs(5), ..Limits::default() },
+            hash_queue: 256,
+            hash_cost: CHEAP,
+            tls: None,
+        }
+    }
+}
+
+pub(crate) struct TestNode {
+    pub(crate) node: Node,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) registry: Registry,
+    pub(crate) grpc: TokenServiceClient<Channel>,
+    /// Last, so that it goes away after everything that uses it.
+    pub(crate) database: Database,
+}
+
+/// What a test knows of a client.
+pub(crate) struct Credentials {
+    pub(crate) client: Client,
+    pub(crate) secret: ClientSecret,
+}
+
+impl Credentials {
+    pub(crate) fn id(&self) -> &str {
+        self.client.client_id.as_str()
+    }
+
+    pub(crate) fn secret(&self) -> &str {
+        self.secret.expose()
+    }
+
+    pub(crate) fn message(&self) -> ClientAuthentication {
+        ClientAuthentication {
+            client_id: self.id().to_owned(),
+            client_secret: self.secret().to_owned(),
+        }
+    }
+}
+
+/// The options of a node on this store, on ports that the system chooses.
+pub(crate) fn node_options(store: Arc<dyn Store>, options: &TestNodeOptions) -> NodeOptions {
+    NodeOptions {
+        store,
+        clock: Arc::clone(&options.clock),
+        random: Arc::new(OsRandom),
+        grpc_addr: "127.0.0.1:0".parse().unwrap(),
+        http_addr: "127.0.0.1:0".parse().unwrap(),
+        tls: options.tls.clone(),
+        issuer: None,
+        migrate: true,
+        start_timeout: Duration::from_secs(10),
+        hash_pool: HashPoolOptions {
+            threads: 1,
+            queue: options.hash_queue,
+            patience: Duration::from_secs(10),
+            cost: options.hash_cost,
+            cap: HashCostCap::DEFAULT,
+        },
+        limits: options.limits.clone(),
+    }
+}
+
+impl TestNode {
+    pub(crate) async fn start(kind: Kind) -> Self {
+        Self::start_with(kind, TestNodeOptions::default()).await
+    }
+
+    pub(crate) async fn start_with(kind: Kind, options: TestNodeOptions) -> Self {
+        Self::on(Database::new(kind).await, options).await
+    }
+
+    /// A node on a database that may have been used before.
+    pub(crate) async fn on(database: Database, options: TestNodeOptions) -> Self {
+        let store = database.store();
+        let node = Node::start(node_options(Arc::clone(&store), &options)).await.unwrap();
+        let registry = Registry::open(
+            Arc::clone(&store),
+            Arc::clone(&options.clock),
+            Arc::new(OsRandom),
+            options.hash_cost,
+        )
+        .await
+        .unwrap();
+        let url = format!("http://{}", node.grpc_addr());
+        // Lazy, since a node with TLS would refuse it.
+        let grpc = TokenServiceClient::new(Channel::from_shared(url).unwrap().connect_lazy());
+        Self { node, store, registry, grpc, database }
+    }
+
+    /// A second node on the database of the first.
+    pub(crate) async fn beside(first: &Self, options: TestNodeOptions) -> Self {
+        Self::on(first.database.shared(), options).await
+    }
+
+    /// A client of scopes `read` and `write` whose tokens are for `https://api.test`.
+    pub(crate) async fn client(&self, client_id: &str) -> Credentials {
+        self.register(new_client(client_id)).await
+    }
+
+    /// A resource server for `https://api.test` that may not ask for tokens.
+    pub(crate) async fn resource_server(&self, client_id: &str) -> Credentials {
+        self.register(NewClient {
+            grants: BTreeSet::new(),
+            scopes: BTreeSet::new(),
+            audiences: BTreeSet::new(),
+            serves: audiences(&["https://api.test"]),
+            ..new_client(client_id)
+        })
+        .await
+    }
+
+    pub(crate) async fn register(&self, new: NewClient) -> Credentials {
+        let (client, secret) =
+            self.registry.create_client(new, NewSecret::default()).await.unwrap();
+        Credentials { client, secret }
+    }
+
+    pub(crate) async fn issue(&self, caller: &Credentials) -> Result<IssueTokenResponse, Status> {
+        let request = issue_request(caller);
+        Ok(self.grpc.clone().issue_token(request).await?.into_inner())
+    }
+
+    pub(crate) async fn introspect(
+        &self,
+        caller: &Credentials,
+        token: &str,
+    ) -> Result<IntrospectTokenResponse, Status> {
+        let request = IntrospectTokenRequest {
+            token: token.to_owned(),
+            token_type_hint: String::new(),
+            client_authentication: Some(caller.message()),
+        };
+        Ok(self.grpc.clone().introspect_token(request).await?.into_inner())
+    }
+
+    pub(crate) async fn revoke(&self, caller: &Credentials, token: &str) -> Result<(), Status> {
+        let request = RevokeTokenRequest {
+            token: token.to_owned(),
+            token_type_hint: String::new(),
+            client_authentication: Some(caller.message()),
+        };
+        self.grpc.clone().revoke_token(request).await.map(|_| ())
+    }
+}
+
+pub(crate) fn issue_request(caller: &Credentials) -> IssueTokenRequest {
+    IssueTokenRequest {
+        grant: Some(Grant::ClientCredentials(ClientCredentialsGrant {})),
+        client_authentication: Some(caller.message()),
+        ..Default::default()
+    }
+}
+
+pub(crate) fn new_client(client_id: &str) -> NewClient {
+    NewClient {
+        client_id: Some(ClientId::parse(client_id).unwrap()),
+        name: String::new(),
+        grants: BTreeSet::from([GrantType::ClientCredentials]),
+        scopes: Scope::parse_set(["read", "write"]).unwrap(),
+        default_scopes: None,
+        audiences: audiences(&["https://api.test"]),
+        serves: BTreeSet::new(),
+        token_lifetime: TokenLifetime::DEFAULT,
+    }
+}
+
+pub(crate) fn audiences(names: &[&str]) -> BTreeSet<Audience> {
+    Audience::parse_set(names).unwrap()
+}
