@@ -63,7 +63,8 @@ pub struct Config {
     #[arg(long, value_name = "URL", env = "JETON_ISSUER")]
     pub issuer: Option<String>,
 
-    /// Certificate chain for both listeners, PEM
+    /// Certificate chain for both listeners, PEM; certificate and key are read again when they
+    /// change, and at SIGHUP
     #[arg(long, value_name = "FILE", env = "JETON_TLS_CERT", requires = "tls_key")]
     pub tls_cert: Option<PathBuf>,
 
@@ -78,14 +79,57 @@ pub struct Config {
           conflicts_with = "tls_cert")]
     pub tls_self_signed: bool,
 
-    /// Most open connections of each listener; further ones wait in the backlog
+    /// Certificates, PEM: a client that shows a certificate must show one that these have signed,
+    /// or its handshake fails; who shows none is served as before. No identity is taken from it
+    /// yet: clients authenticate with their secret either way
+    #[arg(long, value_name = "FILE", env = "JETON_TLS_CLIENT_CA")]
+    pub tls_client_ca: Option<PathBuf>,
+
+    /// Refuse clients that show no certificate at their handshake
+    #[arg(long, value_name = "BOOL", env = "JETON_TLS_CLIENT_REQUIRED", default_value_t = false,
+          num_args = 0..=1, default_missing_value = "true", action = clap::ArgAction::Set)]
+    pub tls_client_required: bool,
+
+    /// Most open connections of each listener; further ones wait in the backlog. Lowered at start
+    /// to what the descriptor limit of the process allows
     #[arg(long, value_name = "N", env = "JETON_MAX_CONNECTIONS", default_value_t = 1_024,
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_connections: u32,
 
-    /// How long a connection may take for its TLS handshake and its first bytes, in milliseconds
+    /// How long a connection may take for all that comes before its first request, in
+    /// milliseconds: the TLS handshake and the preface of HTTP/2 or the first header of HTTP/1.1
     #[arg(long, value_name = "MS", env = "JETON_HANDSHAKE_TIMEOUT_MS", default_value_t = 5_000)]
     pub handshake_timeout_ms: u64,
+
+    /// How long a connection may go without a new request, in seconds; on HTTP/2 up to twice as
+    /// long. Longer than the minute of most balancers, so that it is they who end a connection
+    #[arg(long, value_name = "S", env = "JETON_IDLE_TIMEOUT_SECONDS", default_value_t = 120)]
+    pub idle_timeout_seconds: u64,
+
+    /// How long a connection may last, in seconds, up to a tenth less so that not all end at once.
+    /// Open requests finish. Shorter, and clients spread over new nodes sooner
+    #[arg(
+        long,
+        value_name = "S",
+        env = "JETON_MAX_CONNECTION_AGE_SECONDS",
+        default_value_t = 86_400
+    )]
+    pub max_connection_age_seconds: u64,
+
+    /// How often a peer on HTTP/2 is pinged, in seconds; it has half as long to answer
+    #[arg(long, value_name = "S", env = "JETON_PING_INTERVAL_SECONDS", default_value_t = 20,
+          value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub ping_interval_seconds: u64,
+
+    /// Most requests at once on one connection of HTTP/2; further ones wait with the client
+    #[arg(long, value_name = "N", env = "JETON_MAX_STREAMS", default_value_t = 256,
+          value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub max_streams: u32,
+
+    /// Largest header of a request, all fields and gRPC metadata together, in bytes
+    #[arg(long, value_name = "BYTES", env = "JETON_MAX_HEADER_BYTES", default_value_t = 16_384,
+          value_parser = clap::value_parser!(u32).range(8_192..=1_048_576))]
+    pub max_header_bytes: u32,
 
     /// How long a request may take, in milliseconds; a caller may ask for less
     #[arg(long, value_name = "MS", env = "JETON_REQUEST_TIMEOUT_MS", default_value_t = 5_000)]
@@ -104,7 +148,7 @@ pub struct Config {
     #[arg(long, value_name = "S", env = "JETON_PRE_STOP_SECONDS", default_value_t = 0)]
     pub pre_stop_seconds: u64,
 
-    /// How long open requests may take to finish at shutdown, in seconds
+    /// How long open requests may take to finish when the node or their connection ends, in seconds
     #[arg(long, value_name = "S", env = "JETON_DRAIN_TIMEOUT_SECONDS", default_value_t = 20)]
     pub drain_timeout_seconds: u64,
 

@@ -1,7 +1,10 @@
 //! The wiring of a node: listeners, TLS, limits, health, drain.
 
+mod connection;
+mod descriptors;
 mod health;
 mod listen;
+mod opening;
 mod policy;
 mod prepare;
 mod shim;
@@ -9,17 +12,18 @@ pub mod tls;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use rustls::ServerConfig;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
+pub use self::{
+    descriptors::fit_connections,
+    listen::Limits,
+    shim::{Shim, ShimOptions},
+};
 use self::{
     health::Health,
     listen::{Listener, Serving},
-};
-pub use self::{
-    listen::Limits,
-    shim::{Shim, ShimOptions},
+    tls::Tls,
 };
 use crate::{
     authority::{Authority, HashPool, HashPoolOptions},
@@ -36,6 +40,10 @@ const MAX_MESSAGE_BYTES: usize = 64 * 1024;
 /// How often the store is looked after: far more often than partitions are needed.
 const UPKEEP: Duration = Duration::from_mins(10);
 
+/// How long the store may take to close. Its connections wait for whoever still uses them, which
+/// may be a statement that a silent database never answers.
+const CLOSE: Duration = Duration::from_secs(2);
+
 /// What a node is made of.
 pub struct NodeOptions {
     /// Where everything is kept.
@@ -49,7 +57,7 @@ pub struct NodeOptions {
     /// Where HTTP is served.
     pub http_addr: SocketAddr,
     /// TLS for both, if any.
-    pub tls: Option<Arc<ServerConfig>>,
+    pub tls: Option<Arc<Tls>>,
     /// The issuer; by default made from the HTTP address.
     pub issuer: Option<String>,
     /// Whether the schema is migrated, or only checked.
@@ -159,7 +167,7 @@ impl Node {
         .map_err(SchemaError::from)?;
         rpc.begin(authority);
         let upkeep = upkeep(Arc::clone(&node.store), clock, node.serving.stop.clone());
-        node.serving.tasks.spawn(upkeep);
+        node.serving.spawn(upkeep);
         node.health.set_serving().await;
         Ok(node)
     }
@@ -186,9 +194,11 @@ impl Node {
     /// store is closed. True if nothing was cut.
     pub async fn drain(self) -> bool {
         self.health.set_not_serving().await;
+        self.serving.pre_stop().await;
+        self.health.end_watches().await;
         let clean = self.serving.drain().await;
-        self.store.close().await;
-        clean
+        let closed = tokio::time::timeout(CLOSE, self.store.close()).await;
+        clean && closed.is_ok()
     }
 }
 

@@ -4,15 +4,15 @@ use std::{fs, path::Path, sync::Arc, thread, time::Duration};
 
 use anyhow::Context;
 use clap::Args;
-use rustls::ServerConfig;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     authority::HashPoolOptions,
     config::{Config, DatabaseUrl},
     domain::{Clock, HashCost, HashCostCap, OsRandom, SystemClock},
     server::{
-        Limits, Node, NodeOptions,
-        tls::{self, PemFiles},
+        Limits, Node, NodeOptions, fit_connections,
+        tls::{self, PemFiles, Tls, TlsFiles},
     },
     store::{PostgresStore, SqliteStore, Store, migrate::SchemaError},
 };
@@ -83,14 +83,31 @@ pub(super) fn pem_files(config: &Config) -> anyhow::Result<Option<PemFiles>> {
     Ok(files.map(|(cert, key)| PemFiles { cert, key }))
 }
 
-pub(super) fn tls(config: &Config) -> anyhow::Result<Option<Arc<ServerConfig>>> {
-    Ok(pem_files(config)?.map(|files| tls::load(&files)).transpose()?)
+/// What both listeners do TLS with, if any. Files that somebody renews are followed; the
+/// self-signed ones change only with a start, and SIGHUP keeps its meaning there: the terminal is
+/// gone.
+pub(super) fn tls(config: &Config) -> anyhow::Result<Option<Arc<Tls>>> {
+    let Some(pem) = pem_files(config)? else { return Ok(None) };
+    let client_ca = config.tls_client_ca.clone();
+    let files = TlsFiles { pem, client_ca, client_required: config.tls_client_required };
+    let tls = Arc::new(Tls::load(files)?);
+    if config.tls_cert.is_some() {
+        let hangup = signal(SignalKind::hangup()).context("SIGHUP cannot be listened to")?;
+        tokio::spawn(Arc::clone(&tls).follow_files(hangup));
+    }
+    Ok(Some(tls))
 }
 
-pub(super) const fn limits(config: &Config) -> Limits {
+/// The limits of so many listeners, beside so many connections to a database.
+pub(super) fn limits(config: &Config, listeners: u32, database_connections: u32) -> Limits {
     Limits {
-        max_connections: config.max_connections,
+        max_connections: fit_connections(config.max_connections, listeners, database_connections),
         handshake_timeout: Duration::from_millis(config.handshake_timeout_ms),
+        idle_timeout: Duration::from_secs(config.idle_timeout_seconds),
+        max_connection_age: Duration::from_secs(config.max_connection_age_seconds),
+        ping_interval: Duration::from_secs(config.ping_interval_seconds),
+        max_streams: config.max_streams,
+        max_header_bytes: config.max_header_bytes,
         request_timeout: Duration::from_millis(config.request_timeout_ms),
         body_timeout: Duration::from_millis(config.body_timeout_ms),
         max_body_bytes: config.max_body_bytes,
@@ -119,7 +136,7 @@ pub(super) async fn start(config: &Config, store: Arc<dyn Store>) -> anyhow::Res
             cost,
             cap: HashCostCap::DEFAULT,
         },
-        limits: limits(config),
+        limits: limits(config, 2, config.database_connections),
     };
     Ok(Node::start(options).await?)
 }

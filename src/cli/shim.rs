@@ -65,7 +65,7 @@ impl Shim {
             http_addr: config.http_addr,
             tls: node::tls(&config)?,
             issuer: config.issuer.clone(),
-            limits: node::limits(&config),
+            limits: node::limits(&config, 1, 0),
         })
         .await?;
         tracing::info!(http = %shim.http_addr(), upstream = self.upstream, "serving");

@@ -86,6 +86,14 @@ impl Config {
             !(self.tls_self_signed && self.tls_cert.is_some()),
             "tls_self_signed makes a certificate of its own: leave tls_cert and tls_key out"
         );
+        anyhow::ensure!(
+            self.tls_client_ca.is_none() || self.tls_self_signed || self.tls_cert.is_some(),
+            "tls_client_ca is for a node that serves TLS: give tls_cert and tls_key as well"
+        );
+        anyhow::ensure!(
+            self.tls_client_ca.is_some() || !self.tls_client_required,
+            "tls_client_required needs tls_client_ca, to know whose certificates are good"
+        );
         let issuer_is_plain = self.issuer.as_ref().is_none_or(|issuer| {
             (issuer.starts_with("https://") || issuer.starts_with("http://"))
                 && !issuer.ends_with('/')
@@ -163,5 +171,7 @@ mod tests {
         assert!(load(&[], "hash_queue = 'many'").is_err());
         assert!(load(&[], "issuer = 'https://a.example/'").is_err());
         assert!(load(&[], "tls_cert = 'a.pem'").is_err());
+        assert!(load(&[], "tls_client_ca = 'a.pem'").is_err());
+        assert!(load(&["--tls-self-signed"], "tls_client_required = true").is_err());
     }
 }

@@ -28,6 +28,15 @@ impl Health {
         self.set(ServingStatus::NotServing).await;
     }
 
+    /// Ends every open `Watch`, which would otherwise hold the drain up to its deadline. The last
+    /// that it says is `NOT_SERVING`.
+    pub(super) async fn end_watches(&self) {
+        let mut reporter = self.0.clone();
+        for name in NAMES {
+            reporter.clear_service_status(name).await;
+        }
+    }
+
     async fn set(&self, status: ServingStatus) {
         for name in NAMES {
             self.0.set_service_status(name, status).await;

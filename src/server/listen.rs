@@ -1,44 +1,35 @@
-//! The accept loop of both listeners. tonic's own has no deadline for a handshake, for a silent
-//! connection or for a drain, and offers HTTP/2 alone under TLS.
+//! The accept loop of both listeners, and the drain that ends it. tonic's own has no deadline for a
+//! handshake, for a silent connection or for a drain, and offers HTTP/2 alone under TLS.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::conn::auto::Builder,
-    service::TowerToHyperService,
-};
-use rustls::ServerConfig;
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, TcpStream},
-    sync::Semaphore,
-    time::timeout,
-};
-use tokio_rustls::TlsAcceptor;
+use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::StartError;
+use super::{StartError, connection::Connections, tls::Tls};
 
 /// How long to rest when the system cannot give a connection, for one because descriptors ran
 /// out: without a rest the loop would spin.
 const REST: Duration = Duration::from_millis(50);
-
-/// The most requests at once on one HTTP/2 connection, and what its headers may hold.
-const MAX_STREAMS: u32 = 256;
-const MAX_HEADER_BYTES: u32 = 16 * 1024;
-
-/// A peer that does not answer a ping for this long is gone.
-const PING_EVERY: Duration = Duration::from_secs(20);
-const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The limits of a listener and of its requests.
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// Most open connections.
     pub max_connections: u32,
-    /// For the TLS handshake and the first bytes of a connection.
+    /// For all that comes before the first request: the TLS handshake, the preface of HTTP/2, the
+    /// first header of HTTP/1.1.
     pub handshake_timeout: Duration,
+    /// For a connection without a new request; on HTTP/2 up to twice as long.
+    pub idle_timeout: Duration,
+    /// For a connection as a whole, up to a tenth less.
+    pub max_connection_age: Duration,
+    /// How often a peer on HTTP/2 is pinged; it has half as long to answer.
+    pub ping_interval: Duration,
+    /// Most requests at once on a connection of HTTP/2.
+    pub max_streams: u32,
+    /// The largest header of a request, all fields and gRPC metadata together.
+    pub max_header_bytes: u32,
     /// For a whole request.
     pub request_timeout: Duration,
     /// For the body of an HTTP request to arrive.
@@ -47,7 +38,7 @@ pub struct Limits {
     pub max_body_bytes: usize,
     /// How long to go on serving after health says `NOT_SERVING`.
     pub pre_stop: Duration,
-    /// How long open requests may take to finish at shutdown.
+    /// How long open requests may take to finish when the node or their connection ends.
     pub drain_timeout: Duration,
 }
 
@@ -56,6 +47,13 @@ impl Default for Limits {
         Self {
             max_connections: 1_024,
             handshake_timeout: Duration::from_secs(5),
+            idle_timeout: Duration::from_mins(2),
+            // Long, because some clients, tonic's among them, fail a call that they are given in
+            // the moment in which a connection ends, although we never took it.
+            max_connection_age: Duration::from_hours(24),
+            ping_interval: Duration::from_secs(20),
+            max_streams: 256,
+            max_header_bytes: 16 * 1024,
             request_timeout: Duration::from_secs(5),
             body_timeout: Duration::from_secs(10),
             max_body_bytes: 16 * 1024,
@@ -100,27 +98,27 @@ impl Serving {
     }
 
     /// Serves a router on a listener, with TLS if there is any.
-    pub(super) fn serve(
-        &self,
-        listener: Listener,
-        router: axum::Router,
-        tls: Option<Arc<ServerConfig>>,
-    ) {
-        let connections = Connections {
-            router,
-            tls: tls.map(Into::into),
-            limits: self.limits.clone(),
-            stop: self.stop.clone(),
-            cut: self.cut.clone(),
-            tasks: self.tasks.clone(),
-        };
-        self.tasks.spawn(connections.accept(listener));
+    pub(super) fn serve(&self, listener: Listener, router: axum::Router, tls: Option<Arc<Tls>>) {
+        let limits = self.limits.clone();
+        let connections = Connections { router, tls, limits, stop: self.stop.clone() };
+        let (tasks, cut) = (self.tasks.clone(), self.cut.clone());
+        self.tasks.spawn(accept(listener, connections, tasks, cut));
     }
 
-    /// Gives balancers time to notice, closes the listeners, lets open requests finish, and cuts
-    /// what is left at the deadline. True if nothing was cut.
-    pub(super) async fn drain(&self) -> bool {
+    /// Runs a task beside the listeners; it ends where it is when connections are cut.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let cut = self.cut.clone();
+        self.tasks.spawn(async move { cut.run_until_cancelled(task).await });
+    }
+
+    /// Gives balancers time to notice that health says `NOT_SERVING`.
+    pub(super) async fn pre_stop(&self) {
         tokio::time::sleep(self.limits.pre_stop).await;
+    }
+
+    /// Closes the listeners, lets open requests finish, and cuts what is left at the deadline. True
+    /// if nothing was cut.
+    pub(super) async fn drain(&self) -> bool {
         self.stop.cancel();
         self.tasks.close();
         let clean = timeout(self.limits.drain_timeout, self.tasks.wait()).await.is_ok();
@@ -138,106 +136,48 @@ impl Drop for Serving {
     }
 }
 
-/// What the connections of one listener share.
-#[derive(Clone)]
-struct Connections {
-    router: axum::Router,
-    tls: Option<TlsAcceptor>,
-    limits: Limits,
-    stop: CancellationToken,
-    cut: CancellationToken,
+/// Accepts connections until the node stops; each is served in a task of its own.
+async fn accept(
+    listener: Listener,
+    connections: Connections,
     tasks: TaskTracker,
-}
-
-impl Connections {
-    /// Accepts connections until the node stops; each is served in a task of its own.
-    async fn accept(self, listener: Listener) {
-        let places = Arc::new(Semaphore::new(self.limits.max_connections as usize));
-        loop {
-            // A place comes first: what has none waits in the backlog and costs no descriptor.
-            let next = async {
-                let place = Arc::clone(&places).acquire_owned().await;
-                (place, listener.socket.accept().await)
-            };
-            match self.stop.run_until_cancelled(next).await {
-                None => return,
-                Some((place, Ok((stream, _)))) => {
-                    let (connections, cut) = (self.clone(), self.cut.clone());
-                    self.tasks.spawn(async move {
-                        // A failing connection is its peer's concern: there is nobody to tell.
-                        let _ = cut.run_until_cancelled(connections.serve(stream)).await;
-                        drop(place);
-                    });
+    cut: CancellationToken,
+) {
+    let places = Arc::new(Semaphore::new(connections.limits.max_connections as usize));
+    let mut is_failing = false;
+    loop {
+        // A place comes first: what has none waits in the backlog and costs no descriptor.
+        let next = async {
+            let place = Arc::clone(&places).acquire_owned().await;
+            (place, listener.socket.accept().await)
+        };
+        match connections.stop.run_until_cancelled(next).await {
+            None => return,
+            Some((place, Ok((stream, peer)))) => {
+                is_failing = false;
+                let (connection, cut) = (connections.clone().serve(stream, peer), cut.clone());
+                tasks.spawn(async move {
+                    // A failing connection is its peer's concern: there is nobody to tell.
+                    let _ = cut.run_until_cancelled(connection).await;
+                    drop(place);
+                });
+            }
+            // A peer that has gone already takes its place in the backlog along. Resting for it
+            // would let whoever sends such peers slow everybody.
+            Some((_, Err(error))) if is_of_the_peer(&error) => {}
+            Some((_, Err(error))) => {
+                // Once, and not twenty times a second for as long as it lasts.
+                if !is_failing {
+                    tracing::warn!(%error, "connections cannot be accepted for now");
                 }
-                Some((_, Err(error))) => {
-                    tracing::warn!(%error, "a connection could not be accepted");
-                    tokio::time::sleep(REST).await;
-                }
+                is_failing = true;
+                tokio::time::sleep(REST).await;
             }
         }
     }
-
-    async fn serve(self, stream: TcpStream) -> Result<(), Cut> {
-        stream.set_nodelay(true)?;
-        let patience = self.limits.handshake_timeout;
-        let Some(tls) = &self.tls else {
-            // The protocol is found out from the first bytes, for which hyper waits without end.
-            timeout(patience, self.first_bytes(&stream)).await??;
-            return self.converse(Builder::new(TokioExecutor::new()), stream).await;
-        };
-        let stream = timeout(patience, tls.accept(stream)).await??;
-        // Under TLS the protocol was agreed on, so that hyper's own deadlines begin at once.
-        let builder = Builder::new(TokioExecutor::new());
-        let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-        let builder = if is_h2 { builder.http2_only() } else { builder.http1_only() };
-        self.converse(builder, stream).await
-    }
-
-    async fn first_bytes(&self, stream: &TcpStream) -> io::Result<()> {
-        match self.stop.run_until_cancelled(stream.readable()).await {
-            Some(readable) => readable,
-            None => Err(io::ErrorKind::ConnectionAborted.into()),
-        }
-    }
-
-    async fn converse<S>(self, mut builder: Builder<TokioExecutor>, stream: S) -> Result<(), Cut>
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        builder
-            .http1()
-            .timer(TokioTimer::new())
-            .header_read_timeout(self.limits.handshake_timeout)
-            .max_buf_size(4 * MAX_HEADER_BYTES as usize);
-        builder
-            .http2()
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(MAX_STREAMS)
-            .max_header_list_size(MAX_HEADER_BYTES)
-            .keep_alive_interval(PING_EVERY)
-            .keep_alive_timeout(PING_TIMEOUT);
-        let service = TowerToHyperService::new(self.router);
-        let mut connection =
-            std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
-        tokio::select! {
-            ended = connection.as_mut() => return ended.map_err(|_| Cut),
-            () = self.stop.cancelled() => connection.as_mut().graceful_shutdown(),
-        }
-        connection.await.map_err(|_| Cut)
-    }
 }
 
-/// The connection ended early; why does not matter to anyone.
-struct Cut;
-
-impl From<io::Error> for Cut {
-    fn from(_: io::Error) -> Self {
-        Self
-    }
-}
-
-impl From<tokio::time::error::Elapsed> for Cut {
-    fn from(_: tokio::time::error::Elapsed) -> Self {
-        Self
-    }
+fn is_of_the_peer(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }

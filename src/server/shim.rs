@@ -2,11 +2,10 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use rustls::ServerConfig;
-
 use super::{
     StartError, default_issuer,
     listen::{Limits, Listener, Serving},
+    tls::Tls,
 };
 use crate::http::{self, Transport};
 
@@ -17,7 +16,7 @@ pub struct ShimOptions {
     /// Where HTTP is served.
     pub http_addr: SocketAddr,
     /// TLS for it, if any.
-    pub tls: Option<Arc<ServerConfig>>,
+    pub tls: Option<Arc<Tls>>,
     /// The issuer; by default made from the HTTP address.
     pub issuer: Option<String>,
     /// The limits of the listener.
@@ -52,6 +51,7 @@ impl Shim {
     /// Stops: the listener closes and open requests finish within their limits. True if nothing
     /// was cut.
     pub async fn drain(self) -> bool {
+        self.serving.pre_stop().await;
         self.serving.drain().await
     }
 }

@@ -4,8 +4,10 @@
 mod answers;
 mod requests;
 
+use std::sync::Arc;
+
 use ::http::{Request, header};
-use jeton::server::tls::{self, PemFiles};
+use jeton::server::tls::{self, Tls};
 
 use crate::support::{
     Kind, TestNode, TestNodeOptions,
@@ -34,10 +36,10 @@ impl House {
         let client = plain.client("orders").await;
         let server = plain.resource_server("api").await;
         let folder = plain.database.dir.path();
-        let files = PemFiles { ..tls::self_signed(folder).unwrap() };
+        let files = tls::self_signed(folder).unwrap();
         let pem = std::fs::read(&files.cert).unwrap();
-        let options =
-            TestNodeOptions { tls: Some(tls::load(&files).unwrap()), ..TestNodeOptions::default() };
+        let tls = Some(Arc::new(Tls::load(files).unwrap()));
+        let options = TestNodeOptions { tls, ..TestNodeOptions::default() };
         let secured = TestNode::beside(&plain, options).await;
         let wires = [
             Wire::both(plain.node.http_addr(), None),

@@ -9,6 +9,7 @@ mod commands;
 mod conformance;
 mod crash;
 mod error_contract;
+mod listeners;
 mod mistakes;
 mod real_clients;
 mod schema;

@@ -5,6 +5,8 @@ pub(crate) mod database;
 pub(crate) mod http;
 pub(crate) mod node;
 mod postgres;
+pub(crate) mod raw_h2;
+pub(crate) mod tls;
 pub(crate) mod wire;
 
 pub(crate) use database::{Database, Kind};

@@ -3,10 +3,12 @@
 use std::{
     io::{BufRead, BufReader},
     net::{SocketAddr, TcpListener},
-    process::{Child, Command, Output, Stdio},
-    thread::JoinHandle,
+    process::{Child, Command, ExitStatus, Output, Stdio},
+    sync::mpsc::{self, Receiver},
+    time::Duration,
 };
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::Database;
@@ -53,14 +55,19 @@ pub(crate) struct Served {
     pub(crate) http: SocketAddr,
     /// What it said until it served.
     pub(crate) said: String,
-    /// What it said since.
-    later: Option<JoinHandle<String>>,
+    /// What it said since, line by line.
+    later: Receiver<String>,
 }
 
 impl Served {
     /// Starts `jeton serve` and waits until it says that it serves.
     pub(crate) fn start(database: &Database, more: &[&str]) -> Self {
-        Self::spawn(jeton().arg("serve").args(more), database, "serving")
+        Self::start_as(&mut jeton(), database, more)
+    }
+
+    /// The same, by a command that becomes `jeton`.
+    pub(crate) fn start_as(command: &mut Command, database: &Database, more: &[&str]) -> Self {
+        Self::spawn(command.arg("serve").args(more), database, "serving")
     }
 
     /// Starts `jeton dev` and waits until it has said everything.
@@ -95,17 +102,47 @@ impl Served {
             said.push_str(&line);
             said.push('\n');
         }
-        let later = std::thread::spawn(move || {
-            lines.map_while(Result::ok).fold(String::new(), |said, line| said + &line + "\n")
+        let (tell, later) = mpsc::channel();
+        std::thread::spawn(move || {
+            lines.map_while(Result::ok).try_for_each(|line| tell.send(line + "\n"))
         });
-        Self { child, grpc, http, said, later: Some(later) }
+        Self { child, grpc, http, said, later }
     }
 
-    /// Kills it, and returns everything that it ever said.
+    /// Reads what it says up to a line that holds this text, and returns all of that.
+    pub(crate) fn until(&self, text: &str) -> String {
+        let mut said = String::new();
+        while !said.lines().last().unwrap_or_default().contains(text) {
+            let Ok(line) = self.later.recv_timeout(Duration::from_secs(30)) else {
+                panic!("it ended, or does not say `{text}`: {said}")
+            };
+            said.push_str(&line);
+        }
+        said
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Waits until it has ended by itself.
+    pub(crate) async fn ended(&mut self, limit: Duration) -> ExitStatus {
+        let ended = async {
+            loop {
+                if let Some(status) = self.child.try_wait().unwrap() {
+                    return status;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(limit, ended).await.expect("it does not end")
+    }
+
+    /// Kills it, and returns everything that it ever said and that was not read before.
     pub(crate) fn end(mut self) -> String {
         let _ = self.child.kill();
-        let later = self.later.take().map(JoinHandle::join);
-        self.said.clone() + &later.unwrap().unwrap()
+        self.said.clone() + &self.later.iter().collect::<String>()
     }
 }
 

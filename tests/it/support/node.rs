@@ -14,10 +14,9 @@ use jeton::{
         issue_token_request::Grant, token_service_client::TokenServiceClient,
     },
     registry::{NewClient, NewSecret, Registry},
-    server::{Limits, Node, NodeOptions},
+    server::{Limits, Node, NodeOptions, tls::Tls},
     store::Store,
 };
-use rustls::ServerConfig;
 use tonic::{Status, transport::Channel};
 
 use super::{Database, Kind};
@@ -30,7 +29,7 @@ pub(crate) struct TestNodeOptions {
     pub(crate) limits: Limits,
     pub(crate) hash_queue: usize,
     pub(crate) hash_cost: HashCost,
-    pub(crate) tls: Option<Arc<ServerConfig>>,
+    pub(crate) tls: Option<Arc<Tls>>,
 }
 
 impl Default for TestNodeOptions {
