@@ -1,44 +1,99 @@
 //! The use cases on tokens: issue, introspect, revoke. Each is a list of numbered steps.
 
 mod authenticate;
+mod failures;
 mod hash_pool;
+mod hash_queue;
 mod introspect;
 mod issue;
 mod revoke;
+mod verified;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 pub use self::{
-    authenticate::{AuthenticatedClient, Credentials},
+    authenticate::{Arrival, AuthenticatedClient, Credentials},
     hash_pool::{HashPool, HashPoolOptions},
+    hash_queue::Lane,
     introspect::{ActiveToken, Introspection},
     issue::{IssueRequest, IssuedToken},
+};
+use self::{
+    failures::Failures,
+    verified::{FingerprintKey, Verified},
 };
 use crate::{
     domain::{Clock, Error, Random, TagKey},
     store::Store,
 };
 
-/// What the use cases work with. It holds no state of its own: what it knows is in the store.
+/// Clients and sources whose failures are remembered.
+const REMEMBERED_FAILURES: usize = 10_000;
+
+/// The ways to the database, one for each lane: they share what is stored and no connection, so
+/// that callers who ask for tokens cannot keep those waiting who ask about them.
+#[derive(Clone)]
+pub struct Stores {
+    /// For issuing.
+    pub issue: Arc<dyn Store>,
+    /// For introspection and revocation.
+    pub inspect: Arc<dyn Store>,
+}
+
+/// What an authority is made of.
+pub struct AuthorityOptions {
+    /// Where everything is kept; the schema must be up to date.
+    pub stores: Stores,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The randomness.
+    pub random: Arc<dyn Random>,
+    /// Where secrets are hashed.
+    pub hash_pool: HashPool,
+    /// The most secrets that are remembered as verified.
+    pub verified_capacity: usize,
+    /// For how long they are; zero for not at all.
+    pub verified_lifetime: Duration,
+    /// The `iss` of its tokens.
+    pub issuer: String,
+}
+
+/// What the use cases work with. What it knows beside the store, it could lose at any moment.
 pub struct Authority {
-    store: Arc<dyn Store>,
+    stores: Stores,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     hash_pool: HashPool,
+    fingerprint_key: FingerprintKey,
+    verified: Verified,
+    failures: Failures,
     tag_key: TagKey,
     issuer: String,
 }
 
 impl Authority {
-    /// An authority on a store whose schema is up to date. `issuer` is the `iss` of its tokens.
-    pub async fn open(
-        store: Arc<dyn Store>,
-        clock: Arc<dyn Clock>,
-        random: Arc<dyn Random>,
-        hash_pool: HashPool,
-        issuer: String,
-    ) -> Result<Self, Error> {
-        let tag_key = store.installation().await?.tag_key;
-        Ok(Self { store, clock, random, hash_pool, tag_key, issuer })
+    /// Opens an authority.
+    ///
+    /// # Errors
+    /// What the store and the source of randomness say.
+    pub async fn open(options: AuthorityOptions) -> Result<Self, Error> {
+        Ok(Self {
+            tag_key: options.stores.issue.installation().await?.tag_key,
+            fingerprint_key: FingerprintKey::new(options.random.as_ref())?,
+            verified: Verified::new(options.verified_capacity, options.verified_lifetime),
+            failures: Failures::new(REMEMBERED_FAILURES),
+            stores: options.stores,
+            clock: options.clock,
+            random: options.random,
+            hash_pool: options.hash_pool,
+            issuer: options.issuer,
+        })
+    }
+
+    fn store(&self, lane: Lane) -> &dyn Store {
+        match lane {
+            Lane::Issue => self.stores.issue.as_ref(),
+            Lane::Inspect => self.stores.inspect.as_ref(),
+        }
     }
 }

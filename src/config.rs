@@ -30,7 +30,7 @@ pub struct Config {
 
     /// Most connections to the database
     #[arg(long, value_name = "N", env = "JETON_DATABASE_CONNECTIONS", default_value_t = 10,
-          value_parser = clap::value_parser!(u32).range(1..=1_000))]
+          value_parser = clap::value_parser!(u32).range(2..=1_000))]
     pub database_connections: u32,
 
     /// How long a request waits for a connection to the database, in milliseconds
@@ -96,6 +96,12 @@ pub struct Config {
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_connections: u32,
 
+    /// Most requests at once of each kind: issuing, and introspection with revocation; further
+    /// ones are told to come back
+    #[arg(long, value_name = "N", env = "JETON_MAX_REQUESTS", default_value_t = 1_024,
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub max_requests: u32,
+
     /// How long a connection may take for all that comes before its first request, in
     /// milliseconds: the TLS handshake and the preface of HTTP/2 or the first header of HTTP/1.1
     #[arg(long, value_name = "MS", env = "JETON_HANDSHAKE_TIMEOUT_MS", default_value_t = 5_000)]
@@ -157,14 +163,30 @@ pub struct Config {
           value_parser = clap::value_parser!(u16).range(1..=256))]
     pub hash_threads: Option<u16>,
 
-    /// Requests that may wait for a hash; further ones are told to come back
+    /// Secrets that may wait for a hash, for issuing and as many for introspection with revocation;
+    /// further ones are told to come back
     #[arg(long, value_name = "N", env = "JETON_HASH_QUEUE", default_value_t = 64,
           value_parser = clap::value_parser!(u16).range(1..=10_000))]
     pub hash_queue: u16,
 
+    /// Of these, the most for one client; twice as many for one source address
+    #[arg(long, value_name = "N", env = "JETON_HASH_QUEUE_SHARE", default_value_t = 16,
+          value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    pub hash_queue_share: u16,
+
     /// How long a request may wait for a hash, in milliseconds
     #[arg(long, value_name = "MS", env = "JETON_HASH_WAIT_MS", default_value_t = 2_000)]
     pub hash_wait_ms: u64,
+
+    /// How long a secret that was verified is not hashed again, in seconds; 0 for not at all
+    #[arg(long, value_name = "S", env = "JETON_VERIFIED_SECONDS", default_value_t = 300,
+          value_parser = clap::value_parser!(u64).range(0..=3_600))]
+    pub verified_seconds: u64,
+
+    /// Most secrets that are remembered as verified
+    #[arg(long, value_name = "N", env = "JETON_VERIFIED_SECRETS", default_value_t = 10_000,
+          value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    pub verified_secrets: u32,
 
     /// Memory of one argon2id hash, in KiB
     #[arg(long, value_name = "KIB", env = "JETON_ARGON2_MEMORY_KIB", default_value_t = 19_456,

@@ -1,9 +1,10 @@
 //! The gRPC face: protobuf to values, use case, values to protobuf.
 
+mod arrival;
 mod basic;
 mod caller;
 mod request;
 pub mod status;
 mod token_service;
 
-pub use self::token_service::TokenRpc;
+pub use self::{arrival::Origin, token_service::TokenRpc};

@@ -5,14 +5,15 @@ mod descriptors;
 mod health;
 mod listen;
 mod opening;
+mod peer;
 mod policy;
 mod prepare;
 mod shim;
 pub mod tls;
+mod upkeep;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
 pub use self::{
@@ -26,19 +27,16 @@ use self::{
     tls::Tls,
 };
 use crate::{
-    authority::{Authority, HashPool, HashPoolOptions},
-    domain::{Cause, Clock, Error, Random, chain},
+    authority::{Authority, AuthorityOptions, HashPool, HashPoolOptions, Stores},
+    domain::{Cause, Clock, Error, Random},
     http,
     pb::{self, v1::token_service_server::TokenServiceServer},
     rpc::TokenRpc,
-    store::{Store, migrate::SchemaError},
+    store::migrate::SchemaError,
 };
 
 /// Requests over gRPC hold a token and credentials; a form of the same is smaller still.
 const MAX_MESSAGE_BYTES: usize = 64 * 1024;
-
-/// How often the store is looked after: far more often than partitions are needed.
-const UPKEEP: Duration = Duration::from_mins(10);
 
 /// How long the store may take to close. Its connections wait for whoever still uses them, which
 /// may be a statement that a silent database never answers.
@@ -46,8 +44,8 @@ const CLOSE: Duration = Duration::from_secs(2);
 
 /// What a node is made of.
 pub struct NodeOptions {
-    /// Where everything is kept.
-    pub store: Arc<dyn Store>,
+    /// The ways to where everything is kept.
+    pub stores: Stores,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// The randomness.
@@ -66,6 +64,10 @@ pub struct NodeOptions {
     pub start_timeout: Duration,
     /// The hash pool.
     pub hash_pool: HashPoolOptions,
+    /// The most secrets that are remembered as verified.
+    pub verified_capacity: usize,
+    /// For how long they are; zero for not at all.
+    pub verified_lifetime: Duration,
     /// The limits of both listeners.
     pub limits: Limits,
 }
@@ -103,7 +105,7 @@ pub struct Node {
     grpc_addr: SocketAddr,
     http_addr: SocketAddr,
     issuer: String,
-    store: Arc<dyn Store>,
+    stores: Stores,
     health: Health,
     serving: Serving,
 }
@@ -140,7 +142,7 @@ impl Node {
             grpc_addr: grpc.address,
             http_addr: shim.address,
             issuer: issuer.clone(),
-            store: options.store,
+            stores: options.stores,
             health,
             serving: Serving::new(options.limits),
         };
@@ -149,27 +151,31 @@ impl Node {
 
         let clock = options.clock;
         prepare::store(
-            &node.store,
+            &node.stores.issue,
             clock.as_ref(),
             options.random.as_ref(),
             options.migrate,
             options.start_timeout,
         )
         .await?;
-        let authority = Authority::open(
-            Arc::clone(&node.store),
-            Arc::clone(&clock),
-            options.random,
+        let authority = Authority::open(AuthorityOptions {
+            stores: node.stores.clone(),
+            clock: Arc::clone(&clock),
+            random: options.random,
             hash_pool,
+            verified_capacity: options.verified_capacity,
+            verified_lifetime: options.verified_lifetime,
             issuer,
-        )
-        .await
-        .map_err(SchemaError::from)?;
-        rpc.begin(authority);
-        let upkeep = upkeep(Arc::clone(&node.store), clock, node.serving.stop.clone());
-        node.serving.spawn(upkeep);
+        });
+        rpc.begin(authority.await.map_err(SchemaError::from)?);
+        node.look_after_stores(&clock);
         node.health.set_serving().await;
         Ok(node)
+    }
+
+    fn look_after_stores(&self, clock: &Arc<dyn Clock>) {
+        let (store, stop) = (Arc::clone(&self.stores.issue), self.serving.stop.clone());
+        self.serving.spawn(upkeep::upkeep(store, Arc::clone(clock), stop));
     }
 
     /// Where gRPC is served; the port is the real one if 0 was asked for.
@@ -197,8 +203,11 @@ impl Node {
         self.serving.pre_stop().await;
         self.health.end_watches().await;
         let clean = self.serving.drain().await;
-        let closed = tokio::time::timeout(CLOSE, self.store.close()).await;
-        clean && closed.is_ok()
+        let stores = async {
+            self.stores.issue.close().await;
+            self.stores.inspect.close().await;
+        };
+        clean && tokio::time::timeout(CLOSE, stores).await.is_ok()
     }
 }
 
@@ -211,20 +220,5 @@ fn default_issuer(address: SocketAddr, tls: bool) -> String {
         format!("{scheme}://localhost:{}", address.port())
     } else {
         format!("{scheme}://{address}")
-    }
-}
-
-/// Looks after the store until the node stops. A failure is tried again in the next round: there is
-/// room for a day.
-async fn upkeep(store: Arc<dyn Store>, clock: Arc<dyn Clock>, stop: CancellationToken) {
-    let mut rounds = tokio::time::interval(UPKEEP);
-    rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    while stop.run_until_cancelled(rounds.tick()).await.is_some() {
-        match store.upkeep(clock.now()).await {
-            Ok(done) => tracing::debug!(?done, "looked after the store"),
-            Err(error) => {
-                tracing::warn!(cause = chain(&error), "the store could not be looked after");
-            }
-        }
     }
 }

@@ -1,6 +1,8 @@
 //! Who is calling (RFC 6749, section 2.3).
 
-use super::Authority;
+use std::{net::IpAddr, time::Instant};
+
+use super::{Authority, Lane, hash_pool::Asker};
 use crate::{
     domain::{Client, ClientId, ClientSecret, ClientState, Error, SecretId},
     store::FoundClient,
@@ -23,46 +25,78 @@ pub struct AuthenticatedClient {
     pub(super) secret: SecretId,
 }
 
+/// How a request came in. None of it comes from what the caller wrote.
+#[derive(Debug, Clone, Copy)]
+pub struct Arrival {
+    /// Which callers it waits behind.
+    pub lane: Lane,
+    /// The address of the connection, if there is one.
+    pub source: Option<IpAddr>,
+    /// When the caller stops waiting, if that is known.
+    pub deadline: Option<Instant>,
+}
+
 impl Authority {
     /// Authenticates a client.
     ///
     /// # Errors
-    /// `InvalidClient` for every way of not being authenticated, `TooManyRequests` if the hash
-    /// queue is full, and what the store says.
+    /// `InvalidClient` for every way of not being authenticated; `TooManyRequests` for a caller
+    /// that failed too often lately, or if there is no place or no time to hash; and what the
+    /// store says.
     pub async fn authenticate(
         &self,
         credentials: Credentials,
+        arrival: Arrival,
     ) -> Result<AuthenticatedClient, Error> {
-        let Credentials { client_id, secret } = credentials;
-        let secret_id = secret.id();
+        let Arrival { lane, source, deadline } = arrival;
+        let secret_id = credentials.secret.id();
 
         // 1. A text that was never made here is turned away before any query and any hash. That
         //    depends on the text alone, so its quickness says nothing about the client.
-        if !secret.has_tag_of(&self.tag_key) {
+        if !credentials.secret.has_tag_of(&self.tag_key) {
             return Err(Error::InvalidClient);
         }
 
         // 2. Find the client and the one secret that the text names: one statement.
-        let found = self.store.find_client(&client_id, Some(secret_id)).await?;
+        let client_id = credentials.client_id.clone();
+        let found = self.store(lane).find_client(&client_id, Some(secret_id)).await?;
         let (client, stored) = match found {
             Some(FoundClient { client, secret }) => (Some(client), secret),
             None => (None, None),
         };
-
-        // 3. Compute exactly one hash. Where there is none to compare with, it is one of equal
-        //    cost whose outcome does not count.
-        let hash = stored.as_ref().map(|stored| stored.hash.clone());
-        let matches = self.hash_pool.verify(secret, hash).await?;
-
-        // 4. Only now look at what would have refused without a hash: everybody paid the same.
         let now = self.clock.now();
-        match (client, stored) {
-            (Some(client), Some(stored))
-                if matches && stored.is_live(now) && client.state == ClientState::Active =>
-            {
+        let may_act = client.as_ref().is_some_and(|client| client.state == ClientState::Active)
+            && stored.as_ref().is_some_and(|stored| stored.is_live(now));
+        let hash = stored.map(|stored| stored.hash);
+
+        // 3. What was verified lately is not hashed again. A client that may not act is not looked
+        //    up: a quick refusal would tell its state to whoever holds its secret.
+        let fingerprint = self.fingerprint_key.of(&credentials, hash.as_ref());
+        if may_act && self.verified.holds(&fingerprint, now) {
+            let client = client.ok_or(Error::InvalidClient)?;
+            return Ok(AuthenticatedClient { client, secret: secret_id });
+        }
+
+        // 4. Who failed too often lately waits. After the look at what was verified, so that a
+        //    client that shares its address with a guesser goes on working.
+        self.failures.check(&client_id, source, now)?;
+
+        // 5. Compute exactly one hash. Where there is none to compare with, it is one of equal
+        //    cost whose outcome does not count.
+        let asker = Asker { lane, source, deadline };
+        let matches = self.hash_pool.verify(fingerprint, credentials, hash, asker).await?;
+
+        // 6. Only now look at what would have refused without a hash: everybody paid the same.
+        match client {
+            Some(client) if matches && may_act => {
+                self.verified.insert(fingerprint, now);
+                self.failures.forget(&client_id, source);
                 Ok(AuthenticatedClient { client, secret: secret_id })
             }
-            _ => Err(Error::InvalidClient),
+            _ => {
+                self.failures.record(&client_id, source, now);
+                Err(Error::InvalidClient)
+            }
         }
     }
 }

@@ -5,32 +5,36 @@
 //! cannot be given memory to reuse.
 
 use std::{
-    sync::{
-        Arc, Mutex, PoisonError,
-        mpsc::{Receiver, SyncSender, sync_channel},
-    },
+    fmt,
+    net::IpAddr,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
 use tokio::sync::oneshot;
 
+use super::{
+    Credentials,
+    hash_queue::{HashQueue, Job, Lane, QueueLimits, Waiter},
+    verified::Fingerprint,
+};
 use crate::domain::{
     Cause, ClientSecret, Error, HashCost, HashCostCap, HashMemory, Malformed, OsRandom, Random,
     SecretHash, TagKey,
 };
-
-/// What callers are asked to wait when the queue is full.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// How many threads hash, how long the queue is, and what a hash costs.
 #[derive(Debug, Clone, Copy)]
 pub struct HashPoolOptions {
     /// Threads that hash; each keeps the memory of one hash.
     pub threads: usize,
-    /// Requests that may wait.
+    /// Comparisons that may wait in each of the two lanes.
     pub queue: usize,
-    /// How long one may wait; a request that waited longer is dropped unhashed.
+    /// Of these, the most for one client; twice as many for one source.
+    pub share: usize,
+    /// How long a caller may wait; what nobody waits for is dropped unhashed.
     pub patience: Duration,
     /// What the hash for unknown clients costs: the cost of those that are stored.
     pub cost: HashCost,
@@ -38,18 +42,18 @@ pub struct HashPoolOptions {
     pub cap: HashCostCap,
 }
 
-struct Job {
-    secret: ClientSecret,
-    /// None where there is nothing to compare with.
-    hash: Option<SecretHash>,
-    deadline: Instant,
-    answer: oneshot::Sender<Result<bool, Malformed>>,
+/// Who asks for a comparison, and how long it will wait.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asker {
+    pub(super) lane: Lane,
+    pub(super) source: Option<IpAddr>,
+    /// When its request ends, if that is known.
+    pub(super) deadline: Option<Instant>,
 }
 
 /// The threads and the queue before them. Dropping it ends the threads.
-#[derive(Debug, Clone)]
 pub struct HashPool {
-    queue: SyncSender<Job>,
+    queue: Arc<HashQueue>,
     patience: Duration,
 }
 
@@ -61,34 +65,56 @@ impl HashPool {
     pub fn start(options: HashPoolOptions) -> Result<Self, Cause> {
         // The dummy is made by the very function that makes real ones, so it cannot come to cost
         // something else. Whose hash it is does not matter: its outcome never counts.
+        let began = Instant::now();
         let dummy = dummy_hash(options.cost, &OsRandom)?;
-        let (queue, jobs) = sync_channel(options.queue);
-        let jobs = Arc::new(Mutex::new(jobs));
-        for number in 0..options.threads.max(1) {
-            let (jobs, dummy) = (Arc::clone(&jobs), dummy.clone());
+        let pace = began.elapsed();
+        let threads = options.threads.max(1);
+        let limits = QueueLimits { places: options.queue, share: options.share };
+        let queue = HashQueue::new(limits, u32::try_from(threads)?, pace);
+        let pool = Self { queue: Arc::new(queue), patience: options.patience };
+        for number in 0..threads {
+            let (queue, dummy) = (Arc::clone(&pool.queue), dummy.clone());
             thread::Builder::new()
                 .name(format!("hash-{number}"))
-                .spawn(move || work(&jobs, &dummy, options.cap))?;
+                .spawn(move || work(&queue, &dummy, options.cap))?;
         }
-        Ok(Self { queue, patience: options.patience })
+        Ok(pool)
     }
 
-    /// Whether `hash` is the hash of `secret`; always false for none, after the same time.
+    /// Whether `hash` is the hash of the secret; always false for none, after the same time.
     ///
     /// # Errors
-    /// `TooManyRequests` at once if the queue is full, or if the wait was too long; `Internal` if
-    /// the stored hash cannot be used.
-    pub async fn verify(
+    /// `TooManyRequests` at once if there is no place or no time, or after the wait if that was
+    /// too long; `Internal` if the stored hash cannot be used.
+    pub(super) async fn verify(
         &self,
-        secret: ClientSecret,
+        fingerprint: Fingerprint,
+        credentials: Credentials,
         hash: Option<SecretHash>,
+        asker: Asker,
     ) -> Result<bool, Error> {
-        const FULL: Error = Error::TooManyRequests { retry_after: RETRY_AFTER };
         let (answer, answered) = oneshot::channel();
-        let deadline = Instant::now() + self.patience;
-        self.queue.try_send(Job { secret, hash, deadline, answer }).map_err(|_| FULL)?;
-        // A job that is dropped unanswered waited too long.
-        answered.await.map_err(|_| FULL)?.map_err(Error::internal)
+        let patience = Instant::now() + self.patience;
+        let deadline = asker.deadline.map_or(patience, |deadline| deadline.min(patience));
+        let job = Job { fingerprint, credentials, source: asker.source, hash };
+        self.queue
+            .push(asker.lane, job, Waiter { deadline, answer })
+            .map_err(|full| Error::TooManyRequests { retry_after: full.0 })?;
+        // Who is dropped unanswered waited too long.
+        let late = |_| Error::TooManyRequests { retry_after: self.patience };
+        answered.await.map_err(late)?.map_err(Error::internal)
+    }
+}
+
+impl Drop for HashPool {
+    fn drop(&mut self) {
+        self.queue.close();
+    }
+}
+
+impl fmt::Debug for HashPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HashPool(patience {:?})", self.patience)
     }
 }
 
@@ -97,78 +123,85 @@ fn dummy_hash(cost: HashCost, random: &dyn Random) -> Result<SecretHash, Cause> 
     SecretHash::compute(&secret, cost, random, &mut HashMemory::default())
 }
 
-fn work(jobs: &Mutex<Receiver<Job>>, dummy: &SecretHash, cap: HashCostCap) {
+fn work(queue: &HashQueue, dummy: &SecretHash, cap: HashCostCap) {
     // Grows to the size of one hash at the first, and is kept.
     let mut memory = HashMemory::default();
-    loop {
-        // The lock is held while waiting: the other threads wait for the lock instead. It cannot
-        // be poisoned, since nothing under it panics.
-        let next = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(job) = next else { return };
-        if job.answer.is_closed() || Instant::now() > job.deadline {
-            continue;
-        }
-        let outcome = match &job.hash {
-            Some(hash) => hash.verify(&job.secret, cap, &mut memory),
-            None => dummy.verify(&job.secret, cap, &mut memory).map(|_| false),
-        };
-        // The caller may have gone away meanwhile.
-        let _ = job.answer.send(outcome);
+    while let Some(job) = queue.pop() {
+        let began = Instant::now();
+        let secret = &job.credentials.secret;
+        // A panic would end this thread for good, and a row that somebody edited could cause it.
+        let computed = catch_unwind(AssertUnwindSafe(|| match &job.hash {
+            Some(hash) => hash.verify(secret, cap, &mut memory),
+            None => dummy.verify(secret, cap, &mut memory).map(|_| false),
+        }));
+        let outcome = computed.unwrap_or(Err(Malformed("the stored hash cannot be computed")));
+        queue.finish(&job.fingerprint, &outcome, began.elapsed());
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::SeededRandom;
+    use crate::{
+        authority::verified::FingerprintKey,
+        domain::{ClientId, SeededRandom},
+    };
 
     const CHEAP: HashCost = HashCost { memory_kib: 64, passes: 1, lanes: 1 };
+    const LONG: Duration = Duration::from_secs(10);
+    const ASKER: Asker = Asker { lane: Lane::Issue, source: None, deadline: None };
 
     fn options(queue: usize, patience: Duration) -> HashPoolOptions {
-        HashPoolOptions { threads: 1, queue, patience, cost: CHEAP, cap: HashCostCap::DEFAULT }
+        let (cost, cap) = (CHEAP, HashCostCap::DEFAULT);
+        HashPoolOptions { threads: 1, queue, share: queue, patience, cost, cap }
     }
 
     fn secret(random: &SeededRandom) -> ClientSecret {
         ClientSecret::generate(random, &TagKey::from_bytes([1; 32])).unwrap()
     }
 
-    #[tokio::test]
-    async fn the_right_secret_matches_and_nothing_matches_no_hash() {
-        let random = SeededRandom::default();
-        let pool = HashPool::start(options(4, Duration::from_secs(10))).unwrap();
-        let (right, wrong) = (secret(&random), secret(&random));
-        let hash = SecretHash::compute(&right, CHEAP, &random, &mut HashMemory::default()).unwrap();
-        assert!(!pool.verify(wrong, Some(hash.clone())).await.unwrap());
-        assert!(pool.verify(right, Some(hash)).await.unwrap());
-        assert!(!pool.verify(secret(&random), None).await.unwrap());
+    async fn ask(
+        pool: &HashPool,
+        secret: ClientSecret,
+        hash: Option<SecretHash>,
+        asker: Asker,
+    ) -> Result<bool, Error> {
+        let key = FingerprintKey::new(&OsRandom).unwrap();
+        let credentials = Credentials { client_id: ClientId::parse("orders").unwrap(), secret };
+        pool.verify(key.of(&credentials, hash.as_ref()), credentials, hash, asker).await
     }
 
     #[tokio::test]
-    async fn a_full_queue_answers_at_once_and_a_stale_job_is_not_hashed() {
+    async fn the_right_secret_matches_and_nothing_matches_no_hash() {
         let random = SeededRandom::default();
-        let pool = HashPool::start(options(1, Duration::ZERO)).unwrap();
-        let outcome = pool.verify(secret(&random), None).await;
+        let pool = HashPool::start(options(4, LONG)).unwrap();
+        let (right, wrong) = (secret(&random), secret(&random));
+        let hash = SecretHash::compute(&right, CHEAP, &random, &mut HashMemory::default()).unwrap();
+        assert!(!ask(&pool, wrong, Some(hash.clone()), ASKER).await.unwrap());
+        assert!(ask(&pool, right, Some(hash), ASKER).await.unwrap());
+        assert!(!ask(&pool, secret(&random), None, ASKER).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn who_has_no_time_left_is_turned_away_at_once() {
+        let random = SeededRandom::default();
+        let impatient = HashPool::start(options(4, Duration::ZERO)).unwrap();
+        let outcome = ask(&impatient, secret(&random), None, ASKER).await;
         assert!(matches!(outcome, Err(Error::TooManyRequests { .. })));
 
-        let (queue, _jobs) = sync_channel(1);
-        let stuck = HashPool { queue, patience: Duration::from_secs(10) };
-        let waiting = tokio::spawn({
-            let (stuck, secret) = (stuck.clone(), secret(&random));
-            async move { stuck.verify(secret, None).await }
-        });
-        tokio::task::yield_now().await;
-        let outcome = stuck.verify(secret(&random), None).await;
+        let pool = HashPool::start(options(4, LONG)).unwrap();
+        let late = Asker { deadline: Some(Instant::now()), ..ASKER };
+        let outcome = ask(&pool, secret(&random), None, late).await;
         assert!(matches!(outcome, Err(Error::TooManyRequests { .. })));
-        waiting.abort();
     }
 
     #[tokio::test]
     async fn an_unusable_stored_hash_is_a_fault_and_the_thread_lives_on() {
         let random = SeededRandom::default();
-        let pool = HashPool::start(options(4, Duration::from_secs(10))).unwrap();
+        let pool = HashPool::start(options(4, LONG)).unwrap();
         let broken = SecretHash::from_stored("$argon2id$v=19$m=9999999,t=1,p=1$AA$AA".into());
-        let outcome = pool.verify(secret(&random), Some(broken)).await;
+        let outcome = ask(&pool, secret(&random), Some(broken), ASKER).await;
         assert!(matches!(outcome, Err(Error::Internal { .. })));
-        assert!(!pool.verify(secret(&random), None).await.unwrap());
+        assert!(!ask(&pool, secret(&random), None, ASKER).await.unwrap());
     }
 }

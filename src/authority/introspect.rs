@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{AuthenticatedClient, Authority};
+use super::{AuthenticatedClient, Authority, Lane};
 use crate::{
     domain::{
         Audience, Client, ClientId, ClientState, Error, PresentedToken, Scope, Timestamp, TokenId,
@@ -54,7 +54,7 @@ impl Authority {
         }
 
         // 2. Look it up.
-        let Some(found) = self.store.find_token(token.id()).await? else {
+        let Some(found) = self.store(Lane::Inspect).find_token(token.id()).await? else {
             return Ok(Introspection::Inactive);
         };
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, slice, time::Duration};
 
-use super::{AuthenticatedClient, Authority};
+use super::{AuthenticatedClient, Authority, Lane};
 use crate::domain::{AccessToken, Audience, Client, Error, GrantType, PresentedToken, Scope};
 
 /// What is asked for. Empty sets ask for what is registered as the default.
@@ -65,7 +65,7 @@ impl Authority {
         };
 
         // 4. Record it durably; only then is there a token.
-        self.store.record_tokens(slice::from_ref(&recorded)).await?;
+        self.store(Lane::Issue).record_tokens(slice::from_ref(&recorded)).await?;
 
         // 5. Answer with the time that is left now, not with the time that was given. To the
         //    nearest second: rounded down, the milliseconds of the write would cost everyone one.

@@ -53,8 +53,9 @@ impl Dev {
         config.tls_self_signed = config.tls_cert.is_none();
         telemetry::start(&config.log, config.log_format)?;
         let mut signals = Signals::listen().context("signals cannot be listened to")?;
-        let store = node::open_store(&config)?;
-        let node = node::start(&config, Arc::clone(&store)).await.context(
+        let stores = node::open_stores(&config)?;
+        let store = Arc::clone(&stores.issue);
+        let node = node::start(&config, stores).await.context(
             "the node did not start; if an address is in use, choose others with --grpc-addr and \
              --http-addr",
         )?;

@@ -7,7 +7,7 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
-    authority::HashPoolOptions,
+    authority::{HashPoolOptions, Stores},
     config::{Config, DatabaseUrl},
     domain::{Clock, HashCost, HashCostCap, OsRandom, SystemClock},
     server::{
@@ -44,10 +44,29 @@ impl Database {
     }
 }
 
+/// The ways of a node to its store. On Postgres each has a part of the connections; the embedded
+/// database has no connections that could run out.
+pub(super) fn open_stores(config: &Config) -> anyhow::Result<Stores> {
+    if config.database_url.is_none() {
+        let store = open_store(config)?;
+        return Ok(Stores { issue: Arc::clone(&store), inspect: store });
+    }
+    // Introspection is the more frequent of the two and holds a connection for less long.
+    let inspect = (config.database_connections * 2 / 5).max(1);
+    let issue = config.database_connections.saturating_sub(inspect).max(1);
+    Ok(Stores {
+        issue: open_with_connections(config, issue)?,
+        inspect: open_with_connections(config, inspect)?,
+    })
+}
+
 /// The store that the configuration names. The data directory is made if it is needed.
 pub(super) fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
+    open_with_connections(config, config.database_connections)
+}
+
+fn open_with_connections(config: &Config, connections: u32) -> anyhow::Result<Arc<dyn Store>> {
     let wait = Duration::from_millis(config.database_wait_ms);
-    let connections = config.database_connections;
     if let Some(url) = &config.database_url {
         Ok(Arc::new(PostgresStore::at(url.expose(), connections, wait)?))
     } else {
@@ -102,6 +121,7 @@ pub(super) fn tls(config: &Config) -> anyhow::Result<Option<Arc<Tls>>> {
 pub(super) fn limits(config: &Config, listeners: u32, database_connections: u32) -> Limits {
     Limits {
         max_connections: fit_connections(config.max_connections, listeners, database_connections),
+        max_requests: config.max_requests,
         handshake_timeout: Duration::from_millis(config.handshake_timeout_ms),
         idle_timeout: Duration::from_secs(config.idle_timeout_seconds),
         max_connection_age: Duration::from_secs(config.max_connection_age_seconds),
@@ -117,10 +137,10 @@ pub(super) fn limits(config: &Config, listeners: u32, database_connections: u32)
 }
 
 /// Starts the node that the configuration describes.
-pub(super) async fn start(config: &Config, store: Arc<dyn Store>) -> anyhow::Result<Node> {
+pub(super) async fn start(config: &Config, stores: Stores) -> anyhow::Result<Node> {
     let cost = hash_cost(config);
     let options = NodeOptions {
-        store,
+        stores,
         clock: Arc::new(SystemClock),
         random: Arc::new(OsRandom),
         grpc_addr: config.grpc_addr,
@@ -132,10 +152,13 @@ pub(super) async fn start(config: &Config, store: Arc<dyn Store>) -> anyhow::Res
         hash_pool: HashPoolOptions {
             threads: config.hash_threads.map_or_else(spare_cores, usize::from),
             queue: config.hash_queue.into(),
+            share: config.hash_queue_share.into(),
             patience: Duration::from_millis(config.hash_wait_ms),
             cost,
             cap: HashCostCap::DEFAULT,
         },
+        verified_capacity: config.verified_secrets as usize,
+        verified_lifetime: Duration::from_secs(config.verified_seconds),
         limits: limits(config, 2, config.database_connections),
     };
     Ok(Node::start(options).await?)

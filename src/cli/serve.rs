@@ -27,9 +27,9 @@ impl Serve {
         let config = Config::load(Some(matches), file)?.config;
         telemetry::start(&config.log, config.log_format)?;
         let mut signals = Signals::listen().context("signals cannot be listened to")?;
-        let store = node::open_store(&config)?;
+        let stores = node::open_stores(&config)?;
         let node = tokio::select! {
-            node = node::start(&config, store) => node?,
+            node = node::start(&config, stores) => node?,
             () = signals.next() => return Ok(()),
         };
         announce(&node, &config);

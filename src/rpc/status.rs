@@ -42,6 +42,14 @@ pub fn internal() -> Status {
     plain(ErrorReason::Internal, "internal error")
 }
 
+/// The answer of a server that has too much to do. Nothing is logged: it is a matter of counting,
+/// and a line for each would make the load worse.
+#[must_use]
+pub fn overloaded() -> Status {
+    let message = "the server has too many requests at once, try again later";
+    render(ErrorReason::Unavailable, message, Some(Duration::from_secs(1)))
+}
+
 /// The code and the OAuth error of a reason, as `error_reason.proto` says.
 #[must_use]
 pub const fn contract(reason: ErrorReason) -> (Code, &'static str) {

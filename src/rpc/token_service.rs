@@ -5,9 +5,9 @@ use std::sync::{Arc, OnceLock};
 use prost_types::{Duration, Timestamp as ProtoTimestamp};
 use tonic::{Request, Response, Status};
 
-use super::{caller, request, status};
+use super::{arrival::arrival, caller, request, status};
 use crate::{
-    authority::{ActiveToken, Authority, Introspection, IssuedToken},
+    authority::{ActiveToken, Authority, Introspection, IssuedToken, Lane},
     domain::{Error, Timestamp},
     pb::v1::{
         IntrospectTokenRequest, IntrospectTokenResponse, IssueTokenRequest, IssueTokenResponse,
@@ -37,9 +37,10 @@ impl TokenRpc {
 
     async fn issue(&self, request: Request<IssueTokenRequest>) -> Result<IssuedToken, Error> {
         let authority = self.authority()?;
-        let (metadata, _, message) = request.into_parts();
+        let (metadata, extensions, message) = request.into_parts();
         let credentials = caller::credentials(&metadata, message.client_authentication.as_ref())?;
-        let caller = authority.authenticate(credentials).await?;
+        let arrival = arrival(&extensions, Lane::Issue);
+        let caller = authority.authenticate(credentials, arrival).await?;
         authority.issue(&caller, request::issue(&message)?).await
     }
 
@@ -48,9 +49,10 @@ impl TokenRpc {
         request: Request<IntrospectTokenRequest>,
     ) -> Result<Introspection, Error> {
         let authority = self.authority()?;
-        let (metadata, _, message) = request.into_parts();
+        let (metadata, extensions, message) = request.into_parts();
         let credentials = caller::credentials(&metadata, message.client_authentication.as_ref())?;
-        let caller = authority.authenticate(credentials).await?;
+        let arrival = arrival(&extensions, Lane::Inspect);
+        let caller = authority.authenticate(credentials, arrival).await?;
         match request::token(&message.token)? {
             Some(token) => authority.introspect(&caller, &token).await,
             None => Ok(Introspection::Inactive),
@@ -59,9 +61,10 @@ impl TokenRpc {
 
     async fn revoke(&self, request: Request<RevokeTokenRequest>) -> Result<(), Error> {
         let authority = self.authority()?;
-        let (metadata, _, message) = request.into_parts();
+        let (metadata, extensions, message) = request.into_parts();
         let credentials = caller::credentials(&metadata, message.client_authentication.as_ref())?;
-        let caller = authority.authenticate(credentials).await?;
+        let arrival = arrival(&extensions, Lane::Inspect);
+        let caller = authority.authenticate(credentials, arrival).await?;
         match request::token(&message.token)? {
             Some(token) => authority.revoke(&caller, &token).await,
             None => Ok(()),

@@ -28,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     listen::Limits,
     opening::{self, Protocol},
+    peer,
     tls::Tls,
 };
 
@@ -107,7 +108,10 @@ impl Connections {
 
         // That requests begin is counted, which is all it takes to see that none does any more.
         let begun = Arc::new(AtomicU64::new(0));
-        let (router, count) = (TowerToHyperService::new(self.router.clone()), Arc::clone(&begun));
+        let (router, count) = (
+            TowerToHyperService::new(peer::router_for(peer, self.router.clone())),
+            Arc::clone(&begun),
+        );
         let service = service_fn(move |request| {
             count.fetch_add(1, Ordering::Relaxed);
             router.call(request)

@@ -17,6 +17,8 @@ const REST: Duration = Duration::from_millis(50);
 pub struct Limits {
     /// Most open connections.
     pub max_connections: u32,
+    /// Most calls at once of each kind: issuing, and all others.
+    pub max_requests: u32,
     /// For all that comes before the first request: the TLS handshake, the preface of HTTP/2, the
     /// first header of HTTP/1.1.
     pub handshake_timeout: Duration,
@@ -46,6 +48,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_connections: 1_024,
+            max_requests: 1_024,
             handshake_timeout: Duration::from_secs(5),
             idle_timeout: Duration::from_mins(2),
             // Long, because some clients, tonic's among them, fail a call that they are given in

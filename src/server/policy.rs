@@ -1,33 +1,80 @@
-//! What holds for every call, over the network and within the process alike: a deadline, and a
-//! panic that stays one caller's.
+//! What holds for every call, over the network and within the process alike: a bound on how many
+//! there are at once, a deadline, and a panic that stays one caller's.
 
-use std::{any::Any, convert::Infallible, time::Duration};
+use std::{
+    any::Any,
+    convert::Infallible,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{Router, body::Body, extract::Request, middleware::Next, response::Response};
 use http::HeaderMap;
+use tokio::sync::Semaphore;
 use tonic::Status;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use super::listen::Limits;
-use crate::rpc::status;
+use super::{listen::Limits, peer};
+use crate::rpc::{Origin, status};
 
-/// Puts the policy on a router: first the deadline, within it the panic.
+/// The one call that issues. All others of the service are about tokens that there are.
+const ISSUE: &str = "/jeton.v1.TokenService/IssueToken";
+const SERVICE: &str = "/jeton.v1.TokenService/";
+
+/// Puts the policy on a router: first the bound, within it the deadline, within it the panic.
 pub(super) fn apply(router: Router, limits: &Limits) -> Router {
     let most = limits.request_timeout;
-    router.layer(CatchPanicLayer::custom(after_panic)).layer(axum::middleware::from_fn(
-        move |request: Request, next: Next| within_deadline(most, request, next),
-    ))
+    let places = Places::new(limits.max_requests);
+    router
+        .layer(CatchPanicLayer::custom(after_panic))
+        .layer(axum::middleware::from_fn(move |request: Request, next: Next| {
+            within_deadline(most, request, next)
+        }))
+        .layer(axum::middleware::from_fn(move |request: Request, next: Next| {
+            places.clone().within_bound(request, next)
+        }))
+}
+
+/// The places for calls under way. Issuing and the rest have their own, so that neither takes
+/// those of the other. Health has no bound: it is cheap, and is asked when everything else fails.
+#[derive(Clone)]
+struct Places {
+    issue: Arc<Semaphore>,
+    inspect: Arc<Semaphore>,
+}
+
+impl Places {
+    fn new(most: u32) -> Self {
+        let places = || Arc::new(Semaphore::new(most as usize));
+        Self { issue: places(), inspect: places() }
+    }
+
+    /// Answers at once where there is no place: a caller that is told to come back is better
+    /// served than one that waits in a queue until its deadline.
+    async fn within_bound(self, request: Request, next: Next) -> Result<Response, Infallible> {
+        let places = match request.uri().path() {
+            ISSUE => self.issue,
+            path if path.starts_with(SERVICE) => self.inspect,
+            _ => return Ok(next.run(request).await),
+        };
+        let Ok(_place) = places.try_acquire() else {
+            return Ok(status::overloaded().into_http());
+        };
+        Ok(next.run(request).await)
+    }
 }
 
 /// Ends a call at the caller's deadline or at ours, whichever is first. tonic would answer
 /// CANCELLED, and within the process nothing at all.
 async fn within_deadline(
     most: Duration,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Result<Response, Infallible> {
     let asked = grpc_timeout(request.headers());
     let limit = asked.map_or(most, |asked| asked.min(most));
+    let origin = Origin { source: peer::source(), deadline: Instant::now() + limit };
+    request.extensions_mut().insert(origin);
     Ok(match tokio::time::timeout(limit, next.run(request)).await {
         Ok(response) => response,
         Err(_) => Status::deadline_exceeded("the deadline passed").into_http(),

@@ -11,6 +11,7 @@ mod crash;
 mod error_contract;
 mod listeners;
 mod mistakes;
+mod overload;
 mod real_clients;
 mod schema;
 mod secrecy;

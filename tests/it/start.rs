@@ -78,7 +78,7 @@ async fn what_is_wrong_with_the_start_is_said_in_one_line() {
     let database = Database::new(Kind::Postgres).await;
     let embedded = Database::new(Kind::Sqlite).await;
     let stranger = database.url.replace("postgres@", "nosuchuser@");
-    let nowhere = "postgres://jeton@127.0.0.1:1/jeton";
+    let nowhere = format!("postgres://jeton@{}/jeton", free_port());
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();
     let garbage = embedded.dir.path().join("garbage.pem");
@@ -88,7 +88,7 @@ async fn what_is_wrong_with_the_start_is_said_in_one_line() {
     std::fs::write(&file, "hash_quue = 3").unwrap();
     let rows: [(&[&str], &[&str]); 8] = [
         (&["--database-url", &stranger], &["refuses the connection", "nosuchuser"]),
-        (&["--database-url", nowhere, "--start-timeout-seconds", "1"], &["within 1", "refused"]),
+        (&["--database-url", &nowhere, "--start-timeout-seconds", "1"], &["within 1", "refused"]),
         (&["--database-url", "mysql://root@localhost/x"], &["postgres://user:password@host"]),
         (&["--http-addr", &taken], &["cannot listen on", &taken, "in use"]),
         (&["--tls-cert", garbage, "--tls-key", garbage], &["garbage.pem"]),

@@ -62,30 +62,37 @@ pub(crate) struct Served {
 impl Served {
     /// Starts `jeton serve` and waits until it says that it serves.
     pub(crate) fn start(database: &Database, more: &[&str]) -> Self {
-        Self::start_as(&mut jeton(), database, more)
+        Self::start_at((free_port(), free_port()), database, more)
     }
 
-    /// The same, by a command that becomes `jeton`.
+    /// Starts `jeton serve` on these ports for gRPC and HTTP.
+    pub(crate) fn start_at(
+        ports: (SocketAddr, SocketAddr),
+        database: &Database,
+        more: &[&str],
+    ) -> Self {
+        Self::launch(jeton().arg("serve").args(more).args(database.flags()), ports, "serving")
+    }
+
+    /// The same as `start`, by a command that becomes `jeton`.
     pub(crate) fn start_as(command: &mut Command, database: &Database, more: &[&str]) -> Self {
-        Self::spawn(command.arg("serve").args(more), database, "serving")
+        let command = command.arg("serve").args(more).args(database.flags());
+        Self::launch(command, (free_port(), free_port()), "serving")
     }
 
     /// Starts `jeton dev` and waits until it has said everything.
     pub(crate) fn dev(database: &Database) -> Self {
-        Self::spawn(jeton().arg("dev"), database, "Serving until")
+        let ports = (free_port(), free_port());
+        Self::launch(jeton().arg("dev").args(database.flags()), ports, "Serving until")
     }
 
     /// Starts `jeton shim`, which has no database and no use for an address for gRPC.
     pub(crate) fn shim(arguments: &[&str]) -> Self {
-        Self::launch(jeton().arg("shim").args(arguments), "serving")
+        let ports = (free_port(), free_port());
+        Self::launch(jeton().arg("shim").args(arguments), ports, "serving")
     }
 
-    fn spawn(command: &mut Command, database: &Database, last: &str) -> Self {
-        Self::launch(command.args(database.flags()), last)
-    }
-
-    fn launch(command: &mut Command, last: &str) -> Self {
-        let (grpc, http) = (free_port(), free_port());
+    fn launch(command: &mut Command, (grpc, http): (SocketAddr, SocketAddr), last: &str) -> Self {
         let (reader, writer) = std::io::pipe().unwrap();
         let child = command
             .args(["--grpc-addr", &grpc.to_string(), "--http-addr", &http.to_string()])

@@ -57,6 +57,12 @@ impl Database {
         Self { kind, url, name, dir, users: Arc::default() }
     }
 
+    /// One that somebody else made and removes.
+    pub(crate) fn at(url: String) -> Self {
+        let dir = Arc::new(tempfile::tempdir().unwrap());
+        Self { kind: Kind::Postgres, url, name: String::new(), dir, users: Arc::default() }
+    }
+
     /// The same database, for a second node.
     pub(crate) fn shared(&self) -> Self {
         Self {
@@ -112,7 +118,8 @@ impl Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        if self.kind == Kind::Postgres && Arc::strong_count(&self.users) == 1 {
+        let is_last = Arc::strong_count(&self.users) == 1;
+        if self.kind == Kind::Postgres && is_last && !self.name.is_empty() {
             let statement = format!("drop database if exists {} with (force)", self.name);
             // A test may be within a runtime, which must not be blocked from itself.
             let dropped = std::thread::spawn(|| {

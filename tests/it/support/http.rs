@@ -8,7 +8,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use tokio::net::TcpStream;
+use tokio::net::TcpSocket;
 
 pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
 
@@ -31,7 +31,18 @@ impl Answer {
 }
 
 pub(crate) async fn send(address: SocketAddr, request: Request<Vec<u8>>) -> Answer {
-    let stream = TcpStream::connect(address).await.unwrap();
+    send_from("127.0.0.1:0".parse().unwrap(), address, request).await
+}
+
+/// Sends from an address of this machine, of which Linux has sixteen million.
+pub(crate) async fn send_from(
+    from: SocketAddr,
+    address: SocketAddr,
+    request: Request<Vec<u8>>,
+) -> Answer {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(from).unwrap();
+    let stream = socket.connect(address).await.unwrap();
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
     let connection = tokio::spawn(connection);

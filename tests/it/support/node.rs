@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use jeton::{
-    authority::HashPoolOptions,
+    authority::{HashPoolOptions, Stores},
     domain::{
         Audience, Client, ClientId, ClientSecret, Clock, GrantType, HashCost, HashCostCap,
         OsRandom, Scope, SystemClock, TokenLifetime,
@@ -79,7 +79,7 @@ impl Credentials {
 /// The options of a node on this store, on ports that the system chooses.
 pub(crate) fn node_options(store: Arc<dyn Store>, options: &TestNodeOptions) -> NodeOptions {
     NodeOptions {
-        store,
+        stores: Stores { issue: Arc::clone(&store), inspect: store },
         clock: Arc::clone(&options.clock),
         random: Arc::new(OsRandom),
         grpc_addr: "127.0.0.1:0".parse().unwrap(),
@@ -91,10 +91,13 @@ pub(crate) fn node_options(store: Arc<dyn Store>, options: &TestNodeOptions) -> 
         hash_pool: HashPoolOptions {
             threads: 1,
             queue: options.hash_queue,
+            share: options.hash_queue,
             patience: Duration::from_secs(10),
             cost: options.hash_cost,
             cap: HashCostCap::DEFAULT,
         },
+        verified_capacity: 100,
+        verified_lifetime: Duration::from_mins(5),
         limits: options.limits.clone(),
     }
 }
@@ -111,6 +114,15 @@ impl TestNode {
     /// A node on a database that may have been used before.
     pub(crate) async fn on(database: Database, options: TestNodeOptions) -> Self {
         let store = database.store();
+        Self::with_store(database, store, options).await
+    }
+
+    /// A node that reaches its database by this store.
+    pub(crate) async fn with_store(
+        database: Database,
+        store: Arc<dyn Store>,
+        options: TestNodeOptions,
+    ) -> Self {
         let node = Node::start(node_options(Arc::clone(&store), &options)).await.unwrap();
         let registry = Registry::open(
             Arc::clone(&store),

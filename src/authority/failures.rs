@@ -1,0 +1,134 @@
+//! Who failed to authenticate lately, and how long it has to wait.
+//!
+//! Counted for each client *and* source: an outsider who keeps presenting a wrong secret slows
+//! itself down, and cannot lock the client out, which comes from elsewhere.
+
+use std::{net::IpAddr, time::Duration};
+
+use quick_cache::sync::Cache;
+
+use crate::domain::{ClientId, Error, Timestamp};
+
+/// So many failures are free: a deployment that rolls out a new secret fails now and then.
+const FREE: u32 = 5;
+
+/// The wait after the first failure that is not free; it doubles with each further one.
+const FIRST_WAIT: Duration = Duration::from_millis(250);
+
+/// The longest wait. What has not failed for this long begins anew.
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
+
+/// The name is the presented one, known or not, so that a refusal says nothing about clients.
+type Who = (ClientId, Option<IpAddr>);
+
+#[derive(Clone, Copy)]
+struct Failed {
+    times: u32,
+    until: Timestamp,
+}
+
+/// The failures of this node.
+pub(super) struct Failures(Cache<Who, Failed>);
+
+impl Failures {
+    /// Remembers at most this many clients and sources; the least used are forgotten first.
+    pub(super) fn new(capacity: usize) -> Self {
+        Self(Cache::new(capacity))
+    }
+
+    /// Refuses who has to wait.
+    ///
+    /// # Errors
+    /// `TooManyRequests`, whatever was presented and whether the client exists.
+    pub(super) fn check(
+        &self,
+        client_id: &ClientId,
+        source: Option<IpAddr>,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let failed = self.0.get(&(client_id.clone(), source));
+        let wait = failed.map_or(Duration::ZERO, |failed| failed.until.since(now));
+        // A clock that was set back must not make anybody wait for hours.
+        if wait.is_zero() || wait > LONGEST_WAIT {
+            return Ok(());
+        }
+        Err(Error::TooManyRequests { retry_after: wait })
+    }
+
+    /// Counts one failure.
+    pub(super) fn record(&self, client_id: &ClientId, source: Option<IpAddr>, now: Timestamp) {
+        let who = (client_id.clone(), source);
+        let lately = self.0.get(&who).filter(|last| now.since(last.until) < LONGEST_WAIT);
+        let times = lately.map_or(0, |last| last.times).saturating_add(1);
+        let doublings = times.saturating_sub(FREE);
+        let wait = match doublings {
+            0 => Duration::ZERO,
+            _ => FIRST_WAIT.saturating_mul(1 << (doublings - 1).min(16)).min(LONGEST_WAIT),
+        };
+        self.0.insert(who, Failed { times, until: now.plus(wait) });
+    }
+
+    /// Forgets the failures of whoever succeeded.
+    pub(super) fn forget(&self, client_id: &ClientId, source: Option<IpAddr>) {
+        self.0.remove(&(client_id.clone(), source));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+
+    fn at(millis: i64) -> Timestamp {
+        Timestamp::from_unix_micros(millis * 1_000)
+    }
+
+    fn client(name: &str) -> ClientId {
+        ClientId::parse(name).unwrap()
+    }
+
+    const ONE: Option<IpAddr> = Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)));
+    const OTHER: Option<IpAddr> = Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2)));
+
+    #[test]
+    fn each_failure_doubles_the_wait_up_to_a_bound_and_a_rest_forgives() {
+        let failures = Failures::new(8);
+        let orders = client("orders");
+        let mut waits = Vec::new();
+        let mut now = 0;
+        for _ in 0..20 {
+            failures.record(&orders, ONE, at(now));
+            waits.push(match failures.check(&orders, ONE, at(now)) {
+                Err(Error::TooManyRequests { retry_after }) => retry_after.as_millis(),
+                _ => 0,
+            });
+            now += i64::try_from(waits[waits.len() - 1]).unwrap();
+            assert!(failures.check(&orders, ONE, at(now)).is_ok(), "the wait is over");
+        }
+        assert_eq!(waits[..8], [0, 0, 0, 0, 0, 250, 500, 1_000]);
+        assert_eq!(waits[19], 60_000);
+        failures.record(&orders, ONE, at(now + 60_000));
+        assert!(failures.check(&orders, ONE, at(now + 60_000)).is_ok(), "it begins anew");
+    }
+
+    #[test]
+    fn others_are_not_concerned_and_a_success_forgives() {
+        let failures = Failures::new(8);
+        let orders = client("orders");
+        (0..9).for_each(|_| failures.record(&orders, ONE, at(0)));
+        assert!(failures.check(&orders, ONE, at(0)).is_err());
+        assert!(failures.check(&orders, OTHER, at(0)).is_ok(), "the client from elsewhere");
+        assert!(failures.check(&client("stock"), ONE, at(0)).is_ok(), "another client");
+        failures.forget(&orders, ONE);
+        assert!(failures.check(&orders, ONE, at(0)).is_ok());
+    }
+
+    #[test]
+    fn a_flood_of_names_is_bounded() {
+        let failures = Failures::new(64);
+        for number in 0..10_000 {
+            failures.record(&client(&format!("c{number}")), ONE, at(0));
+        }
+        assert!(failures.0.len() <= 64);
+    }
+}

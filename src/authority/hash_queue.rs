@@ -1,0 +1,204 @@
+//! The queue before the hashing threads: two lanes, each of bounded length, with a bounded share
+//! for each client and each source, so that no one caller fills it.
+
+use std::{
+    collections::VecDeque,
+    net::IpAddr,
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use tokio::sync::oneshot;
+
+use super::{Credentials, verified::Fingerprint};
+use crate::domain::{Malformed, SecretHash};
+
+/// Which callers wait behind each other. Issuing and asking have a lane each, so that a flood of
+/// the one does not hold up the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lane {
+    /// Callers that want a token.
+    Issue,
+    /// Callers that introspect or revoke: what keeps resource servers working, and what ends a
+    /// token that must end.
+    Inspect,
+}
+
+/// How much may wait, and how long.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct QueueLimits {
+    /// Comparisons that may wait in each lane.
+    pub(super) places: usize,
+    /// Of these, the most for one client; and twice as many for one source.
+    pub(super) share: usize,
+}
+
+/// What a comparison found. An error means that the stored hash cannot be used.
+pub(super) type Outcome = Result<bool, Malformed>;
+
+/// One comparison to compute.
+pub(super) struct Job {
+    pub(super) fingerprint: Fingerprint,
+    pub(super) credentials: Credentials,
+    pub(super) source: Option<IpAddr>,
+    /// None where there is nothing to compare with.
+    pub(super) hash: Option<SecretHash>,
+}
+
+/// A caller that waits for a comparison.
+pub(super) struct Waiter {
+    pub(super) deadline: Instant,
+    pub(super) answer: oneshot::Sender<Outcome>,
+}
+
+impl Waiter {
+    fn still_waits(&self, now: Instant) -> bool {
+        !self.answer.is_closed() && now < self.deadline
+    }
+}
+
+/// There is no place; come back after this time.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Full(pub(super) Duration);
+
+/// The queue. The threads block on it, callers never do.
+pub(super) struct HashQueue {
+    limits: QueueLimits,
+    threads: u32,
+    state: Mutex<State>,
+    ready: Condvar,
+}
+
+struct State {
+    lanes: [VecDeque<(Job, Vec<Waiter>)>; 2],
+    /// What is being computed now, with whoever asked for the same meanwhile.
+    running: Vec<(Fingerprint, Vec<Waiter>)>,
+    /// The lane whose turn it is.
+    next: usize,
+    /// What a hash took lately.
+    pace: Duration,
+    closed: bool,
+}
+
+impl HashQueue {
+    /// A queue for this many threads, of which a hash is guessed to take `pace` at first.
+    pub(super) fn new(limits: QueueLimits, threads: u32, pace: Duration) -> Self {
+        let lanes = [VecDeque::new(), VecDeque::new()];
+        let state = State { lanes, running: Vec::new(), next: 0, pace, closed: false };
+        Self { limits, threads, state: Mutex::new(state), ready: Condvar::new() }
+    }
+
+    /// Puts a comparison in the queue, or joins an equal one that waits or runs: equal ones have
+    /// one outcome, so a client that starts with a hundred requests at once costs one hash.
+    ///
+    /// Who would not be served before its deadline is turned away now and not after the wait.
+    pub(super) fn push(&self, lane: Lane, job: Job, waiter: Waiter) -> Result<(), Full> {
+        let mut state = self.lock();
+        let same = |fingerprint: &Fingerprint| *fingerprint == job.fingerprint;
+        if let Some((_, waiters)) = state.running.iter_mut().find(|(of, _)| same(of)) {
+            waiters.push(waiter);
+            return Ok(());
+        }
+        if let Some((_, waiters)) =
+            state.lanes.iter_mut().flatten().find(|(waiting, _)| same(&waiting.fingerprint))
+        {
+            waiters.push(waiter);
+            return Ok(());
+        }
+
+        let now = Instant::now();
+        let ahead = u32::try_from(state.running.len() + state.ahead(lane)).unwrap_or(u32::MAX);
+        let wait = state.pace * (ahead / self.threads);
+        let refused = Full(wait.max(state.pace));
+        let waiting = &mut state.lanes[lane as usize];
+        if waiting.len() >= self.limits.places {
+            // Those that gave up must not keep others out.
+            waiting.retain(|(_, waiters)| waiters.iter().any(|waiter| waiter.still_waits(now)));
+        }
+        let client_id = &job.credentials.client_id;
+        let of_client = waiting.iter().filter(|(job, _)| job.credentials.client_id == *client_id);
+        let of_source = waiting.iter().filter(|(other, _)| other.source == job.source);
+        if waiting.len() >= self.limits.places
+            || of_client.count() >= self.limits.share
+            || of_source.count() >= 2 * self.limits.share
+            || now + wait >= waiter.deadline
+        {
+            return Err(refused);
+        }
+        waiting.push_back((job, vec![waiter]));
+        drop(state);
+        self.ready.notify_one();
+        Ok(())
+    }
+
+    /// Waits for the next comparison that somebody still waits for. None once the queue is closed.
+    pub(super) fn pop(&self) -> Option<Job> {
+        let mut state = self.lock();
+        loop {
+            if state.closed {
+                return None;
+            }
+            if let Some(job) = state.take(Instant::now()) {
+                return Some(job);
+            }
+            state = self.ready.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Answers everybody who waits for this comparison.
+    pub(super) fn finish(&self, fingerprint: &Fingerprint, outcome: &Outcome, took: Duration) {
+        let mut state = self.lock();
+        // Follows a change within about eight hashes; one odd hash moves it little.
+        state.pace = (state.pace * 7 + took) / 8;
+        let Some(index) = state.running.iter().position(|(of, _)| of == fingerprint) else {
+            return;
+        };
+        let (_, waiters) = state.running.swap_remove(index);
+        drop(state);
+        for waiter in waiters {
+            // It may have gone away meanwhile.
+            let _ = waiter.answer.send(*outcome);
+        }
+    }
+
+    /// Ends the threads and turns away whoever waits.
+    pub(super) fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        state.lanes.iter_mut().for_each(VecDeque::clear);
+        drop(state);
+        self.ready.notify_all();
+    }
+
+    /// Nothing under the lock panics, so it cannot be poisoned.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// How many comparisons go before one that joins this lane now. The lanes take turns, so of
+    /// the other one no more count than wait in this one.
+    fn ahead(&self, lane: Lane) -> usize {
+        let own = self.lanes[lane as usize].len();
+        own + own.min(self.lanes[1 - lane as usize].len())
+    }
+
+    /// Takes the next comparison, and drops those that nobody waits for any more unhashed.
+    fn take(&mut self, now: Instant) -> Option<Job> {
+        while self.lanes.iter().any(|lane| !lane.is_empty()) {
+            let turn = self.next;
+            self.next = 1 - turn;
+            let Some((job, mut waiters)) = self.lanes[turn].pop_front() else { continue };
+            waiters.retain(|waiter| waiter.still_waits(now));
+            if !waiters.is_empty() {
+                self.running.push((job.fingerprint, waiters));
+                return Some(job);
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests;

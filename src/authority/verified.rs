@@ -1,0 +1,131 @@
+//! What this node has verified: a fingerprint of one presented secret beside the one hash that it
+//! was compared with.
+
+use std::{fmt, time::Duration};
+
+use hmac::{Hmac, KeyInit, Mac};
+use quick_cache::sync::Cache;
+use sha2::Sha256;
+use zeroize::Zeroizing;
+
+use super::Credentials;
+use crate::domain::{Random, RandomFailed, SecretHash, Timestamp};
+
+/// Names one comparison: this client, this text, this stored hash. Two requests with the same
+/// fingerprint have the same outcome, and a secret that is rotated or rehashed has another one.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Fingerprint([u8; 32]);
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Fingerprint([redacted])")
+    }
+}
+
+/// The key of the fingerprints of this process. It is random, never leaves it, and dies with it,
+/// so that a fingerprint is worth nothing to anybody else.
+pub(super) struct FingerprintKey(Zeroizing<[u8; 32]>);
+
+impl FingerprintKey {
+    pub(super) fn new(random: &dyn Random) -> Result<Self, RandomFailed> {
+        let mut key = Zeroizing::new([0; 32]);
+        random.fill(key.as_mut())?;
+        Ok(Self(key))
+    }
+
+    /// Each part is preceded by its length: joined alone, `a` and `bc` would read like `ab` and
+    /// `c`, and one client's success would be another's.
+    pub(super) fn of(&self, credentials: &Credentials, hash: Option<&SecretHash>) -> Fingerprint {
+        let mut mac = Hmac::<Sha256>::new_from_slice(self.0.as_slice())
+            .expect("HMAC takes a key of any length");
+        let hash = hash.map_or("", SecretHash::as_str);
+        for part in [credentials.client_id.as_str(), credentials.secret.expose(), hash] {
+            mac.update(&(part.len() as u64).to_be_bytes());
+            mac.update(part.as_bytes());
+        }
+        Fingerprint(mac.finalize().into_bytes().into())
+    }
+}
+
+/// The secrets that were verified lately, so that a caller pays for argon2 once and not with every
+/// call. Successes only: what failed is hashed again, because an attacker could otherwise push
+/// good entries out with bad ones. Client and secret are still read from the store at each hit, so
+/// disabling, retiring and deleting take effect at once.
+pub(super) struct Verified {
+    until: Cache<Fingerprint, Timestamp>,
+    lifetime: Duration,
+}
+
+impl Verified {
+    /// Remembers at most this many, each for this long after it was hashed. Zero turns it off.
+    pub(super) fn new(capacity: usize, lifetime: Duration) -> Self {
+        Self { until: Cache::new(capacity), lifetime }
+    }
+
+    pub(super) fn holds(&self, fingerprint: &Fingerprint, now: Timestamp) -> bool {
+        self.until.get(fingerprint).is_some_and(|until| now < until)
+    }
+
+    /// The end is not moved by later hits: each secret is hashed again now and then.
+    pub(super) fn insert(&self, fingerprint: Fingerprint, now: Timestamp) {
+        if !self.lifetime.is_zero() {
+            self.until.insert(fingerprint, now.plus(self.lifetime));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{ClientId, ClientSecret, OsRandom, SeededRandom, TagKey};
+    use std::collections::HashSet;
+
+    fn credentials(client_id: &str, secret: &ClientSecret) -> Credentials {
+        Credentials {
+            client_id: ClientId::parse(client_id).unwrap(),
+            secret: ClientSecret::parse(secret.expose()).unwrap(),
+        }
+    }
+
+    #[test]
+    fn whatever_differs_gives_another_fingerprint() {
+        let (key, other_key) =
+            (FingerprintKey::new(&OsRandom).unwrap(), FingerprintKey::new(&OsRandom).unwrap());
+        let random = SeededRandom::default();
+        let tag_key = TagKey::from_bytes([1; 32]);
+        let secrets = [(); 2].map(|()| ClientSecret::generate(&random, &tag_key).unwrap());
+        let long = "a".repeat(128);
+        let hashes = [None, Some("$argon2id$a"), Some("$argon2id$b")];
+        let mut seen = HashSet::new();
+        for client_id in ["a", "b", "ab", &long, &long[1..]] {
+            for secret in &secrets {
+                for hash in hashes {
+                    let hash = hash.map(|text| SecretHash::from_stored(text.to_owned()));
+                    let credentials = credentials(client_id, secret);
+                    let fingerprint = key.of(&credentials, hash.as_ref());
+                    assert_eq!(fingerprint, key.of(&credentials, hash.as_ref()));
+                    assert!(seen.insert(fingerprint));
+                    assert!(seen.insert(other_key.of(&credentials, hash.as_ref())));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_verified_is_forgotten_at_its_end_and_at_the_bound() {
+        let at = |seconds: i64| Timestamp::from_unix_micros(seconds * 1_000_000);
+        let verified = Verified::new(8, Duration::from_mins(1));
+        let print = |number| Fingerprint([number; 32]);
+        assert!(!verified.holds(&print(0), at(0)));
+        verified.insert(print(0), at(0));
+        assert!(verified.holds(&print(0), at(59)) && !verified.holds(&print(0), at(60)));
+
+        (0..=255).for_each(|number| verified.insert(print(number), at(0)));
+        let kept = (0..=255).filter(|number| verified.holds(&print(*number), at(1))).count();
+        assert!((1..=8).contains(&kept), "{kept}");
+
+        let off = Verified::new(8, Duration::ZERO);
+        off.insert(print(0), at(0));
+        assert!(!off.holds(&print(0), at(0)));
+    }
+}

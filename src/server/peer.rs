@@ -1,0 +1,60 @@
+//! Where a request comes from. The address of the connection, never a header: anybody can write
+//! `X-Forwarded-For`.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use axum::Router;
+use tower::util::MapFuture;
+
+tokio::task_local! {
+    /// Of the request that this task serves. An extension of the request would end at the shim,
+    /// which makes a request of its own in the caller's name.
+    static SOURCE: IpAddr;
+}
+
+/// The source of the request at hand, if it came over a network.
+pub(super) fn source() -> Option<IpAddr> {
+    SOURCE.try_with(|source| *source).ok()
+}
+
+/// A router for one connection: whatever it serves knows the peer.
+pub(super) fn router_for(
+    peer: SocketAddr,
+    router: Router,
+) -> MapFuture<Router, impl FnMut(RouterFuture) -> WithSource + Clone> {
+    let source = source_of(peer);
+    MapFuture::new(router, move |future| SOURCE.scope(source, future))
+}
+
+type RouterFuture = axum::routing::future::RouteFuture<std::convert::Infallible>;
+type WithSource = tokio::task::futures::TaskLocalFuture<IpAddr, RouterFuture>;
+
+/// One source is one machine or household: an IPv6 network of 64 bits is handed out whole, so its
+/// addresses count as one.
+fn source_of(peer: SocketAddr) -> IpAddr {
+    match peer.ip().to_canonical() {
+        IpAddr::V6(ip) => {
+            let [a, b, c, d, ..] = ip.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+        ip @ IpAddr::V4(_) => ip,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_one_network_are_one_source() {
+        let rows = [
+            ("192.0.2.7:1", "192.0.2.7"),
+            ("[::ffff:192.0.2.7]:1", "192.0.2.7"),
+            ("[2001:db8:1:2:3:4:5:6]:1", "2001:db8:1:2::"),
+            ("[2001:db8:1:2::9]:1", "2001:db8:1:2::"),
+        ];
+        for (peer, source) in rows {
+            assert_eq!(source_of(peer.parse().unwrap()).to_string(), source);
+        }
+    }
+}
