@@ -174,8 +174,12 @@ impl Node {
     }
 
     fn look_after_stores(&self, clock: &Arc<dyn Clock>) {
-        let (store, stop) = (Arc::clone(&self.stores.issue), self.serving.stop.clone());
-        self.serving.spawn(upkeep::upkeep(store, Arc::clone(clock), stop));
+        let stop = || self.serving.stop.clone();
+        let store = Arc::clone(&self.stores.issue);
+        self.serving.spawn(upkeep::upkeep(store, Arc::clone(clock), stop()));
+        for store in [&self.stores.issue, &self.stores.inspect] {
+            self.serving.spawn(upkeep::watch(Arc::clone(store), stop()));
+        }
     }
 
     /// Where gRPC is served; the port is the real one if 0 was asked for.

@@ -161,6 +161,10 @@ pub trait Store: Send + Sync {
     /// nodes may call it at once.
     async fn upkeep(&self, now: Timestamp) -> Result<Upkeep, Error>;
 
+    /// Makes one round trip: whether the database answers now. A store that can mend its
+    /// connections does so here, so a node calls this every second, once at a time.
+    async fn check(&self) -> Result<(), Error>;
+
     /// Waits for running statements and closes all connections.
     async fn close(&self);
 }

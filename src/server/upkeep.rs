@@ -13,6 +13,9 @@ use crate::{
 /// How often a store is looked after: far more often than partitions are needed.
 const UPKEEP: Duration = Duration::from_mins(10);
 
+/// How often the connections to the database are looked at.
+const WATCH: Duration = Duration::from_secs(1);
+
 /// Looks after the store until the node stops. A failure is tried again in the next round: there is
 /// room for a day.
 pub(super) async fn upkeep(store: Arc<dyn Store>, clock: Arc<dyn Clock>, stop: CancellationToken) {
@@ -24,6 +27,24 @@ pub(super) async fn upkeep(store: Arc<dyn Store>, clock: Arc<dyn Clock>, stop: C
                 tracing::warn!(cause = chain(&error), "the store could not be looked after");
             }
         }
+    }
+}
+
+/// Looks at the connections of a store until the node stops, so that it mends them. The first
+/// failure in a row is told, the others are not: requests that fail tell of themselves.
+pub(super) async fn watch(store: Arc<dyn Store>, stop: CancellationToken) {
+    let mut rounds = every(WATCH);
+    let mut answers = true;
+    while stop.run_until_cancelled(rounds.tick()).await.is_some() {
+        let Some(checked) = stop.run_until_cancelled(store.check()).await else { return };
+        match &checked {
+            Ok(()) if !answers => tracing::info!("the database answers again"),
+            Err(error) if answers => {
+                tracing::warn!(cause = chain(error), "the database does not answer");
+            }
+            _ => {}
+        }
+        answers = checked.is_ok();
     }
 }
 

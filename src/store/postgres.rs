@@ -3,16 +3,17 @@
 mod clients;
 mod fault;
 mod partitions;
+mod pool;
 mod schema;
 mod tokens;
 
 use std::{str::FromStr, time::Duration};
 
 use async_trait::async_trait;
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use time::OffsetDateTime;
 
-use self::fault::fault;
+use self::{fault::fault, pool::Pool};
 use super::{
     Creation, FoundClient, FoundToken, Installation, Retirement, Store, Upkeep,
     migrate::{Migrated, SchemaError},
@@ -27,9 +28,8 @@ use crate::domain::{
 const STATEMENT_TIMEOUT: &str = "5s";
 
 /// A store on Postgres.
-#[derive(Debug, Clone)]
 pub struct PostgresStore {
-    pool: PgPool,
+    pool: Pool,
 }
 
 impl PostgresStore {
@@ -54,11 +54,9 @@ impl PostgresStore {
                 ("statement_timeout", STATEMENT_TIMEOUT),
                 ("idle_in_transaction_session_timeout", STATEMENT_TIMEOUT),
             ]);
-        let pool = PgPoolOptions::new()
-            .max_connections(max_connections)
-            .acquire_timeout(acquire_timeout)
-            .connect_lazy_with(options);
-        Ok(Self { pool })
+        let limits =
+            PgPoolOptions::new().max_connections(max_connections).acquire_timeout(acquire_timeout);
+        Ok(Self { pool: Pool::new(options, limits) })
     }
 }
 
@@ -74,7 +72,7 @@ impl Store for PostgresStore {
 
     async fn installation(&self) -> Result<Installation, Error> {
         let key: Vec<u8> = sqlx::query_scalar("select tag_key from installation")
-            .fetch_one(&self.pool)
+            .fetch_one(&self.pool.get())
             .await
             .map_err(fault)?;
         let key = key.try_into().map_err(|_| Error::internal("the tag key has not 32 bytes"))?;
@@ -86,15 +84,15 @@ impl Store for PostgresStore {
         client_id: &ClientId,
         secret: Option<SecretId>,
     ) -> Result<Option<FoundClient>, Error> {
-        clients::find(&self.pool, client_id, secret).await
+        clients::find(&self.pool.get(), client_id, secret).await
     }
 
     async fn record_tokens(&self, tokens: &[AccessToken]) -> Result<(), Error> {
-        tokens::record(&self.pool, tokens).await
+        tokens::record(&self.pool.get(), tokens).await
     }
 
     async fn find_token(&self, id: TokenId) -> Result<Option<FoundToken>, Error> {
-        tokens::find(&self.pool, id).await
+        tokens::find(&self.pool.get(), id).await
     }
 
     async fn revoke_token(
@@ -103,7 +101,7 @@ impl Store for PostgresStore {
         now: Timestamp,
         keep_until: Timestamp,
     ) -> Result<(), Error> {
-        tokens::revoke(&self.pool, id, now, keep_until).await
+        tokens::revoke(&self.pool.get(), id, now, keep_until).await
     }
 
     async fn create_client(
@@ -111,7 +109,7 @@ impl Store for PostgresStore {
         client: &Client,
         secret: &StoredSecret,
     ) -> Result<Creation, Error> {
-        clients::create(&self.pool, client, secret).await
+        clients::create(&self.pool.get(), client, secret).await
     }
 
     async fn list_clients(
@@ -119,11 +117,11 @@ impl Store for PostgresStore {
         after: Option<&ClientId>,
         limit: u32,
     ) -> Result<Vec<Client>, Error> {
-        clients::list(&self.pool, after, limit).await
+        clients::list(&self.pool.get(), after, limit).await
     }
 
     async fn list_secrets(&self, client_id: &ClientId) -> Result<Vec<StoredSecret>, Error> {
-        clients::list_secrets(&self.pool, client_id).await
+        clients::list_secrets(&self.pool.get(), client_id).await
     }
 
     async fn set_client_state(
@@ -131,15 +129,15 @@ impl Store for PostgresStore {
         client_id: &ClientId,
         state: ClientState,
     ) -> Result<bool, Error> {
-        clients::set_state(&self.pool, client_id, state).await
+        clients::set_state(&self.pool.get(), client_id, state).await
     }
 
     async fn delete_client(&self, client_id: &ClientId) -> Result<bool, Error> {
-        clients::delete(&self.pool, client_id).await
+        clients::delete(&self.pool.get(), client_id).await
     }
 
     async fn add_secret(&self, secret: &StoredSecret) -> Result<bool, Error> {
-        clients::add_secret(&self.pool, secret).await
+        clients::add_secret(&self.pool.get(), secret).await
     }
 
     async fn retire_secret(
@@ -149,15 +147,19 @@ impl Store for PostgresStore {
         retirement: Retirement,
         now: Timestamp,
     ) -> Result<bool, Error> {
-        clients::retire_secret(&self.pool, client_id, secret, retirement, now).await
+        clients::retire_secret(&self.pool.get(), client_id, secret, retirement, now).await
     }
 
     async fn upkeep(&self, now: Timestamp) -> Result<Upkeep, Error> {
-        partitions::upkeep(&self.pool, now).await
+        partitions::upkeep(&self.pool.get(), now).await
+    }
+
+    async fn check(&self) -> Result<(), Error> {
+        self.pool.check().await.map_err(fault)
     }
 
     async fn close(&self) {
-        self.pool.close().await;
+        self.pool.get().close().await;
     }
 }
 

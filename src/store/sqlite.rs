@@ -159,6 +159,11 @@ impl Store for SqliteStore {
         tokens::upkeep(&self.writer, now).await
     }
 
+    async fn check(&self) -> Result<(), Error> {
+        sqlx::query("select 1").execute(&self.reader).await.map_err(fault)?;
+        Ok(())
+    }
+
     async fn close(&self) {
         self.reader.close().await;
         self.writer.close().await;

@@ -12,6 +12,7 @@ mod error_contract;
 mod listeners;
 mod mistakes;
 mod overload;
+mod pool;
 mod real_clients;
 mod schema;
 mod secrecy;

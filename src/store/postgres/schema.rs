@@ -1,11 +1,11 @@
 //! Migrations on Postgres. An advisory lock puts nodes that start at once one after the other.
 
-use sqlx::{Connection, PgConnection, PgPool, migrate::Migrator};
-use tokio::time::timeout;
+use sqlx::{Connection, PgPool, migrate::Migrator};
 
 use super::{
     fault::{fault, is_refusal},
     moment, partitions,
+    pool::Pool,
 };
 use crate::{
     domain::{Random, RandomFailed, Timestamp},
@@ -19,12 +19,13 @@ const UNDEFINED_TABLE: &str = "42P01";
 
 /// Brings the schema up to date, gives a new installation its key, and makes the first partitions.
 pub(super) async fn migrate(
-    pool: &PgPool,
+    pool: &Pool,
     now: Timestamp,
     random: &dyn Random,
 ) -> Result<Migrated, SchemaError> {
     let from = version(pool).await?;
     refuse_newer(from, &MIGRATOR)?;
+    let pool = &pool.get();
     MIGRATOR.run(pool).await.map_err(SchemaError::Migration)?;
     make_installation(pool, now, random).await?;
     partitions::upkeep(pool, now).await?;
@@ -32,15 +33,13 @@ pub(super) async fn migrate(
 }
 
 /// Refuses every version but the one that this binary needs.
-pub(super) async fn check(pool: &PgPool) -> Result<(), SchemaError> {
+pub(super) async fn check(pool: &Pool) -> Result<(), SchemaError> {
     require_exact(version(pool).await?, &MIGRATOR)
 }
 
-/// On a connection of its own: while the database is away, the pool says that it timed out, and
-/// hides that the connection was refused or the name not found.
-async fn version(pool: &PgPool) -> Result<i64, SchemaError> {
+async fn version(pool: &Pool) -> Result<i64, SchemaError> {
     let asked = async {
-        let mut connection = PgConnection::connect_with(&pool.connect_options()).await?;
+        let mut connection = pool.connect().await?;
         let version: Option<i64> =
             sqlx::query_scalar("select max(version) from _sqlx_migrations where success")
                 .fetch_one(&mut connection)
@@ -48,8 +47,7 @@ async fn version(pool: &PgPool) -> Result<i64, SchemaError> {
         connection.close().await?;
         Ok(version)
     };
-    let patience = pool.options().get_acquire_timeout();
-    match timeout(patience, asked).await.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
+    match asked.await {
         Ok(version) => Ok(version.unwrap_or(0)),
         Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(UNDEFINED_TABLE) => {
             Ok(0)
