@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot run may panic")]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "what it prints is the result")]
 
+#[expect(dead_code, reason = "tests of faults want more of it than a benchmark")]
 #[path = "../tests/it/support/postgres.rs"]
 mod postgres;
 

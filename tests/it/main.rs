@@ -9,6 +9,7 @@ mod commands;
 mod conformance;
 mod crash;
 mod error_contract;
+mod faults;
 mod listeners;
 mod mistakes;
 mod overload;

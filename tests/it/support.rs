@@ -4,7 +4,7 @@ pub(crate) mod binary;
 pub(crate) mod database;
 pub(crate) mod http;
 pub(crate) mod node;
-mod postgres;
+pub(crate) mod postgres;
 pub(crate) mod proxy;
 pub(crate) mod raw_h2;
 pub(crate) mod tls;

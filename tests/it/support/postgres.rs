@@ -10,24 +10,28 @@ use std::{
     sync::OnceLock,
 };
 
+use rustix::process::Pid;
+
 static SERVER: OnceLock<Server> = OnceLock::new();
 
-struct Server {
-    /// Where databases are created; holds the name `DATABASE` in place of a database.
-    url: String,
-    /// Holds the pipe whose end tells the server to stop.
-    _guard: Option<Child>,
+enum Server {
+    /// Holds the name `DATABASE` in place of a database.
+    Given(String),
+    Private(PrivateServer),
 }
 
-/// The URL of a database of this name on the server.
+/// The URL of a database of this name on the server that the tests share.
 pub(crate) fn url(database: &str) -> String {
-    SERVER.get_or_init(start).url.replace("DATABASE", database)
+    match SERVER.get_or_init(start) {
+        Server::Given(url) => url.replace("DATABASE", database),
+        Server::Private(server) => server.url(database),
+    }
 }
 
 fn start() -> Server {
     match env::var("DATABASE_URL") {
-        Ok(url) => Server { url: with_placeholder(&url), _guard: None },
-        Err(_) => start_private(),
+        Ok(url) => Server::Given(with_placeholder(&url)),
+        Err(_) => Server::Private(PrivateServer::start(&["-c", "max_connections=300"])),
     }
 }
 
@@ -39,49 +43,76 @@ fn with_placeholder(url: &str) -> String {
     format!("{}/DATABASE?{query}", &head[..end])
 }
 
-fn start_private() -> Server {
-    let binaries = binaries();
-    let home = tempfile::Builder::new().prefix("jeton-pg-").tempdir().unwrap().keep();
-    // initdb refuses to run as root, so everything there belongs to another user.
-    let user = if rustix::process::getuid().is_root() { Some(unprivileged()) } else { None };
-    if let Some((uid, gid)) = user {
-        chown(&home, Some(uid), Some(gid)).unwrap();
-    }
-    let command = |program: &Path| {
-        let mut command = Command::new(program);
-        command.current_dir(&home).stdout(Stdio::null());
-        if let Some((uid, gid)) = user {
-            command.uid(uid).gid(gid);
-        }
-        command
-    };
-    let data = home.join("data");
-    let made = command(&binaries.join("initdb"))
-        .args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--no-sync", "--pgdata"])
-        .arg(&data)
-        .stderr(Stdio::piped())
-        .output()
-        .unwrap();
-    assert!(made.status.success(), "initdb failed: {}", String::from_utf8_lossy(&made.stderr));
+/// A server on a socket in a temporary folder. It goes away with this process, however that ends;
+/// if it is killed itself, it is started again.
+pub(crate) struct PrivateServer {
+    home: PathBuf,
+    /// Holds the pipe whose end tells the server to stop.
+    _guard: Child,
+}
 
-    // The shell outlives this process by a moment: when the pipe ends, it stops the server and
-    // removes everything. A server that is merely our child would be left behind by a panic.
-    let script = r#""$@" & server=$!; cat >&2; kill -INT $server; wait $server; rm -rf "$PWD""#;
-    let mut guard = command(Path::new("sh"))
-        .args(["-c", script, "sh"])
-        .arg(binaries.join("postgres"))
-        .arg("-D")
-        .arg(&data)
-        .arg("-k")
-        .arg(&home)
-        .args(["-c", "listen_addresses=", "-c", "max_connections=300"])
-        .stdin(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    await_ready(&mut guard);
-    let url = format!("postgres://postgres@localhost/DATABASE?host={}", home.display());
-    Server { url, _guard: Some(guard) }
+/// The shell outlives this process by a moment: when the pipe ends, it stops the server and removes
+/// everything. A server that is merely our child would be left behind by a panic.
+const GUARD: &str = r#"
+until "$@" || [ -e stop ]; do sleep 0.2; done &
+cat >&2
+touch stop
+kill -INT "$(head -n 1 data/postmaster.pid)"
+wait
+rm -rf "$PWD"
+"#;
+
+impl PrivateServer {
+    pub(crate) fn start(settings: &[&str]) -> Self {
+        let binaries = binaries().expect("install Postgres, or set DATABASE_URL");
+        let home = tempfile::Builder::new().prefix("jeton-pg-").tempdir().unwrap().keep();
+        // initdb refuses to run as root, so everything there belongs to another user.
+        let user = if rustix::process::getuid().is_root() { Some(unprivileged()) } else { None };
+        if let Some((uid, gid)) = user {
+            chown(&home, Some(uid), Some(gid)).unwrap();
+        }
+        let command = |program: &Path| {
+            let mut command = Command::new(program);
+            command.current_dir(&home).stdout(Stdio::null()).stderr(Stdio::piped());
+            if let Some((uid, gid)) = user {
+                command.uid(uid).gid(gid);
+            }
+            command
+        };
+        let made = command(&binaries.join("initdb"))
+            .args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--no-sync"])
+            .arg("--pgdata=data")
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "initdb failed: {}", String::from_utf8_lossy(&made.stderr));
+
+        let mut guard = command(Path::new("sh"))
+            .args(["-c", GUARD, "sh"])
+            .arg(binaries.join("postgres"))
+            .args(["-D", "data", "-c", "listen_addresses=", "-k"])
+            .arg(&home)
+            .args(settings)
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        await_ready(&mut guard);
+        Self { home, _guard: guard }
+    }
+
+    pub(crate) fn url(&self, database: &str) -> String {
+        format!("postgres://postgres@localhost/{database}?host={}", self.home.display())
+    }
+
+    /// The process that all others of the server descend from; it changes with each start.
+    pub(crate) fn pid(&self) -> Option<Pid> {
+        let file = fs::read_to_string(self.home.join("data/postmaster.pid")).ok()?;
+        Pid::from_raw(file.lines().next()?.parse().ok()?)
+    }
+}
+
+/// Whether a server could be started here.
+pub(crate) fn is_installed() -> bool {
+    binaries().is_some()
 }
 
 /// Reads what the server says until it is ready, and lets it talk on to nobody.
@@ -98,7 +129,7 @@ fn await_ready(guard: &mut Child) {
 }
 
 /// Where initdb and postgres are.
-fn binaries() -> PathBuf {
+fn binaries() -> Option<PathBuf> {
     let on_path = env::split_paths(&env::var_os("PATH").unwrap_or_default()).collect::<Vec<_>>();
     let installed = ["/usr/lib/postgresql", "/opt/homebrew/opt", "/usr/local/opt"];
     let mut versions: Vec<PathBuf> = installed
@@ -112,9 +143,7 @@ fn binaries() -> PathBuf {
         .collect();
     versions.sort();
     let mut candidates = on_path.into_iter().chain(versions.into_iter().rev());
-    candidates
-        .find(|folder| folder.join("initdb").exists() && folder.join("postgres").exists())
-        .expect("Postgres is not installed: install it, or set DATABASE_URL")
+    candidates.find(|folder| folder.join("initdb").exists() && folder.join("postgres").exists())
 }
 
 fn unprivileged() -> (u32, u32) {

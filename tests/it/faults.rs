@@ -1,0 +1,242 @@
+//! Faults, and what callers are told while they last. Each is run on a node and a Postgres of its
+//! own under load; the history of every call is then held against what can have been the truth.
+//!
+//! A short version runs with the other tests; `./test --faults` runs each many times and prints a
+//! table. Failing seeds are printed, and `JETON_FAULT_SEED` runs one again.
+
+mod history;
+mod world;
+
+use std::{
+    env,
+    fmt::Write,
+    time::{Duration, Instant},
+};
+
+use jeton::pb::v1::{ClientCredentialsGrant, IssueTokenRequest, issue_token_request::Grant};
+use rustix::process::Signal;
+use sqlx::{Connection, PgConnection};
+use tokio::task::JoinSet;
+use tonic::Code;
+
+use self::{history::Verdict, world::World};
+use crate::support::postgres;
+
+/// A fault from its beginning to its end.
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    NodeKilled,
+    NodePaused,
+    NodeTerminated,
+    DatabaseKilled,
+    DatabasePaused,
+    BackendsTerminated,
+    ConnectionsGoSilent,
+    DatabaseRefuses,
+    ConnectionsExhausted,
+    CallersGiveUp,
+    WrongSecrets,
+    StatementsCut,
+}
+
+const FAULTS: [(Fault, &str, &str); 12] = [
+    (Fault::NodeKilled, "M-01", "kill -9 of the node"),
+    (Fault::NodePaused, "M-12", "node paused"),
+    (Fault::NodeTerminated, "M-21", "SIGTERM under load"),
+    (Fault::DatabaseKilled, "M-02", "kill -9 of the database"),
+    (Fault::DatabasePaused, "M-03", "database paused"),
+    (Fault::BackendsTerminated, "M-02", "backends terminated"),
+    (Fault::ConnectionsGoSilent, "M-04", "connections go silent"),
+    (Fault::DatabaseRefuses, "M-05", "database refuses"),
+    (Fault::ConnectionsExhausted, "M-09", "no connection left"),
+    (Fault::CallersGiveUp, "M-06", "callers give up"),
+    (Fault::WrongSecrets, "M-16", "flood of wrong secrets"),
+    (Fault::StatementsCut, "M-07", "cut at the k-th message"),
+];
+
+impl Fault {
+    /// Makes it happen and end.
+    async fn happen(self, world: &mut World) {
+        match self {
+            Self::NodeKilled => {
+                world.node.child.kill().unwrap();
+                world.restart_node();
+            }
+            Self::NodePaused => {
+                world.signal_node(Signal::STOP);
+                world.sleep(1_000).await;
+                world.signal_node(Signal::CONT);
+            }
+            Self::NodeTerminated => {
+                world.signal_node(Signal::TERM);
+                world.restart_node();
+            }
+            Self::DatabaseKilled => world.signal_database(Signal::KILL),
+            Self::DatabasePaused => {
+                world.signal_database(Signal::STOP);
+                world.sleep(1_500).await;
+                world.signal_database(Signal::CONT);
+            }
+            Self::BackendsTerminated => terminate_backends(world).await,
+            Self::ConnectionsGoSilent => {
+                for _ in 0..3 {
+                    world.proxy.kill_silently();
+                    world.sleep(150).await;
+                }
+            }
+            Self::DatabaseRefuses => {
+                world.proxy.refuse(true);
+                world.sleep(1_000).await;
+                world.proxy.refuse(false);
+            }
+            Self::ConnectionsExhausted => exhaust_connections(world).await,
+            Self::CallersGiveUp => {
+                for round in 0..30 {
+                    world.set_patience(Duration::from_millis(1 + round % 10));
+                    world.sleep(30).await;
+                }
+                world.set_patience(Duration::from_millis(1_500));
+            }
+            Self::WrongSecrets => guess(world).await,
+            Self::StatementsCut => {
+                for number in 1..=12 {
+                    for delivers_last in [false, true] {
+                        world.proxy.cut_at(number, delivers_last);
+                        world.sleep(40).await;
+                    }
+                }
+                world.proxy.cut_at(0, false);
+            }
+        }
+    }
+}
+
+async fn terminate_backends(world: &World) {
+    let mut admin = PgConnection::connect(&world.server.url("postgres")).await.unwrap();
+    for _ in 0..10 {
+        sqlx::query(
+            "select pg_terminate_backend(pid) from pg_stat_activity
+             where backend_type = 'client backend' and pid <> pg_backend_pid()",
+        )
+        .execute(&mut admin)
+        .await
+        .unwrap();
+        world.sleep(50).await;
+    }
+}
+
+/// Takes every connection that the server has, while those of the node are cut.
+async fn exhaust_connections(world: &World) {
+    let mut taken = Vec::new();
+    let url = world.server.url("postgres");
+    while let Ok(connection) = PgConnection::connect(&url).await {
+        taken.push(connection);
+    }
+    world.proxy.kill_silently();
+    world.sleep(1_000).await;
+    for connection in taken {
+        connection.close().await.unwrap();
+    }
+}
+
+async fn guess(world: &World) {
+    let secret = world::foreign_secret(world);
+    let mut guesses = JoinSet::new();
+    for number in 0..500 {
+        let mut grpc = world.grpc();
+        let mut client = world.client.clone();
+        client.client_secret.clone_from(&secret);
+        if number % 2 == 1 {
+            client.client_id = format!("unknown-{number}");
+        }
+        let asked = IssueTokenRequest {
+            grant: Some(Grant::ClientCredentials(ClientCredentialsGrant {})),
+            client_authentication: Some(client),
+            ..Default::default()
+        };
+        guesses.spawn(async move { grpc.issue_token(asked).await.unwrap_err().code() });
+    }
+    for code in guesses.join_all().await {
+        let honest = [
+            Code::Unauthenticated,
+            Code::ResourceExhausted,
+            Code::DeadlineExceeded,
+            Code::Unavailable,
+        ];
+        assert!(honest.contains(&code), "a wrong secret is told {code:?}");
+    }
+}
+
+/// What one run of a fault showed.
+struct Run {
+    verdict: Verdict,
+    lost: usize,
+    recovery: Duration,
+    p99: Duration,
+}
+
+async fn run(fault: Fault, seed: u64) -> Run {
+    let mut world = World::new(seed).await;
+    world.sleep(200 + seed % 100).await;
+    let began = Instant::now();
+    fault.happen(&mut world).await;
+    let ended = Instant::now();
+    let recovery = world.recovery(ended).await;
+    let p99 = world.history.p99(began, ended);
+    world.sleep(100).await;
+    let (history, lost) = world.settle().await;
+    Run { verdict: history.judge(), lost, recovery, p99 }
+}
+
+fn rounds() -> u64 {
+    env::var("JETON_FAULT_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn under_every_fault_nothing_is_lost_and_nobody_is_told_a_lie() {
+    if !postgres::is_installed() {
+        println!("not run: a Postgres that can be killed must be one of our own");
+        return;
+    }
+    let first: u64 =
+        env::var("JETON_FAULT_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
+    let mut table = String::from(
+        "| | fault | runs | issued | revoked | failed | lost or revived | revoked and active | \
+         false inactive | dishonest | recovery, worst | p99 during, worst |\n\
+         |---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
+    );
+    let mut faulty = Vec::new();
+    for (fault, id, name) in FAULTS {
+        let (mut sum, mut lost) = (Verdict::default(), 0);
+        let (mut recovery, mut p99) = (Duration::ZERO, Duration::ZERO);
+        for seed in first..first + rounds() {
+            let run = run(fault, seed).await;
+            if run.lost > 0 || !run.verdict.is_clean() {
+                faulty.push(format!("{name}, seed {seed}: lost {}, {:?}", run.lost, run.verdict));
+            }
+            sum.issued += run.verdict.issued;
+            sum.revoked += run.verdict.revoked;
+            sum.failed += run.verdict.failed;
+            sum.revoked_and_active += run.verdict.revoked_and_active;
+            sum.false_inactive += run.verdict.false_inactive;
+            sum.dishonest += run.verdict.dishonest;
+            lost += run.lost;
+            recovery = recovery.max(run.recovery);
+            p99 = p99.max(run.p99);
+        }
+        let Verdict { issued, revoked, failed, revoked_and_active, false_inactive, dishonest } =
+            sum;
+        writeln!(
+            table,
+            "| {id} | {name} | {} | {issued} | {revoked} | {failed} | {lost} | \
+             {revoked_and_active} | {false_inactive} | {dishonest} | {} ms | {} ms |",
+            rounds(),
+            recovery.as_millis(),
+            p99.as_millis()
+        )
+        .unwrap();
+        println!("{}", table.lines().last().unwrap());
+    }
+    println!("{table}");
+    assert!(faulty.is_empty(), "{}", faulty.join("\n"));
+}
