@@ -30,7 +30,7 @@ use axum::{
     routing::{get, post},
 };
 use serde::Serialize;
-use tonic::{metadata::MetadataMap, transport::Channel};
+use tonic::{Status, metadata::MetadataMap, transport::Channel};
 use tower::util::{BoxCloneSyncService, MapErr, MapResponse};
 
 use self::{error_response::ErrorResponse, form_request::Drained};
@@ -123,6 +123,18 @@ impl Shim {
         let mut request = tonic::Request::from_parts(metadata, Extensions::new(), message);
         request.set_timeout(self.options.request_timeout);
         request
+    }
+
+    /// Waits for a call until its deadline. The deadline travels with the call, but a transport to
+    /// a remote node heeds it only once it is connected: while a node is off, callers would wait in
+    /// line, each for an attempt to connect of its own.
+    async fn within_deadline<T>(
+        &self,
+        call: impl Future<Output = Result<tonic::Response<T>, Status>>,
+    ) -> Result<T, Status> {
+        let answered = tokio::time::timeout(self.options.request_timeout, call).await;
+        let late = |_| Status::deadline_exceeded("the deadline passed");
+        Ok(answered.map_err(late)??.into_inner())
     }
 }
 

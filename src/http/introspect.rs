@@ -20,7 +20,7 @@ pub(super) async fn endpoint(
         client_authentication: form.take_client_authentication(),
     };
     let request = shim.rpc_request(authorization, message);
-    let answer = shim.client().introspect_token(request).await?.into_inner();
+    let answer = shim.within_deadline(shim.client().introspect_token(request)).await?;
     Ok(json(StatusCode::OK, &Introspection::from(answer)))
 }
 

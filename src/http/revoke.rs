@@ -17,6 +17,6 @@ pub(super) async fn endpoint(
         client_authentication: form.take_client_authentication(),
     };
     let request = shim.rpc_request(authorization, message);
-    shim.client().revoke_token(request).await?;
+    shim.within_deadline(shim.client().revoke_token(request)).await?;
     Ok(StatusCode::OK)
 }

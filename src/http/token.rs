@@ -21,7 +21,7 @@ pub(super) async fn endpoint(
     FormRequest { form, authorization }: FormRequest,
 ) -> Result<Response, ErrorResponse> {
     let request = shim.rpc_request(authorization, message(form));
-    let answer = shim.client().issue_token(request).await?.into_inner();
+    let answer = shim.within_deadline(shim.client().issue_token(request)).await?;
     Ok(json(StatusCode::OK, &TokenResponse::from(answer)))
 }
 

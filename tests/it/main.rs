@@ -10,6 +10,7 @@ mod conformance;
 mod crash;
 mod error_contract;
 mod faults;
+mod http_edge;
 mod listeners;
 mod mistakes;
 mod overload;

@@ -1,19 +1,33 @@
 //! The shim before a node elsewhere: the same answers, and honest ones while the node is away.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use ::http::{HeaderMap, Request, header};
 use jeton::{
+    domain::{Clock, SystemClock, Timestamp},
     http,
     server::{Limits, Shim, ShimOptions},
 };
-use tokio::net::TcpListener;
-use tonic::transport::Endpoint;
+use tokio::{
+    io::AsyncWriteExt,
+    net::{TcpListener, TcpSocket, TcpStream},
+    task::JoinSet,
+    time::timeout,
+};
+use tonic::{Code, transport::Endpoint};
 
 use crate::support::{
     Kind, TestNode, TestNodeOptions,
     binary::free_port,
     http::{Answer, FORM, basic, post_form, send},
+    node::Credentials,
 };
 
 async fn shim(upstream: SocketAddr, request_timeout: Duration, issuer: &str) -> Shim {
@@ -136,4 +150,130 @@ async fn a_node_that_is_away_or_silent_is_said_to_be_and_is_found_again() {
     options.grpc_addr = dead;
     let _second = jeton::server::Node::start(options).await.unwrap();
     while ask().await.status != 200 {}
+}
+
+/// A clock that panics when it is told to: the one seam through which a test reaches into a call.
+#[derive(Default)]
+struct Fragile {
+    is_broken: AtomicBool,
+}
+
+impl Clock for Fragile {
+    fn now(&self) -> Timestamp {
+        assert!(!self.is_broken.load(Ordering::SeqCst), "canary");
+        SystemClock.now()
+    }
+}
+
+/// The same call over gRPC, over HTTP in process and over HTTP through the shim.
+async fn over_all_faces(
+    node: &TestNode,
+    shim: &Shim,
+    client: &Credentials,
+) -> (Code, [(u16, HeaderMap, String); 2]) {
+    let code = node.issue(client).await.unwrap_err().code();
+    let form = "grant_type=client_credentials";
+    let ask = async |face| {
+        bytes(&post_form(face, "/oauth2/token", client.id(), client.secret(), form).await)
+    };
+    (code, [ask(node.node.http_addr()).await, ask(shim.http_addr()).await])
+}
+
+#[tokio::test]
+async fn a_panic_is_one_callers_fault_on_every_face() {
+    let clock = Arc::<Fragile>::default();
+    let options = TestNodeOptions { clock: Arc::<Fragile>::clone(&clock), ..Default::default() };
+    let node = TestNode::start_with(Kind::Sqlite, options).await;
+    let client = node.client("orders").await;
+    let shim = shim(node.node.grpc_addr(), Duration::from_secs(5), node.node.issuer()).await;
+    clock.is_broken.store(true, Ordering::SeqCst);
+    let (code, [local, remote]) = over_all_faces(&node, &shim, &client).await;
+    clock.is_broken.store(false, Ordering::SeqCst);
+    assert_eq!(code, Code::Internal);
+    assert_eq!(local, remote);
+    assert!(local.0 == 500 && local.2.contains("server_error") && !local.2.contains("canary"));
+    node.issue(&client).await.unwrap();
+}
+
+/// The database holds still, in the middle of a call, for longer than a call may take.
+#[tokio::test]
+async fn a_deadline_ends_a_call_alike_on_every_face_and_leaves_nothing_behind() {
+    for kind in Kind::BOTH {
+        let request_timeout = Duration::from_millis(500);
+        let limits = Limits { request_timeout, ..Limits::default() };
+        let options = TestNodeOptions { limits, ..Default::default() };
+        let node = TestNode::start_with(kind, options).await;
+        let client = node.client("orders").await;
+        let shim = shim(node.node.grpc_addr(), request_timeout, node.node.issuer()).await;
+        let lock = node.database.lock_tokens().await;
+        let (code, [local, remote]) = over_all_faces(&node, &shim, &client).await;
+        drop(lock);
+        assert!(matches!(code, Code::DeadlineExceeded | Code::Cancelled), "{kind:?}: {code:?}");
+        assert_eq!(local, remote, "{kind:?}");
+        assert_eq!(local.0, 503, "{kind:?}: {}", local.2);
+        assert!(local.1.contains_key("retry-after"), "{kind:?}");
+        // Whoever held the lock is gone: so must be what waited for it.
+        while node.issue(&client).await.is_err() {}
+    }
+}
+
+/// Upstreams that take a connection and are no node: none of their words reaches a caller.
+#[tokio::test]
+async fn an_upstream_that_hangs_up_or_talks_nonsense_is_unavailable() {
+    for said in ["", "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\ncanary", "canary\r\n\r\n"] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let upstream = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let _ = stream.write_all(said.as_bytes()).await;
+            }
+        });
+        let shim = shim(upstream, Duration::from_secs(2), "http://x.test").await;
+        for path in ["/oauth2/token", "/oauth2/introspect", "/oauth2/revoke"] {
+            let form = "grant_type=client_credentials&token=x";
+            let answer = post_form(shim.http_addr(), path, "orders", "x", form).await;
+            assert_unavailable(&answer);
+            assert!(!String::from_utf8_lossy(&answer.body).contains("canary"));
+        }
+    }
+}
+
+/// A machine that is off: packets to it vanish, and connecting to it never ends by itself.
+struct Void {
+    address: SocketAddr,
+    _queue: Vec<TcpStream>,
+    _listener: TcpListener,
+}
+
+impl Void {
+    async fn new() -> Self {
+        // A queue of connections that nobody accepts is soon full, and what comes then is dropped.
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(1).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut queue = Vec::new();
+        let connect = || timeout(Duration::from_millis(200), TcpStream::connect(address));
+        while let Ok(connected) = connect().await {
+            queue.push(connected.unwrap());
+        }
+        Self { address, _queue: queue, _listener: listener }
+    }
+}
+
+/// Callers who come together wait together, and not one after the other.
+#[tokio::test]
+async fn a_node_that_is_off_costs_nobody_more_than_the_request_timeout() {
+    let void = Void::new().await;
+    let shim = shim(void.address, Duration::from_millis(500), "http://x.test").await;
+    let mut callers = JoinSet::new();
+    for _ in 0..40 {
+        let http = shim.http_addr();
+        callers.spawn(async move {
+            post_form(http, "/oauth2/introspect", "orders", "x", "token=x").await
+        });
+    }
+    let answers = timeout(Duration::from_secs(10), callers.join_all()).await;
+    let answers = answers.expect("all are answered, twenty times the timeout later at the latest");
+    answers.iter().for_each(assert_unavailable);
 }

@@ -3,8 +3,11 @@
 use std::{
     io::{BufRead, BufReader},
     net::{SocketAddr, TcpListener},
-    process::{Child, Command, ExitStatus, Output, Stdio},
-    sync::mpsc::{self, Receiver},
+    process::{self, Child, Command, ExitStatus, Output, Stdio},
+    sync::{
+        atomic::{AtomicU32, Ordering},
+        mpsc::{self, Receiver},
+    },
     time::Duration,
 };
 
@@ -160,7 +163,16 @@ impl Drop for Served {
     }
 }
 
-/// An address that nobody used a moment ago.
+/// An address that nobody uses. It is below the range from which the system gives ports, since
+/// those of that range may be given to another test before ours is bound.
 pub(crate) fn free_port() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let first = process::id().wrapping_mul(97);
+    loop {
+        let number = first.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % 12_000;
+        let port = u16::try_from(20_000 + number).unwrap();
+        if let Ok(listener) = TcpListener::bind(("127.0.0.1", port)) {
+            return listener.local_addr().unwrap();
+        }
+    }
 }

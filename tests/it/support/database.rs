@@ -106,6 +106,24 @@ impl Database {
         }
     }
 
+    /// Holds the table of tokens, so that whoever writes to it waits until this is dropped.
+    pub(crate) async fn lock_tokens(&self) -> Box<dyn Send> {
+        match self.kind {
+            Kind::Postgres => {
+                let mut connection = PgConnection::connect(&self.url).await.unwrap();
+                let lock = "begin; lock table access_token in access exclusive mode";
+                sqlx::raw_sql(lock).execute(&mut connection).await.unwrap();
+                Box::new(connection)
+            }
+            Kind::Sqlite => {
+                let file = SqliteConnectOptions::new().filename(self.dir.path().join("jeton.db"));
+                let mut connection = SqliteConnection::connect_with(&file).await.unwrap();
+                sqlx::raw_sql("begin immediate").execute(&mut connection).await.unwrap();
+                Box::new(connection)
+            }
+        }
+    }
+
     /// What tells a command of the binary to use this database.
     pub(crate) fn flags(&self) -> Vec<String> {
         let mut flags = vec!["--data-dir".to_owned(), self.dir.path().display().to_string()];
