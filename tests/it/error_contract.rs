@@ -9,6 +9,7 @@ use jeton::{
     store::Retirement,
 };
 use serde_json::json;
+use sqlx::{AssertSqlSafe, Connection, PgConnection, postgres::PgConnectOptions};
 use tokio::task::JoinSet;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
@@ -140,16 +141,62 @@ async fn each_reason_of_a_bad_request_has_its_code_status_and_headers() {
 
         // Without its database a node says so, of every request.
         node.store.close().await;
-        check(&node, "UNAVAILABLE", &server, &good).await;
-        let row = Row::of("UNAVAILABLE");
-        let token = "jta_x";
-        row.check_grpc(&node.introspect(&server, token).await.unwrap_err());
-        row.check_grpc(&node.revoke(&server, token).await.unwrap_err());
-        for path in ["/oauth2/introspect", "/oauth2/revoke"] {
-            let (http, form) = (node.node.http_addr(), format!("token={token}"));
-            row.check_http(&post_form(http, path, server.id(), server.secret(), &form).await);
-        }
+        check_away(&node, &server, "jta_x").await;
     }
+}
+
+/// Every call of every caller, over both faces, while the database cannot be used. The token in it
+/// lives: that it reads as inactive would be a lie.
+async fn check_away(node: &TestNode, caller: &Credentials, token: &str) {
+    check(node, "UNAVAILABLE", caller, &issue_request(caller)).await;
+    let row = Row::of("UNAVAILABLE");
+    row.check_grpc(&node.introspect(caller, token).await.unwrap_err());
+    row.check_grpc(&node.revoke(caller, token).await.unwrap_err());
+    for path in ["/oauth2/introspect", "/oauth2/revoke"] {
+        let (http, form) = (node.node.http_addr(), format!("token={token}"));
+        row.check_http(&post_form(http, path, caller.id(), caller.secret(), &form).await);
+    }
+}
+
+/// A database that runs and does not let us in is as far away as one that does not run.
+#[tokio::test]
+async fn a_database_that_is_closed_renamed_or_dropped_is_away_and_is_found_again() {
+    let node = TestNode::start(Kind::Postgres).await;
+    let caller = node.client("orders").await;
+    let token = node.issue(&caller).await.unwrap().access_token;
+    let options: PgConnectOptions = node.database.url.parse().unwrap();
+    let name = options.get_database().unwrap().to_owned();
+    let mut admin = PgConnection::connect_with(&options.database("postgres")).await.unwrap();
+    let mut run = async |statement: String| {
+        sqlx::query(AssertSqlSafe(statement)).execute(&mut admin).await.unwrap();
+    };
+    let cut = "select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = ";
+    let cut = format!("{cut}'{name}'");
+    for (away, back) in [
+        (
+            vec![format!("alter database {name} allow_connections false"), cut.clone()],
+            format!("alter database {name} allow_connections true"),
+        ),
+        (
+            vec![
+                format!("alter database {name} allow_connections false"),
+                cut.clone(),
+                format!("alter database {name} rename to {name}_away"),
+                format!("alter database {name}_away allow_connections true"),
+            ],
+            format!("alter database {name}_away rename to {name}"),
+        ),
+    ] {
+        for statement in away {
+            run(statement).await;
+        }
+        check_away(&node, &caller, &token).await;
+        run(back).await;
+        while node.issue(&caller).await.is_err() {}
+        assert!(node.introspect(&caller, &token).await.unwrap().active);
+    }
+    run(format!("drop database {name} with (force)")).await;
+    check_away(&node, &caller, &token).await;
 }
 
 #[tokio::test]

@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use crate::domain::Error;
 
-/// The classes of SQLSTATE that pass: connections, transactions that collided, resources, an
-/// operator's intervention, the system itself. And single codes: a lock that was not had in time,
-/// a server that is only a standby.
-const PASSING_CLASSES: [&str; 5] = ["08", "40", "53", "57", "58"];
-const PASSING_CODES: [&str; 2] = ["55P03", "25006"];
+/// The classes of SQLSTATE that pass: connections, transactions that collided, resources, objects
+/// in another state for now, an operator's intervention, the system itself. Also a server that
+/// refuses us (28) or does not have our database (3D): no statement ends so, only the attempt to
+/// connect, and for a node that once was let in this is a database that is away. And a single
+/// code: a server that is only a standby.
+const PASSING_CLASSES: [&str; 8] = ["08", "28", "3D", "40", "53", "55", "57", "58"];
+const READ_ONLY: &str = "25006";
 
 /// Sorts a failure into one that passes and one that does not.
 pub(super) fn fault(error: sqlx::Error) -> Error {
@@ -20,8 +22,7 @@ pub(super) fn fault(error: sqlx::Error) -> Error {
         | sqlx::Error::PoolClosed
         | sqlx::Error::WorkerCrashed => true,
         sqlx::Error::Database(database) => database.code().is_some_and(|code| {
-            PASSING_CLASSES.iter().any(|class| code.starts_with(class))
-                || PASSING_CODES.contains(&code.as_ref())
+            PASSING_CLASSES.iter().any(|class| code.starts_with(class)) || code == READ_ONLY
         }),
         _ => false,
     };
