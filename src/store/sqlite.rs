@@ -10,7 +10,9 @@ mod schema;
 mod tokens;
 
 use std::{
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -41,7 +43,12 @@ pub struct SqliteStore {
     path: PathBuf,
     reader: SqlitePool,
     writer: SqlitePool,
+    /// Which file that was when its schema was last looked at.
+    opened: Arc<Mutex<Option<FileId>>>,
 }
+
+/// Device and number of a file: a path may come to name another one.
+type FileId = (u64, u64);
 
 impl SqliteStore {
     /// A store in `directory`, which exists. The file is made when it is first used.
@@ -61,18 +68,43 @@ impl SqliteStore {
                 .acquire_timeout(acquire_timeout)
                 .connect_lazy_with(options.clone())
         };
-        Self { reader: pool(readers), writer: pool(1), path }
+        Self { reader: pool(readers), writer: pool(1), path, opened: Arc::default() }
+    }
+
+    fn file_id(&self) -> Option<FileId> {
+        let metadata = std::fs::metadata(&self.path).ok()?;
+        Some((metadata.dev(), metadata.ino()))
+    }
+
+    fn remember_file(&self) {
+        *self.opened.lock().unwrap_or_else(PoisonError::into_inner) = self.file_id();
+    }
+
+    /// Whether what was just written is still to be found. A file that was removed or replaced
+    /// takes writes as before, and nobody will ever read them: they must not be acknowledged.
+    fn still_there(&self) -> Result<(), Error> {
+        let opened = *self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        if opened.is_none() || opened == self.file_id() {
+            return Ok(());
+        }
+        Err(Error::unavailable(
+            "the file of the database was removed or replaced: restart the node",
+        ))
     }
 }
 
 #[async_trait]
 impl Store for SqliteStore {
     async fn migrate(&self, now: Timestamp, random: &dyn Random) -> Result<Migrated, SchemaError> {
-        schema::migrate(&self.writer, &self.path, now, random).await
+        let migrated = schema::migrate(&self.writer, &self.path, now, random).await?;
+        self.remember_file();
+        Ok(migrated)
     }
 
     async fn check_schema(&self) -> Result<(), SchemaError> {
-        schema::check(&self.writer).await
+        schema::check(&self.writer).await?;
+        self.remember_file();
+        Ok(())
     }
 
     async fn installation(&self) -> Result<Installation, Error> {
@@ -93,7 +125,8 @@ impl Store for SqliteStore {
     }
 
     async fn record_tokens(&self, tokens: &[AccessToken]) -> Result<(), Error> {
-        tokens::record(&self.writer, tokens).await
+        tokens::record(&self.writer, tokens).await?;
+        self.still_there()
     }
 
     async fn find_token(&self, id: TokenId) -> Result<Option<FoundToken>, Error> {
@@ -106,7 +139,8 @@ impl Store for SqliteStore {
         now: Timestamp,
         keep_until: Timestamp,
     ) -> Result<(), Error> {
-        tokens::revoke(&self.writer, id, now, keep_until).await
+        tokens::revoke(&self.writer, id, now, keep_until).await?;
+        self.still_there()
     }
 
     async fn create_client(

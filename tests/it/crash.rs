@@ -153,3 +153,17 @@ async fn connections_that_are_cut_cost_errors_and_no_truth() {
         assert!(node.introspect(&caller, token).await.unwrap().active);
     }
 }
+
+/// A file that was removed takes writes as before, and nobody will ever read them.
+#[tokio::test]
+async fn what_is_written_into_a_removed_file_is_not_acknowledged() {
+    let node = TestNode::start(Kind::Sqlite).await;
+    let caller = node.client("orders").await;
+    let token = node.issue(&caller).await.unwrap().access_token;
+    std::fs::remove_file(node.database.dir.path().join("jeton.db")).unwrap();
+    let statuses =
+        [node.issue(&caller).await.unwrap_err(), node.revoke(&caller, &token).await.unwrap_err()];
+    for status in statuses {
+        assert_eq!(status.code(), Code::Unavailable);
+    }
+}
