@@ -1,5 +1,5 @@
 //! The rules of OAuth over HTTP, as a table of requests and answers. Each row is tried over HTTP/1.1
-//! and HTTP/2, with and without TLS.
+//! and HTTP/2, with and without TLS; `docs/divergences.md` says where the RFCs leave a choice.
 
 mod answers;
 mod requests;

@@ -9,6 +9,7 @@ mod commands;
 mod conformance;
 mod crash;
 mod error_contract;
+mod failure_classes;
 mod faults;
 mod http_edge;
 mod listeners;
