@@ -11,18 +11,15 @@
 #[path = "../tests/it/support/postgres.rs"]
 mod postgres;
 
-use std::{
-    env, fs,
-    io::{BufRead, BufReader},
-    net::{SocketAddr, TcpListener},
-    process::{Child, Command, Stdio},
-    time::Instant,
-};
+#[path = "shared/process.rs"]
+mod process;
+
+use std::{env, process::Command, time::Instant};
 
 use comfy_table::{CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
 use jeton::pb::v1::{
-    ClientAuthentication, ClientCredentialsGrant, IntrospectTokenRequest, IntrospectTokenResponse,
-    IssueTokenRequest, IssueTokenResponse, RevokeTokenRequest, RevokeTokenResponse,
+    ClientCredentialsGrant, IntrospectTokenRequest, IntrospectTokenResponse, IssueTokenRequest,
+    IssueTokenResponse, RevokeTokenRequest, RevokeTokenResponse,
     issue_token_request::Grant,
     token_service_client::TokenServiceClient,
     token_service_server::{TokenService, TokenServiceServer},
@@ -34,14 +31,14 @@ use tonic::{
     transport::{Channel, Server},
 };
 
+use process::{Process, register, serve};
+
 const STARTS: usize = 5;
 const CALLERS: u16 = 8;
 /// Each hashes a secret, so that a few hundred already take seconds.
 const HASHED_CALLS: u16 = 400;
+const VERIFIED_CALLS: u16 = 8_000;
 const EMPTY_CALLS: u16 = 40_000;
-/// The kernel counts CPU time in hundredths of a second.
-const TICK_MICROS: f64 = 10_000.0;
-
 fn main() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     if env::args().any(|argument| argument == "--empty-server") {
@@ -71,7 +68,7 @@ fn main() {
 
 struct Figure {
     server: &'static str,
-    what: &'static str,
+    what: String,
     value: f64,
     unit: &'static str,
     /// Of the empty unary's figure.
@@ -87,7 +84,7 @@ impl Figure {
     fn row(&self) -> [String; 4] {
         let ratio = self.ratio.map(|ratio| format!("{ratio:.2}")).unwrap_or_default();
         let figure = format!("{:.1} {}", self.value, self.unit);
-        [self.server.to_owned(), self.what.to_owned(), figure, ratio]
+        [self.server.to_owned(), self.what.clone(), figure, ratio]
     }
 }
 
@@ -98,7 +95,7 @@ async fn measure() -> Vec<Figure> {
     let memory = empty.memory_kib();
     figures.push(figure("empty", "idle memory", memory / 1_024.0, "MiB", None));
     let call = Call::Introspect(IntrospectTokenRequest::default());
-    let unary = empty.cpu_of(EMPTY_CALLS, &call).await;
+    let unary = cpu_of(&empty, EMPTY_CALLS, &call).await;
     figures.push(figure("empty", "CPU per unary", unary, "µs", Some(1.0)));
     drop(empty);
 
@@ -110,7 +107,7 @@ async fn measure() -> Vec<Figure> {
         let directory = tempfile::tempdir().unwrap();
         let mut flags = flags;
         flags.extend(["--data-dir".to_owned(), directory.path().display().to_string()]);
-        let authentication = register(&flags);
+        let authentication = register("bench", &flags);
         let issue = IssueTokenRequest {
             grant: Some(Grant::ClientCredentials(ClientCredentialsGrant {})),
             client_authentication: Some(authentication.clone()),
@@ -126,31 +123,39 @@ async fn measure() -> Vec<Figure> {
         starts.sort_by(f64::total_cmp);
         figures.push(figure(server, "start to first token", starts[STARTS / 2], "ms", None));
 
-        let node = Process::start(&mut serve(&flags), "serving");
-        let idle = node.memory_kib();
-        figures.push(figure(server, "idle memory", idle / 1_024.0, "MiB", Some(idle / memory)));
-        let issued = node.client().await.issue_token(issue.clone()).await.unwrap().into_inner();
-        let cpu = node.cpu_of(HASHED_CALLS, &Call::Issue(issue)).await;
-        figures.push(figure(server, "CPU per issue", cpu, "µs", Some(cpu / unary)));
-        let call = Call::Introspect(IntrospectTokenRequest {
-            token: issued.access_token,
-            token_type_hint: String::new(),
-            client_authentication: Some(authentication),
-        });
-        let cpu = node.cpu_of(HASHED_CALLS, &call).await;
-        figures.push(figure(server, "CPU per introspection", cpu, "µs", Some(cpu / unary)));
+        for (secret, calls, verified) in
+            [("hashed", HASHED_CALLS, "0"), ("verified", VERIFIED_CALLS, "300")]
+        {
+            let mut command = serve(&flags);
+            let node = Process::start(command.args(["--verified-seconds", verified]), "serving");
+            let idle = node.memory_kib();
+            let ratio = Some(idle / memory);
+            figures.push(figure(server, "idle memory", idle / 1_024.0, "MiB", ratio));
+            let issued = node.client().await.issue_token(issue.clone()).await;
+            let cpu = cpu_of(&node, calls, &Call::Issue(issue.clone())).await;
+            let what = format!("CPU per issue, secret {secret}");
+            figures.push(figure(server, &what, cpu, "µs", Some(cpu / unary)));
+            let call = Call::Introspect(IntrospectTokenRequest {
+                token: issued.unwrap().into_inner().access_token,
+                token_type_hint: String::new(),
+                client_authentication: Some(authentication.clone()),
+            });
+            let cpu = cpu_of(&node, calls, &call).await;
+            let what = format!("CPU per introspection, secret {secret}");
+            figures.push(figure(server, &what, cpu, "µs", Some(cpu / unary)));
+        }
     }
     figures
 }
 
-const fn figure(
+fn figure(
     server: &'static str,
-    what: &'static str,
+    what: &str,
     value: f64,
     unit: &'static str,
     ratio: Option<f64>,
 ) -> Figure {
-    Figure { server, what, value, unit, ratio }
+    Figure { server, what: what.to_owned(), value, unit, ratio }
 }
 
 fn progress(what: &str) {
@@ -160,30 +165,6 @@ fn progress(what: &str) {
 async fn postgres_url() -> String {
     let url = |name| tokio::task::spawn_blocking(move || postgres::url(name));
     url("postgres").await.unwrap()
-}
-
-/// Registers the one client of the run.
-fn register(flags: &[String]) -> ClientAuthentication {
-    let output = jeton("client")
-        .args(["create", "--client-id", "bench", "--scope", "read", "--json"])
-        .args(flags)
-        .output()
-        .unwrap();
-    let created: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let text = |name: &str| created[name].as_str().unwrap().to_owned();
-    ClientAuthentication { client_id: text("client_id"), client_secret: text("client_secret") }
-}
-
-fn jeton(command: &str) -> Command {
-    let mut jeton = Command::new(env!("CARGO_BIN_EXE_jeton"));
-    jeton.arg(command).env_clear();
-    jeton
-}
-
-fn serve(flags: &[String]) -> Command {
-    let mut serve = jeton("serve");
-    serve.args(flags).args(["--http-addr", "127.0.0.1:0"]);
-    serve
 }
 
 fn empty_server() -> Command {
@@ -208,71 +189,22 @@ impl Call {
     }
 }
 
-/// A server in a process of its own. It is killed when it is dropped.
-struct Process {
-    child: Child,
-    address: SocketAddr,
-}
-
-impl Process {
-    /// Starts it and waits until a line of what it says holds this word.
-    fn start(command: &mut Command, word: &str) -> Self {
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        command.args(["--grpc-addr", &address.to_string()]).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        assert!(lines.any(|line| line.unwrap().contains(word)), "the server ended");
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { child, address }
+/// Microseconds of CPU time of the server per call.
+async fn cpu_of(server: &Process, calls: u16, call: &Call) -> f64 {
+    let before = server.cpu_micros();
+    let mut callers = JoinSet::new();
+    for _ in 0..CALLERS {
+        let (mut client, call) = (server.client().await, call.clone());
+        callers.spawn(async move {
+            for _ in 0..calls / CALLERS {
+                call.make(&mut client).await.unwrap();
+            }
+        });
     }
-
-    async fn client(&self) -> TokenServiceClient<Channel> {
-        TokenServiceClient::connect(format!("http://{}", self.address)).await.unwrap()
+    while let Some(ended) = callers.join_next().await {
+        ended.unwrap();
     }
-
-    fn proc(&self, file: &str) -> String {
-        fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).unwrap()
-    }
-
-    fn memory_kib(&self) -> f64 {
-        let status = self.proc("status");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-        line.trim().trim_end_matches(" kB").parse().unwrap()
-    }
-
-    /// User and system time of all threads: fields 14 and 15 of proc(5), counted from the name,
-    /// which may hold spaces.
-    fn cpu_micros(&self) -> f64 {
-        let stat = self.proc("stat");
-        let (_, after_name) = stat.rsplit_once(") ").unwrap();
-        let ticks = after_name.split(' ').skip(11).take(2).map(|text| text.parse::<u32>().unwrap());
-        f64::from(ticks.sum::<u32>()) * TICK_MICROS
-    }
-
-    /// Microseconds of CPU time of the server per call.
-    async fn cpu_of(&self, calls: u16, call: &Call) -> f64 {
-        let before = self.cpu_micros();
-        let mut callers = JoinSet::new();
-        for _ in 0..CALLERS {
-            let (mut client, call) = (self.client().await, call.clone());
-            callers.spawn(async move {
-                for _ in 0..calls / CALLERS {
-                    call.make(&mut client).await.unwrap();
-                }
-            });
-        }
-        while let Some(ended) = callers.join_next().await {
-            ended.unwrap();
-        }
-        (self.cpu_micros() - before) / f64::from(calls)
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+    (server.cpu_micros() - before) / f64::from(calls)
 }
 
 /// The least that a tonic service with this contract can do.

@@ -1,0 +1,272 @@
+//! What a flood does to those who behave: a node on the embedded database, two threads of load.
+//!
+//! `cargo bench --bench overload` prints, each beside its measure in the same run:
+//! - how long a wrong secret, an unknown client and a disabled client take to be refused, with the
+//!   hash queue empty and full: the medians must not tell them apart;
+//! - what 500 wrong secrets at once do to introspection, to whom is turned away, and to memory;
+//! - what 5,000 silent connections do to a caller, and how long the node then takes to stop.
+
+#![expect(clippy::unwrap_used, reason = "a benchmark that cannot run may panic")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "what it prints is the result")]
+
+#[expect(dead_code, reason = "the other benchmark counts the time of the processor")]
+#[path = "shared/process.rs"]
+mod process;
+
+use std::{
+    collections::BTreeSet,
+    process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use jeton::{
+    domain::{ClientId, ClientState, GrantType, HashCost, OsRandom, SystemClock, TokenLifetime},
+    pb::v1::{
+        ClientAuthentication, ClientCredentialsGrant, IntrospectTokenRequest, IssueTokenRequest,
+        issue_token_request::Grant, token_service_client::TokenServiceClient,
+    },
+    registry::{NewClient, NewSecret, Registry},
+    store::SqliteStore,
+};
+use process::{Process, register, serve};
+use tokio::{net::TcpStream, task::JoinSet};
+use tonic::{Code, transport::Channel};
+
+/// For each way of not being authenticated.
+const SAMPLES: usize = 2_000;
+/// Failures that each client has free.
+const TRIES: usize = 5;
+const WRONG_AT_ONCE: usize = 500;
+const SILENT: usize = 5_000;
+
+fn main() {
+    tokio::runtime::Runtime::new().unwrap().block_on(measure());
+}
+
+struct Bench {
+    flags: Vec<String>,
+    _directory: tempfile::TempDir,
+    good: ClientAuthentication,
+    /// Many, since a client that failed five times has to wait.
+    active: Vec<ClientAuthentication>,
+    disabled: Vec<ClientAuthentication>,
+    /// Of another client: its tag is right, so it reaches the hash.
+    foreign: ClientAuthentication,
+}
+
+async fn measure() {
+    let directory = tempfile::tempdir().unwrap();
+    let flags = vec!["--data-dir".to_owned(), directory.path().display().to_string()];
+    let good = register("good", &flags);
+    let foreign = register("foreign", &flags);
+    progress("the making of clients");
+    let store = SqliteStore::in_directory(directory.path(), 1, Duration::from_secs(5));
+    let (store, clock) = (Arc::new(store), Arc::new(SystemClock));
+    let registry = Registry::open(store, clock, Arc::new(OsRandom), HashCost::DEFAULT).await;
+    let registry = registry.unwrap();
+    let (mut active, mut disabled) = (Vec::new(), Vec::new());
+    for number in 0..SAMPLES / TRIES {
+        active.push(client(&registry, &format!("active-{number}"), ClientState::Active).await);
+        let name = format!("disabled-{number}");
+        disabled.push(client(&registry, &name, ClientState::Disabled).await);
+    }
+    let bench = Bench { good, active, disabled, foreign, flags, _directory: directory };
+    bench.refusals().await;
+    bench.flood().await;
+    bench.silence().await;
+}
+
+async fn client(registry: &Registry, name: &str, state: ClientState) -> ClientAuthentication {
+    let client_id = ClientId::parse(name).unwrap();
+    let new = NewClient {
+        client_id: Some(client_id.clone()),
+        name: String::new(),
+        grants: BTreeSet::from([GrantType::ClientCredentials]),
+        scopes: BTreeSet::new(),
+        default_scopes: None,
+        audiences: BTreeSet::new(),
+        serves: BTreeSet::new(),
+        token_lifetime: TokenLifetime::DEFAULT,
+    };
+    let (_, secret) = registry.create_client(new, NewSecret::default()).await.unwrap();
+    registry.set_client_state(&client_id, state).await.unwrap();
+    ClientAuthentication { client_id: name.to_owned(), client_secret: secret.expose().to_owned() }
+}
+
+fn progress(what: &str) {
+    eprintln!("measuring {what} …");
+}
+
+fn quantile(samples: &mut [Duration], percent: usize) -> Duration {
+    samples.sort();
+    samples[(samples.len() - 1) * percent / 100]
+}
+
+fn as_client(client_id: &str, of: &ClientAuthentication) -> ClientAuthentication {
+    ClientAuthentication { client_id: client_id.to_owned(), ..of.clone() }
+}
+
+async fn issue(
+    client: &mut TokenServiceClient<Channel>,
+    authentication: ClientAuthentication,
+) -> (Duration, Code) {
+    let began = Instant::now();
+    let asked = IssueTokenRequest {
+        grant: Some(Grant::ClientCredentials(ClientCredentialsGrant {})),
+        client_authentication: Some(authentication),
+        ..Default::default()
+    };
+    let code = client.issue_token(asked).await.map_or_else(|status| status.code(), |_| Code::Ok);
+    (began.elapsed(), code)
+}
+
+async fn introspections(
+    client: &mut TokenServiceClient<Channel>,
+    authentication: &ClientAuthentication,
+    enough: impl Fn(usize) -> bool,
+) -> Vec<Duration> {
+    let mut took = Vec::new();
+    while !enough(took.len()) {
+        let asked = IntrospectTokenRequest {
+            token: "jta_x".to_owned(),
+            client_authentication: Some(authentication.clone()),
+            ..Default::default()
+        };
+        let began = Instant::now();
+        client.introspect_token(asked).await.unwrap();
+        took.push(began.elapsed());
+    }
+    took
+}
+
+impl Bench {
+    fn node(&self, more: &[&str]) -> Process {
+        Process::start(serve(&self.flags).args(more), "serving")
+    }
+
+    /// The three take turns, so that whatever else the machine does hits them alike.
+    async fn refusals(&self) {
+        println!("| refused | queue | p50 | of a wrong secret's |\n|---|---|--:|--:|");
+        for (queue, places) in [("empty", "64"), ("full", "1")] {
+            progress(&format!("refusals, queue {queue}"));
+            let node = self.node(&["--hash-queue", places]);
+            let stop = Arc::new(AtomicBool::new(false));
+            let mut load = JoinSet::new();
+            for number in 0..if places == "1" { 4 } else { 0 } {
+                let (mut client, foreign) = (node.client().await, self.foreign.clone());
+                let stop = Arc::clone(&stop);
+                load.spawn(async move {
+                    for round in 0.. {
+                        if stop.load(Ordering::Relaxed) {
+                            return;
+                        }
+                        let name = format!("load-{number}-{round}");
+                        issue(&mut client, as_client(&name, &foreign)).await;
+                    }
+                });
+            }
+            let mut client = node.client().await;
+            let mut took = [const { Vec::new() }; 3];
+            for round in 0..SAMPLES {
+                let number = round / TRIES;
+                let presented = [
+                    as_client(&self.active[number].client_id, &self.foreign),
+                    as_client(&format!("unknown-{number}"), &self.foreign),
+                    self.disabled[number].clone(),
+                ];
+                for (samples, authentication) in took.iter_mut().zip(presented) {
+                    samples.push(issue(&mut client, authentication).await.0);
+                }
+            }
+            stop.store(true, Ordering::Relaxed);
+            load.join_all().await;
+            let medians = took.map(|mut samples| quantile(&mut samples, 50).as_secs_f64() * 1e3);
+            for (name, median) in ["wrong secret", "unknown client", "disabled"].iter().zip(medians)
+            {
+                println!("| {name} | {queue} | {median:.3} ms | {:.3} |", median / medians[0]);
+            }
+        }
+    }
+
+    async fn flood(&self) {
+        progress("a flood of wrong secrets");
+        let node = self.node(&[]);
+        let idle = node.memory_kib();
+        let mut client = node.client().await;
+        let mut calm = introspections(&mut client, &self.good, |done| done >= 1_000).await;
+        let mut guesses = JoinSet::new();
+        let over = Arc::new(AtomicBool::new(false));
+        let attacker = node.client().await;
+        for number in 0..WRONG_AT_ONCE {
+            let (mut client, foreign) = (attacker.clone(), self.foreign.clone());
+            guesses.spawn(async move {
+                issue(&mut client, as_client(&format!("unknown-{number}"), &foreign)).await
+            });
+        }
+        let during = tokio::spawn({
+            let (over, good) = (Arc::clone(&over), self.good.clone());
+            async move { introspections(&mut client, &good, |_| over.load(Ordering::Relaxed)).await }
+        });
+        let mut shed = Vec::new();
+        let mut hashed = 0;
+        let mut memory = idle;
+        while let Some(guessed) = guesses.join_next().await {
+            let (took, code) = guessed.unwrap();
+            memory = memory.max(node.memory_kib());
+            if code == Code::ResourceExhausted {
+                shed.push(took);
+            } else {
+                hashed += 1;
+            }
+        }
+        over.store(true, Ordering::Relaxed);
+        let mut during = during.await.unwrap();
+        let (before, after) = (quantile(&mut calm, 99), quantile(&mut during, 99));
+        println!("\n| {WRONG_AT_ONCE} wrong secrets at once | figure |\n|---|--:|");
+        println!("| introspection p99, calm | {:.2} ms |", before.as_secs_f64() * 1e3);
+        println!("| introspection p99, during | {:.2} ms |", after.as_secs_f64() * 1e3);
+        println!("| ratio | {:.2} |", after.as_secs_f64() / before.as_secs_f64());
+        println!("| hashed | {hashed} |\n| turned away | {} |", shed.len());
+        println!(
+            "| turned away after, p50 | {:.2} ms |",
+            quantile(&mut shed, 50).as_secs_f64() * 1e3
+        );
+        println!(
+            "| turned away after, p99 | {:.2} ms |",
+            quantile(&mut shed, 99).as_secs_f64() * 1e3
+        );
+        println!("| memory, idle | {:.1} MiB |", idle / 1_024.0);
+        println!(
+            "| memory, most, beside one hash of 19 MiB | {:.1} MiB |",
+            memory / 1_024.0 - 19.0
+        );
+    }
+
+    async fn silence(&self) {
+        progress("silent connections");
+        let most = (SILENT + 100).to_string();
+        let mut node = self.node(&["--max-connections", &most, "--drain-timeout-seconds", "10"]);
+        let mut client = node.client().await;
+        let mut calm = introspections(&mut client, &self.good, |done| done >= 2_000).await;
+        let mut silent = Vec::new();
+        for _ in 0..SILENT {
+            silent.push(TcpStream::connect(node.address).await.unwrap());
+        }
+        let mut during = introspections(&mut client, &self.good, |done| done >= 2_000).await;
+        let began = Instant::now();
+        let pid = node.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        let status = node.child.wait().unwrap();
+        let (before, after) = (quantile(&mut calm, 99), quantile(&mut during, 99));
+        println!("\n| {SILENT} silent connections | figure |\n|---|--:|");
+        println!("| introspection p99, without | {:.2} ms |", before.as_secs_f64() * 1e3);
+        println!("| introspection p99, with | {:.2} ms |", after.as_secs_f64() * 1e3);
+        println!("| ratio | {:.2} |", after.as_secs_f64() / before.as_secs_f64());
+        println!("| SIGTERM to exit ({status}) | {} ms |", began.elapsed().as_millis());
+        drop(silent);
+    }
+}
