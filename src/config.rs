@@ -17,6 +17,7 @@ pub use self::{database_url::DatabaseUrl, load::Loaded};
 /// The configuration of a node.
 #[derive(Debug, Clone, Args, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a knob of its own, set by its name")]
 pub struct Config {
     /// Postgres to keep everything in, as <postgres://user:password@host/database?sslmode>=…;
     /// without it the embedded database in the data directory is used
@@ -78,6 +79,12 @@ pub struct Config {
           num_args = 0..=1, default_missing_value = "true", action = clap::ArgAction::Set,
           conflicts_with = "tls_cert")]
     pub tls_self_signed: bool,
+
+    /// A proxy before this node does TLS: without it, and without a certificate, a node serves this
+    /// machine alone
+    #[arg(long, value_name = "BOOL", env = "JETON_BEHIND_TLS_PROXY", default_value_t = false,
+          num_args = 0..=1, default_missing_value = "true", action = clap::ArgAction::Set)]
+    pub behind_tls_proxy: bool,
 
     /// Certificates, PEM: a client that shows a certificate must show one that these have signed,
     /// or its handshake fails; who shows none is served as before. No identity is taken from it

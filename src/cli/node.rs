@@ -1,8 +1,8 @@
 //! From a configuration to the parts of a node.
 
-use std::{fs, path::Path, sync::Arc, thread, time::Duration};
+use std::{fs, net::SocketAddr, path::Path, sync::Arc, thread, time::Duration};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -105,8 +105,18 @@ pub(super) fn pem_files(config: &Config) -> anyhow::Result<Option<PemFiles>> {
 /// What both listeners do TLS with, if any. Files that somebody renews are followed; the
 /// self-signed ones change only with a start, and SIGHUP keeps its meaning there: the terminal is
 /// gone.
-pub(super) fn tls(config: &Config) -> anyhow::Result<Option<Arc<Tls>>> {
-    let Some(pem) = pem_files(config)? else { return Ok(None) };
+pub(super) fn tls(config: &Config, served: &[SocketAddr]) -> anyhow::Result<Option<Arc<Tls>>> {
+    let Some(pem) = pem_files(config)? else {
+        // RFC 6749, section 3.2: TLS is a must wherever credentials travel. A warning would stand
+        // in a log that nobody reads.
+        let is_local = served.iter().all(|address| address.ip().is_loopback());
+        ensure!(
+            is_local || config.behind_tls_proxy,
+            "secrets and tokens would travel in clear beyond this machine: set --tls-cert and \
+             --tls-key, try --tls-self-signed, or say --behind-tls-proxy if a proxy does TLS"
+        );
+        return Ok(None);
+    };
     let client_ca = config.tls_client_ca.clone();
     let files = TlsFiles { pem, client_ca, client_required: config.tls_client_required };
     let tls = Arc::new(Tls::load(files)?);
@@ -145,7 +155,7 @@ pub(super) async fn start(config: &Config, stores: Stores) -> anyhow::Result<Nod
         random: Arc::new(OsRandom),
         grpc_addr: config.grpc_addr,
         http_addr: config.http_addr,
-        tls: tls(config)?,
+        tls: tls(config, &[config.grpc_addr, config.http_addr])?,
         issuer: config.issuer.clone(),
         migrate: !config.no_migrate,
         start_timeout: Duration::from_secs(config.start_timeout_seconds),

@@ -43,13 +43,6 @@ fn announce(node: &Node, config: &Config) {
     let tls = config.tls_self_signed || config.tls_cert.is_some();
     let (grpc, http) = (node.grpc_addr(), node.http_addr());
     tracing::info!(%grpc, %http, tls, issuer = node.issuer(), "serving");
-    let is_local = grpc.ip().is_loopback() && http.ip().is_loopback();
-    if !tls && !is_local {
-        tracing::warn!(
-            "secrets and tokens travel in clear beyond this machine: set --tls-cert and --tls-key, \
-             or keep this behind a proxy that does TLS (RFC 6749, section 3.2)"
-        );
-    }
 }
 
 /// Drains a node after a first signal; a second one ends it at once.

@@ -63,7 +63,7 @@ impl Shim {
         let shim = server::Shim::start(server::ShimOptions {
             transport,
             http_addr: config.http_addr,
-            tls: node::tls(&config)?,
+            tls: node::tls(&config, &[config.http_addr])?,
             issuer: config.issuer.clone(),
             limits: node::limits(&config, 1, 0),
         })

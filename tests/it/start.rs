@@ -86,7 +86,7 @@ async fn what_is_wrong_with_the_start_is_said_in_one_line() {
     let garbage = garbage.to_str().unwrap();
     let file = embedded.dir.path().join("jeton.toml");
     std::fs::write(&file, "hash_quue = 3").unwrap();
-    let rows: [(&[&str], &[&str]); 8] = [
+    let rows: [(&[&str], &[&str]); 9] = [
         (&["--database-url", &stranger], &["refuses the connection", "nosuchuser"]),
         (&["--database-url", &nowhere, "--start-timeout-seconds", "1"], &["within 1", "refused"]),
         (&["--database-url", "mysql://root@localhost/x"], &["postgres://user:password@host"]),
@@ -94,15 +94,15 @@ async fn what_is_wrong_with_the_start_is_said_in_one_line() {
         (&["--tls-cert", garbage, "--tls-key", garbage], &["garbage.pem"]),
         (&["--tls-cert", "/nowhere.pem", "--tls-key", garbage], &["/nowhere.pem"]),
         (&["--tls-cert", garbage], &["--tls-key"]),
+        // Checklist 10: never in clear beyond this machine by mistake.
+        (&["--grpc-addr", "0.0.0.0:0"], &["travel in clear", "--behind-tls-proxy"]),
         (&["--config", file.to_str().unwrap()], &["hash_quue", "hash_queue", "line 1"]),
     ];
     for (arguments, expected) in rows {
         let directory = ["--data-dir", embedded.dir.path().to_str().unwrap()];
-        let ports = ["--grpc-addr", "127.0.0.1:0"];
-        let http: &[&str] =
-            if arguments[0] == "--http-addr" { &[] } else { &["--http-addr", "127.0.0.1:0"] };
-        let output =
-            jeton().arg("serve").args(arguments).args(directory).args(ports).args(http).output();
+        let ports = ["--grpc-addr", "--http-addr"].into_iter().filter(|flag| *flag != arguments[0]);
+        let ports = ports.flat_map(|flag| [flag, "127.0.0.1:0"]);
+        let output = jeton().arg("serve").args(arguments).args(directory).args(ports).output();
         let said = complaint(&output.unwrap());
         for part in expected {
             assert!(said.contains(part), "{part} in {said}");
