@@ -24,6 +24,10 @@ use crate::support::{
     proxy::Proxy,
 };
 
+/// Few connections, and a log of changes that fits on a small disk.
+pub(super) const SETTINGS: [&str; 6] =
+    ["-c", "max_connections=20", "-c", "max_wal_size=8MB", "-c", "min_wal_size=2MB"];
+
 const CALLERS: u64 = 6;
 /// Short, so that a fault of a second fills them all.
 const NODE: [&str; 6] =
@@ -44,8 +48,7 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) async fn new(seed: u64) -> Self {
-        let server = PrivateServer::start(&["-c", "max_connections=20"]);
+    pub(super) async fn new(seed: u64, server: PrivateServer) -> Self {
         let direct = Database::at(server.url("postgres"));
         let created = run_json(&["client", "create", "--client-id", "orders"], &direct);
         let client = ClientAuthentication {
@@ -110,6 +113,14 @@ impl World {
         for pid in children.chain([parent]) {
             let _ = kill_process(pid, signal);
         }
+    }
+
+    /// A figure of the kernel's about the memory of the node, in KiB.
+    pub(super) fn memory(&self, name: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.node.child.id()));
+        let status = status.unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
     /// Waits for the node to end, and starts it again where it was.

@@ -3,9 +3,9 @@
 
 use std::{
     env, fs,
-    io::Read,
+    io::{Read, Write},
     os::unix::{fs::chown, process::CommandExt},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Command, Stdio},
     sync::OnceLock,
 };
@@ -48,12 +48,14 @@ fn with_placeholder(url: &str) -> String {
 pub(crate) struct PrivateServer {
     home: PathBuf,
     /// Holds the pipe whose end tells the server to stop.
-    _guard: Child,
+    guard: Child,
 }
 
 /// The shell outlives this process by a moment: when the pipe ends, it stops the server and removes
 /// everything. A server that is merely our child would be left behind by a panic.
 const GUARD: &str = r#"
+"$INITDB" --username=postgres --auth=trust --encoding=UTF8 --no-sync --wal-segsize=1 \
+    --pgdata=data >/dev/null || exit
 until "$@" || [ -e stop ]; do sleep 0.2; done &
 cat >&2
 touch stop
@@ -62,41 +64,78 @@ wait
 rm -rf "$PWD"
 "#;
 
+/// Puts the data on a disk of 80 MiB, in a namespace that ends with the server.
+const SMALL_DISK: &str = r#"
+mkdir data && mount -t tmpfs -o size=80m,mode=700,uid="$OWNER",gid="$GROUP" tmpfs data || exit
+exec setpriv --reuid "$OWNER" --regid "$GROUP" --clear-groups "$@"
+"#;
+
 impl PrivateServer {
     pub(crate) fn start(settings: &[&str]) -> Self {
+        Self::start_by(|_| Command::new("sh"), settings)
+    }
+
+    /// A server whose disk can be filled. None where we are not allowed to mount one.
+    pub(crate) fn on_a_small_disk(settings: &[&str]) -> Option<Self> {
+        let may_mount = ["-m", "mount", "-t", "tmpfs", "tmpfs", "/mnt"];
+        let probe = Command::new("unshare").args(may_mount).stderr(Stdio::null()).status();
+        if !probe.is_ok_and(|status| status.success()) {
+            return None;
+        }
+        let within = |(owner, group): (u32, u32)| {
+            let mut command = Command::new("unshare");
+            command.args(["--mount", "sh", "-c", SMALL_DISK, "sh", "sh"]);
+            command.env("OWNER", owner.to_string()).env("GROUP", group.to_string());
+            // It must be root who mounts, and steps down by itself.
+            command.uid(0).gid(0);
+            command
+        };
+        Some(Self::start_by(within, settings))
+    }
+
+    fn start_by(shell: impl FnOnce((u32, u32)) -> Command, settings: &[&str]) -> Self {
         let binaries = binaries().expect("install Postgres, or set DATABASE_URL");
         let home = tempfile::Builder::new().prefix("jeton-pg-").tempdir().unwrap().keep();
         // initdb refuses to run as root, so everything there belongs to another user.
-        let user = if rustix::process::getuid().is_root() { Some(unprivileged()) } else { None };
+        let user = rustix::process::getuid().is_root().then(unprivileged);
+        let mut command = shell(user.unwrap_or_default());
         if let Some((uid, gid)) = user {
             chown(&home, Some(uid), Some(gid)).unwrap();
-        }
-        let command = |program: &Path| {
-            let mut command = Command::new(program);
-            command.current_dir(&home).stdout(Stdio::null()).stderr(Stdio::piped());
-            if let Some((uid, gid)) = user {
+            if command.get_program() == "sh" {
                 command.uid(uid).gid(gid);
             }
-            command
-        };
-        let made = command(&binaries.join("initdb"))
-            .args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--no-sync"])
-            .arg("--pgdata=data")
-            .output()
-            .unwrap();
-        assert!(made.status.success(), "initdb failed: {}", String::from_utf8_lossy(&made.stderr));
-
-        let mut guard = command(Path::new("sh"))
+        }
+        let mut guard = command
             .args(["-c", GUARD, "sh"])
             .arg(binaries.join("postgres"))
             .args(["-D", "data", "-c", "listen_addresses=", "-k"])
             .arg(&home)
             .args(settings)
+            .env("INITDB", binaries.join("initdb"))
+            .current_dir(&home)
             .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         await_ready(&mut guard);
-        Self { home, _guard: guard }
+        Self { home, guard }
+    }
+
+    /// Fills the disk, until what is returned is dropped.
+    pub(crate) fn fill_disk(&self) -> impl Drop + use<> {
+        struct Ballast(PathBuf);
+        impl Drop for Ballast {
+            fn drop(&mut self) {
+                fs::remove_file(&self.0).unwrap();
+            }
+        }
+        // The disk is there for the processes of its namespace, and for root by way of them.
+        let root = PathBuf::from(format!("/proc/{}/root", self.guard.id()));
+        let path = root.join(self.home.strip_prefix("/").unwrap()).join("data/ballast");
+        let mut file = fs::File::create(&path).unwrap();
+        while file.write_all(&[0; 8 * 1024]).is_ok() {}
+        Ballast(path)
     }
 
     pub(crate) fn url(&self, database: &str) -> String {
@@ -105,7 +144,9 @@ impl PrivateServer {
 
     /// The process that all others of the server descend from; it changes with each start.
     pub(crate) fn pid(&self) -> Option<Pid> {
-        let file = fs::read_to_string(self.home.join("data/postmaster.pid")).ok()?;
+        let root = PathBuf::from(format!("/proc/{}/root", self.guard.id()));
+        let home = root.join(self.home.strip_prefix("/").ok()?);
+        let file = fs::read_to_string(home.join("data/postmaster.pid")).ok()?;
         Pid::from_raw(file.lines().next()?.parse().ok()?)
     }
 }
