@@ -1,6 +1,6 @@
 //! The address of a database, which may hold a password.
 
-use std::str::FromStr;
+use std::{ops::Range, str::FromStr};
 
 use serde::Deserialize;
 
@@ -16,27 +16,49 @@ impl DatabaseUrl {
         &self.0
     }
 
-    /// The URL without its password: what stands between the scheme and the last `@` is cut after
-    /// its first colon, and a `password` parameter loses its value.
+    /// The URL without its password. A URL with a mistake is shown as well, to whoever looks for
+    /// the mistake, so this goes by the text and takes rather too much: a parser would have to
+    /// understand it first.
     #[must_use]
     pub fn redacted(&self) -> String {
-        let (head, query) = self.0.split_once('?').map_or((&*self.0, None), |(h, q)| (h, Some(q)));
-        let mut text = match (head.split_once("://"), head.rfind('@')) {
-            (Some((scheme, rest)), Some(at)) => {
-                let user_info = &rest[..at - scheme.len() - 3];
-                let user = user_info.split(':').next().unwrap_or_default();
-                let mark = if user_info.contains(':') { ":[redacted]" } else { "" };
-                format!("{scheme}://{user}{mark}{}", &head[at..])
+        const MARK: &str = "[redacted]";
+        let text = &*self.0;
+        let end = secret_parameter(text).unwrap_or(text.len());
+        let tail = if end < text.len() { MARK } else { "" };
+        match password(text) {
+            Some(password) if password.end < end => {
+                let (before, behind) = (&text[..password.start], &text[password.end..end]);
+                format!("{before}{MARK}{behind}{tail}")
             }
-            _ => head.to_owned(),
-        };
-        for (number, parameter) in query.into_iter().flat_map(|q| q.split('&')).enumerate() {
-            text.push(if number == 0 { '?' } else { '&' });
-            let is_password = parameter.starts_with("password=");
-            text.push_str(if is_password { "password=[redacted]" } else { parameter });
+            Some(password) => format!("{}{MARK}", &text[..password.start.min(end)]),
+            None => format!("{}{tail}", &text[..end]),
         }
-        text
     }
+}
+
+/// What stands between the first colon that is not the scheme's and the last `@`. A password that
+/// was not percent-encoded may hold whatever else separates the parts of a URL.
+fn password(text: &str) -> Option<Range<usize>> {
+    let at = text.rfind('@')?;
+    let colon = text.find(':')?;
+    let user = if text[colon..].starts_with("://") { colon + 3 } else { 0 };
+    let start = user + text[user..].find(':')? + 1;
+    (start <= at).then_some(start..at)
+}
+
+/// Where the value of the first parameter begins that is a password, or whose name is spelt in a
+/// way that could stand for one. What follows it could be a piece of it.
+fn secret_parameter(text: &str) -> Option<usize> {
+    let mut start = text.find('?')? + 1;
+    for parameter in text[start..].split(['&', '?']) {
+        let name = parameter.split('=').next().unwrap_or_default();
+        let is_plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        if !is_plain || name.to_ascii_lowercase().contains("password") {
+            return Some(text.len().min(start + name.len() + 1));
+        }
+        start += parameter.len() + 1;
+    }
+    None
 }
 
 impl FromStr for DatabaseUrl {
@@ -67,6 +89,19 @@ mod tests {
                 "postgres:///d?host=/run&password=canary",
                 "postgres:///d?host=/run&password=[redacted]",
             ),
+            // What no parser would take is shown too, to whoever looks for the mistake.
+            ("postgres://u:can?ary@h/d", "postgres://u:[redacted]@h/d"),
+            (
+                "postgres://u:p?a=b@h/d?password=canary",
+                "postgres://u:[redacted]@h/d?password=[redacted]",
+            ),
+            ("postgres:u:canary@h", "postgres:[redacted]@h"),
+            ("u:canary@h", "u:[redacted]@h"),
+            ("postgres://h:1/d?password=can@ary", "postgres://h:[redacted]"),
+            ("postgres:///d?p%61ssword=can&ary", "postgres:///d?p%61ssword=[redacted]"),
+            ("postgres:///d?sslPassword=canary", "postgres:///d?sslPassword=[redacted]"),
+            ("postgres://h/d?application_name=a@b", "postgres://h/d?application_name=a@b"),
+            ("user@host://database", "user@host://database"),
             ("nonsense", "nonsense"),
         ];
         for (url, shown) in rows {

@@ -58,6 +58,7 @@ impl Config {
             })?;
             // Read as a whole first: its errors name line, column and the keys allowed.
             let from_file: Self = toml::from_str(&text)
+                .map_err(|error| without_its_line(&error, &text))
                 .with_context(|| format!("in the configuration file {}", path.display()))?;
             for (key, value) in toml::from_str::<toml::Table>(&text)? {
                 if sources.contains_key(&key) {
@@ -129,6 +130,15 @@ impl Config {
     }
 }
 
+/// Where a file is wrong, and why. The library would quote the whole line, and the password of the
+/// database may stand there.
+fn without_its_line(error: &toml::de::Error, text: &str) -> anyhow::Error {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+    anyhow::anyhow!("line {line}, column {column}: {}", error.message())
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self::from_environment()
@@ -161,6 +171,22 @@ mod tests {
         assert_eq!(loaded.config.database_url.unwrap().expose(), "postgres://u:p@h/d");
         assert_eq!(loaded.sources["http_addr"], "flag");
         assert_eq!(loaded.sources["grpc_addr"], "file");
+    }
+
+    #[test]
+    fn an_error_in_the_file_does_not_tell_the_password() {
+        let url = "database_url = 'postgres://u:canary@h/d'";
+        let rows = [
+            (format!("{url} hash_queue = 9"), "line 1, column 42"),
+            (format!("log = 'info'\n{url}'"), "line 2, column 41"),
+            (format!("{url}\n{url}"), "line 2, column 1"),
+            ("\ndatabase_url = ['postgres://u:canary@h/d']".to_owned(), "line 2, column 16"),
+        ];
+        for (file, place) in rows {
+            let error = load(&[], &file).unwrap_err();
+            let told = format!("{error:#} {error:?}");
+            assert!(told.contains(place) && !told.contains("canary"), "{told}");
+        }
     }
 
     #[test]
