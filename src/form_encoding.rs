@@ -6,19 +6,22 @@
 
 /// Why a component cannot be read. The texts say how to mend it and echo nothing of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum DecodeError {
+pub enum DecodeError {
+    /// A percent sign without two hexadecimal digits.
     #[error(
         "a percent sign is not followed by two hexadecimal digits; write %25 for a percent sign"
     )]
     BadPercent,
+    /// The decoded bytes are not UTF-8.
     #[error("a parameter is not UTF-8; encode its text as UTF-8 before percent-encoding it")]
     NotUtf8,
+    /// The decoded text holds NUL or another control character.
     #[error("a parameter holds a control character, perhaps a line break at its end; leave it out")]
     ControlCharacter,
 }
 
 /// Decodes one component that must be plain text: no NUL, no other control character.
-pub(crate) fn decode(component: &[u8]) -> Result<String, DecodeError> {
+pub fn decode(component: &[u8]) -> Result<String, DecodeError> {
     let text = decode_any_text(component)?;
     refuse_control_characters(&text)?;
     Ok(text)
@@ -26,7 +29,7 @@ pub(crate) fn decode(component: &[u8]) -> Result<String, DecodeError> {
 
 /// Decodes one component that may hold every character, since what nobody knows is ignored and not
 /// judged.
-pub(crate) fn decode_any_text(component: &[u8]) -> Result<String, DecodeError> {
+pub fn decode_any_text(component: &[u8]) -> Result<String, DecodeError> {
     let mut decoded = Vec::with_capacity(component.len());
     let mut rest = component.iter().copied();
     while let Some(byte) = rest.next() {

@@ -30,3 +30,14 @@ pub mod cli;
 pub mod config;
 mod form_encoding;
 pub mod telemetry;
+
+/// Parsers that no public function hands its input to unchanged, for the targets in `fuzz/`. They
+/// are reached here and not through a service, which would hide what they made of it.
+#[doc(hidden)]
+pub mod fuzzing {
+    pub use crate::{
+        form_encoding::{DecodeError, decode, decode_any_text},
+        rpc::basic::{Basic, parse as parse_basic},
+        server::policy::grpc_timeout,
+    };
+}

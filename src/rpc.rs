@@ -1,7 +1,7 @@
 //! The gRPC face: protobuf to values, use case, values to protobuf.
 
 mod arrival;
-mod basic;
+pub(crate) mod basic;
 mod caller;
 mod request;
 pub mod status;

@@ -6,7 +6,7 @@ mod health;
 mod listen;
 mod opening;
 mod peer;
-mod policy;
+pub(crate) mod policy;
 mod prepare;
 mod shim;
 pub mod tls;

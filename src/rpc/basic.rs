@@ -19,9 +19,11 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 
 /// The two halves of a Basic value, in clear.
 #[derive(PartialEq, Eq)]
-pub(super) struct Basic {
-    pub(super) client_id: String,
-    pub(super) client_secret: Zeroizing<String>,
+pub struct Basic {
+    /// The first half.
+    pub client_id: String,
+    /// The second half.
+    pub client_secret: Zeroizing<String>,
 }
 
 /// Reads the value of an `authorization` header. None for another scheme and for everything that
@@ -30,7 +32,8 @@ pub(super) struct Basic {
 /// The halves are split at the first colon and only then form-decoded, as RFC 6749 says. There is
 /// no second try with the undecoded text: it would double the cost of a guess, and ids and secrets
 /// made here read the same either way.
-pub(super) fn parse(header: &str) -> Option<Basic> {
+#[must_use]
+pub fn parse(header: &str) -> Option<Basic> {
     if header.len() > MAX_LENGTH {
         return None;
     }

@@ -89,7 +89,8 @@ fn after_panic(_payload: Box<dyn Any + Send + 'static>) -> http::Response<Body> 
 }
 
 /// Reads `grpc-timeout`: at most eight digits and a unit. One that cannot be read counts as none.
-fn grpc_timeout(headers: &HeaderMap) -> Option<Duration> {
+#[must_use]
+pub fn grpc_timeout(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get("grpc-timeout")?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
