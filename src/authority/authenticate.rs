@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, time::Instant};
 
-use super::{Authority, Lane, hash_pool::Asker};
+use super::{Authority, Lane};
 use crate::{
     domain::{Client, ClientId, ClientSecret, ClientState, Error, SecretId},
     store::FoundClient,
@@ -48,7 +48,7 @@ impl Authority {
         credentials: Credentials,
         arrival: Arrival,
     ) -> Result<AuthenticatedClient, Error> {
-        let Arrival { lane, source, deadline } = arrival;
+        let Arrival { lane, source, .. } = arrival;
         let secret_id = credentials.secret.id();
 
         // 1. A text that was never made here is turned away before any query and any hash. That
@@ -57,39 +57,43 @@ impl Authority {
             return Err(Error::InvalidClient);
         }
 
-        // 2. Find the client and the one secret that the text names: one statement.
+        // 2. What was not verified lately needs a hash: who failed too often, or would find no
+        //    place in the queue, is turned away before any query, be there such a client or not. A
+        //    client that was verified goes on, also beside a guesser at its own address.
+        let now = self.clock.now();
         let client_id = credentials.client_id.clone();
+        let presented = self.fingerprint_key.of(&credentials);
+        let verified = self.verified.matched(&presented, now);
+        if verified.is_none() {
+            self.failures.check(&client_id, source, now)?;
+            self.hash_pool.check_place(&presented, &client_id, arrival)?;
+        }
+
+        // 3. Find the client and the one secret that the text names: one statement.
         let found = self.store(lane).find_client(&client_id, Some(secret_id)).await?;
         let (client, stored) = match found {
             Some(FoundClient { client, secret }) => (Some(client), secret),
             None => (None, None),
         };
-        let now = self.clock.now();
         let may_act = client.as_ref().is_some_and(|client| client.state == ClientState::Active)
             && stored.as_ref().is_some_and(|stored| stored.is_live(now));
         let hash = stored.map(|stored| stored.hash);
 
-        // 3. What was verified lately is not hashed again. A client that may not act is not looked
-        //    up: a quick refusal would tell its state to whoever holds its secret.
-        let fingerprint = self.fingerprint_key.of(&credentials, hash.as_ref());
-        if may_act && self.verified.holds(&fingerprint, now) {
+        // 4. What matched this very hash lately is not hashed again. A client that may not act pays
+        //    as before: a quick refusal would tell its state to whoever holds its secret.
+        if may_act && verified.is_some() && verified == hash {
             let client = client.ok_or(Error::InvalidClient)?;
             return Ok(AuthenticatedClient { client, secret: secret_id });
         }
 
-        // 4. Who failed too often lately waits. After the look at what was verified, so that a
-        //    client that shares its address with a guesser goes on working.
-        self.failures.check(&client_id, source, now)?;
-
         // 5. Compute exactly one hash. Where there is none to compare with, it is one of equal
         //    cost whose outcome does not count.
-        let asker = Asker { lane, source, deadline };
-        let matches = self.hash_pool.verify(fingerprint, credentials, hash, asker).await?;
+        let matches = self.hash_pool.verify(presented, credentials, hash.clone(), arrival).await?;
 
         // 6. Only now look at what would have refused without a hash: everybody paid the same.
-        match client {
-            Some(client) if matches && may_act => {
-                self.verified.insert(fingerprint, now);
+        match (client, hash) {
+            (Some(client), Some(hash)) if matches && may_act => {
+                self.verified.insert(presented, hash, now);
                 self.failures.forget(&client_id, source);
                 Ok(AuthenticatedClient { client, secret: secret_id })
             }

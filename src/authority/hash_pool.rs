@@ -6,7 +6,6 @@
 
 use std::{
     fmt,
-    net::IpAddr,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     thread,
@@ -16,13 +15,13 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::{
-    Credentials,
-    hash_queue::{HashQueue, Job, Lane, QueueLimits, Waiter},
+    Arrival, Credentials,
+    hash_queue::{Full, HashQueue, Job, QueueLimits, Waiter},
     verified::Fingerprint,
 };
 use crate::domain::{
-    Cause, ClientSecret, Error, HashCost, HashCostCap, HashMemory, Malformed, OsRandom, Random,
-    SecretHash, TagKey,
+    Cause, ClientId, ClientSecret, Error, HashCost, HashCostCap, HashMemory, Malformed, OsRandom,
+    Random, SecretHash, TagKey,
 };
 
 /// How many threads hash, how long the queue is, and what a hash costs.
@@ -40,15 +39,6 @@ pub struct HashPoolOptions {
     pub cost: HashCost,
     /// The most that a stored hash may cost.
     pub cap: HashCostCap,
-}
-
-/// Who asks for a comparison, and how long it will wait.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Asker {
-    pub(super) lane: Lane,
-    pub(super) source: Option<IpAddr>,
-    /// When its request ends, if that is known.
-    pub(super) deadline: Option<Instant>,
 }
 
 /// The threads and the queue before them. Dropping it ends the threads.
@@ -81,6 +71,26 @@ impl HashPool {
         Ok(pool)
     }
 
+    /// Refuses at once whom `verify` would refuse, before anything is asked of a database for it.
+    ///
+    /// # Errors
+    /// `TooManyRequests` if there is no place or no time.
+    pub(super) fn check_place(
+        &self,
+        presented: &Fingerprint,
+        client_id: &ClientId,
+        arrival: Arrival,
+    ) -> Result<(), Error> {
+        let Arrival { lane, source, .. } = arrival;
+        let deadline = self.deadline(arrival);
+        self.queue.check_place(lane, presented, client_id, source, deadline).map_err(refused)
+    }
+
+    fn deadline(&self, arrival: Arrival) -> Instant {
+        let patience = Instant::now() + self.patience;
+        arrival.deadline.map_or(patience, |deadline| deadline.min(patience))
+    }
+
     /// Whether `hash` is the hash of the secret; always false for none, after the same time.
     ///
     /// # Errors
@@ -88,22 +98,23 @@ impl HashPool {
     /// too long; `Internal` if the stored hash cannot be used.
     pub(super) async fn verify(
         &self,
-        fingerprint: Fingerprint,
+        presented: Fingerprint,
         credentials: Credentials,
         hash: Option<SecretHash>,
-        asker: Asker,
+        arrival: Arrival,
     ) -> Result<bool, Error> {
         let (answer, answered) = oneshot::channel();
-        let patience = Instant::now() + self.patience;
-        let deadline = asker.deadline.map_or(patience, |deadline| deadline.min(patience));
-        let job = Job { fingerprint, credentials, source: asker.source, hash };
-        self.queue
-            .push(asker.lane, job, Waiter { deadline, answer })
-            .map_err(|full| Error::TooManyRequests { retry_after: full.0 })?;
+        let deadline = self.deadline(arrival);
+        let job = Job { presented, credentials, source: arrival.source, hash };
+        self.queue.push(arrival.lane, job, Waiter { deadline, answer }).map_err(refused)?;
         // Who is dropped unanswered waited too long.
         let late = |_| Error::TooManyRequests { retry_after: self.patience };
         answered.await.map_err(late)?.map_err(Error::internal)
     }
+}
+
+fn refused(Full(retry_after): Full) -> Error {
+    Error::TooManyRequests { retry_after }
 }
 
 impl Drop for HashPool {
@@ -135,7 +146,7 @@ fn work(queue: &HashQueue, dummy: &SecretHash, cap: HashCostCap) {
             None => dummy.verify(secret, cap, &mut memory).map(|_| false),
         }));
         let outcome = computed.unwrap_or(Err(Malformed("the stored hash cannot be computed")));
-        queue.finish(&job.fingerprint, &outcome, began.elapsed());
+        queue.finish(&job, &outcome, began.elapsed());
     }
 }
 
@@ -143,13 +154,13 @@ fn work(queue: &HashQueue, dummy: &SecretHash, cap: HashCostCap) {
 mod tests {
     use super::*;
     use crate::{
-        authority::verified::FingerprintKey,
-        domain::{ClientId, SeededRandom},
+        authority::{Lane, verified::FingerprintKey},
+        domain::SeededRandom,
     };
 
     const CHEAP: HashCost = HashCost { memory_kib: 64, passes: 1, lanes: 1 };
     const LONG: Duration = Duration::from_secs(10);
-    const ASKER: Asker = Asker { lane: Lane::Issue, source: None, deadline: None };
+    const ARRIVAL: Arrival = Arrival { lane: Lane::Issue, source: None, deadline: None };
 
     fn options(queue: usize, patience: Duration) -> HashPoolOptions {
         let (cost, cap) = (CHEAP, HashCostCap::DEFAULT);
@@ -164,11 +175,11 @@ mod tests {
         pool: &HashPool,
         secret: ClientSecret,
         hash: Option<SecretHash>,
-        asker: Asker,
+        arrival: Arrival,
     ) -> Result<bool, Error> {
         let key = FingerprintKey::new(&OsRandom).unwrap();
         let credentials = Credentials { client_id: ClientId::parse("orders").unwrap(), secret };
-        pool.verify(key.of(&credentials, hash.as_ref()), credentials, hash, asker).await
+        pool.verify(key.of(&credentials), credentials, hash, arrival).await
     }
 
     #[tokio::test]
@@ -177,20 +188,20 @@ mod tests {
         let pool = HashPool::start(options(4, LONG)).unwrap();
         let (right, wrong) = (secret(&random), secret(&random));
         let hash = SecretHash::compute(&right, CHEAP, &random, &mut HashMemory::default()).unwrap();
-        assert!(!ask(&pool, wrong, Some(hash.clone()), ASKER).await.unwrap());
-        assert!(ask(&pool, right, Some(hash), ASKER).await.unwrap());
-        assert!(!ask(&pool, secret(&random), None, ASKER).await.unwrap());
+        assert!(!ask(&pool, wrong, Some(hash.clone()), ARRIVAL).await.unwrap());
+        assert!(ask(&pool, right, Some(hash), ARRIVAL).await.unwrap());
+        assert!(!ask(&pool, secret(&random), None, ARRIVAL).await.unwrap());
     }
 
     #[tokio::test]
     async fn who_has_no_time_left_is_turned_away_at_once() {
         let random = SeededRandom::default();
         let impatient = HashPool::start(options(4, Duration::ZERO)).unwrap();
-        let outcome = ask(&impatient, secret(&random), None, ASKER).await;
+        let outcome = ask(&impatient, secret(&random), None, ARRIVAL).await;
         assert!(matches!(outcome, Err(Error::TooManyRequests { .. })));
 
         let pool = HashPool::start(options(4, LONG)).unwrap();
-        let late = Asker { deadline: Some(Instant::now()), ..ASKER };
+        let late = Arrival { deadline: Some(Instant::now()), ..ARRIVAL };
         let outcome = ask(&pool, secret(&random), None, late).await;
         assert!(matches!(outcome, Err(Error::TooManyRequests { .. })));
     }
@@ -200,8 +211,8 @@ mod tests {
         let random = SeededRandom::default();
         let pool = HashPool::start(options(4, LONG)).unwrap();
         let broken = SecretHash::from_stored("$argon2id$v=19$m=9999999,t=1,p=1$AA$AA".into());
-        let outcome = ask(&pool, secret(&random), Some(broken), ASKER).await;
+        let outcome = ask(&pool, secret(&random), Some(broken), ARRIVAL).await;
         assert!(matches!(outcome, Err(Error::Internal { .. })));
-        assert!(!ask(&pool, secret(&random), None, ASKER).await.unwrap());
+        assert!(!ask(&pool, secret(&random), None, ARRIVAL).await.unwrap());
     }
 }

@@ -11,7 +11,7 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::{Credentials, verified::Fingerprint};
-use crate::domain::{Malformed, SecretHash};
+use crate::domain::{ClientId, Malformed, SecretHash};
 
 /// Which callers wait behind each other. Issuing and asking have a lane each, so that a flood of
 /// the one does not hold up the other.
@@ -38,11 +38,18 @@ pub(super) type Outcome = Result<bool, Malformed>;
 
 /// One comparison to compute.
 pub(super) struct Job {
-    pub(super) fingerprint: Fingerprint,
+    pub(super) presented: Fingerprint,
     pub(super) credentials: Credentials,
     pub(super) source: Option<IpAddr>,
     /// None where there is nothing to compare with.
     pub(super) hash: Option<SecretHash>,
+}
+
+impl Job {
+    /// Whether the outcome is the same: the same text compared with the same hash.
+    fn is(&self, presented: &Fingerprint, hash: Option<&SecretHash>) -> bool {
+        self.presented == *presented && self.hash.as_ref() == hash
+    }
 }
 
 /// A caller that waits for a comparison.
@@ -72,7 +79,7 @@ pub(super) struct HashQueue {
 struct State {
     lanes: [VecDeque<(Job, Vec<Waiter>)>; 2],
     /// What is being computed now, with whoever asked for the same meanwhile.
-    running: Vec<(Fingerprint, Vec<Waiter>)>,
+    running: Vec<(Fingerprint, Option<SecretHash>, Vec<Waiter>)>,
     /// The lane whose turn it is.
     next: usize,
     /// What a hash took lately.
@@ -94,40 +101,72 @@ impl HashQueue {
     /// Who would not be served before its deadline is turned away now and not after the wait.
     pub(super) fn push(&self, lane: Lane, job: Job, waiter: Waiter) -> Result<(), Full> {
         let mut state = self.lock();
-        let same = |fingerprint: &Fingerprint| *fingerprint == job.fingerprint;
-        if let Some((_, waiters)) = state.running.iter_mut().find(|(of, _)| same(of)) {
+        let hash = job.hash.as_ref();
+        let running = state
+            .running
+            .iter_mut()
+            .find(|(presented, of, _)| *presented == job.presented && of.as_ref() == hash);
+        if let Some((.., waiters)) = running {
             waiters.push(waiter);
             return Ok(());
         }
-        if let Some((_, waiters)) =
-            state.lanes.iter_mut().flatten().find(|(waiting, _)| same(&waiting.fingerprint))
-        {
+        let mut waiting = state.lanes.iter_mut().flatten();
+        if let Some((_, waiters)) = waiting.find(|(other, _)| other.is(&job.presented, hash)) {
             waiters.push(waiter);
             return Ok(());
         }
+        let (client_id, source) = (&job.credentials.client_id, job.source);
+        self.place(&mut state, lane, client_id, source, waiter.deadline)?;
+        let waiting = &mut state.lanes[lane as usize];
+        waiting.push_back((job, vec![waiter]));
+        drop(state);
+        self.ready.notify_one();
+        Ok(())
+    }
 
+    /// Whether `push` would find a place now. What is presented already by somebody else will
+    /// share its place. Nothing of the client is asked for, so the answer says nothing about it.
+    pub(super) fn check_place(
+        &self,
+        lane: Lane,
+        presented: &Fingerprint,
+        client_id: &ClientId,
+        source: Option<IpAddr>,
+        deadline: Instant,
+    ) -> Result<(), Full> {
+        let mut state = self.lock();
+        let waits = state.lanes.iter().flatten().any(|(job, _)| job.presented == *presented);
+        if waits || state.running.iter().any(|(running, ..)| running == presented) {
+            return Ok(());
+        }
+        self.place(&mut state, lane, client_id, source, deadline)
+    }
+
+    fn place(
+        &self,
+        state: &mut State,
+        lane: Lane,
+        client_id: &ClientId,
+        source: Option<IpAddr>,
+        deadline: Instant,
+    ) -> Result<(), Full> {
         let now = Instant::now();
         let ahead = u32::try_from(state.running.len() + state.ahead(lane)).unwrap_or(u32::MAX);
         let wait = state.pace * (ahead / self.threads);
-        let refused = Full(wait.max(state.pace));
         let waiting = &mut state.lanes[lane as usize];
         if waiting.len() >= self.limits.places {
             // Those that gave up must not keep others out.
             waiting.retain(|(_, waiters)| waiters.iter().any(|waiter| waiter.still_waits(now)));
         }
-        let client_id = &job.credentials.client_id;
         let of_client = waiting.iter().filter(|(job, _)| job.credentials.client_id == *client_id);
-        let of_source = waiting.iter().filter(|(other, _)| other.source == job.source);
+        let of_source = waiting.iter().filter(|(job, _)| job.source == source);
         if waiting.len() >= self.limits.places
             || of_client.count() >= self.limits.share
             || of_source.count() >= 2 * self.limits.share
-            || now + wait >= waiter.deadline
+            || now + wait >= deadline
         {
-            return Err(refused);
+            return Err(Full(wait.max(state.pace)));
         }
-        waiting.push_back((job, vec![waiter]));
-        drop(state);
-        self.ready.notify_one();
         Ok(())
     }
 
@@ -146,14 +185,14 @@ impl HashQueue {
     }
 
     /// Answers everybody who waits for this comparison.
-    pub(super) fn finish(&self, fingerprint: &Fingerprint, outcome: &Outcome, took: Duration) {
+    pub(super) fn finish(&self, job: &Job, outcome: &Outcome, took: Duration) {
         let mut state = self.lock();
         // Follows a change within about eight hashes; one odd hash moves it little.
         state.pace = (state.pace * 7 + took) / 8;
-        let Some(index) = state.running.iter().position(|(of, _)| of == fingerprint) else {
-            return;
-        };
-        let (_, waiters) = state.running.swap_remove(index);
+        let is_it =
+            |(presented, hash, _): &(_, Option<SecretHash>, _)| job.is(presented, hash.as_ref());
+        let Some(index) = state.running.iter().position(is_it) else { return };
+        let (.., waiters) = state.running.swap_remove(index);
         drop(state);
         for waiter in waiters {
             // It may have gone away meanwhile.
@@ -192,7 +231,7 @@ impl State {
             let Some((job, mut waiters)) = self.lanes[turn].pop_front() else { continue };
             waiters.retain(|waiter| waiter.still_waits(now));
             if !waiters.is_empty() {
-                self.running.push((job.fingerprint, waiters));
+                self.running.push((job.presented, job.hash.clone(), waiters));
                 return Some(job);
             }
         }

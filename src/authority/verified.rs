@@ -1,5 +1,4 @@
-//! What this node has verified: a fingerprint of one presented secret beside the one hash that it
-//! was compared with.
+//! What this node has verified: which presented texts matched which stored hashes.
 
 use std::{fmt, time::Duration};
 
@@ -11,8 +10,7 @@ use zeroize::Zeroizing;
 use super::Credentials;
 use crate::domain::{Random, RandomFailed, SecretHash, Timestamp};
 
-/// Names one comparison: this client, this text, this stored hash. Two requests with the same
-/// fingerprint have the same outcome, and a secret that is rotated or rehashed has another one.
+/// Stands for what a client presents, its id and its secret, which are not kept.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Fingerprint([u8; 32]);
 
@@ -35,11 +33,10 @@ impl FingerprintKey {
 
     /// Each part is preceded by its length: joined alone, `a` and `bc` would read like `ab` and
     /// `c`, and one client's success would be another's.
-    pub(super) fn of(&self, credentials: &Credentials, hash: Option<&SecretHash>) -> Fingerprint {
+    pub(super) fn of(&self, credentials: &Credentials) -> Fingerprint {
         let mut mac = Hmac::<Sha256>::new_from_slice(self.0.as_slice())
             .expect("HMAC takes a key of any length");
-        let hash = hash.map_or("", SecretHash::as_str);
-        for part in [credentials.client_id.as_str(), credentials.secret.expose(), hash] {
+        for part in [credentials.client_id.as_str(), credentials.secret.expose()] {
             mac.update(&(part.len() as u64).to_be_bytes());
             mac.update(part.as_bytes());
         }
@@ -48,28 +45,31 @@ impl FingerprintKey {
 }
 
 /// The secrets that were verified lately, so that a caller pays for argon2 once and not with every
-/// call. Successes only: what failed is hashed again, because an attacker could otherwise push
-/// good entries out with bad ones. Client and secret are still read from the store at each hit, so
-/// disabling, retiring and deleting take effect at once.
+/// call. Successes only: what failed is hashed again, because an attacker could otherwise push good
+/// entries out with bad ones. Each is remembered with the hash that it matched, and is worth
+/// nothing until that hash is read from the store again: so disabling, retiring, rotating and
+/// deleting take effect at once.
 pub(super) struct Verified {
-    until: Cache<Fingerprint, Timestamp>,
+    matched: Cache<Fingerprint, (SecretHash, Timestamp)>,
     lifetime: Duration,
 }
 
 impl Verified {
     /// Remembers at most this many, each for this long after it was hashed. Zero turns it off.
     pub(super) fn new(capacity: usize, lifetime: Duration) -> Self {
-        Self { until: Cache::new(capacity), lifetime }
+        Self { matched: Cache::new(capacity), lifetime }
     }
 
-    pub(super) fn holds(&self, fingerprint: &Fingerprint, now: Timestamp) -> bool {
-        self.until.get(fingerprint).is_some_and(|until| now < until)
+    /// The hash that this presented text matched when it was last hashed.
+    pub(super) fn matched(&self, presented: &Fingerprint, now: Timestamp) -> Option<SecretHash> {
+        let (hash, until) = self.matched.get(presented)?;
+        (now < until).then_some(hash)
     }
 
     /// The end is not moved by later hits: each secret is hashed again now and then.
-    pub(super) fn insert(&self, fingerprint: Fingerprint, now: Timestamp) {
+    pub(super) fn insert(&self, presented: Fingerprint, hash: SecretHash, now: Timestamp) {
         if !self.lifetime.is_zero() {
-            self.until.insert(fingerprint, now.plus(self.lifetime));
+            self.matched.insert(presented, (hash, now.plus(self.lifetime)));
         }
     }
 }
@@ -95,18 +95,14 @@ mod tests {
         let tag_key = TagKey::from_bytes([1; 32]);
         let secrets = [(); 2].map(|()| ClientSecret::generate(&random, &tag_key).unwrap());
         let long = "a".repeat(128);
-        let hashes = [None, Some("$argon2id$a"), Some("$argon2id$b")];
         let mut seen = HashSet::new();
         for client_id in ["a", "b", "ab", &long, &long[1..]] {
             for secret in &secrets {
-                for hash in hashes {
-                    let hash = hash.map(|text| SecretHash::from_stored(text.to_owned()));
-                    let credentials = credentials(client_id, secret);
-                    let fingerprint = key.of(&credentials, hash.as_ref());
-                    assert_eq!(fingerprint, key.of(&credentials, hash.as_ref()));
-                    assert!(seen.insert(fingerprint));
-                    assert!(seen.insert(other_key.of(&credentials, hash.as_ref())));
-                }
+                let credentials = credentials(client_id, secret);
+                let fingerprint = key.of(&credentials);
+                assert_eq!(fingerprint, key.of(&credentials));
+                assert!(seen.insert(fingerprint));
+                assert!(seen.insert(other_key.of(&credentials)));
             }
         }
     }
@@ -116,16 +112,18 @@ mod tests {
         let at = |seconds: i64| Timestamp::from_unix_micros(seconds * 1_000_000);
         let verified = Verified::new(8, Duration::from_mins(1));
         let print = |number| Fingerprint([number; 32]);
-        assert!(!verified.holds(&print(0), at(0)));
-        verified.insert(print(0), at(0));
-        assert!(verified.holds(&print(0), at(59)) && !verified.holds(&print(0), at(60)));
+        let hash = || SecretHash::from_stored("$argon2id$x".to_owned());
+        let holds = |number, now| verified.matched(&print(number), now) == Some(hash());
+        assert!(!holds(0, at(0)));
+        verified.insert(print(0), hash(), at(0));
+        assert!(holds(0, at(59)) && !holds(0, at(60)));
 
-        (0..=255).for_each(|number| verified.insert(print(number), at(0)));
-        let kept = (0..=255).filter(|number| verified.holds(&print(*number), at(1))).count();
+        (0..=255).for_each(|number| verified.insert(print(number), hash(), at(0)));
+        let kept = (0..=255).filter(|number| holds(*number, at(1))).count();
         assert!((1..=8).contains(&kept), "{kept}");
 
         let off = Verified::new(8, Duration::ZERO);
-        off.insert(print(0), at(0));
-        assert!(!off.holds(&print(0), at(0)));
+        off.insert(print(0), hash(), at(0));
+        assert!(off.matched(&print(0), at(0)).is_none());
     }
 }

@@ -27,7 +27,7 @@ impl Asking {
             secret: ClientSecret::generate(&self.random, &tag_key).unwrap(),
         };
         let source = Some(IpAddr::from([127, 0, 0, source]));
-        Job { fingerprint: self.key.of(&credentials, None), credentials, source, hash: None }
+        Job { presented: self.key.of(&credentials), credentials, source, hash: None }
     }
 
     fn push(&self, lane: Lane, job: Job) -> Result<oneshot::Receiver<Outcome>, Full> {
@@ -53,19 +53,19 @@ impl Asking {
 fn equal_comparisons_are_computed_once_and_answered_together() {
     let asking = Asking::new(4, 4);
     let job = asking.job("orders", 1);
-    let fingerprint = job.fingerprint;
+    let presented = job.presented;
     let again = || {
         let credentials = Credentials {
             client_id: job.credentials.client_id.clone(),
             secret: ClientSecret::parse(job.credentials.secret.expose()).unwrap(),
         };
-        Job { fingerprint, credentials, source: None, hash: None }
+        Job { presented, credentials, source: None, hash: None }
     };
     let mut waiting: Vec<_> =
         (0..100).map(|_| asking.push(Lane::Issue, again()).unwrap()).collect();
     assert_eq!(asking.popped(), "orders");
     waiting.push(asking.push(Lane::Inspect, again()).unwrap());
-    asking.queue.finish(&fingerprint, &Ok(true), Duration::from_millis(20));
+    asking.queue.finish(&again(), &Ok(true), Duration::from_millis(20));
     assert!(waiting.iter_mut().all(|answer| answer.try_recv() == Ok(Ok(true))));
     assert!(asking.push(Lane::Issue, again()).is_ok(), "what is over is not joined");
 }
