@@ -39,7 +39,10 @@ pub enum SchemaError {
     #[error("the database cannot be used")]
     Database(#[from] Error),
     /// The database refuses this user, this password or this name. Waiting mends nothing.
-    #[error("the database refuses the connection")]
+    #[error(
+        "the database refuses the connection: mend the user, the password or the name of the \
+         database in --database-url"
+    )]
     Refused(#[source] sqlx::Error),
     /// The embedded database cannot be made or locked.
     #[error("the data directory cannot be used")]

@@ -1,8 +1,12 @@
 //! The schema as a document, and what it promises of growth.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
-use jeton::domain::{Clock, SystemClock};
+use jeton::domain::{Clock, ManualClock, SystemClock};
 use sqlx::{Connection, PgConnection, Row, SqliteConnection, sqlite::SqliteConnectOptions};
 
 use crate::support::{Database, Kind, TestNode, TestNodeOptions};
@@ -47,15 +51,17 @@ async fn both_databases_have_the_same_tables_and_columns() {
     let mut connection = PgConnection::connect(&postgres.url).await.unwrap();
     let of_postgres = texts(
         &mut connection,
-        "select format('%s.%s', relname, attname) from pg_attribute
-         join pg_class on pg_class.oid = attrelid
+        "select format('%s.%s %s', relname, attname,
+                       case when attnotnull then 'required' else 'optional' end)
+         from pg_attribute join pg_class on pg_class.oid = attrelid
          where relnamespace = 'public'::regnamespace and relkind in ('r', 'p')
            and not relispartition and attnum > 0 and not attisdropped",
     );
     let file = SqliteConnectOptions::new().filename(sqlite.dir.path().join("jeton.db"));
     let mut connection = SqliteConnection::connect_with(&file).await.unwrap();
     let of_sqlite: Vec<String> = sqlx::query_scalar(
-        "select sqlite_schema.name || '.' || pragma_table_info.name
+        "select format('%s.%s %s', sqlite_schema.name, pragma_table_info.name,
+                       iif(\"notnull\" or pk, 'required', 'optional'))
          from sqlite_schema, pragma_table_info(sqlite_schema.name)
          where sqlite_schema.type = 'table'",
     )
@@ -93,6 +99,148 @@ async fn a_token_is_looked_up_in_the_one_partition_of_its_time() {
         .await
         .unwrap();
     assert!(plan.contains(&row.get::<String, _>("partition")), "{plan}");
+}
+
+/// What Postgres counts for each partition: how often its index was asked, and it was read as a
+/// whole.
+async fn scans(admin: &mut PgConnection) -> BTreeMap<String, (i64, i64)> {
+    let rows = sqlx::query(
+        "select relname::text, coalesce(idx_scan, 0), seq_scan from pg_stat_user_tables
+         where relname like 'access\\_token\\_%'",
+    );
+    let rows = rows.fetch_all(admin).await.unwrap();
+    rows.iter().map(|row| (row.get(0), (row.get(1), row.get(2)))).collect()
+}
+
+/// A backend tells what it counted at the latest when it ends.
+async fn drained(node: TestNode, admin: &mut PgConnection) {
+    let TestNode { node, store, .. } = node;
+    node.drain().await;
+    store.close().await;
+    let others = "select count(*) from pg_stat_activity
+                  where datname = current_database() and pid <> pg_backend_pid()";
+    while sqlx::query_scalar::<_, i64>(others).fetch_one(&mut *admin).await.unwrap() > 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// The statement of the node itself, once its plan is no longer made anew for each id.
+#[tokio::test]
+async fn introspection_asks_the_index_of_one_partition_and_reads_no_table_as_a_whole() {
+    const TIMES: i64 = 30;
+    let database = Database::new(Kind::Postgres).await;
+    let mut admin = PgConnection::connect(&database.url).await.unwrap();
+    // The clock stands still, so that no partition is made between the two counts.
+    let clock = Arc::new(ManualClock::at(SystemClock.now()));
+    let options = || TestNodeOptions {
+        clock: Arc::<ManualClock>::clone(&clock),
+        ..TestNodeOptions::default()
+    };
+    let node = TestNode::on(database.shared(), options()).await;
+    let caller = node.client("orders").await;
+    let token = node.issue(&caller).await.unwrap().access_token;
+    // This reads every partition as a whole, and is counted when its connection ends: before the
+    // first count, while the connection that counts would tell of it at some time between the two.
+    let mut finder = PgConnection::connect(&database.url).await.unwrap();
+    let home = "select tableoid::regclass::text from access_token";
+    let home: String = sqlx::query_scalar(home).fetch_one(&mut finder).await.unwrap();
+    finder.close().await.unwrap();
+    drained(node, &mut admin).await;
+
+    let before = scans(&mut admin).await;
+    let node = TestNode::on(database.shared(), options()).await;
+    for _ in 0..TIMES {
+        assert!(node.introspect(&caller, &token).await.unwrap().active);
+    }
+    drained(node, &mut admin).await;
+    // Before version 15 the counts come a little later than the end.
+    let mut after = scans(&mut admin).await;
+    for _ in 0..500 {
+        if after[&home].0 - before[&home].0 >= TIMES {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        after = scans(&mut admin).await;
+    }
+    for (partition, (by_index, as_a_whole)) in after {
+        let expected = if partition == home { TIMES } else { 0 };
+        assert_eq!(by_index - before[&partition].0, expected, "{partition}");
+        assert_eq!(as_a_whole - before[&partition].1, 0, "{partition}");
+    }
+}
+
+/// No look-up reads a table as a whole, and deleting a client does not search all secrets.
+#[tokio::test]
+async fn every_table_has_a_primary_key_and_every_reference_an_index() {
+    let database = Database::new(Kind::Postgres).await;
+    database.migrated().await;
+    let mut admin = PgConnection::connect(&database.url).await.unwrap();
+    let without = texts(
+        &mut admin,
+        "select relname::text from pg_class
+         where relnamespace = 'public'::regnamespace and relkind in ('r', 'p')
+           and not exists (select from pg_index where indrelid = pg_class.oid
+                               and indisprimary and indisvalid)",
+    );
+    assert_eq!(without.await, [""; 0]);
+    let without = texts(
+        &mut admin,
+        "select conname::text from pg_constraint
+         where contype = 'f' and not exists (
+             select from pg_index where indrelid = conrelid and indisvalid
+                 and (indkey::int2[])[0:cardinality(conkey) - 1] @> conkey)",
+    );
+    assert_eq!(without.await, [""; 0]);
+
+    let database = Database::new(Kind::Sqlite).await;
+    database.migrated().await;
+    let file = SqliteConnectOptions::new().filename(database.dir.path().join("jeton.db"));
+    let mut connection = SqliteConnection::connect_with(&file).await.unwrap();
+    for sought in [
+        "client where id = x''",
+        "client where client_id = ''",
+        "client_secret where id = x''",
+        "client_secret where client = x''",
+        "access_token where id = x''",
+        "access_token where id < x''",
+        "revoked_token where id = x''",
+    ] {
+        let plan = sqlx::AssertSqlSafe(format!("explain query plan select * from {sought}"));
+        let step: String =
+            sqlx::query(plan).fetch_one(&mut connection).await.unwrap().get("detail");
+        assert!(step.starts_with("SEARCH"), "{sought}: {step}");
+    }
+}
+
+/// A reader holds up the drop, and not the drop the reader; what lives and what is not ours stays.
+#[tokio::test]
+async fn only_dead_partitions_that_nobody_reads_are_dropped() {
+    let database = Database::new(Kind::Postgres).await;
+    let url = database.url.clone();
+    let node = TestNode::on(database, TestNodeOptions::default()).await;
+    let caller = node.client("orders").await;
+    let token = node.issue(&caller).await.unwrap().access_token;
+    let long_ago = SystemClock.now().minus(Duration::from_hours(96));
+    let made = node.store.upkeep(long_ago).await.unwrap().partitions_made;
+    let mut admin = PgConnection::connect(&url).await.unwrap();
+    let foreign = "create table access_token_of_old partition of access_token
+                   for values from ('00000000-0000-0000-0000-000000000000')
+                              to ('00000000-0000-0000-0000-000000000001')";
+    sqlx::query(foreign).execute(&mut admin).await.unwrap();
+
+    let mut reading = admin.begin().await.unwrap();
+    sqlx::query("select from access_token").execute(&mut *reading).await.unwrap();
+    let done = node.store.upkeep(SystemClock.now()).await.unwrap();
+    assert_eq!(done.partitions_dropped, 0, "while they are read");
+    assert!(node.introspect(&caller, &token).await.unwrap().active);
+    reading.rollback().await.unwrap();
+    // A clock that is far ahead does not decide what is dead.
+    let far_ahead = SystemClock.now().plus(Duration::from_hours(24 * 365));
+    let done = node.store.upkeep(far_ahead).await.unwrap();
+    assert_eq!(done.partitions_dropped, made);
+    assert!(node.introspect(&caller, &token).await.unwrap().active);
+    node.issue(&caller).await.unwrap();
+    sqlx::query("select from access_token_of_old").execute(&mut admin).await.unwrap();
 }
 
 /// The rate of issuing decides how large a partition is, and nothing else grows: what is dead goes
