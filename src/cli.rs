@@ -16,6 +16,9 @@ mod web;
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
+#[cfg(all(target_os = "linux", not(debug_assertions)))]
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+use rustix::process::{Resource, Rlimit, setrlimit};
 
 /// Access tokens for machines: the OAuth 2.0 client-credentials grant over gRPC and HTTP
 #[derive(Debug, Parser)]
@@ -58,6 +61,7 @@ enum Command {
 /// Runs the command that the arguments name.
 #[must_use]
 pub fn main() -> ExitCode {
+    forbid_core_dumps();
     let matches = Cli::command().get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let outcome = tokio::runtime::Builder::new_multi_thread()
@@ -72,6 +76,16 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// A core dump would hold the secrets and tokens that are being handled. The limit alone does not
+/// do: where dumps are piped to a program, Linux ignores it. Not being dumpable also keeps other
+/// processes of the same user from reading the memory; a developer's build is left open to them,
+/// since a debugger is one.
+fn forbid_core_dumps() {
+    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+    #[cfg(all(target_os = "linux", not(debug_assertions)))]
+    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
 }
 
 async fn run(cli: Cli, matches: &ArgMatches) -> anyhow::Result<()> {
