@@ -7,6 +7,7 @@ mod hash_queue;
 mod introspect;
 mod issue;
 mod revoke;
+mod stats;
 mod verified;
 
 use std::{sync::Arc, time::Duration};
@@ -17,9 +18,11 @@ pub use self::{
     hash_queue::Lane,
     introspect::{ActiveToken, Introspection},
     issue::{IssueRequest, IssuedToken},
+    stats::{HashStats, HashTimes, Stats},
 };
 use self::{
     failures::Failures,
+    stats::Count,
     verified::{FingerprintKey, Verified},
 };
 use crate::{
@@ -38,6 +41,17 @@ pub struct Stores {
     pub issue: Arc<dyn Store>,
     /// For introspection and revocation.
     pub inspect: Arc<dyn Store>,
+}
+
+impl Stores {
+    /// The way of a lane.
+    #[must_use]
+    pub const fn of(&self, lane: Lane) -> &Arc<dyn Store> {
+        match lane {
+            Lane::Issue => &self.issue,
+            Lane::Inspect => &self.inspect,
+        }
+    }
 }
 
 /// What an authority is made of.
@@ -67,6 +81,8 @@ pub struct Authority {
     fingerprint_key: FingerprintKey,
     verified: Verified,
     failures: Failures,
+    active: Count,
+    inactive: Count,
     tag_key: TagKey,
     issuer: String,
 }
@@ -82,6 +98,8 @@ impl Authority {
             fingerprint_key: FingerprintKey::new(options.random.as_ref())?,
             verified: Verified::new(options.verified_capacity, options.verified_lifetime),
             failures: Failures::new(REMEMBERED_FAILURES),
+            active: Count::default(),
+            inactive: Count::default(),
             stores: options.stores,
             clock: options.clock,
             random: options.random,
@@ -90,10 +108,20 @@ impl Authority {
         })
     }
 
-    fn store(&self, lane: Lane) -> &dyn Store {
-        match lane {
-            Lane::Issue => self.stores.issue.as_ref(),
-            Lane::Inspect => self.stores.inspect.as_ref(),
+    /// What was counted since the start.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        Stats {
+            hash: self.hash_pool.stats(),
+            verified: self.verified.hits.get(),
+            unverified: self.verified.misses.get(),
+            throttled: self.failures.refused.get(),
+            active: self.active.get(),
+            inactive: self.inactive.get(),
         }
+    }
+
+    fn store(&self, lane: Lane) -> &dyn Store {
+        self.stores.of(lane).as_ref()
     }
 }

@@ -60,6 +60,16 @@ pub struct Config {
     #[arg(long, value_name = "IP:PORT", env = "JETON_HTTP_ADDR", default_value = "127.0.0.1:8080")]
     pub http_addr: SocketAddr,
 
+    /// Where metrics (/metrics) and probes (/livez, /readyz) are served, in clear and to anybody:
+    /// keep it to this machine or to a network of operators
+    #[arg(
+        long,
+        value_name = "IP:PORT",
+        env = "JETON_ADMIN_ADDR",
+        default_value = "127.0.0.1:9090"
+    )]
+    pub admin_addr: SocketAddr,
+
     /// The issuer, byte for byte as clients shall see it; by default made from the HTTP address
     #[arg(long, value_name = "URL", env = "JETON_ISSUER")]
     pub issuer: Option<String>,
@@ -212,6 +222,11 @@ pub struct Config {
     /// How it is logged
     #[arg(long, value_name = "FORMAT", env = "JETON_LOG_FORMAT", default_value = "text")]
     pub log_format: LogFormat,
+
+    /// OpenTelemetry collector that is sent a span a request, as <http://host:4317>
+    #[cfg(feature = "otel")]
+    #[arg(long, value_name = "URL", env = "JETON_OTLP_ENDPOINT")]
+    pub otlp_endpoint: Option<String>,
 }
 
 /// The form of a log line.

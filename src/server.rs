@@ -1,5 +1,7 @@
 //! The wiring of a node: listeners, TLS, limits, health, drain.
 
+mod access;
+mod admin;
 mod connection;
 mod descriptors;
 mod health;
@@ -15,24 +17,30 @@ mod upkeep;
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tonic::service::Routes;
+use tonic_health::pb::health_server::HealthServer;
 
+use self::{
+    access::Access,
+    admin::{Admin, Readiness},
+    health::Health,
+    listen::{Listener, Serving},
+    policy::Places,
+    tls::Tls,
+    upkeep::Watched,
+};
 pub use self::{
     descriptors::fit_connections,
     listen::Limits,
     shim::{Shim, ShimOptions},
 };
-use self::{
-    health::Health,
-    listen::{Listener, Serving},
-    tls::Tls,
-};
 use crate::{
-    authority::{Authority, AuthorityOptions, HashPool, HashPoolOptions, Stores},
+    authority::{Authority, AuthorityOptions, HashPool, HashPoolOptions, Lane, Stores},
     domain::{Cause, Clock, Error, Random},
     http,
     pb::{self, v1::token_service_server::TokenServiceServer},
     rpc::TokenRpc,
     store::migrate::SchemaError,
+    telemetry::{Face, Metrics, Readings},
 };
 
 /// Requests over gRPC hold a token and credentials; a form of the same is smaller still.
@@ -41,6 +49,9 @@ const MAX_MESSAGE_BYTES: usize = 64 * 1024;
 /// How long the store may take to close. Its connections wait for whoever still uses them, which
 /// may be a statement that a silent database never answers.
 const CLOSE: Duration = Duration::from_secs(2);
+
+/// Each with its own way to the database.
+const LANES: [Lane; 2] = [Lane::Issue, Lane::Inspect];
 
 /// What a node is made of.
 pub struct NodeOptions {
@@ -54,6 +65,8 @@ pub struct NodeOptions {
     pub grpc_addr: SocketAddr,
     /// Where HTTP is served.
     pub http_addr: SocketAddr,
+    /// Where metrics and probes are served.
+    pub admin_addr: SocketAddr,
     /// TLS for both, if any.
     pub tls: Option<Arc<Tls>>,
     /// The issuer; by default made from the HTTP address.
@@ -105,34 +118,36 @@ pub struct Node {
     grpc_addr: SocketAddr,
     http_addr: SocketAddr,
     issuer: String,
+    readiness: Arc<Readiness>,
     stores: Stores,
     health: Health,
     serving: Serving,
+    /// Last, so that it tells of the drain as well.
+    admin: Admin,
 }
 
 impl Node {
     /// Starts a node. The listeners are bound first and say that they are not ready, so that a
     /// balancer sees a node that waits for its database; this returns once it serves.
     pub async fn start(options: NodeOptions) -> Result<Self, StartError> {
-        let grpc = Listener::bind(options.grpc_addr, "gRPC").await?;
-        let shim = Listener::bind(options.http_addr, "HTTP").await?;
+        let grpc = Listener::bind(options.grpc_addr, Face::Grpc).await?;
+        let shim = Listener::bind(options.http_addr, Face::Http).await?;
         let issuer =
             options.issuer.unwrap_or_else(|| default_issuer(shim.address, options.tls.is_some()));
         let hash_pool = HashPool::start(options.hash_pool).map_err(StartError::HashPool)?;
 
         let rpc = TokenRpc::default();
+        let places = Places::new(options.limits.max_requests);
+        let metrics = metrics(rpc.clone(), places.clone(), options.stores.clone());
+        let readiness = Readiness::new(LANES.len());
+        let admin = Admin::start(options.admin_addr, &metrics, &readiness).await?;
+
         let (reporter, health_service) = tonic_health::server::health_reporter();
         let health = Health::not_serving(reporter).await;
-        let tokens =
-            TokenServiceServer::new(rpc.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES);
-        let reflection = tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(pb::DESCRIPTORS)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-            .build_v1()?;
-        let routes = Routes::new(tokens).add_service(health_service).add_service(reflection);
         // One router with the policy on it serves both faces, since a call within the process
         // passes none of the layers of a listener.
-        let grpc_router = policy::apply(routes.prepare().into_axum_router(), &options.limits);
+        let routes = routes(rpc.clone(), health_service)?;
+        let grpc_router = policy::apply(routes, &options.limits, places);
         let http_router = http::router(
             http::local(grpc_router.clone()),
             shim::http_options(issuer.clone(), &options.limits),
@@ -144,10 +159,13 @@ impl Node {
             issuer: issuer.clone(),
             stores: options.stores,
             health,
-            serving: Serving::new(options.limits),
+            readiness,
+            serving: Serving::new(options.limits, Arc::clone(&metrics)),
+            admin,
         };
-        node.serving.serve(grpc, grpc_router, options.tls.clone());
-        node.serving.serve(shim, http_router, options.tls);
+        let access = Access { metrics, random: Arc::clone(&options.random) };
+        node.serving.serve(grpc, access.around(Face::Grpc, grpc_router), options.tls.clone());
+        node.serving.serve(shim, access.around(Face::Http, http_router), options.tls);
 
         let clock = options.clock;
         prepare::store(
@@ -169,16 +187,25 @@ impl Node {
         });
         rpc.begin(authority.await.map_err(SchemaError::from)?);
         node.look_after_stores(&clock);
+        node.readiness.set_serving(true);
         node.health.set_serving().await;
         Ok(node)
     }
 
     fn look_after_stores(&self, clock: &Arc<dyn Clock>) {
-        let stop = || self.serving.stop.clone();
+        let (stop, metrics) = (&self.serving.stop, &self.serving.metrics);
         let store = Arc::clone(&self.stores.issue);
-        self.serving.spawn(upkeep::upkeep(store, Arc::clone(clock), stop()));
-        for store in [&self.stores.issue, &self.stores.inspect] {
-            self.serving.spawn(upkeep::watch(Arc::clone(store), stop()));
+        let (clock, counted) = (Arc::clone(clock), Arc::clone(metrics));
+        self.serving.spawn(upkeep::upkeep(store, clock, counted, stop.clone()));
+        for (number, lane) in LANES.into_iter().enumerate() {
+            let watched = Watched {
+                store: Arc::clone(self.stores.of(lane)),
+                number,
+                lane: lane.as_str(),
+                metrics: Arc::clone(metrics),
+                readiness: Arc::clone(&self.readiness),
+            };
+            self.serving.spawn(upkeep::watch(watched, stop.clone()));
         }
     }
 
@@ -194,6 +221,12 @@ impl Node {
         self.http_addr
     }
 
+    /// Where metrics and probes are served.
+    #[must_use]
+    pub const fn admin_addr(&self) -> SocketAddr {
+        self.admin.address
+    }
+
     /// The issuer in force.
     #[must_use]
     pub fn issuer(&self) -> &str {
@@ -203,6 +236,7 @@ impl Node {
     /// Stops: health says `NOT_SERVING` at once, open requests finish within their limits, and the
     /// store is closed. True if nothing was cut.
     pub async fn drain(self) -> bool {
+        self.readiness.set_serving(false);
         self.health.set_not_serving().await;
         self.serving.pre_stop().await;
         self.health.end_watches().await;
@@ -213,6 +247,28 @@ impl Node {
         };
         clean && tokio::time::timeout(CLOSE, stores).await.is_ok()
     }
+}
+
+/// The calls of a node: ours, health and reflection.
+fn routes(
+    rpc: TokenRpc,
+    health: HealthServer<impl tonic_health::pb::health_server::Health>,
+) -> Result<axum::Router, StartError> {
+    let tokens = TokenServiceServer::new(rpc).max_decoding_message_size(MAX_MESSAGE_BYTES);
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(pb::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()?;
+    let routes = Routes::new(tokens).add_service(health).add_service(reflection);
+    Ok(routes.prepare().into_axum_router())
+}
+
+fn metrics(rpc: TokenRpc, places: Places, stores: Stores) -> Arc<Metrics> {
+    Arc::new(Metrics::new(move || Readings {
+        authority: rpc.stats(),
+        busy: places.refused(),
+        stores: LANES.map(|lane| (lane.as_str(), stores.of(lane).connections())).to_vec(),
+    }))
 }
 
 /// `localhost` for addresses that stand for this machine, so that the self-signed certificate and

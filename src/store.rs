@@ -79,6 +79,24 @@ pub struct Upkeep {
     pub revocations_forgotten: u64,
 }
 
+/// The connections to a database.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Connections {
+    /// Those that are open.
+    pub open: u32,
+    /// Of these, those that nothing uses.
+    pub idle: u32,
+    /// The most that there may be.
+    pub most: u32,
+}
+
+impl Connections {
+    fn of<D: sqlx::Database>(pool: &sqlx::Pool<D>) -> Self {
+        let idle = u32::try_from(pool.num_idle()).unwrap_or(u32::MAX);
+        Self { open: pool.size(), idle, most: pool.options().get_max_connections() }
+    }
+}
+
 /// What the use cases ask of a database.
 ///
 /// # Errors
@@ -164,6 +182,9 @@ pub trait Store: Send + Sync {
     /// Makes one round trip: whether the database answers now. A store that can mend its
     /// connections does so here, so a node calls this every second, once at a time.
     async fn check(&self) -> Result<(), Error>;
+
+    /// How the connections stand now, for whoever looks after a node.
+    fn connections(&self) -> Connections;
 
     /// Waits for running statements and closes all connections.
     async fn close(&self);

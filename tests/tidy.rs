@@ -19,7 +19,7 @@ const LAYERS: [(&str, &str, &str); 14] = [
     ("cli", "*", ""),
     ("server", "*", ""),
     ("config", "domain", "tonic axum sqlx"),
-    ("telemetry", "config", ""),
+    ("telemetry", "config authority store domain", "tonic axum sqlx"),
     ("http", "pb form_encoding", "sqlx"),
     ("rpc", "authority registry domain pb form_encoding", "axum sqlx"),
     ("pb", "", ""),

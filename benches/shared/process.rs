@@ -48,6 +48,8 @@ impl Process {
     /// Starts it and waits until a line of what it says holds this word.
     pub(crate) fn start(command: &mut Command, word: &str) -> Self {
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        // Nodes that are measured side by side must not meet at the default.
+        command.env("JETON_ADMIN_ADDR", "127.0.0.1:0");
         command.args(["--grpc-addr", &address.to_string()]).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();

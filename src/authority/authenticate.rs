@@ -25,6 +25,14 @@ pub struct AuthenticatedClient {
     pub(super) secret: SecretId,
 }
 
+impl AuthenticatedClient {
+    /// Who it is.
+    #[must_use]
+    pub const fn client_id(&self) -> &ClientId {
+        &self.client.client_id
+    }
+}
+
 /// How a request came in. None of it comes from what the caller wrote.
 #[derive(Debug, Clone, Copy)]
 pub struct Arrival {

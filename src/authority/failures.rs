@@ -7,6 +7,7 @@ use std::{net::IpAddr, time::Duration};
 
 use quick_cache::sync::Cache;
 
+use super::stats::Count;
 use crate::domain::{ClientId, Error, Timestamp};
 
 /// So many failures are free: a deployment that rolls out a new secret fails now and then.
@@ -28,12 +29,16 @@ struct Failed {
 }
 
 /// The failures of this node.
-pub(super) struct Failures(Cache<Who, Failed>);
+pub(super) struct Failures {
+    lately: Cache<Who, Failed>,
+    /// Callers that were told to wait.
+    pub(super) refused: Count,
+}
 
 impl Failures {
     /// Remembers at most this many clients and sources; the least used are forgotten first.
     pub(super) fn new(capacity: usize) -> Self {
-        Self(Cache::new(capacity))
+        Self { lately: Cache::new(capacity), refused: Count::default() }
     }
 
     /// Refuses who has to wait.
@@ -46,31 +51,32 @@ impl Failures {
         source: Option<IpAddr>,
         now: Timestamp,
     ) -> Result<(), Error> {
-        let failed = self.0.get(&(client_id.clone(), source));
+        let failed = self.lately.get(&(client_id.clone(), source));
         let wait = failed.map_or(Duration::ZERO, |failed| failed.until.since(now));
         // A clock that was set back must not make anybody wait for hours.
         if wait.is_zero() || wait > LONGEST_WAIT {
             return Ok(());
         }
+        self.refused.add_one();
         Err(Error::TooManyRequests { retry_after: wait })
     }
 
     /// Counts one failure.
     pub(super) fn record(&self, client_id: &ClientId, source: Option<IpAddr>, now: Timestamp) {
         let who = (client_id.clone(), source);
-        let lately = self.0.get(&who).filter(|last| now.since(last.until) < LONGEST_WAIT);
+        let lately = self.lately.get(&who).filter(|last| now.since(last.until) < LONGEST_WAIT);
         let times = lately.map_or(0, |last| last.times).saturating_add(1);
         let doublings = times.saturating_sub(FREE);
         let wait = match doublings {
             0 => Duration::ZERO,
             _ => FIRST_WAIT.saturating_mul(1 << (doublings - 1).min(16)).min(LONGEST_WAIT),
         };
-        self.0.insert(who, Failed { times, until: now.plus(wait) });
+        self.lately.insert(who, Failed { times, until: now.plus(wait) });
     }
 
     /// Forgets the failures of whoever succeeded.
     pub(super) fn forget(&self, client_id: &ClientId, source: Option<IpAddr>) {
-        self.0.remove(&(client_id.clone(), source));
+        self.lately.remove(&(client_id.clone(), source));
     }
 }
 
@@ -129,6 +135,6 @@ mod tests {
         for number in 0..10_000 {
             failures.record(&client(&format!("c{number}")), ONE, at(0));
         }
-        assert!(failures.0.len() <= 64);
+        assert!(failures.lately.len() <= 64);
     }
 }

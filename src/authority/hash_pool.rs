@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 use super::{
     Arrival, Credentials,
     hash_queue::{Full, HashQueue, Job, QueueLimits, Waiter},
+    stats::HashStats,
     verified::Fingerprint,
 };
 use crate::domain::{
@@ -104,12 +105,16 @@ impl HashPool {
         arrival: Arrival,
     ) -> Result<bool, Error> {
         let (answer, answered) = oneshot::channel();
-        let deadline = self.deadline(arrival);
-        let job = Job { presented, credentials, source: arrival.source, hash };
+        let (since, deadline) = (Instant::now(), self.deadline(arrival));
+        let job = Job { presented, credentials, source: arrival.source, hash, since };
         self.queue.push(arrival.lane, job, Waiter { deadline, answer }).map_err(refused)?;
         // Who is dropped unanswered waited too long.
         let late = |_| Error::TooManyRequests { retry_after: self.patience };
         answered.await.map_err(late)?.map_err(Error::internal)
+    }
+
+    pub(super) fn stats(&self) -> HashStats {
+        self.queue.stats()
     }
 }
 

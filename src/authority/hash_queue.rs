@@ -10,7 +10,11 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::{Credentials, verified::Fingerprint};
+use super::{
+    Credentials,
+    stats::{HashStats, HashTimes},
+    verified::Fingerprint,
+};
 use crate::domain::{ClientId, Malformed, SecretHash};
 
 /// Which callers wait behind each other. Issuing and asking have a lane each, so that a flood of
@@ -22,6 +26,17 @@ pub enum Lane {
     /// Callers that introspect or revoke: what keeps resource servers working, and what ends a
     /// token that must end.
     Inspect,
+}
+
+impl Lane {
+    /// Its name in metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Issue => "issue",
+            Self::Inspect => "inspect",
+        }
+    }
 }
 
 /// How much may wait, and how long.
@@ -43,6 +58,8 @@ pub(super) struct Job {
     pub(super) source: Option<IpAddr>,
     /// None where there is nothing to compare with.
     pub(super) hash: Option<SecretHash>,
+    /// When it was asked for.
+    pub(super) since: Instant,
 }
 
 impl Job {
@@ -85,13 +102,25 @@ struct State {
     /// What a hash took lately.
     pace: Duration,
     closed: bool,
+    refused: u64,
+    abandoned: u64,
+    times: HashTimes,
 }
 
 impl HashQueue {
     /// A queue for this many threads, of which a hash is guessed to take `pace` at first.
     pub(super) fn new(limits: QueueLimits, threads: u32, pace: Duration) -> Self {
         let lanes = [VecDeque::new(), VecDeque::new()];
-        let state = State { lanes, running: Vec::new(), next: 0, pace, closed: false };
+        let state = State {
+            lanes,
+            running: Vec::new(),
+            next: 0,
+            pace,
+            closed: false,
+            refused: 0,
+            abandoned: 0,
+            times: HashTimes::default(),
+        };
         Self { limits, threads, state: Mutex::new(state), ready: Condvar::new() }
     }
 
@@ -156,7 +185,9 @@ impl HashQueue {
         let waiting = &mut state.lanes[lane as usize];
         if waiting.len() >= self.limits.places {
             // Those that gave up must not keep others out.
+            let before = waiting.len();
             waiting.retain(|(_, waiters)| waiters.iter().any(|waiter| waiter.still_waits(now)));
+            state.abandoned += (before - waiting.len()) as u64;
         }
         let of_client = waiting.iter().filter(|(job, _)| job.credentials.client_id == *client_id);
         let of_source = waiting.iter().filter(|(job, _)| job.source == source);
@@ -165,6 +196,7 @@ impl HashQueue {
             || of_source.count() >= 2 * self.limits.share
             || now + wait >= deadline
         {
+            state.refused += 1;
             return Err(Full(wait.max(state.pace)));
         }
         Ok(())
@@ -189,6 +221,7 @@ impl HashQueue {
         let mut state = self.lock();
         // Follows a change within about eight hashes; one odd hash moves it little.
         state.pace = (state.pace * 7 + took) / 8;
+        state.times.record(took);
         let is_it =
             |(presented, hash, _): &(_, Option<SecretHash>, _)| job.is(presented, hash.as_ref());
         let Some(index) = state.running.iter().position(is_it) else { return };
@@ -197,6 +230,21 @@ impl HashQueue {
         for waiter in waiters {
             // It may have gone away meanwhile.
             let _ = waiter.answer.send(*outcome);
+        }
+    }
+
+    /// How it stands now, and what it has counted.
+    pub(super) fn stats(&self) -> HashStats {
+        let state = self.lock();
+        let count = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
+        let oldest = state.lanes.iter().filter_map(VecDeque::front).map(|(job, _)| job.since);
+        HashStats {
+            waiting: [count(state.lanes[0].len()), count(state.lanes[1].len())],
+            oldest: oldest.min().map_or(Duration::ZERO, |since| since.elapsed()),
+            running: count(state.running.len()),
+            refused: state.refused,
+            abandoned: state.abandoned,
+            times: state.times.clone(),
         }
     }
 
@@ -229,7 +277,9 @@ impl State {
             let turn = self.next;
             self.next = 1 - turn;
             let Some((job, mut waiters)) = self.lanes[turn].pop_front() else { continue };
+            let asked = waiters.len();
             waiters.retain(|waiter| waiter.still_waits(now));
+            self.abandoned += (asked - waiters.len()) as u64;
             if !waiters.is_empty() {
                 self.running.push((job.presented, job.hash.clone(), waiters));
                 return Some(job);

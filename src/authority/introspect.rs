@@ -39,19 +39,32 @@ pub struct ActiveToken {
 }
 
 impl Authority {
-    /// Says what `token` is worth to `caller`.
+    /// Says what `token` is worth to `caller`; none stands for a text that no token ever had.
     ///
     /// # Errors
     /// What the store says: a fault is an error and never "inactive".
     pub async fn introspect(
         &self,
         caller: &AuthenticatedClient,
-        token: &PresentedToken,
+        token: Option<&PresentedToken>,
+    ) -> Result<Introspection, Error> {
+        let outcome = self.worth(caller, token).await?;
+        match outcome {
+            Introspection::Active(_) => self.active.add_one(),
+            Introspection::Inactive => self.inactive.add_one(),
+        }
+        Ok(outcome)
+    }
+
+    async fn worth(
+        &self,
+        caller: &AuthenticatedClient,
+        token: Option<&PresentedToken>,
     ) -> Result<Introspection, Error> {
         // 1. A text that was never made here is not worth a query.
-        if !token.has_tag_of(&self.tag_key) {
+        let Some(token) = token.filter(|token| token.has_tag_of(&self.tag_key)) else {
             return Ok(Introspection::Inactive);
-        }
+        };
 
         // 2. Look it up.
         let Some(found) = self.store(Lane::Inspect).find_token(token.id()).await? else {

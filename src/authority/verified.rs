@@ -7,7 +7,7 @@ use quick_cache::sync::Cache;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use super::Credentials;
+use super::{Credentials, stats::Count};
 use crate::domain::{Random, RandomFailed, SecretHash, Timestamp};
 
 /// Stands for what a client presents, its id and its secret, which are not kept.
@@ -52,18 +52,23 @@ impl FingerprintKey {
 pub(super) struct Verified {
     matched: Cache<Fingerprint, (SecretHash, Timestamp)>,
     lifetime: Duration,
+    pub(super) hits: Count,
+    pub(super) misses: Count,
 }
 
 impl Verified {
     /// Remembers at most this many, each for this long after it was hashed. Zero turns it off.
     pub(super) fn new(capacity: usize, lifetime: Duration) -> Self {
-        Self { matched: Cache::new(capacity), lifetime }
+        let (hits, misses) = (Count::default(), Count::default());
+        Self { matched: Cache::new(capacity), lifetime, hits, misses }
     }
 
     /// The hash that this presented text matched when it was last hashed.
     pub(super) fn matched(&self, presented: &Fingerprint, now: Timestamp) -> Option<SecretHash> {
-        let (hash, until) = self.matched.get(presented)?;
-        (now < until).then_some(hash)
+        let lately = self.matched.get(presented).filter(|(_, until)| now < *until);
+        let count = if lately.is_some() { &self.hits } else { &self.misses };
+        count.add_one();
+        lately.map(|(hash, _)| hash)
     }
 
     /// The end is not moved by later hits: each secret is hashed again now and then.

@@ -51,13 +51,13 @@ impl Dev {
     ) -> anyhow::Result<()> {
         let mut config = Config::load(Some(matches), file)?.config;
         config.tls_self_signed = config.tls_cert.is_none();
-        telemetry::start(&config.log, config.log_format)?;
+        let _telemetry = telemetry::start(&config)?;
         let mut signals = Signals::listen().context("signals cannot be listened to")?;
         let stores = node::open_stores(&config)?;
         let store = Arc::clone(&stores.issue);
         let node = node::start(&config, stores).await.context(
-            "the node did not start; if an address is in use, choose others with --grpc-addr and \
-             --http-addr",
+            "the node did not start; if an address is in use, choose others with --grpc-addr, \
+             --http-addr and --admin-addr",
         )?;
         let pem = node::pem_files(&config)?.context("a node for trying things out has TLS")?;
         let secret = fresh_secret(store, &config).await?;

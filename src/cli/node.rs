@@ -155,6 +155,7 @@ pub(super) async fn start(config: &Config, stores: Stores) -> anyhow::Result<Nod
         random: Arc::new(OsRandom),
         grpc_addr: config.grpc_addr,
         http_addr: config.http_addr,
+        admin_addr: config.admin_addr,
         tls: tls(config, &[config.grpc_addr, config.http_addr])?,
         issuer: config.issuer.clone(),
         migrate: !config.no_migrate,

@@ -25,7 +25,7 @@ impl Serve {
         file: Option<&PathBuf>,
     ) -> anyhow::Result<()> {
         let config = Config::load(Some(matches), file)?.config;
-        telemetry::start(&config.log, config.log_format)?;
+        let _telemetry = telemetry::start(&config)?;
         let mut signals = Signals::listen().context("signals cannot be listened to")?;
         let stores = node::open_stores(&config)?;
         let node = tokio::select! {
@@ -41,8 +41,8 @@ impl Serve {
 
 fn announce(node: &Node, config: &Config) {
     let tls = config.tls_self_signed || config.tls_cert.is_some();
-    let (grpc, http) = (node.grpc_addr(), node.http_addr());
-    tracing::info!(%grpc, %http, tls, issuer = node.issuer(), "serving");
+    let (grpc, http, admin) = (node.grpc_addr(), node.http_addr(), node.admin_addr());
+    tracing::info!(%grpc, %http, %admin, tls, issuer = node.issuer(), "serving");
 }
 
 /// Drains a node after a first signal; a second one ends it at once.

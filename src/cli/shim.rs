@@ -1,13 +1,13 @@
 //! `jeton shim`
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use anyhow::Context;
 use clap::{ArgMatches, Args};
 use tonic::transport::Endpoint;
 
 use super::{endpoint::endpoint, node, shutdown::Signals};
-use crate::{config::Config, http, server, telemetry};
+use crate::{config::Config, domain::OsRandom, http, server, telemetry};
 
 /// Knobs of a node that has a database, which a shim alone has not.
 const NOT_OF_A_SHIM: [&str; 12] = [
@@ -55,7 +55,7 @@ impl Shim {
         file: Option<&PathBuf>,
     ) -> anyhow::Result<()> {
         let config = Config::load(Some(matches), file)?.config;
-        telemetry::start(&config.log, config.log_format)?;
+        let _telemetry = telemetry::start(&config)?;
         let endpoint: Endpoint = endpoint(&self.upstream, self.upstream_ca.as_deref())?;
         let mut signals = Signals::listen().context("signals cannot be listened to")?;
         // Connected when the first request comes, so that node and shim may start in any order.
@@ -63,12 +63,15 @@ impl Shim {
         let shim = server::Shim::start(server::ShimOptions {
             transport,
             http_addr: config.http_addr,
+            admin_addr: config.admin_addr,
+            random: Arc::new(OsRandom),
             tls: node::tls(&config, &[config.http_addr])?,
             issuer: config.issuer.clone(),
             limits: node::limits(&config, 1, 0),
         })
         .await?;
-        tracing::info!(http = %shim.http_addr(), upstream = self.upstream, "serving");
+        let (http, admin) = (shim.http_addr(), shim.admin_addr());
+        tracing::info!(%http, %admin, upstream = self.upstream, "serving");
         signals.next().await;
         tracing::info!("draining");
         signals.end_at_next();

@@ -20,6 +20,9 @@ use super::{
     form::{Form, query_names_a_parameter},
 };
 
+/// The id of the request, so that a node elsewhere tells of it by the same.
+const REQUEST_ID: &str = "x-request-id";
+
 /// How much of a body past the limit is read and thrown away so that the connection stays usable.
 /// Whoever sends still more finds it closed.
 const MAX_DISCARDED_BYTES: usize = 1024 * 1024;
@@ -141,6 +144,9 @@ fn authorization(headers: &HeaderMap) -> HeaderMap {
         let mut value = value.clone();
         value.set_sensitive(true);
         authorization.append(header::AUTHORIZATION, value);
+    }
+    if let Some(id) = headers.get(REQUEST_ID) {
+        authorization.insert(REQUEST_ID, id.clone());
     }
     authorization
 }

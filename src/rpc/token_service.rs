@@ -4,10 +4,14 @@ use std::sync::{Arc, OnceLock};
 
 use prost_types::{Duration, Timestamp as ProtoTimestamp};
 use tonic::{Request, Response, Status};
+use tracing::Span;
 
 use super::{arrival::arrival, caller, request, status};
 use crate::{
-    authority::{ActiveToken, Authority, Introspection, IssuedToken, Lane},
+    authority::{
+        ActiveToken, Arrival, AuthenticatedClient, Authority, Credentials, Introspection,
+        IssuedToken, Lane, Stats,
+    },
     domain::{Error, Timestamp},
     pb::v1::{
         IntrospectTokenRequest, IntrospectTokenResponse, IssueTokenRequest, IssueTokenResponse,
@@ -31,6 +35,12 @@ impl TokenRpc {
         let _ = self.authority.set(authority);
     }
 
+    /// What its authority has counted; none until there is one.
+    #[must_use]
+    pub fn stats(&self) -> Option<Stats> {
+        self.authority.get().map(Authority::stats)
+    }
+
     fn authority(&self) -> Result<&Authority, Error> {
         self.authority.get().ok_or_else(|| Error::unavailable("the database is not ready yet"))
     }
@@ -40,7 +50,7 @@ impl TokenRpc {
         let (metadata, extensions, message) = request.into_parts();
         let credentials = caller::credentials(&metadata, message.client_authentication.as_ref())?;
         let arrival = arrival(&extensions, Lane::Issue);
-        let caller = authority.authenticate(credentials, arrival).await?;
+        let caller = authenticate(authority, credentials, arrival).await?;
         authority.issue(&caller, request::issue(&message)?).await
     }
 
@@ -52,11 +62,8 @@ impl TokenRpc {
         let (metadata, extensions, message) = request.into_parts();
         let credentials = caller::credentials(&metadata, message.client_authentication.as_ref())?;
         let arrival = arrival(&extensions, Lane::Inspect);
-        let caller = authority.authenticate(credentials, arrival).await?;
-        match request::token(&message.token)? {
-            Some(token) => authority.introspect(&caller, &token).await,
-            None => Ok(Introspection::Inactive),
-        }
+        let caller = authenticate(authority, credentials, arrival).await?;
+        authority.introspect(&caller, request::token(&message.token)?.as_ref()).await
     }
 
     async fn revoke(&self, request: Request<RevokeTokenRequest>) -> Result<(), Error> {
@@ -64,12 +71,24 @@ impl TokenRpc {
         let (metadata, extensions, message) = request.into_parts();
         let credentials = caller::credentials(&metadata, message.client_authentication.as_ref())?;
         let arrival = arrival(&extensions, Lane::Inspect);
-        let caller = authority.authenticate(credentials, arrival).await?;
+        let caller = authenticate(authority, credentials, arrival).await?;
         match request::token(&message.token)? {
             Some(token) => authority.revoke(&caller, &token).await,
             None => Ok(()),
         }
     }
+}
+
+/// From here on the lines of this request name its client: not before, because a name that is not
+/// proved may be anything that somebody typed.
+async fn authenticate(
+    authority: &Authority,
+    credentials: Credentials,
+    arrival: Arrival,
+) -> Result<AuthenticatedClient, Error> {
+    let caller = authority.authenticate(credentials, arrival).await?;
+    Span::current().record("client_id", caller.client_id().as_str());
+    Ok(caller)
 }
 
 #[tonic::async_trait]

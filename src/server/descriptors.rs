@@ -5,9 +5,9 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// What one connection to a database may hold open: a socket, or the three files of SQLite.
 const EACH_DATABASE_CONNECTION: u64 = 3;
 
-/// For all that is not counted: the standard streams, the runtime, the listeners themselves, files
-/// that are open for a moment.
-const OTHERS: u64 = 64;
+/// For all that is not counted: the standard streams, the runtime, the listeners themselves, those
+/// who ask for metrics, files that are open for a moment.
+const OTHERS: u64 = 64 + super::admin::MAX_CONNECTIONS as u64;
 
 /// The most connections that each of so many listeners can hold beside the database, at most as
 /// many as were asked for. The soft limit of the process is raised as far as is needed and allowed:

@@ -7,6 +7,7 @@ use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{StartError, connection::Connections, tls::Tls};
+use crate::telemetry::{Face, Metrics};
 
 /// How long to rest when the system cannot give a connection, for one because descriptors ran
 /// out: without a rest the loop would spin.
@@ -70,16 +71,18 @@ impl Default for Limits {
 pub(super) struct Listener {
     pub(super) socket: TcpListener,
     pub(super) address: SocketAddr,
+    face: Face,
 }
 
 impl Listener {
-    /// Binds an address; `what` is what will be served there.
-    pub(super) async fn bind(address: SocketAddr, what: &'static str) -> Result<Self, StartError> {
+    /// Binds an address, to serve this there.
+    pub(super) async fn bind(address: SocketAddr, face: Face) -> Result<Self, StartError> {
         let bound = async {
             let socket = TcpListener::bind(address).await?;
             let address = socket.local_addr()?;
-            Ok(Self { socket, address })
+            Ok(Self { socket, address, face })
         };
+        let what = face.as_str();
         bound.await.map_err(|source| StartError::Listen { address, what, source })
     }
 }
@@ -87,6 +90,7 @@ impl Listener {
 /// All that is served until a drain: listeners, their connections, and tasks beside them.
 pub(super) struct Serving {
     limits: Limits,
+    pub(super) metrics: Arc<Metrics>,
     /// Cancelled when the listeners shall close and connections finish.
     pub(super) stop: CancellationToken,
     /// Cancelled when connections shall be cut.
@@ -95,9 +99,9 @@ pub(super) struct Serving {
 }
 
 impl Serving {
-    pub(super) fn new(limits: Limits) -> Self {
+    pub(super) fn new(limits: Limits, metrics: Arc<Metrics>) -> Self {
         let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
-        Self { limits, stop, cut, tasks: TaskTracker::new() }
+        Self { limits, metrics, stop, cut, tasks: TaskTracker::new() }
     }
 
     /// Serves a router on a listener, with TLS if there is any.
@@ -105,7 +109,7 @@ impl Serving {
         let limits = self.limits.clone();
         let connections = Connections { router, tls, limits, stop: self.stop.clone() };
         let (tasks, cut) = (self.tasks.clone(), self.cut.clone());
-        self.tasks.spawn(accept(listener, connections, tasks, cut));
+        self.tasks.spawn(accept(listener, connections, Arc::clone(&self.metrics), tasks, cut));
     }
 
     /// Runs a task beside the listeners; it ends where it is when connections are cut.
@@ -143,6 +147,7 @@ impl Drop for Serving {
 async fn accept(
     listener: Listener,
     connections: Connections,
+    metrics: Arc<Metrics>,
     tasks: TaskTracker,
     cut: CancellationToken,
 ) {
@@ -158,11 +163,12 @@ async fn accept(
             None => return,
             Some((place, Ok((stream, peer)))) => {
                 is_failing = false;
+                let open = metrics.connected(listener.face);
                 let (connection, cut) = (connections.clone().serve(stream, peer), cut.clone());
                 tasks.spawn(async move {
                     // A failing connection is its peer's concern: there is nobody to tell.
                     let _ = cut.run_until_cancelled(connection).await;
-                    drop(place);
+                    drop((open, place));
                 });
             }
             // A peer that has gone already takes its place in the backlog along. Resting for it

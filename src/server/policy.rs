@@ -4,7 +4,10 @@
 use std::{
     any::Any,
     convert::Infallible,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -14,17 +17,23 @@ use tokio::sync::Semaphore;
 use tonic::Status;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use super::{listen::Limits, peer};
-use crate::rpc::{Origin, status};
+use super::{access, listen::Limits, peer};
+use crate::{
+    rpc::{Origin, status},
+    telemetry::OK,
+};
 
 /// The one call that issues. All others of the service are about tokens that there are.
 const ISSUE: &str = "/jeton.v1.TokenService/IssueToken";
 const SERVICE: &str = "/jeton.v1.TokenService/";
 
-/// Puts the policy on a router: first the bound, within it the deadline, within it the panic.
-pub(super) fn apply(router: Router, limits: &Limits) -> Router {
+/// The calls by name; all others are of health and reflection, or are none.
+const RPCS: [&str; 3] = ["IssueToken", "IntrospectToken", "RevokeToken"];
+
+/// Puts the policy on a router: first the bound, within it the deadline, within it the panic. What
+/// all of it came to is noted.
+pub(super) fn apply(router: Router, limits: &Limits, places: Places) -> Router {
     let most = limits.request_timeout;
-    let places = Places::new(limits.max_requests);
     router
         .layer(CatchPanicLayer::custom(after_panic))
         .layer(axum::middleware::from_fn(move |request: Request, next: Next| {
@@ -33,35 +42,54 @@ pub(super) fn apply(router: Router, limits: &Limits) -> Router {
         .layer(axum::middleware::from_fn(move |request: Request, next: Next| {
             places.clone().within_bound(request, next)
         }))
+        .layer(axum::middleware::from_fn(noted))
 }
 
 /// The places for calls under way. Issuing and the rest have their own, so that neither takes
 /// those of the other. Health has no bound: it is cheap, and is asked when everything else fails.
 #[derive(Clone)]
-struct Places {
+pub(super) struct Places {
     issue: Arc<Semaphore>,
     inspect: Arc<Semaphore>,
+    refused: Arc<AtomicU64>,
 }
 
 impl Places {
-    fn new(most: u32) -> Self {
+    pub(super) fn new(most: u32) -> Self {
         let places = || Arc::new(Semaphore::new(most as usize));
-        Self { issue: places(), inspect: places() }
+        Self { issue: places(), inspect: places(), refused: Arc::default() }
+    }
+
+    /// Calls that found no place.
+    pub(super) fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
     }
 
     /// Answers at once where there is no place: a caller that is told to come back is better
     /// served than one that waits in a queue until its deadline.
     async fn within_bound(self, request: Request, next: Next) -> Result<Response, Infallible> {
         let places = match request.uri().path() {
-            ISSUE => self.issue,
-            path if path.starts_with(SERVICE) => self.inspect,
+            ISSUE => &self.issue,
+            path if path.starts_with(SERVICE) => &self.inspect,
             _ => return Ok(next.run(request).await),
         };
         let Ok(_place) = places.try_acquire() else {
+            self.refused.fetch_add(1, Ordering::Relaxed);
             return Ok(status::overloaded().into_http());
         };
         Ok(next.run(request).await)
     }
+}
+
+/// Notes which call this was, and what it came to.
+async fn noted(request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    let rpc = RPCS.into_iter().find(|rpc| path.strip_prefix(SERVICE) == Some(rpc));
+    access::note_rpc(rpc.unwrap_or(access::UNKNOWN));
+    let response = next.run(request).await;
+    let failed = Status::from_header_map(response.headers());
+    access::note_outcome(failed.as_ref().map_or(OK, status::outcome));
+    response
 }
 
 /// Ends a call at the caller's deadline or at ours, whichever is first. tonic would answer
@@ -148,7 +176,7 @@ mod tests {
         }
         let router = Router::new().route("/panics", get(panics)).route("/sleeps", get(sleeps));
         let limits = Limits { request_timeout: Duration::from_millis(20), ..Limits::default() };
-        let router = apply(router, &limits);
+        let router = apply(router, &limits, Places::new(1));
         for (path, code) in [("/panics", "13"), ("/sleeps", "4")] {
             let request = Request::get(path).body(Body::empty()).unwrap();
             let response = router.clone().oneshot(request).await.unwrap();

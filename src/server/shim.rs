@@ -3,11 +3,18 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use super::{
-    StartError, default_issuer,
+    StartError,
+    access::Access,
+    admin::{Admin, Readiness},
+    default_issuer,
     listen::{Limits, Listener, Serving},
     tls::Tls,
 };
-use crate::http::{self, Transport};
+use crate::{
+    domain::Random,
+    http::{self, Transport},
+    telemetry::{Face, Metrics, Readings},
+};
 
 /// What a shim is made of.
 pub struct ShimOptions {
@@ -15,6 +22,10 @@ pub struct ShimOptions {
     pub transport: Transport,
     /// Where HTTP is served.
     pub http_addr: SocketAddr,
+    /// Where metrics and probes are served.
+    pub admin_addr: SocketAddr,
+    /// The randomness.
+    pub random: Arc<dyn Random>,
     /// TLS for it, if any.
     pub tls: Option<Arc<Tls>>,
     /// The issuer; by default made from the HTTP address.
@@ -26,20 +37,28 @@ pub struct ShimOptions {
 /// A running shim.
 pub struct Shim {
     http_addr: SocketAddr,
+    readiness: Arc<Readiness>,
     serving: Serving,
+    /// Last, so that it tells of the drain as well.
+    admin: Admin,
 }
 
 impl Shim {
     /// Starts a shim. Whether the node answers shows with the first request.
     pub async fn start(options: ShimOptions) -> Result<Self, StartError> {
-        let listener = Listener::bind(options.http_addr, "HTTP").await?;
+        let listener = Listener::bind(options.http_addr, Face::Http).await?;
         let http_addr = listener.address;
         let issuer =
             options.issuer.unwrap_or_else(|| default_issuer(http_addr, options.tls.is_some()));
         let router = http::router(options.transport, http_options(issuer, &options.limits));
-        let serving = Serving::new(options.limits);
-        serving.serve(listener, router, options.tls);
-        Ok(Self { http_addr, serving })
+        let metrics = Arc::new(Metrics::new(Readings::default));
+        let readiness = Readiness::new(0);
+        let admin = Admin::start(options.admin_addr, &metrics, &readiness).await?;
+        let serving = Serving::new(options.limits, Arc::clone(&metrics));
+        let access = Access { metrics, random: options.random };
+        serving.serve(listener, access.around(Face::Http, router), options.tls);
+        readiness.set_serving(true);
+        Ok(Self { http_addr, readiness, serving, admin })
     }
 
     /// Where HTTP is served; the port is the real one if 0 was asked for.
@@ -48,9 +67,16 @@ impl Shim {
         self.http_addr
     }
 
+    /// Where metrics and probes are served.
+    #[must_use]
+    pub const fn admin_addr(&self) -> SocketAddr {
+        self.admin.address
+    }
+
     /// Stops: the listener closes and open requests finish within their limits. True if nothing
     /// was cut.
     pub async fn drain(self) -> bool {
+        self.readiness.set_serving(false);
         self.serving.pre_stop().await;
         self.serving.drain().await
     }

@@ -1,6 +1,9 @@
 //! What a node does for its stores beside requests, until it stops.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -8,7 +11,10 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     domain::{Clock, chain},
     store::Store,
+    telemetry::Metrics,
 };
+
+use super::admin::Readiness;
 
 /// How often a store is looked after: far more often than partitions are needed.
 const UPKEEP: Duration = Duration::from_mins(10);
@@ -18,10 +24,17 @@ const WATCH: Duration = Duration::from_secs(1);
 
 /// Looks after the store until the node stops. A failure is tried again in the next round: there is
 /// room for a day.
-pub(super) async fn upkeep(store: Arc<dyn Store>, clock: Arc<dyn Clock>, stop: CancellationToken) {
+pub(super) async fn upkeep(
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+    stop: CancellationToken,
+) {
     let mut rounds = every(UPKEEP);
     while stop.run_until_cancelled(rounds.tick()).await.is_some() {
-        match store.upkeep(clock.now()).await {
+        let round = store.upkeep(clock.now()).await;
+        metrics.looked_after(&round);
+        match round {
             Ok(done) => tracing::debug!(?done, "looked after the store"),
             Err(error) => {
                 tracing::warn!(cause = chain(&error), "the store could not be looked after");
@@ -30,13 +43,28 @@ pub(super) async fn upkeep(store: Arc<dyn Store>, clock: Arc<dyn Clock>, stop: C
     }
 }
 
+/// A store that is looked at, and who is told.
+pub(super) struct Watched {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) number: usize,
+    pub(super) lane: &'static str,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) readiness: Arc<Readiness>,
+}
+
 /// Looks at the connections of a store until the node stops, so that it mends them. The first
 /// failure in a row is told, the others are not: requests that fail tell of themselves.
-pub(super) async fn watch(store: Arc<dyn Store>, stop: CancellationToken) {
+pub(super) async fn watch(watched: Watched, stop: CancellationToken) {
+    let Watched { store, number, lane, metrics, readiness } = watched;
     let mut rounds = every(WATCH);
     let mut answers = true;
     while stop.run_until_cancelled(rounds.tick()).await.is_some() {
+        let began = Instant::now();
         let Some(checked) = stop.run_until_cancelled(store.check()).await else { return };
+        metrics.checked(lane, &checked, began.elapsed());
+        if checked.is_ok() {
+            readiness.answered(number);
+        }
         match &checked {
             Ok(()) if !answers => tracing::info!("the database answers again"),
             Err(error) if answers => {

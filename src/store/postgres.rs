@@ -15,7 +15,7 @@ use time::OffsetDateTime;
 
 use self::{fault::fault, pool::Pool};
 use super::{
-    Creation, FoundClient, FoundToken, Installation, Retirement, Store, Upkeep,
+    Connections, Creation, FoundClient, FoundToken, Installation, Retirement, Store, Upkeep,
     migrate::{Migrated, SchemaError},
 };
 use crate::domain::{
@@ -156,6 +156,10 @@ impl Store for PostgresStore {
 
     async fn check(&self) -> Result<(), Error> {
         self.pool.check().await.map_err(fault)
+    }
+
+    fn connections(&self) -> Connections {
+        Connections::of(&self.pool.get())
     }
 
     async fn close(&self) {

@@ -23,7 +23,7 @@ use sqlx::sqlite::{
 
 use self::fault::fault;
 use super::{
-    Creation, FoundClient, FoundToken, Installation, Retirement, Store, Upkeep,
+    Connections, Creation, FoundClient, FoundToken, Installation, Retirement, Store, Upkeep,
     migrate::{Migrated, SchemaError},
 };
 use crate::domain::{
@@ -196,6 +196,11 @@ impl Store for SqliteStore {
     async fn check(&self) -> Result<(), Error> {
         sqlx::query("select 1").execute(&self.reader).await.map_err(fault)?;
         Ok(())
+    }
+
+    /// Those for reading: there is one for writing, always.
+    fn connections(&self) -> Connections {
+        Connections::of(&self.reader)
     }
 
     async fn close(&self) {

@@ -21,4 +21,5 @@ mod schema;
 mod secrecy;
 mod shim;
 mod start;
+mod telemetry;
 mod tokens;

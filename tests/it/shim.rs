@@ -11,7 +11,7 @@ use std::{
 
 use ::http::{HeaderMap, Request, header};
 use jeton::{
-    domain::{Clock, SystemClock, Timestamp},
+    domain::{Clock, OsRandom, SystemClock, Timestamp},
     http,
     server::{Limits, Shim, ShimOptions},
 };
@@ -35,6 +35,8 @@ async fn shim(upstream: SocketAddr, request_timeout: Duration, issuer: &str) -> 
     let options = ShimOptions {
         transport: http::remote(endpoint.connect_timeout(Duration::from_secs(1)).connect_lazy()),
         http_addr: "127.0.0.1:0".parse().unwrap(),
+        admin_addr: "127.0.0.1:0".parse().unwrap(),
+        random: Arc::new(OsRandom),
         tls: None,
         issuer: Some(issuer.to_owned()),
         limits: Limits { request_timeout, ..Limits::default() },
@@ -46,6 +48,7 @@ async fn shim(upstream: SocketAddr, request_timeout: Duration, issuer: &str) -> 
 fn bytes(answer: &Answer) -> (u16, HeaderMap, String) {
     let mut headers = answer.headers.clone();
     headers.remove("date");
+    headers.remove("x-request-id");
     (answer.status.as_u16(), headers, String::from_utf8_lossy(&answer.body).into_owned())
 }
 

@@ -27,7 +27,8 @@ impl Asking {
             secret: ClientSecret::generate(&self.random, &tag_key).unwrap(),
         };
         let source = Some(IpAddr::from([127, 0, 0, source]));
-        Job { presented: self.key.of(&credentials), credentials, source, hash: None }
+        let (presented, since) = (self.key.of(&credentials), Instant::now());
+        Job { presented, credentials, source, hash: None, since }
     }
 
     fn push(&self, lane: Lane, job: Job) -> Result<oneshot::Receiver<Outcome>, Full> {
@@ -59,7 +60,7 @@ fn equal_comparisons_are_computed_once_and_answered_together() {
             client_id: job.credentials.client_id.clone(),
             secret: ClientSecret::parse(job.credentials.secret.expose()).unwrap(),
         };
-        Job { presented, credentials, source: None, hash: None }
+        Job { presented, credentials, source: None, hash: None, since: Instant::now() }
     };
     let mut waiting: Vec<_> =
         (0..100).map(|_| asking.push(Lane::Issue, again()).unwrap()).collect();

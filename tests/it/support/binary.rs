@@ -20,6 +20,8 @@ use super::Database;
 pub(crate) fn jeton() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_jeton"));
     command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    // Any free one: nodes that are tried side by side must not meet at the default.
+    command.env("JETON_ADMIN_ADDR", "127.0.0.1:0");
     command
 }
 
@@ -98,6 +100,7 @@ impl Served {
     fn launch(command: &mut Command, (grpc, http): (SocketAddr, SocketAddr), last: &str) -> Self {
         let (reader, writer) = std::io::pipe().unwrap();
         let child = command
+            .env("JETON_ADMIN_ADDR", "127.0.0.1:0")
             .args(["--grpc-addr", &grpc.to_string(), "--http-addr", &http.to_string()])
             .stdout(writer.try_clone().unwrap())
             .stderr(writer)

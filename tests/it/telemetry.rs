@@ -1,0 +1,161 @@
+//! What a node tells those who look after it: lines, metrics, probes.
+
+mod lines;
+mod process;
+
+use std::{net::SocketAddr, time::Duration};
+
+use ::http::Request;
+use jeton::server::Limits;
+
+use crate::support::{
+    Kind, TestNode, TestNodeOptions,
+    http::{Answer, post_form, send},
+};
+
+async fn get(address: SocketAddr, path: &str) -> Answer {
+    send(address, Request::get(path).body(Vec::new()).unwrap()).await
+}
+
+async fn scrape(node: &TestNode) -> String {
+    let answer = get(node.node.admin_addr(), "/metrics").await;
+    assert_eq!(answer.status, 200);
+    assert!(answer.header("content-type").starts_with("application/openmetrics-text"));
+    String::from_utf8(answer.body.to_vec()).unwrap()
+}
+
+/// The value of a metric, by its name and labels as they are written.
+fn value<'a>(page: &'a str, metric: &str) -> &'a str {
+    let line = page.lines().find_map(|line| line.strip_prefix(metric)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("no {metric} in {page}"))
+}
+
+#[tokio::test]
+async fn the_metrics_tell_what_happened_and_name_nobody() {
+    for kind in Kind::BOTH {
+        let node = TestNode::start(kind).await;
+        let client = node.client("canary-client").await;
+        let token = node.issue(&client).await.unwrap().access_token;
+        let http = node.node.http_addr();
+        let form = "grant_type=client_credentials";
+        let post =
+            async |path, secret, form| post_form(http, path, client.id(), secret, form).await;
+        assert_eq!(post("/oauth2/token", client.secret(), form).await.status, 200);
+        let unknown = "grant_type=client_credentials&scope=canary-scope";
+        assert_eq!(post("/oauth2/token", client.secret(), unknown).await.status, 400);
+        assert_eq!(post("/oauth2/token", "canary-secret", form).await.status, 401);
+        assert_eq!(post("/canary-path", client.secret(), form).await.status, 404);
+        assert!(node.introspect(&client, &token).await.unwrap().active);
+        assert!(!node.introspect(&client, "jta_canary").await.unwrap().active);
+
+        let page = scrape(&node).await;
+        let requests = [
+            (r#"face="grpc",rpc="IssueToken",outcome="OK""#, "1"),
+            (r#"face="http",rpc="IssueToken",outcome="OK""#, "1"),
+            (r#"face="http",rpc="IssueToken",outcome="INVALID_SCOPE""#, "1"),
+            (r#"face="http",rpc="IssueToken",outcome="INVALID_CLIENT""#, "1"),
+            (r#"face="http",rpc="unknown",outcome="INVALID_REQUEST""#, "1"),
+            (r#"face="grpc",rpc="IntrospectToken",outcome="OK""#, "2"),
+        ];
+        for (labels, count) in requests {
+            assert_eq!(
+                value(&page, &format!("jeton_requests_total{{{labels}}}")),
+                count,
+                "{labels}"
+            );
+        }
+        for (metric, expected) in [
+            (r#"jeton_introspections_total{active="true"}"#, "1"),
+            (r#"jeton_introspections_total{active="false"}"#, "1"),
+            (r#"jeton_secret_checks_total{verified="false"}"#, "1"),
+            (r#"jeton_secret_checks_total{verified="true"}"#, "4"),
+            ("jeton_hash_duration_seconds_count", "1"),
+            (r#"jeton_hash_queue_depth{lane="issue"}"#, "0.0"),
+            (r#"jeton_shed_total{cause="hash_queue"}"#, "0"),
+            (r#"jeton_connections{listener="grpc"}"#, "1"),
+            (r#"jeton_build_info{version="0.1.0"}"#, "1"),
+            (r#"jeton_request_duration_seconds_count{face="http",rpc="IssueToken"}"#, "3"),
+        ] {
+            assert_eq!(value(&page, metric), expected, "{kind:?} {metric}");
+        }
+        assert_ne!(value(&page, r#"jeton_database_connections_max{lane="inspect"}"#), "0.0");
+        assert!(!page.contains("canary"), "{page}");
+    }
+}
+
+/// A name that changes must change where people look for it.
+#[tokio::test]
+async fn every_metric_that_the_manual_and_the_dashboard_name_is_there() {
+    let node = TestNode::start(Kind::Sqlite).await;
+    let client = node.client("orders").await;
+    node.issue(&client).await.unwrap();
+    // The first round and the first look are in tasks of their own.
+    let mut page = scrape(&node).await;
+    while !(page.contains("jeton_upkeep_rounds") && page.contains("jeton_database_check")) {
+        page = scrape(&node).await;
+    }
+    let types = page.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    let known: Vec<_> = types.filter_map(|line| line.split(' ').next()).collect();
+    for text in
+        [include_str!("../../docs/operations.md"), include_str!("../../dashboards/grafana.json")]
+    {
+        let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        for word in words.filter(|word| word.starts_with("jeton_")) {
+            let name = ["_total", "_bucket", "_info"]
+                .iter()
+                .find_map(|suffix| word.strip_suffix(suffix))
+                .unwrap_or(word);
+            assert!(known.contains(&name), "{word} is none of {known:?}");
+        }
+    }
+}
+
+/// How many series there are does not depend on what callers send.
+#[tokio::test]
+async fn what_callers_invent_makes_no_series() {
+    let node = TestNode::start(Kind::Sqlite).await;
+    let client = node.client("orders").await;
+    let mut known = None;
+    for round in 0..20 {
+        let path = format!("/canary/{round}");
+        let http = node.node.http_addr();
+        post_form(http, &path, &format!("c{round}"), "x", "a=b").await;
+        post_form(http, "/oauth2/token", &format!("c{round}"), "x", &format!("scope=s{round}"))
+            .await;
+        let method = Request::builder().method(&*format!("CANARY{round}")).uri("/oauth2/token");
+        send(http, method.body(Vec::new()).unwrap()).await;
+        node.issue(&client).await.unwrap();
+        let series = scrape(&node).await.lines().count();
+        assert_eq!(*known.get_or_insert(series), series, "round {round}");
+    }
+}
+
+#[tokio::test]
+async fn probes_tell_a_node_that_starts_serves_drains_and_has_lost_its_database() {
+    let limits = Limits { pre_stop: Duration::from_millis(300), ..Limits::default() };
+    let options = TestNodeOptions { limits, ..TestNodeOptions::default() };
+    let node = TestNode::start_with(Kind::Sqlite, options).await;
+    let admin = node.node.admin_addr();
+    let ready = async || get(admin, "/readyz").await.status.as_u16();
+    assert_eq!(ready().await, 200);
+    assert_eq!(get(admin, "/oauth2/token").await.status, 404);
+
+    node.store.close().await;
+    let lost = async {
+        while ready().await == 200 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), lost).await.expect("it stays ready");
+    let answer = get(admin, "/readyz").await;
+    assert_eq!(
+        (answer.status.as_u16(), &*answer.body),
+        (503, &b"the database does not answer\n"[..])
+    );
+    assert_eq!(get(admin, "/livez").await.status, 200, "a restart would not bring it back");
+
+    let draining = tokio::spawn(node.node.drain());
+    while get(admin, "/readyz").await.body != "starting or draining\n" {}
+    assert_eq!(get(admin, "/livez").await.status, 200);
+    draining.await.unwrap();
+}
