@@ -82,7 +82,11 @@ impl Listener {
             let address = socket.local_addr()?;
             Ok(Self { socket, address, face })
         };
-        let what = face.as_str();
+        let what = match face {
+            Face::Grpc => "gRPC",
+            Face::Http => "HTTP",
+            Face::Admin => "metrics and probes",
+        };
         bound.await.map_err(|source| StartError::Listen { address, what, source })
     }
 }
