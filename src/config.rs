@@ -61,14 +61,10 @@ pub struct Config {
     pub http_addr: SocketAddr,
 
     /// Where metrics (/metrics) and probes (/livez, /readyz) are served, in clear and to anybody:
-    /// keep it to this machine or to a network of operators
-    #[arg(
-        long,
-        value_name = "IP:PORT",
-        env = "JETON_ADMIN_ADDR",
-        default_value = "127.0.0.1:9090"
-    )]
-    pub admin_addr: SocketAddr,
+    /// keep it to this machine or to a network of operators; by default 127.0.0.1:9090, or another
+    /// port of this machine if that one is taken
+    #[arg(long, value_name = "IP:PORT", env = "JETON_ADMIN_ADDR")]
+    pub admin_addr: Option<SocketAddr>,
 
     /// The issuer, byte for byte as clients shall see it; by default made from the HTTP address
     #[arg(long, value_name = "URL", env = "JETON_ISSUER")]

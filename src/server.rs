@@ -66,7 +66,7 @@ pub struct NodeOptions {
     /// Where HTTP is served.
     pub http_addr: SocketAddr,
     /// Where metrics and probes are served.
-    pub admin_addr: SocketAddr,
+    pub admin_addr: Option<SocketAddr>,
     /// TLS for both, if any.
     pub tls: Option<Arc<Tls>>,
     /// The issuer; by default made from the HTTP address.

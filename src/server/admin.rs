@@ -2,7 +2,7 @@
 //! default on this machine alone, without TLS and without authentication.
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -31,6 +31,10 @@ pub(super) const MAX_CONNECTIONS: u32 = 16;
 /// look is no reason to send everybody elsewhere.
 const LATELY: Duration = Duration::from_secs(5);
 
+/// Where it is if nobody says where, and if somebody else is there already.
+const DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9_090);
+const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
 /// The listener. It serves until it is dropped, which is after the drain of those for callers.
 pub(super) struct Admin {
     pub(super) address: SocketAddr,
@@ -40,11 +44,18 @@ pub(super) struct Admin {
 impl Admin {
     /// Begins to serve.
     pub(super) async fn start(
-        address: SocketAddr,
+        asked: Option<SocketAddr>,
         metrics: &Arc<Metrics>,
         readiness: &Arc<Readiness>,
     ) -> Result<Self, StartError> {
-        let listener = Listener::bind(address, Face::Admin).await?;
+        let listener = match asked {
+            Some(address) => Listener::bind(address, Face::Admin).await?,
+            // A second node on a machine is no mistake, and its operator did not ask for a port.
+            None => match Listener::bind(DEFAULT, Face::Admin).await {
+                Ok(listener) => listener,
+                Err(_) => Listener::bind(ANY_PORT, Face::Admin).await?,
+            },
+        };
         let limits = Limits { max_connections: MAX_CONNECTIONS, ..Limits::default() };
         let serving = Serving::new(limits, Arc::clone(metrics));
         let address = listener.address;

@@ -23,7 +23,7 @@ pub struct ShimOptions {
     /// Where HTTP is served.
     pub http_addr: SocketAddr,
     /// Where metrics and probes are served.
-    pub admin_addr: SocketAddr,
+    pub admin_addr: Option<SocketAddr>,
     /// The randomness.
     pub random: Arc<dyn Random>,
     /// TLS for it, if any.

@@ -35,7 +35,7 @@ async fn shim(upstream: SocketAddr, request_timeout: Duration, issuer: &str) -> 
     let options = ShimOptions {
         transport: http::remote(endpoint.connect_timeout(Duration::from_secs(1)).connect_lazy()),
         http_addr: "127.0.0.1:0".parse().unwrap(),
-        admin_addr: "127.0.0.1:0".parse().unwrap(),
+        admin_addr: Some("127.0.0.1:0".parse().unwrap()),
         random: Arc::new(OsRandom),
         tls: None,
         issuer: Some(issuer.to_owned()),

@@ -327,3 +327,19 @@ async fn a_second_signal_does_not_wait_for_the_first_one_to_end() {
     served.signal(Signal::INT);
     assert_eq!(served.ended(Duration::from_secs(30)).await.code(), Some(1));
 }
+
+/// Who did not ask for a port of the administration listener is not refused for one.
+#[tokio::test]
+async fn a_second_node_on_a_machine_needs_no_flag_for_its_administration() {
+    let mut addresses = Vec::new();
+    let mut nodes = Vec::new();
+    for _ in 0..2 {
+        let database = Database::new(Kind::Sqlite).await;
+        let mut command = jeton();
+        let served = Served::start_as(command.env_remove("JETON_ADMIN_ADDR"), &database, &[]);
+        let (_, after) = served.said.rsplit_once("admin=").unwrap();
+        addresses.push(after.split_whitespace().next().unwrap().to_owned());
+        nodes.push((served, database));
+    }
+    assert_ne!(addresses[0], addresses[1]);
+}

@@ -84,7 +84,7 @@ pub(crate) fn node_options(store: Arc<dyn Store>, options: &TestNodeOptions) -> 
         random: Arc::new(OsRandom),
         grpc_addr: "127.0.0.1:0".parse().unwrap(),
         http_addr: "127.0.0.1:0".parse().unwrap(),
-        admin_addr: "127.0.0.1:0".parse().unwrap(),
+        admin_addr: Some("127.0.0.1:0".parse().unwrap()),
         tls: options.tls.clone(),
         issuer: None,
         migrate: true,
