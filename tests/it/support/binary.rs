@@ -20,8 +20,10 @@ use super::Database;
 pub(crate) fn jeton() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_jeton"));
     command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
-    // Any free one: nodes that are tried side by side must not meet at the default.
-    command.env("JETON_ADMIN_ADDR", "127.0.0.1:0");
+    // Any free ones: nodes that are tried side by side must not meet at the defaults.
+    for name in ["JETON_GRPC_ADDR", "JETON_HTTP_ADDR", "JETON_ADMIN_ADDR"] {
+        command.env(name, "127.0.0.1:0");
+    }
     command
 }
 
