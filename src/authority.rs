@@ -6,6 +6,7 @@ mod hash_pool;
 mod hash_queue;
 mod introspect;
 mod issue;
+mod records;
 mod revoke;
 mod stats;
 mod verified;
@@ -18,10 +19,11 @@ pub use self::{
     hash_queue::Lane,
     introspect::{ActiveToken, Introspection},
     issue::{IssueRequest, IssuedToken},
-    stats::{HashStats, HashTimes, Stats},
+    stats::{GroupStats, HashStats, HashTimes, Stats},
 };
 use self::{
     failures::Failures,
+    records::Records,
     stats::Count,
     verified::{FingerprintKey, Verified},
 };
@@ -74,7 +76,7 @@ pub struct AuthorityOptions {
 
 /// What the use cases work with. What it knows beside the store, it could lose at any moment.
 pub struct Authority {
-    stores: Stores,
+    records: Records,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     hash_pool: HashPool,
@@ -84,7 +86,7 @@ pub struct Authority {
     active: Count,
     inactive: Count,
     tag_key: TagKey,
-    issuer: String,
+    issuer: Arc<str>,
 }
 
 impl Authority {
@@ -100,18 +102,21 @@ impl Authority {
             failures: Failures::new(REMEMBERED_FAILURES),
             active: Count::default(),
             inactive: Count::default(),
-            stores: options.stores,
+            records: Records::new(options.stores),
             clock: options.clock,
             random: options.random,
             hash_pool: options.hash_pool,
-            issuer: options.issuer,
+            issuer: options.issuer.into(),
         })
     }
 
     /// What was counted since the start.
     #[must_use]
     pub fn stats(&self) -> Stats {
+        let [recording, looking_up] = self.records.stats();
         Stats {
+            recording,
+            looking_up,
             hash: self.hash_pool.stats(),
             verified: self.verified.hits.get(),
             unverified: self.verified.misses.get(),
@@ -119,9 +124,5 @@ impl Authority {
             active: self.active.get(),
             inactive: self.inactive.get(),
         }
-    }
-
-    fn store(&self, lane: Lane) -> &dyn Store {
-        self.stores.of(lane).as_ref()
     }
 }

@@ -24,4 +24,4 @@ pub use scope::{MAX_SCOPES, Scope};
 pub use secret::{ClientSecret, MAX_LABEL_LENGTH, SecretId, StoredSecret};
 pub use secret_hash::{HashCost, HashCostCap, HashMemory, SecretHash};
 pub use tagged_text::TagKey;
-pub use token::{AccessToken, PresentedToken, TokenDigest, TokenId};
+pub use token::{AccessToken, Granted, PresentedToken, TokenDigest, TokenId};

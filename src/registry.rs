@@ -234,7 +234,7 @@ impl Registry {
     async fn find(&self, client_id: &ClientId) -> Result<Client, RegistryError> {
         let found = self.store.find_client(client_id, None).await?;
         found
-            .map(|found| found.client)
+            .map(|found| Arc::unwrap_or_clone(found.client))
             .ok_or_else(|| RegistryError::NoSuchClient(client_id.clone()))
     }
 }

@@ -10,6 +10,8 @@ mod postgres;
 mod row;
 mod sqlite;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 
 use self::migrate::{Migrated, SchemaError};
@@ -30,9 +32,9 @@ pub struct Installation {
 #[derive(Debug, Clone)]
 pub struct FoundClient {
     /// The client.
-    pub client: Client,
+    pub client: Arc<Client>,
     /// Its secret of the id that was asked for.
-    pub secret: Option<StoredSecret>,
+    pub secret: Option<Arc<StoredSecret>>,
 }
 
 /// Everything that decides what a stored token is worth, read in one statement.
@@ -41,7 +43,7 @@ pub struct FoundToken {
     /// The token.
     pub token: AccessToken,
     /// The client that it was issued to. Tokens of a deleted client are not found at all.
-    pub client: Client,
+    pub client: Arc<Client>,
     /// Whether this token was revoked.
     pub revoked: bool,
     /// Whether the secret that it was issued with was declared leaked.
@@ -49,6 +51,9 @@ pub struct FoundToken {
     /// The installation's `not_before`: tokens issued earlier are dead.
     pub not_before: Option<Timestamp>,
 }
+
+/// A token, or why its row cannot be read.
+pub type FoundOrFault = Result<FoundToken, Error>;
 
 /// What became of a client that was to be created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,8 +129,9 @@ pub trait Store: Send + Sync {
     /// Stores tokens, all or none, durably: when this returns they survive a crash.
     async fn record_tokens(&self, tokens: &[AccessToken]) -> Result<(), Error>;
 
-    /// Finds a token and everything that decides what it is worth.
-    async fn find_token(&self, id: TokenId) -> Result<Option<FoundToken>, Error>;
+    /// Finds tokens, with everything that decides what each is worth. Those that there are not are
+    /// left out, and one that cannot be read is a fault of its own.
+    async fn find_tokens(&self, ids: &[TokenId]) -> Result<Vec<(TokenId, FoundOrFault)>, Error>;
 
     /// Marks a token revoked, durably, and keeps the mark until `keep_until`. Again is no error.
     async fn revoke_token(

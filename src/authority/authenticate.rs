@@ -1,6 +1,6 @@
 //! Who is calling (RFC 6749, section 2.3).
 
-use std::{net::IpAddr, time::Instant};
+use std::{net::IpAddr, sync::Arc, time::Instant};
 
 use super::{Authority, Lane};
 use crate::{
@@ -21,14 +21,14 @@ pub struct Credentials {
 /// that takes it cannot be reached without.
 #[derive(Debug)]
 pub struct AuthenticatedClient {
-    pub(super) client: Client,
+    pub(super) client: Arc<Client>,
     pub(super) secret: SecretId,
 }
 
 impl AuthenticatedClient {
     /// Who it is.
     #[must_use]
-    pub const fn client_id(&self) -> &ClientId {
+    pub fn client_id(&self) -> &ClientId {
         &self.client.client_id
     }
 }
@@ -78,14 +78,14 @@ impl Authority {
         }
 
         // 3. Find the client and the one secret that the text names: one statement.
-        let found = self.store(lane).find_client(&client_id, Some(secret_id)).await?;
+        let found = self.records.find_client(lane, &client_id, secret_id).await?;
         let (client, stored) = match found {
             Some(FoundClient { client, secret }) => (Some(client), secret),
             None => (None, None),
         };
         let may_act = client.as_ref().is_some_and(|client| client.state == ClientState::Active)
             && stored.as_ref().is_some_and(|stored| stored.is_live(now));
-        let hash = stored.map(|stored| stored.hash);
+        let hash = stored.map(|stored| stored.hash.clone());
 
         // 4. What matched this very hash lately is not hashed again. A client that may not act pays
         //    as before: a quick refusal would tell its state to whoever holds its secret.

@@ -1,12 +1,10 @@
 //! Say what a token is worth (RFC 7662).
 
-use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use super::{AuthenticatedClient, Authority, Lane};
+use super::{AuthenticatedClient, Authority};
 use crate::{
-    domain::{
-        Audience, Client, ClientId, ClientState, Error, PresentedToken, Scope, Timestamp, TokenId,
-    },
+    domain::{Client, ClientState, Error, Granted, PresentedToken, Timestamp, TokenId},
     store::FoundToken,
 };
 
@@ -25,13 +23,11 @@ pub struct ActiveToken {
     /// Its id, the `jti`.
     pub id: TokenId,
     /// The client that it was issued to; also its subject.
-    pub client_id: ClientId,
-    /// The scopes that it carries.
-    pub scopes: BTreeSet<Scope>,
-    /// The resource servers that it is for.
-    pub audiences: BTreeSet<Audience>,
+    pub client: Arc<Client>,
+    /// What it is good for.
+    pub granted: Arc<Granted>,
     /// Who issued it, the `iss`.
-    pub issuer: String,
+    pub issuer: Arc<str>,
     /// When it was issued.
     pub issued_at: Timestamp,
     /// From when it is dead.
@@ -67,7 +63,7 @@ impl Authority {
         };
 
         // 2. Look it up.
-        let Some(found) = self.store(Lane::Inspect).find_token(token.id()).await? else {
+        let Some(found) = self.records.find_token(token.id()).await? else {
             return Ok(Introspection::Inactive);
         };
 
@@ -82,10 +78,9 @@ impl Authority {
         // 4. Answer.
         Ok(Introspection::Active(ActiveToken {
             id: found.token.id,
-            client_id: found.client.client_id,
-            scopes: found.token.scopes,
-            audiences: found.token.audiences,
-            issuer: self.issuer.clone(),
+            client: found.client,
+            granted: found.token.granted,
+            issuer: Arc::clone(&self.issuer),
             issued_at: found.token.issued_at,
             expires_at: found.token.expires_at,
         }))
@@ -106,14 +101,15 @@ fn is_alive(found: &FoundToken, now: Timestamp) -> bool {
 
 /// A caller sees the tokens for the audiences that it serves, and its own.
 fn may_see(caller: &Client, found: &FoundToken) -> bool {
-    caller.key == found.client.key || !caller.serves.is_disjoint(&found.token.audiences)
+    caller.key == found.client.key || !caller.serves.is_disjoint(&found.token.granted.audiences)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{AccessToken, ClientKey, SecretId, TokenDigest, TokenLifetime};
+    use crate::domain::{AccessToken, ClientId, ClientKey, SecretId, TokenDigest, TokenLifetime};
     use proptest::prelude::*;
+    use std::collections::BTreeSet;
     use uuid::Uuid;
 
     fn at(seconds: i64) -> Timestamp {
@@ -128,12 +124,11 @@ mod tests {
                 digest: TokenDigest::from_bytes([0; 32]),
                 client: key,
                 secret: SecretId(Uuid::from_u128(3)),
-                scopes: BTreeSet::new(),
-                audiences: BTreeSet::new(),
+                granted: Arc::default(),
                 issued_at: at(issued),
                 expires_at: at(expires),
             },
-            client: Client {
+            client: Arc::new(Client {
                 key,
                 client_id: ClientId::parse("orders").unwrap(),
                 name: String::new(),
@@ -147,7 +142,7 @@ mod tests {
                 not_before: None,
                 created_at: at(0),
                 version: 1,
-            },
+            }),
             revoked: false,
             secret_burnt: false,
             not_before: None,
@@ -168,10 +163,11 @@ mod tests {
             let mut token = found(expires, 50);
             token.revoked = revoked;
             token.secret_burnt = burnt;
-            token.client.not_before = client_from.map(at);
+            let client = Arc::make_mut(&mut token.client);
+            client.not_before = client_from.map(at);
             token.not_before = global_from.map(at);
             if disabled {
-                token.client.state = ClientState::Disabled;
+                client.state = ClientState::Disabled;
             }
             let expected = expires > 100 && !revoked && !burnt && !disabled
                 && client_from.is_none_or(|from| from <= 50)

@@ -1,9 +1,11 @@
 //! Issue an access token.
 
-use std::{collections::BTreeSet, slice, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use super::{AuthenticatedClient, Authority, Lane};
-use crate::domain::{AccessToken, Audience, Client, Error, GrantType, PresentedToken, Scope};
+use super::{AuthenticatedClient, Authority};
+use crate::domain::{
+    AccessToken, Audience, Client, Error, GrantType, Granted, PresentedToken, Scope,
+};
 
 /// What is asked for. Empty sets ask for what is registered as the default.
 #[derive(Debug)]
@@ -23,8 +25,8 @@ pub struct IssuedToken {
     pub token: PresentedToken,
     /// The time it has left, to the nearest second.
     pub expires_in: Duration,
-    /// The scopes that it carries.
-    pub scopes: BTreeSet<Scope>,
+    /// What it is good for.
+    pub granted: Arc<Granted>,
 }
 
 impl Authority {
@@ -48,6 +50,7 @@ impl Authority {
         // 2. Narrow scopes and audiences to what is registered.
         let scopes = granted_scopes(client, request.scopes)?;
         let audiences = granted_audiences(client, request.resources)?;
+        let granted = Arc::new(Granted { scopes, audiences });
 
         // 3. Mint. The lifetime is kept to the microsecond, so that a token lives neither longer
         //    nor shorter than was registered; `iat` and `exp` lose the same fraction of a second.
@@ -58,20 +61,20 @@ impl Authority {
             digest: token.digest(),
             client: client.key,
             secret: caller.secret,
-            scopes,
-            audiences,
+            granted: Arc::clone(&granted),
             issued_at: now,
             expires_at: now.plus(client.token_lifetime.duration()),
         };
 
         // 4. Record it durably; only then is there a token.
-        self.store(Lane::Issue).record_tokens(slice::from_ref(&recorded)).await?;
+        let expires_at = recorded.expires_at;
+        self.records.record(recorded).await?;
 
         // 5. Answer with the time that is left now, not with the time that was given. To the
         //    nearest second: rounded down, the milliseconds of the write would cost everyone one.
-        let left = recorded.expires_at.since(self.clock.now());
+        let left = expires_at.since(self.clock.now());
         let expires_in = Duration::from_secs((left + Duration::from_millis(500)).as_secs());
-        Ok(IssuedToken { token, expires_in, scopes: recorded.scopes })
+        Ok(IssuedToken { token, expires_in, granted })
     }
 }
 

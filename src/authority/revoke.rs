@@ -1,6 +1,6 @@
 //! End a token before its time (RFC 7009).
 
-use super::{AuthenticatedClient, Authority, Lane};
+use super::{AuthenticatedClient, Authority};
 use crate::domain::{Error, PresentedToken};
 
 impl Authority {
@@ -21,7 +21,7 @@ impl Authority {
         }
 
         // 2. Look it up. Who holds only the id and not the token learns nothing and ends nothing.
-        let Some(found) = self.store(Lane::Inspect).find_token(token.id()).await? else {
+        let Some(found) = self.records.find_token(token.id()).await? else {
             return Ok(());
         };
         let now = self.clock.now();
@@ -35,6 +35,6 @@ impl Authority {
         }
 
         // 4. Mark it, durably, for as long as it would have lived.
-        self.store(Lane::Inspect).revoke_token(found.token.id, now, found.token.expires_at).await
+        self.records.revoke(found.token.id, now, found.token.expires_at).await
     }
 }

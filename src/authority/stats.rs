@@ -11,6 +11,10 @@ use std::{
 pub struct Stats {
     /// The hash pool.
     pub hash: HashStats,
+    /// Statements that record tokens.
+    pub recording: GroupStats,
+    /// Statements that look tokens up.
+    pub looking_up: GroupStats,
     /// Secrets that had been verified lately and were not hashed again.
     pub verified: u64,
     /// Secrets that had not.
@@ -21,6 +25,15 @@ pub struct Stats {
     pub active: u64,
     /// Introspections of anything else.
     pub inactive: u64,
+}
+
+/// Statements that callers share.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct GroupStats {
+    /// Statements that ran.
+    pub statements: u64,
+    /// Callers in all of them.
+    pub callers: u64,
 }
 
 /// How the hash pool stands.
@@ -77,7 +90,11 @@ pub(super) struct Count(AtomicU64);
 
 impl Count {
     pub(super) fn add_one(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.add(1);
+    }
+
+    pub(super) fn add(&self, more: u64) {
+        self.0.fetch_add(more, Ordering::Relaxed);
     }
 
     pub(super) fn get(&self) -> u64 {

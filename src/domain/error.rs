@@ -60,6 +60,27 @@ impl Error {
         Self::Unavailable { retry_after: Duration::from_secs(1), cause: cause.into() }
     }
 
+    /// The same error for one more of several callers who shared what failed. What lies behind it
+    /// goes along as text.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        match self {
+            Self::InvalidRequest(text) => Self::InvalidRequest(text),
+            Self::InvalidClient => Self::InvalidClient,
+            Self::UnauthorizedClient => Self::UnauthorizedClient,
+            Self::UnsupportedGrantType => Self::UnsupportedGrantType,
+            Self::InvalidScope(text) => Self::InvalidScope(text),
+            Self::InvalidTarget(text) => Self::InvalidTarget(text),
+            Self::TooManyRequests { retry_after } => {
+                Self::TooManyRequests { retry_after: *retry_after }
+            }
+            Self::Unavailable { retry_after, cause } => {
+                Self::Unavailable { retry_after: *retry_after, cause: chain(cause.as_ref()).into() }
+            }
+            Self::Internal { cause } => Self::internal(chain(cause.as_ref())),
+        }
+    }
+
     /// A fault that waiting does not mend.
     pub fn internal(cause: impl Into<Cause>) -> Self {
         Self::Internal { cause: cause.into() }

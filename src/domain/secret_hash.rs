@@ -1,6 +1,6 @@
 //! What is kept of a client secret: an argon2id hash in PHC string form.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
@@ -85,14 +85,14 @@ impl fmt::Debug for HashMemory {
 /// The argon2id hash of a client secret, as a PHC string. It names no secret, and still does not
 /// print: what is not in a log cannot be attacked from there.
 #[derive(Clone, PartialEq, Eq)]
-pub struct SecretHash(String);
+pub struct SecretHash(Arc<str>);
 
 impl SecretHash {
     /// Takes a stored string. What it says is checked when it is used, so that one bad row fails
     /// its own client and no other.
     #[must_use]
-    pub const fn from_stored(phc: String) -> Self {
-        Self(phc)
+    pub fn from_stored(phc: String) -> Self {
+        Self(phc.into())
     }
 
     /// The PHC string, for the store.
@@ -120,7 +120,7 @@ impl SecretHash {
             salt: Some(Salt::new(&salt)?),
             hash: Some(Output::new(&hash)?),
         };
-        Ok(Self(phc.to_string()))
+        Ok(Self(phc.to_string().into()))
     }
 
     /// Whether this is the hash of `secret`: one argon2id computation, at the cost that stands in

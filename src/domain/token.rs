@@ -1,6 +1,6 @@
 //! Access tokens: what is issued, and what is kept of it.
 
-use std::{collections::BTreeSet, fmt};
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -97,6 +97,16 @@ impl fmt::Debug for PresentedToken {
     }
 }
 
+/// What tokens are good for. Behind a pointer, because most tokens of a client are good for the
+/// same, and a node remembers many of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Granted {
+    /// The scopes that a token carries.
+    pub scopes: BTreeSet<Scope>,
+    /// The resource servers that it is for.
+    pub audiences: BTreeSet<Audience>,
+}
+
 /// An access token as it is stored.
 #[derive(Debug, Clone)]
 pub struct AccessToken {
@@ -108,10 +118,8 @@ pub struct AccessToken {
     pub client: ClientKey,
     /// The secret that it was issued with, so that a leak can be answered precisely.
     pub secret: SecretId,
-    /// The scopes that it carries.
-    pub scopes: BTreeSet<Scope>,
-    /// The resource servers that it is for.
-    pub audiences: BTreeSet<Audience>,
+    /// What it is good for.
+    pub granted: Arc<Granted>,
     /// When it was issued.
     pub issued_at: Timestamp,
     /// From when it is dead.

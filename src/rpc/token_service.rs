@@ -105,7 +105,7 @@ impl TokenService for TokenRpc {
                 seconds: i64::try_from(issued.expires_in.as_secs()).unwrap_or(i64::MAX),
                 nanos: 0,
             }),
-            scopes: issued.scopes.iter().map(ToString::to_string).collect(),
+            scopes: issued.granted.scopes.iter().map(ToString::to_string).collect(),
         }))
     }
 
@@ -116,7 +116,7 @@ impl TokenService for TokenRpc {
         let introspection = self.introspect(request).await.map_err(status::from_error)?;
         Ok(Response::new(match introspection {
             Introspection::Inactive => IntrospectTokenResponse::default(),
-            Introspection::Active(token) => active(token),
+            Introspection::Active(token) => active(&token),
         }))
     }
 
@@ -129,14 +129,14 @@ impl TokenService for TokenRpc {
     }
 }
 
-fn active(token: ActiveToken) -> IntrospectTokenResponse {
+fn active(token: &ActiveToken) -> IntrospectTokenResponse {
     IntrospectTokenResponse {
         active: true,
-        scopes: token.scopes.iter().map(ToString::to_string).collect(),
-        client_id: token.client_id.to_string(),
-        subject: token.client_id.to_string(),
-        audiences: token.audiences.iter().map(ToString::to_string).collect(),
-        issuer: token.issuer,
+        scopes: token.granted.scopes.iter().map(ToString::to_string).collect(),
+        client_id: token.client.client_id.to_string(),
+        subject: token.client.client_id.to_string(),
+        audiences: token.granted.audiences.iter().map(ToString::to_string).collect(),
+        issuer: token.issuer.to_string(),
         token_id: token.id.0.to_string(),
         issue_time: Some(seconds(token.issued_at)),
         not_before_time: Some(seconds(token.issued_at)),

@@ -15,7 +15,7 @@ use time::OffsetDateTime;
 
 use self::{fault::fault, pool::Pool};
 use super::{
-    Connections, Creation, FoundClient, FoundToken, Installation, Retirement, Store, Upkeep,
+    Connections, Creation, FoundClient, FoundOrFault, Installation, Retirement, Store, Upkeep,
     migrate::{Migrated, SchemaError},
 };
 use crate::domain::{
@@ -91,8 +91,8 @@ impl Store for PostgresStore {
         tokens::record(&self.pool.get(), tokens).await
     }
 
-    async fn find_token(&self, id: TokenId) -> Result<Option<FoundToken>, Error> {
-        tokens::find(&self.pool.get(), id).await
+    async fn find_tokens(&self, ids: &[TokenId]) -> Result<Vec<(TokenId, FoundOrFault)>, Error> {
+        tokens::find(&self.pool.get(), ids).await
     }
 
     async fn revoke_token(

@@ -3,11 +3,14 @@
 //! What is stored was checked when it was written, and operators edit it by hand all the same. So
 //! it is parsed again here: a row that cannot be read is a fault of its own client and no other.
 
+use std::sync::Arc;
+
 use uuid::Uuid;
 
 use crate::domain::{
-    AccessToken, Audience, Client, ClientId, ClientKey, ClientState, Error, GrantType, Malformed,
-    Scope, SecretHash, SecretId, StoredSecret, Timestamp, TokenDigest, TokenId, TokenLifetime,
+    AccessToken, Audience, Client, ClientId, ClientKey, ClientState, Error, GrantType, Granted,
+    Malformed, Scope, SecretHash, SecretId, StoredSecret, Timestamp, TokenDigest, TokenId,
+    TokenLifetime,
 };
 
 /// A row of `client`.
@@ -107,8 +110,10 @@ impl TokenRow {
             digest: TokenDigest::from_bytes(digest),
             client: ClientKey(self.client),
             secret: SecretId(self.secret),
-            scopes: Scope::parse_set(self.scopes)?,
-            audiences: Audience::parse_set(self.audiences)?,
+            granted: Arc::new(Granted {
+                scopes: Scope::parse_set(self.scopes)?,
+                audiences: Audience::parse_set(self.audiences)?,
+            }),
             issued_at: self.issued_at,
             expires_at: self.expires_at,
         })

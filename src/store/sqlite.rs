@@ -23,7 +23,7 @@ use sqlx::sqlite::{
 
 use self::fault::fault;
 use super::{
-    Connections, Creation, FoundClient, FoundToken, Installation, Retirement, Store, Upkeep,
+    Connections, Creation, FoundClient, FoundOrFault, Installation, Retirement, Store, Upkeep,
     migrate::{Migrated, SchemaError},
 };
 use crate::domain::{
@@ -129,8 +129,8 @@ impl Store for SqliteStore {
         self.still_there()
     }
 
-    async fn find_token(&self, id: TokenId) -> Result<Option<FoundToken>, Error> {
-        tokens::find(&self.reader, id).await
+    async fn find_tokens(&self, ids: &[TokenId]) -> Result<Vec<(TokenId, FoundOrFault)>, Error> {
+        tokens::find(&self.reader, ids).await
     }
 
     async fn revoke_token(

@@ -82,6 +82,13 @@ impl Collector for Collected {
             "active",
             &[("true", stats.active), ("false", stats.inactive)],
         )?;
+        let [recording, looking_up] = [stats.recording, stats.looking_up];
+        let help = "Durable statements that recorded tokens";
+        page.counter("record_flushes", help, recording.statements)?;
+        page.counter("record_tokens", "Tokens that they recorded", recording.callers)?;
+        let help = "Statements that looked tokens up";
+        page.counter("lookup_statements", help, looking_up.statements)?;
+        page.counter("lookup_tokens", "Tokens that they looked for", looking_up.callers)?;
         page.connections(&stores)
     }
 }
@@ -101,6 +108,11 @@ impl Page<'_> {
         values.iter().try_for_each(|(of, value)| {
             ConstCounter::new(*value).encode(family.encode_family(&[(label, *of)])?)
         })
+    }
+
+    fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
+        let metric = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        ConstCounter::new(value).encode(metric)
     }
 
     fn gauges(

@@ -4,11 +4,11 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use jeton::{
     domain::{
-        AccessToken, Client, ClientId, ClientKey, ClientState, GrantType, OsRandom, Scope,
+        AccessToken, Client, ClientId, ClientKey, ClientState, GrantType, Granted, OsRandom, Scope,
         SecretHash, SecretId, StoredSecret, Timestamp, TokenDigest, TokenId, TokenLifetime,
         uuid_v4, uuid_v7,
     },
-    store::{Creation, Retirement, Store},
+    store::{Creation, FoundToken, Retirement, Store},
 };
 
 use crate::support::{Database, Kind, node::audiences};
@@ -56,11 +56,22 @@ fn token(client: &Client, secret: &StoredSecret, issued_at: Timestamp) -> Access
         digest: TokenDigest::from_bytes([3; 32]),
         client: client.key,
         secret: secret.id,
-        scopes: client.scopes.clone(),
-        audiences: client.audiences.clone(),
+        granted: Arc::new(Granted {
+            scopes: client.scopes.clone(),
+            audiences: client.audiences.clone(),
+        }),
         issued_at,
         expires_at: issued_at.plus(Duration::from_secs(77)),
     }
+}
+
+async fn find(store: &Arc<dyn Store>, id: TokenId) -> Option<FoundToken> {
+    let mut found = store.find_tokens(&[id]).await.unwrap();
+    assert!(found.len() <= 1);
+    found.pop().map(|(found_id, found)| {
+        assert_eq!(found_id, id);
+        found.unwrap()
+    })
 }
 
 struct Fixture {
@@ -84,18 +95,18 @@ async fn a_client_reads_back_as_it_was_written_and_its_name_is_given_once() {
     for kind in Kind::BOTH {
         let Fixture { store, client, secret, _database } = fixture(kind).await;
         let found = store.find_client(&client.client_id, Some(secret.id)).await.unwrap().unwrap();
-        assert_eq!(found.client, client, "{kind:?}");
-        let stored = found.secret.unwrap();
+        assert_eq!(*found.client, client, "{kind:?}");
+        let stored = found.secret.as_ref().unwrap();
         assert_eq!(stored.hash, secret.hash);
         assert_eq!(stored.expires_at, secret.expires_at);
-        assert_eq!((stored.client, stored.label), (client.key, secret.label.clone()));
+        assert_eq!((stored.client, stored.label.clone()), (client.key, secret.label.clone()));
 
         let mut again = self::client("orders");
         again.name = "another".to_owned();
         let creation = store.create_client(&again, &self::secret(&again)).await.unwrap();
         assert_eq!(creation, Creation::ClientIdTaken);
         let found = store.find_client(&client.client_id, None).await.unwrap().unwrap();
-        assert_eq!(found.client, client);
+        assert_eq!(*found.client, client);
         assert!(found.secret.is_none());
         let unknown = ClientId::parse("unknown").unwrap();
         assert!(store.find_client(&unknown, Some(secret.id)).await.unwrap().is_none());
@@ -144,14 +155,20 @@ async fn tokens_are_recorded_all_or_none_and_read_back_with_what_decides_their_w
     for kind in Kind::BOTH {
         let Fixture { store, client, secret, _database } = fixture(kind).await;
         let mut tokens: Vec<_> = (0..50).map(|_| token(&client, &secret, now())).collect();
-        tokens[7].scopes.clear();
-        tokens[7].audiences.clear();
+        tokens[7].granted = Arc::default();
         store.record_tokens(&tokens).await.unwrap();
+        let unknown = TokenId(uuid_v7(now(), &OsRandom).unwrap());
+        let asked = [tokens[3].id, unknown, tokens[1].id];
+        let mut found: Vec<_> = store.find_tokens(&asked).await.unwrap();
+        found.sort_by_key(|(id, _)| *id);
+        let mut expected = [tokens[1].id, tokens[3].id];
+        expected.sort_unstable();
+        assert_eq!(found.iter().map(|(id, _)| *id).collect::<Vec<_>>(), expected, "{kind:?}");
+        assert!(store.find_tokens(&[]).await.unwrap().is_empty());
         for expected in [&tokens[0], &tokens[7], &tokens[49]] {
-            let found = store.find_token(expected.id).await.unwrap().unwrap();
-            assert_eq!(found.client, client, "{kind:?}");
-            assert_eq!(found.token.scopes, expected.scopes);
-            assert_eq!(found.token.audiences, expected.audiences);
+            let found = find(&store, expected.id).await.unwrap();
+            assert_eq!(*found.client, client, "{kind:?}");
+            assert_eq!(found.token.granted, expected.granted);
             assert_eq!(found.token.issued_at, expected.issued_at);
             assert_eq!(found.token.expires_at, expected.expires_at);
             assert_eq!(found.token.secret, secret.id);
@@ -162,7 +179,7 @@ async fn tokens_are_recorded_all_or_none_and_read_back_with_what_decides_their_w
         let fresh = token(&client, &secret, now());
         let taken = tokens[0].clone();
         assert!(store.record_tokens(&[fresh.clone(), taken]).await.is_err());
-        assert!(store.find_token(fresh.id).await.unwrap().is_none(), "{kind:?}: half a batch");
+        assert!(find(&store, fresh.id).await.is_none(), "{kind:?}: half a batch");
     }
 }
 
@@ -176,24 +193,24 @@ async fn what_ends_a_token_is_seen_with_it() {
             let until = tokens[0].expires_at;
             store.revoke_token(tokens[0].id, now(), until).await.unwrap();
         }
-        assert!(store.find_token(tokens[0].id).await.unwrap().unwrap().revoked);
-        assert!(!store.find_token(tokens[1].id).await.unwrap().unwrap().revoked);
+        assert!(find(&store, tokens[0].id).await.unwrap().revoked);
+        assert!(!find(&store, tokens[1].id).await.unwrap().revoked);
 
         store.set_client_state(&client.client_id, ClientState::Disabled).await.unwrap();
-        let found = store.find_token(tokens[1].id).await.unwrap().unwrap();
+        let found = find(&store, tokens[1].id).await.unwrap();
         assert_eq!(found.client.state, ClientState::Disabled);
         assert_eq!(found.client.version, client.version + 1);
 
         store.retire_secret(&client.client_id, secret.id, Retirement::Burnt, now()).await.unwrap();
-        assert!(store.find_token(tokens[1].id).await.unwrap().unwrap().secret_burnt);
+        assert!(find(&store, tokens[1].id).await.unwrap().secret_burnt);
 
         assert!(store.delete_client(&client.client_id).await.unwrap());
         assert!(!store.delete_client(&client.client_id).await.unwrap());
-        assert!(store.find_token(tokens[1].id).await.unwrap().is_none(), "{kind:?}");
+        assert!(find(&store, tokens[1].id).await.is_none(), "{kind:?}");
         assert!(store.list_secrets(&client.client_id).await.unwrap().is_empty());
         let reborn = self::client("orders");
         store.create_client(&reborn, &self::secret(&reborn)).await.unwrap();
-        assert!(store.find_token(tokens[1].id).await.unwrap().is_none(), "{kind:?}");
+        assert!(find(&store, tokens[1].id).await.is_none(), "{kind:?}");
     }
 }
 
@@ -252,7 +269,7 @@ async fn upkeep_removes_what_is_long_dead_and_keeps_what_lives() {
             store.revoke_token(dead[0].id, long_ago, dead[0].expires_at).await.unwrap();
             let done = store.upkeep(now()).await.unwrap();
             assert_eq!((done.partitions_dropped, done.revocations_forgotten), (3, 1));
-            assert!(store.find_token(dead[0].id).await.unwrap().is_none());
+            assert!(find(&store, dead[0].id).await.is_none());
         } else {
             // Partitions of two days from now are made when a node's clock says so, and dropped
             // only when the database's own clock says so.
@@ -267,8 +284,8 @@ async fn upkeep_removes_what_is_long_dead_and_keeps_what_lives() {
             store.record_tokens(std::slice::from_ref(&dead)).await.unwrap();
             let done = store.upkeep(now()).await.unwrap();
             assert!(done.partitions_dropped > 0, "{done:?}");
-            assert!(store.find_token(dead.id).await.unwrap().is_none());
+            assert!(find(&store, dead.id).await.is_none());
         }
-        assert!(store.find_token(living.id).await.unwrap().is_some(), "{kind:?}");
+        assert!(find(&store, living.id).await.is_some(), "{kind:?}");
     }
 }

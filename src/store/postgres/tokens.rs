@@ -1,5 +1,7 @@
 //! Tokens on Postgres: one statement a function.
 
+use std::sync::Arc;
+
 use sqlx::{PgPool, Row, postgres::PgRow};
 use time::OffsetDateTime;
 
@@ -7,7 +9,7 @@ use super::{clients, fault::fault, moment, timestamp};
 use crate::{
     domain::{AccessToken, Error, Timestamp, TokenId},
     store::{
-        FoundToken,
+        FoundOrFault, FoundToken,
         row::{TokenRow, joined},
     },
 };
@@ -18,8 +20,9 @@ pub(super) async fn record(pool: &PgPool, tokens: &[AccessToken]) -> Result<(), 
     let column =
         |value: fn(&AccessToken) -> uuid::Uuid| tokens.iter().map(value).collect::<Vec<_>>();
     let digests: Vec<&[u8]> = tokens.iter().map(|token| &token.digest.as_bytes()[..]).collect();
-    let scopes: Vec<String> = tokens.iter().map(|token| joined(&token.scopes)).collect();
-    let audiences: Vec<String> = tokens.iter().map(|token| joined(&token.audiences)).collect();
+    let scopes: Vec<String> = tokens.iter().map(|token| joined(&token.granted.scopes)).collect();
+    let audiences: Vec<String> =
+        tokens.iter().map(|token| joined(&token.granted.audiences)).collect();
     let issued: Vec<_> = tokens.iter().map(|token| moment(token.issued_at)).collect();
     let expires: Vec<_> = tokens.iter().map(|token| moment(token.expires_at)).collect();
     sqlx::query(
@@ -45,9 +48,13 @@ pub(super) async fn record(pool: &PgPool, tokens: &[AccessToken]) -> Result<(), 
     Ok(())
 }
 
-/// The token, its client, and what else decides its worth, in one statement.
-pub(super) async fn find(pool: &PgPool, id: TokenId) -> Result<Option<FoundToken>, Error> {
-    let row = sqlx::query(
+/// Tokens, their clients, and what else decides their worth, in one statement. Each id is looked
+/// for by itself: asked for as a list, it would be looked for in every partition.
+pub(super) async fn find(
+    pool: &PgPool,
+    ids: &[TokenId],
+) -> Result<Vec<(TokenId, FoundOrFault)>, Error> {
+    let rows = sqlx::query(
         "select token.id as token_id, token.digest, token.client, token.secret,
                 token.scopes as token_scopes, token.audiences as token_audiences,
                 token.issued_at, token.expires_at,
@@ -59,22 +66,28 @@ pub(super) async fn find(pool: &PgPool, id: TokenId) -> Result<Option<FoundToken
                 client.scopes, client.default_scopes, client.audiences, client.serves,
                 client.token_lifetime_seconds, client.not_before, client.created_at,
                 client.version
-         from access_token as token join client on client.id = token.client
-         where token.id = $1",
+         from unnest($1::uuid[]) as asked (id)
+              cross join lateral
+                  (select * from access_token where access_token.id = asked.id limit 1) as token
+              join client on client.id = token.client",
     )
-    .bind(id.0)
-    .fetch_optional(pool)
+    .bind(ids.iter().map(|id| id.0).collect::<Vec<_>>())
+    .fetch_all(pool)
     .await
     .map_err(fault)?;
-    row.map(|row| read(&row)).transpose()
+    let found = rows.iter().map(|row| {
+        let id = TokenId(row.try_get("token_id").map_err(fault)?);
+        Ok((id, read(row)))
+    });
+    found.collect()
 }
 
-fn read(row: &PgRow) -> Result<FoundToken, Error> {
+fn read(row: &PgRow) -> FoundOrFault {
     let not_before: Option<OffsetDateTime> =
         row.try_get("installation_not_before").map_err(fault)?;
     Ok(FoundToken {
         token: token_row(row).map_err(fault)?.read()?,
-        client: clients::client_row(row).map_err(fault)?.read()?,
+        client: Arc::new(clients::client_row(row).map_err(fault)?.read()?),
         revoked: row.try_get("revoked").map_err(fault)?,
         secret_burnt: row.try_get("secret_burnt").map_err(fault)?,
         not_before: not_before.map(timestamp),

@@ -1,5 +1,7 @@
 //! Clients and their secrets on SQLite.
 
+use std::sync::Arc;
+
 use sqlx::{Row, Sqlite, SqlitePool, query::Query, sqlite::SqliteArguments, sqlite::SqliteRow};
 
 use super::{fault::fault, members, moment};
@@ -36,8 +38,10 @@ pub(super) async fn find(
     .map_err(fault)?;
     let Some(row) = row else { return Ok(None) };
     let has_secret = row.try_get::<Option<uuid::Uuid>, _>("secret_id").map_err(fault)?.is_some();
-    let secret = if has_secret { Some(secret_row(&row).map_err(fault)?.read()) } else { None };
-    Ok(Some(FoundClient { client: client_row(&row).map_err(fault)?.read()?, secret }))
+    let secret =
+        if has_secret { Some(Arc::new(secret_row(&row).map_err(fault)?.read())) } else { None };
+    let client = Arc::new(client_row(&row).map_err(fault)?.read()?);
+    Ok(Some(FoundClient { client, secret }))
 }
 
 /// Both rows in one transaction. It takes the writer's lock at its start, so that it cannot lose

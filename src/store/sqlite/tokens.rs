@@ -2,14 +2,14 @@
 
 use serde_json::json;
 use sqlx::{Row, SqlitePool, sqlite::SqliteRow};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use uuid::Uuid;
 
 use super::{clients, fault::fault, members, moment};
 use crate::{
     domain::{AccessToken, Error, Timestamp, TokenId, TokenLifetime},
     store::{
-        FoundToken, Upkeep,
+        FoundOrFault, FoundToken, Upkeep,
         row::{TokenRow, joined},
     },
 };
@@ -30,8 +30,8 @@ pub(super) async fn record(pool: &SqlitePool, tokens: &[AccessToken]) -> Result<
                 "digest": hex(token.digest.as_bytes()),
                 "client": hex(token.client.0.as_bytes()),
                 "secret": hex(token.secret.0.as_bytes()),
-                "scopes": joined(&token.scopes),
-                "audiences": joined(&token.audiences),
+                "scopes": joined(&token.granted.scopes),
+                "audiences": joined(&token.granted.audiences),
                 "issued_at": token.issued_at.unix_micros(),
                 "expires_at": token.expires_at.unix_micros(),
             })
@@ -62,9 +62,12 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// The token, its client, and what else decides its worth, in one statement.
-pub(super) async fn find(pool: &SqlitePool, id: TokenId) -> Result<Option<FoundToken>, Error> {
-    let row = sqlx::query(
+/// Tokens, their clients, and what else decides their worth, in one statement.
+pub(super) async fn find(
+    pool: &SqlitePool,
+    ids: &[TokenId],
+) -> Result<Vec<(TokenId, FoundOrFault)>, Error> {
+    let rows = sqlx::query(
         "select token.id as token_id, token.digest, token.client, token.secret,
                 token.scopes as token_scopes, token.audiences as token_audiences,
                 token.issued_at, token.expires_at,
@@ -76,21 +79,26 @@ pub(super) async fn find(pool: &SqlitePool, id: TokenId) -> Result<Option<FoundT
                 client.scopes, client.default_scopes, client.audiences, client.serves,
                 client.token_lifetime_seconds, client.not_before, client.created_at,
                 client.version
-         from access_token as token join client on client.id = token.client
-         where token.id = $1",
+         from json_each($1) as asked
+              join access_token as token on token.id = unhex(asked.value)
+              join client on client.id = token.client",
     )
-    .bind(id.0)
-    .fetch_optional(pool)
+    .bind(json!(ids.iter().map(|id| hex(id.0.as_bytes())).collect::<Vec<_>>()).to_string())
+    .fetch_all(pool)
     .await
     .map_err(fault)?;
-    row.map(|row| read(&row)).transpose()
+    let found = rows.iter().map(|row| {
+        let id = TokenId(row.try_get("token_id").map_err(fault)?);
+        Ok((id, read(row)))
+    });
+    found.collect()
 }
 
-fn read(row: &SqliteRow) -> Result<FoundToken, Error> {
+fn read(row: &SqliteRow) -> FoundOrFault {
     let not_before: Option<i64> = row.try_get("installation_not_before").map_err(fault)?;
     Ok(FoundToken {
         token: token_row(row).map_err(fault)?.read()?,
-        client: clients::client_row(row).map_err(fault)?.read()?,
+        client: Arc::new(clients::client_row(row).map_err(fault)?.read()?),
         revoked: row.try_get("revoked").map_err(fault)?,
         secret_burnt: row.try_get("secret_burnt").map_err(fault)?,
         not_before: not_before.map(moment),

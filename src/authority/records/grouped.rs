@@ -1,0 +1,274 @@
+//! One statement for many callers. What waits while one statement runs forms the next; alone, a
+//! caller does not linger.
+
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{sync::oneshot, time::timeout};
+
+use crate::{
+    authority::stats::{Count, GroupStats},
+    domain::Error,
+};
+
+const SILENT: &str = "the database did not answer a shared statement";
+
+/// Runs a statement for all of these.
+type Run<T, R> =
+    Box<dyn Fn(Vec<T>) -> Pin<Box<dyn Future<Output = Result<R, Error>> + Send>> + Send + Sync>;
+
+/// How callers are grouped.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct GroupLimits {
+    /// Callers that may wait; further ones are turned away.
+    pub(super) waiting: usize,
+    /// Callers of one statement.
+    pub(super) largest: usize,
+    /// Statements at the same time.
+    pub(super) statements: usize,
+    /// A further statement begins beside others only for so many callers: with fewer it would cost
+    /// more than their waiting.
+    pub(super) overlap: usize,
+    /// For a statement. Its callers may all have gone, and a connection that died silently never
+    /// answers.
+    pub(super) patience: Duration,
+}
+
+/// Callers on their way into statements.
+pub(super) struct Grouped<T, R>(Arc<Group<T, R>>);
+
+struct Group<T, R> {
+    run: Run<T, R>,
+    limits: GroupLimits,
+    state: Mutex<State<T, R>>,
+    statements: Count,
+    callers: Count,
+}
+
+struct State<T, R> {
+    waiting: VecDeque<Caller<T, R>>,
+    running: usize,
+}
+
+struct Caller<T, R> {
+    item: T,
+    answer: oneshot::Sender<Result<R, Error>>,
+}
+
+impl<T: Send + 'static, R: Clone + Send + 'static> Grouped<T, R> {
+    pub(super) fn new<F>(
+        limits: GroupLimits,
+        run: impl Fn(Vec<T>) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Result<R, Error>> + Send + 'static,
+    {
+        let state = Mutex::new(State { waiting: VecDeque::new(), running: 0 });
+        let run: Run<T, R> = Box::new(move |items| Box::pin(run(items)));
+        let (statements, callers) = (Count::default(), Count::default());
+        Self(Arc::new(Group { run, limits, state, statements, callers }))
+    }
+
+    /// Goes along with the next statement and returns what it said. The statement runs to its end
+    /// in a task of its own: a caller who goes away leaves nothing half done.
+    ///
+    /// # Errors
+    /// What the statement says, and `TooManyRequests` if too many wait.
+    pub(super) async fn join(&self, item: T) -> Result<R, Error> {
+        let (answer, answered) = oneshot::channel();
+        {
+            let mut state = self.0.state();
+            let GroupLimits { waiting, statements, overlap, .. } = self.0.limits;
+            if state.waiting.len() >= waiting {
+                return Err(Error::TooManyRequests { retry_after: Duration::from_secs(1) });
+            }
+            state.waiting.push_back(Caller { item, answer });
+            let is_due = state.running == 0 || state.waiting.len() >= overlap;
+            if state.running < statements && is_due {
+                state.running += 1;
+                let running = Running { group: Arc::clone(&self.0), has_ended: false };
+                tokio::spawn(running.all());
+            }
+        }
+        answered.await.unwrap_or_else(|_| Err(Error::internal("a shared statement did not end")))
+    }
+
+    /// Statements that ran, and the callers in them.
+    pub(super) fn stats(&self) -> GroupStats {
+        GroupStats { statements: self.0.statements.get(), callers: self.0.callers.get() }
+    }
+}
+
+impl<T, R> Group<T, R> {
+    fn state(&self) -> MutexGuard<'_, State<T, R>> {
+        // Nothing under the lock panics, so it cannot be poisoned.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One that runs statements, for as long as there are callers.
+struct Running<T, R> {
+    group: Arc<Group<T, R>>,
+    has_ended: bool,
+}
+
+impl<T, R: Clone> Running<T, R> {
+    async fn all(mut self) {
+        loop {
+            // Those who were just answered and ask again come along: without this a statement
+            // carries only half of the callers, and the other half waits for the next.
+            tokio::task::yield_now().await;
+            let Some(callers) = self.next() else { return };
+            let (items, answers): (Vec<_>, Vec<_>) = callers
+                .into_iter()
+                // Whoever has gone away is not worth a statement.
+                .filter(|caller| !caller.answer.is_closed())
+                .map(|caller| (caller.item, caller.answer))
+                .unzip();
+            if items.is_empty() {
+                continue;
+            }
+            self.group.statements.add_one();
+            self.group.callers.add(items.len() as u64);
+            let result = timeout(self.group.limits.patience, (self.group.run)(items)).await;
+            let result = result.unwrap_or_else(|_| Err(Error::unavailable(SILENT)));
+            for answer in answers {
+                let result = match &result {
+                    Ok(shared) => Ok(shared.clone()),
+                    Err(error) => Err(error.again()),
+                };
+                // Who went away meanwhile is not told.
+                let _ = answer.send(result);
+            }
+        }
+    }
+
+    /// The callers of the next statement. That there are none and that this one ends is one step,
+    /// so that nobody comes in between and waits for ever.
+    fn next(&mut self) -> Option<Vec<Caller<T, R>>> {
+        let mut state = self.group.state();
+        if state.waiting.is_empty() {
+            state.running -= 1;
+            self.has_ended = true;
+            return None;
+        }
+        let largest = state.waiting.len().min(self.group.limits.largest);
+        Some(state.waiting.drain(..largest).collect())
+    }
+}
+
+impl<T, R> Drop for Running<T, R> {
+    /// After a panic nobody else may be there for those who wait: they are told.
+    fn drop(&mut self) {
+        if !self.has_ended {
+            let mut state = self.group.state();
+            state.running -= 1;
+            if state.running == 0 {
+                state.waiting.clear();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use tokio::sync::Semaphore;
+
+    const LIMITS: GroupLimits = GroupLimits {
+        waiting: 100,
+        largest: 50,
+        statements: 2,
+        overlap: 20,
+        patience: Duration::MAX,
+    };
+
+    type Carried = Arc<Mutex<Vec<Vec<u32>>>>;
+
+    /// A group whose statements end when they are let, and what each of them carried.
+    fn group() -> (Arc<Grouped<u32, u32>>, Arc<Semaphore>, Carried) {
+        let (gate, carried) = (Arc::new(Semaphore::new(0)), Arc::<Mutex<Vec<_>>>::default());
+        let (held, noted) = (Arc::clone(&gate), Arc::clone(&carried));
+        let group = Grouped::new(LIMITS, move |items: Vec<u32>| {
+            noted.lock().unwrap().push(items.clone());
+            let held = Arc::clone(&held);
+            async move {
+                held.acquire().await.map_err(Error::internal)?.forget();
+                if items.contains(&13) {
+                    return Err(Error::unavailable("13"));
+                }
+                items.len().try_into().map_err(Error::internal)
+            }
+        });
+        (Arc::new(group), gate, carried)
+    }
+
+    async fn joined(group: &Arc<Grouped<u32, u32>>, items: impl Iterator<Item = u32>) {
+        for item in items {
+            let group = Arc::clone(group);
+            tokio::spawn(async move { group.join(item).await });
+        }
+        for _ in 0..1_000 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn what_waits_during_a_statement_goes_into_the_next() {
+        let (group, gate, carried) = group();
+        joined(&group, 0..1).await;
+        joined(&group, 1..11).await;
+        assert_eq!(carried.lock().unwrap().len(), 1, "ten callers are too few to overlap");
+        gate.add_permits(2);
+        assert_eq!(group.join(11).await.unwrap(), 1 + 10);
+        let GroupStats { statements, callers } = group.stats();
+        assert_eq!((statements, callers), (2, 12));
+    }
+
+    #[tokio::test]
+    async fn many_callers_get_a_second_statement_and_no_third() {
+        let (group, _gate, carried) = group();
+        joined(&group, 0..1).await;
+        joined(&group, 1..99).await;
+        let carried = carried.lock().unwrap();
+        assert_eq!(carried.len(), 2);
+        assert!(carried[1].len() <= 50, "{}", carried[1].len());
+    }
+
+    #[tokio::test]
+    async fn a_failure_is_everybodys_and_too_many_are_turned_away() {
+        let (group, gate, _) = group();
+        joined(&group, 13..14).await;
+        joined(&group, 100..300).await;
+        joined(&group, 300..500).await;
+        assert!(matches!(group.join(1).await, Err(Error::TooManyRequests { .. })));
+        gate.add_permits(100);
+        joined(&group, 0..0).await;
+        assert!(matches!(group.join(13).await, Err(Error::Unavailable { .. })));
+        assert!(group.join(1).await.is_ok(), "it goes on");
+    }
+
+    #[tokio::test]
+    async fn who_goes_away_is_not_carried_and_a_panic_is_not_the_end() {
+        let ran = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&ran);
+        let group = Arc::new(Grouped::new(LIMITS, move |items: Vec<u32>| {
+            assert!(!items.contains(&13), "on purpose");
+            count.fetch_add(items.len(), Ordering::Relaxed);
+            async move { Ok(0) }
+        }));
+        tokio::select! {
+            biased;
+            _ = group.join(1) => unreachable!("its statement has not begun"),
+            () = async {} => {}
+        }
+        assert!(matches!(group.join(13).await, Err(Error::Internal { .. })));
+        assert!(group.join(2).await.is_ok());
+        assert_eq!(ran.load(Ordering::Relaxed), 1);
+    }
+}
