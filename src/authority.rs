@@ -19,7 +19,8 @@ pub use self::{
     hash_queue::Lane,
     introspect::{ActiveToken, Introspection},
     issue::{IssueRequest, IssuedToken},
-    stats::{GroupStats, HashStats, HashTimes, Stats},
+    records::{Follower, MemoryOptions},
+    stats::{GroupStats, HashStats, HashTimes, MemoryStats, Stats},
 };
 use self::{
     failures::Failures,
@@ -70,6 +71,8 @@ pub struct AuthorityOptions {
     pub verified_capacity: usize,
     /// For how long they are; zero for not at all.
     pub verified_lifetime: Duration,
+    /// How much is remembered.
+    pub memory: MemoryOptions,
     /// The `iss` of its tokens.
     pub issuer: String,
 }
@@ -86,6 +89,7 @@ pub struct Authority {
     active: Count,
     inactive: Count,
     tag_key: TagKey,
+    lease: Duration,
     issuer: Arc<str>,
 }
 
@@ -102,7 +106,8 @@ impl Authority {
             failures: Failures::new(REMEMBERED_FAILURES),
             active: Count::default(),
             inactive: Count::default(),
-            records: Records::new(options.stores),
+            records: Records::new(options.stores, Arc::clone(&options.clock), options.memory),
+            lease: options.memory.lease,
             clock: options.clock,
             random: options.random,
             hash_pool: options.hash_pool,
@@ -110,11 +115,18 @@ impl Authority {
         })
     }
 
+    /// What keeps the memory true: until it runs, every call asks the database.
+    #[must_use]
+    pub fn follower(&self) -> Follower {
+        self.records.follower(Arc::clone(&self.clock), self.lease)
+    }
+
     /// What was counted since the start.
     #[must_use]
     pub fn stats(&self) -> Stats {
         let [recording, looking_up] = self.records.stats();
         Stats {
+            memory: self.records.memory(),
             recording,
             looking_up,
             hash: self.hash_pool.stats(),

@@ -201,6 +201,22 @@ pub struct Config {
           value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub verified_secrets: u32,
 
+    /// Most clients that are remembered, with one secret each; 0 for none
+    #[arg(long, value_name = "N", env = "JETON_REMEMBERED_CLIENTS", default_value_t = 10_000,
+          value_parser = clap::value_parser!(u32).range(0..=10_000_000))]
+    pub remembered_clients: u32,
+
+    /// Memory for tokens that are remembered, in MiB; 0 for none
+    #[arg(long, value_name = "MIB", env = "JETON_REMEMBERED_TOKENS_MIB", default_value_t = 32,
+          value_parser = clap::value_parser!(u32).range(0..=65_536))]
+    pub remembered_tokens_mib: u32,
+
+    /// How long what is remembered counts after the database was last heard, in milliseconds; and
+    /// how long whoever revokes waits for a node that died. On Postgres only
+    #[arg(long, value_name = "MS", env = "JETON_LEASE_MS", default_value_t = 2_000,
+          value_parser = clap::value_parser!(u64).range(500..=4_000))]
+    pub lease_ms: u64,
+
     /// Memory of one argon2id hash, in KiB
     #[arg(long, value_name = "KIB", env = "JETON_ARGON2_MEMORY_KIB", default_value_t = 19_456,
           value_parser = clap::value_parser!(u32).range(7_168..=65_536))]

@@ -34,7 +34,9 @@ pub use self::{
     shim::{Shim, ShimOptions},
 };
 use crate::{
-    authority::{Authority, AuthorityOptions, HashPool, HashPoolOptions, Lane, Stores},
+    authority::{
+        Authority, AuthorityOptions, HashPool, HashPoolOptions, Lane, MemoryOptions, Stores,
+    },
     domain::{Cause, Clock, Error, Random},
     http,
     pb::{self, v1::token_service_server::TokenServiceServer},
@@ -81,6 +83,8 @@ pub struct NodeOptions {
     pub verified_capacity: usize,
     /// For how long they are; zero for not at all.
     pub verified_lifetime: Duration,
+    /// How much is remembered of the database.
+    pub memory: MemoryOptions,
     /// The limits of both listeners.
     pub limits: Limits,
 }
@@ -183,9 +187,12 @@ impl Node {
             hash_pool,
             verified_capacity: options.verified_capacity,
             verified_lifetime: options.verified_lifetime,
+            memory: options.memory,
             issuer,
         });
-        rpc.begin(authority.await.map_err(SchemaError::from)?);
+        let authority = authority.await.map_err(SchemaError::from)?;
+        node.serving.spawn(authority.follower().run(node.serving.stop.clone()));
+        rpc.begin(authority);
         node.look_after_stores(&clock);
         node.readiness.set_serving(true);
         node.health.set_serving().await;

@@ -10,15 +10,15 @@ mod postgres;
 mod row;
 mod sqlite;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
 use self::migrate::{Migrated, SchemaError};
 pub use self::{postgres::PostgresStore, sqlite::SqliteStore};
 use crate::domain::{
-    AccessToken, Client, ClientId, ClientState, Error, Random, SecretId, StoredSecret, TagKey,
-    Timestamp, TokenId,
+    AccessToken, Client, ClientId, ClientKey, ClientState, Error, Random, SecretId, StoredSecret,
+    TagKey, Timestamp, TokenId,
 };
 
 /// What the first migration made once for this installation.
@@ -73,6 +73,47 @@ pub enum Retirement {
     Burnt,
 }
 
+/// What has changed, as far as it matters to a node that remembers things.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// A client, or one of its secrets: all that was read of it or of its tokens is doubtful.
+    Client(ClientKey),
+    /// A token was revoked, or its row changed.
+    Token(TokenId),
+    /// Nothing that is remembered can be relied upon.
+    Everything,
+}
+
+/// What a node hears of changes through. As long as its lease runs, whoever revokes, disables or
+/// retires waits until the node has applied that change; so what it remembers is as true as a look
+/// into the database. A feed that fails is lost, and with it whatever was remembered.
+///
+/// # Errors
+/// As those of [`Store`]; the feed is lost then.
+#[async_trait]
+pub trait Feed: Send {
+    /// Begins, after the last change that there is. Nothing that was read before may be relied
+    /// upon, for changes may have been made since.
+    async fn join(&mut self) -> Result<(), Error>;
+
+    /// The changes since the last that was read, in the order in which they were committed.
+    async fn read(&mut self) -> Result<Vec<Change>, Error>;
+
+    /// Says that everything read so far is applied, and takes the lease anew. The lease runs from
+    /// before this is called. Changes may have been made after an old lease ended and before this
+    /// one began, so nothing is relied upon before one more look.
+    async fn renew(&mut self) -> Result<(), Error>;
+
+    /// How long a lease lasts, with all that clocks may differ by taken off.
+    fn lease(&self) -> Duration;
+
+    /// Waits until there may be a change, or the lease is to be renewed.
+    async fn rest(&mut self) -> Result<(), Error>;
+
+    /// Gives the lease back, so that nobody waits for this node.
+    async fn leave(&mut self);
+}
+
 /// What a round of upkeep did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Upkeep {
@@ -82,6 +123,8 @@ pub struct Upkeep {
     pub partitions_dropped: u32,
     /// Rows of `revoked_token` that were no longer needed.
     pub revocations_forgotten: u64,
+    /// Rows of the change feed that every node has read.
+    pub changes_forgotten: u64,
 }
 
 /// The connections to a database.
@@ -103,6 +146,9 @@ impl Connections {
 }
 
 /// What the use cases ask of a database.
+///
+/// What takes something back, be it a token, a secret or the right of a client to act, returns when
+/// no node will go on as if nothing had happened.
 ///
 /// # Errors
 /// `Error::Unavailable` if the database does not answer or could answer later; whether a write
@@ -180,6 +226,10 @@ pub trait Store: Send + Sync {
         retirement: Retirement,
         now: Timestamp,
     ) -> Result<bool, Error>;
+
+    /// A way to hear of changes, by leases of this length where the database has leases. Connects,
+    /// and does not begin yet.
+    async fn follow(&self, lease: Duration) -> Result<Box<dyn Feed>, Error>;
 
     /// Makes room for the tokens to come and removes those that are long dead. Any number of
     /// nodes may call it at once.

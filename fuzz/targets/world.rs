@@ -11,7 +11,7 @@ use std::{
 use axum::{Router, extract::Request, http::HeaderValue};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use jeton::{
-    authority::{Authority, AuthorityOptions, HashPool, HashPoolOptions, Stores},
+    authority::{Authority, AuthorityOptions, HashPool, HashPoolOptions, MemoryOptions, Stores},
     domain::{
         Audience, ClientId, ClientState, Clock, GrantType, HashCost, HashCostCap, ManualClock,
         Random, Scope, SeededRandom, Timestamp, TokenLifetime,
@@ -195,6 +195,8 @@ async fn service(directory: &Path, clock: Arc<dyn Clock>) -> (TokenRpc, [String;
         // Some secrets are remembered from one input to the next, and some are hashed again.
         verified_capacity: 2,
         verified_lifetime: Duration::from_mins(5),
+        // Nothing follows the feed here, so every call asks the database.
+        memory: MemoryOptions { clients: 0, token_bytes: 0, lease: Duration::from_secs(2) },
         issuer: options().issuer,
     });
     let authority = authority.await;

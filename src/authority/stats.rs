@@ -15,6 +15,8 @@ pub struct Stats {
     pub recording: GroupStats,
     /// Statements that look tokens up.
     pub looking_up: GroupStats,
+    /// What is remembered of the database.
+    pub memory: MemoryStats,
     /// Secrets that had been verified lately and were not hashed again.
     pub verified: u64,
     /// Secrets that had not.
@@ -25,6 +27,23 @@ pub struct Stats {
     pub active: u64,
     /// Introspections of anything else.
     pub inactive: u64,
+}
+
+/// What a node remembers of the database.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct MemoryStats {
+    /// Clients and tokens that were remembered.
+    pub hits: u64,
+    /// Those that had to be looked for.
+    pub misses: u64,
+    /// Clients that are remembered, with a secret each.
+    pub clients: usize,
+    /// Tokens that are remembered.
+    pub tokens: usize,
+    /// What these take.
+    pub token_bytes: usize,
+    /// Whether what is remembered counts now.
+    pub is_trusted: bool,
 }
 
 /// Statements that callers share.

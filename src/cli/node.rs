@@ -7,7 +7,7 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
-    authority::{HashPoolOptions, Stores},
+    authority::{HashPoolOptions, MemoryOptions, Stores},
     config::{Config, DatabaseUrl},
     domain::{Clock, HashCost, HashCostCap, OsRandom, SystemClock},
     server::{
@@ -170,6 +170,11 @@ pub(super) async fn start(config: &Config, stores: Stores) -> anyhow::Result<Nod
         },
         verified_capacity: config.verified_secrets as usize,
         verified_lifetime: Duration::from_secs(config.verified_seconds),
+        memory: MemoryOptions {
+            clients: config.remembered_clients as usize,
+            token_bytes: config.remembered_tokens_mib as usize * 1024 * 1024,
+            lease: Duration::from_millis(config.lease_ms),
+        },
         limits: limits(config, 2, config.database_connections),
     };
     Ok(Node::start(options).await?)

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use rustix::time::{ClockId, clock_gettime};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -72,6 +73,10 @@ impl fmt::Display for Timestamp {
 pub trait Clock: Send + Sync {
     /// The present moment.
     fn now(&self) -> Timestamp;
+
+    /// The time since some moment that stays the same for this process. It is never set, unlike
+    /// the present moment, and goes on while the process or the machine is suspended.
+    fn uptime(&self) -> Duration;
 }
 
 /// The clock of the operating system.
@@ -85,9 +90,19 @@ impl Clock for SystemClock {
         let micros = i64::try_from(now.unix_timestamp_nanos().div_euclid(1_000));
         Timestamp(micros.unwrap_or(i64::MAX))
     }
+
+    fn uptime(&self) -> Duration {
+        // The usual monotonic clock of Linux stands still while the machine is suspended.
+        #[cfg(target_os = "linux")]
+        let clock = ClockId::Boottime;
+        #[cfg(not(target_os = "linux"))]
+        let clock = ClockId::Monotonic;
+        let uptime = clock_gettime(clock);
+        Duration::new(uptime.tv_sec.try_into().unwrap_or(0), uptime.tv_nsec.try_into().unwrap_or(0))
+    }
 }
 
-/// A clock that stands until it is moved: what tests of expiry run on.
+/// A clock whose present moment stands until it is moved: what tests of expiry run on.
 #[derive(Debug)]
 pub struct ManualClock(AtomicI64);
 
@@ -107,6 +122,11 @@ impl ManualClock {
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
         Timestamp(self.0.load(Ordering::SeqCst))
+    }
+
+    /// Nothing of a test waits for this one.
+    fn uptime(&self) -> Duration {
+        SystemClock.uptime()
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod clients;
 mod fault;
+mod feed;
 mod partitions;
 mod pool;
 mod schema;
@@ -15,7 +16,8 @@ use time::OffsetDateTime;
 
 use self::{fault::fault, pool::Pool};
 use super::{
-    Connections, Creation, FoundClient, FoundOrFault, Installation, Retirement, Store, Upkeep,
+    Connections, Creation, Feed, FoundClient, FoundOrFault, Installation, Retirement, Store,
+    Upkeep,
     migrate::{Migrated, SchemaError},
 };
 use crate::domain::{
@@ -101,7 +103,8 @@ impl Store for PostgresStore {
         now: Timestamp,
         keep_until: Timestamp,
     ) -> Result<(), Error> {
-        tokens::revoke(&self.pool.get(), id, now, keep_until).await
+        tokens::revoke(&self.pool.get(), id, now, keep_until).await?;
+        feed::applied_everywhere(&self.pool.get()).await
     }
 
     async fn create_client(
@@ -129,11 +132,13 @@ impl Store for PostgresStore {
         client_id: &ClientId,
         state: ClientState,
     ) -> Result<bool, Error> {
-        clients::set_state(&self.pool.get(), client_id, state).await
+        let found = clients::set_state(&self.pool.get(), client_id, state).await?;
+        feed::applied_everywhere(&self.pool.get()).await.map(|()| found)
     }
 
     async fn delete_client(&self, client_id: &ClientId) -> Result<bool, Error> {
-        clients::delete(&self.pool.get(), client_id).await
+        let found = clients::delete(&self.pool.get(), client_id).await?;
+        feed::applied_everywhere(&self.pool.get()).await.map(|()| found)
     }
 
     async fn add_secret(&self, secret: &StoredSecret) -> Result<bool, Error> {
@@ -147,7 +152,14 @@ impl Store for PostgresStore {
         retirement: Retirement,
         now: Timestamp,
     ) -> Result<bool, Error> {
-        clients::retire_secret(&self.pool.get(), client_id, secret, retirement, now).await
+        let pool = self.pool.get();
+        let found = clients::retire_secret(&pool, client_id, secret, retirement, now).await?;
+        feed::applied_everywhere(&pool).await.map(|()| found)
+    }
+
+    async fn follow(&self, lease: Duration) -> Result<Box<dyn Feed>, Error> {
+        let feed = self.pool.follow(lease).await?;
+        Ok(Box::new(feed))
     }
 
     async fn upkeep(&self, now: Timestamp) -> Result<Upkeep, Error> {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::Change;
 use crate::domain::{
     AccessToken, Audience, Client, ClientId, ClientKey, ClientState, Error, GrantType, Granted,
     Malformed, Scope, SecretHash, SecretId, StoredSecret, Timestamp, TokenDigest, TokenId,
@@ -117,6 +118,18 @@ impl TokenRow {
             issued_at: self.issued_at,
             expires_at: self.expires_at,
         })
+    }
+}
+
+impl Change {
+    /// Reads a row of `change`.
+    pub(super) fn read(kind: &str, subject: Option<Uuid>) -> Self {
+        match (kind, subject) {
+            ("client", Some(id)) => Self::Client(ClientKey(id)),
+            ("token", Some(id)) => Self::Token(TokenId(id)),
+            // A kind that a later version writes may mean anything.
+            _ => Self::Everything,
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod clients;
 mod fault;
+mod feed;
 mod schema;
 mod tokens;
 
@@ -21,9 +22,10 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 
-use self::fault::fault;
+use self::{fault::fault, feed::SqliteFeed};
 use super::{
-    Connections, Creation, FoundClient, FoundOrFault, Installation, Retirement, Store, Upkeep,
+    Connections, Creation, Feed, FoundClient, FoundOrFault, Installation, Retirement, Store,
+    Upkeep,
     migrate::{Migrated, SchemaError},
 };
 use crate::domain::{
@@ -140,7 +142,9 @@ impl Store for SqliteStore {
         keep_until: Timestamp,
     ) -> Result<(), Error> {
         tokens::revoke(&self.writer, id, now, keep_until).await?;
-        self.still_there()
+        self.still_there()?;
+        feed::applied_everywhere().await;
+        Ok(())
     }
 
     async fn create_client(
@@ -168,11 +172,15 @@ impl Store for SqliteStore {
         client_id: &ClientId,
         state: ClientState,
     ) -> Result<bool, Error> {
-        clients::set_state(&self.writer, client_id, state).await
+        let found = clients::set_state(&self.writer, client_id, state).await?;
+        feed::applied_everywhere().await;
+        Ok(found)
     }
 
     async fn delete_client(&self, client_id: &ClientId) -> Result<bool, Error> {
-        clients::delete(&self.writer, client_id).await
+        let found = clients::delete(&self.writer, client_id).await?;
+        feed::applied_everywhere().await;
+        Ok(found)
     }
 
     async fn add_secret(&self, secret: &StoredSecret) -> Result<bool, Error> {
@@ -186,7 +194,17 @@ impl Store for SqliteStore {
         retirement: Retirement,
         now: Timestamp,
     ) -> Result<bool, Error> {
-        clients::retire_secret(&self.writer, client_id, secret, retirement, now).await
+        let found =
+            clients::retire_secret(&self.writer, client_id, secret, retirement, now).await?;
+        feed::applied_everywhere().await;
+        Ok(found)
+    }
+
+    async fn follow(&self, _lease: Duration) -> Result<Box<dyn Feed>, Error> {
+        // A connection of its own, which no request has taken.
+        let options = self.reader.connect_options().as_ref().clone();
+        let own = SqlitePoolOptions::new().max_connections(1).connect_lazy_with(options);
+        Ok(Box::new(SqliteFeed::new(own)))
     }
 
     async fn upkeep(&self, now: Timestamp) -> Result<Upkeep, Error> {

@@ -99,6 +99,7 @@ pub struct Metrics {
     partitions_made: Counter,
     partitions_dropped: Counter,
     revocations_forgotten: Counter,
+    changes_forgotten: Counter,
 }
 
 impl Metrics {
@@ -115,6 +116,7 @@ impl Metrics {
             partitions_made: Counter::default(),
             partitions_dropped: Counter::default(),
             revocations_forgotten: Counter::default(),
+            changes_forgotten: Counter::default(),
         };
         metrics.register(Collected::new(read));
         metrics
@@ -140,6 +142,8 @@ impl Metrics {
         registry.register("partitions_dropped", help, self.partitions_dropped.clone());
         let help = "Marks of revoked tokens that were no longer needed";
         registry.register("revocations_forgotten", help, self.revocations_forgotten.clone());
+        let help = "Rows of the change feed that every node had read";
+        registry.register("changes_forgotten", help, self.changes_forgotten.clone());
         registry.register_collector(Box::new(collected));
     }
 
@@ -172,6 +176,7 @@ impl Metrics {
             self.partitions_made.inc_by(done.partitions_made.into());
             self.partitions_dropped.inc_by(done.partitions_dropped.into());
             self.revocations_forgotten.inc_by(done.revocations_forgotten);
+            self.changes_forgotten.inc_by(done.changes_forgotten);
         }
     }
 

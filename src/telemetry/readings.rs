@@ -10,7 +10,7 @@ use prometheus_client::{
 };
 
 use crate::{
-    authority::{HashTimes, Stats},
+    authority::{HashTimes, MemoryStats, Stats},
     store::Connections,
 };
 
@@ -82,6 +82,7 @@ impl Collector for Collected {
             "active",
             &[("true", stats.active), ("false", stats.inactive)],
         )?;
+        page.memory(&stats.memory)?;
         let [recording, looking_up] = [stats.recording, stats.looking_up];
         let help = "Durable statements that recorded tokens";
         page.counter("record_flushes", help, recording.statements)?;
@@ -139,6 +140,23 @@ impl Page<'_> {
         let count = counts.iter().map(|(_, count)| count).sum();
         let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Histogram)?;
         metric.encode_histogram::<NoLabelSet>(times.total.as_secs_f64(), count, &counts, None)
+    }
+
+    fn memory(&mut self, memory: &MemoryStats) -> fmt::Result {
+        self.counters(
+            "memory_lookups",
+            "Clients and tokens that were asked for while what is remembered counted",
+            "remembered",
+            &[("true", memory.hits), ("false", memory.misses)],
+        )?;
+        #[expect(clippy::cast_precision_loss, reason = "counts of what fits into memory")]
+        let [clients, tokens, bytes] =
+            [memory.clients, memory.tokens, memory.token_bytes].map(|count| count as f64);
+        let help = "Clients and tokens that are remembered";
+        self.gauges("memory_entries", help, "of", &[("client", clients), ("token", tokens)])?;
+        self.gauge("memory_token_bytes", "What these tokens take", bytes)?;
+        let help = "1 while what is remembered counts, 0 while every call asks the database";
+        self.gauge("memory_trusted", help, f64::from(u8::from(memory.is_trusted)))
     }
 
     /// Three families, since labels of one must not add up to something without a meaning.

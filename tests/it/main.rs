@@ -13,6 +13,7 @@ mod failure_classes;
 mod faults;
 mod http_edge;
 mod listeners;
+mod memory;
 mod mistakes;
 mod overload;
 mod pool;

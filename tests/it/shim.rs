@@ -166,6 +166,10 @@ impl Clock for Fragile {
         assert!(!self.is_broken.load(Ordering::SeqCst), "canary");
         SystemClock.now()
     }
+
+    fn uptime(&self) -> Duration {
+        SystemClock.uptime()
+    }
 }
 
 /// The same call over gRPC, over HTTP in process and over HTTP through the shim.

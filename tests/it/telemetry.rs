@@ -3,19 +3,15 @@
 mod lines;
 mod process;
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
 use ::http::Request;
 use jeton::server::Limits;
 
 use crate::support::{
     Kind, TestNode, TestNodeOptions,
-    http::{Answer, post_form, send},
+    http::{get, post_form, send},
 };
-
-async fn get(address: SocketAddr, path: &str) -> Answer {
-    send(address, Request::get(path).body(Vec::new()).unwrap()).await
-}
 
 async fn scrape(node: &TestNode) -> String {
     let answer = get(node.node.admin_addr(), "/metrics").await;

@@ -10,7 +10,7 @@ use std::{collections::BTreeSet, time::Duration};
 use time::OffsetDateTime;
 use uuid::{Builder, Uuid};
 
-use super::{fault::fault, moment};
+use super::{fault::fault, feed, moment};
 use crate::{
     domain::{Error, Timestamp, TokenLifetime},
     store::Upkeep,
@@ -65,6 +65,7 @@ pub(super) async fn upkeep(pool: &PgPool, now: Timestamp) -> Result<Upkeep, Erro
             .await
             .map_err(fault)?
             .rows_affected();
+    feed::forget(pool, &mut done).await?;
     Ok(done)
 }
 

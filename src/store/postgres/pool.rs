@@ -21,6 +21,9 @@ use sqlx::{
 };
 use tokio::time::timeout;
 
+use super::feed::PgFeed;
+use crate::domain::Error;
+
 /// So many looks in a row must fail. One alone may be a statement that was slow; and under load
 /// waiting callers are served in order, so the look has its turn.
 const FAILED_LOOKS: u32 = 3;
@@ -71,6 +74,11 @@ impl Pool {
             // never be given back. What still runs on it ends undisturbed.
         }
         Err(error)
+    }
+
+    /// Listens on a connection of its own.
+    pub(super) async fn follow(&self, lease: Duration) -> Result<PgFeed, Error> {
+        PgFeed::connect(self.connect.clone(), self.limits.clone(), lease).await
     }
 
     /// Asks on a connection of its own. While the database is away the pool says only that it

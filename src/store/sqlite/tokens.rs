@@ -167,6 +167,12 @@ pub(super) async fn upkeep(pool: &SqlitePool, now: Timestamp) -> Result<Upkeep, 
         .await
         .map_err(fault)?
         .rows_affected();
+    done.changes_forgotten = sqlx::query("delete from change where changed_at < $1")
+        .bind(now.minus(GRACE).unix_micros())
+        .execute(pool)
+        .await
+        .map_err(fault)?
+        .rows_affected();
     Ok(done)
 }
 

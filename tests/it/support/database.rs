@@ -90,18 +90,25 @@ impl Database {
         store
     }
 
-    /// Runs a statement by hand, beside any node.
+    /// Runs a statement by hand, beside any node, and waits until every node has heard of it.
     pub(crate) async fn execute(&self, statement: &str) {
         let statement = AssertSqlSafe(statement.to_owned());
         match self.kind {
             Kind::Postgres => {
                 let mut connection = PgConnection::connect(&self.url).await.unwrap();
                 sqlx::query(statement).execute(&mut connection).await.unwrap();
+                let is_awaited = "select to_regclass('node') is not null and exists
+                    (select from node where applied < (select max(id) from change)
+                                            and lease_until > clock_timestamp())";
+                while sqlx::query_scalar(is_awaited).fetch_one(&mut connection).await.unwrap() {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
             }
             Kind::Sqlite => {
                 let file = SqliteConnectOptions::new().filename(self.dir.path().join("jeton.db"));
                 let mut connection = SqliteConnection::connect_with(&file).await.unwrap();
                 sqlx::query(statement).execute(&mut connection).await.unwrap();
+                tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
     }

@@ -30,6 +30,10 @@ impl Answer {
     }
 }
 
+pub(crate) async fn get(address: SocketAddr, path: &str) -> Answer {
+    send(address, Request::get(path).body(Vec::new()).unwrap()).await
+}
+
 pub(crate) async fn send(address: SocketAddr, request: Request<Vec<u8>>) -> Answer {
     send_from("127.0.0.1:0".parse().unwrap(), address, request).await
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use jeton::{
-    authority::{HashPoolOptions, Stores},
+    authority::{HashPoolOptions, MemoryOptions, Stores},
     domain::{
         Audience, Client, ClientId, ClientSecret, Clock, GrantType, HashCost, HashCostCap,
         OsRandom, Scope, SystemClock, TokenLifetime,
@@ -24,12 +24,19 @@ use super::{Database, Kind};
 /// Cheap on purpose: what a hash costs matters to no test but those of the hash itself.
 pub(crate) const CHEAP: HashCost = HashCost { memory_kib: 64, passes: 1, lanes: 1 };
 
+pub(crate) const MEMORY: MemoryOptions =
+    MemoryOptions { clients: 1_000, token_bytes: 1024 * 1024, lease: Duration::from_secs(2) };
+
+/// For tests of what happens at the database, which a node that remembers does not always ask.
+pub(crate) const NO_MEMORY: MemoryOptions = MemoryOptions { clients: 0, token_bytes: 0, ..MEMORY };
+
 pub(crate) struct TestNodeOptions {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) limits: Limits,
     pub(crate) hash_queue: usize,
     pub(crate) hash_cost: HashCost,
     pub(crate) tls: Option<Arc<Tls>>,
+    pub(crate) memory: MemoryOptions,
 }
 
 impl Default for TestNodeOptions {
@@ -40,6 +47,7 @@ impl Default for TestNodeOptions {
             hash_queue: 256,
             hash_cost: CHEAP,
             tls: None,
+            memory: MEMORY,
         }
     }
 }
@@ -99,6 +107,7 @@ pub(crate) fn node_options(store: Arc<dyn Store>, options: &TestNodeOptions) -> 
         },
         verified_capacity: 100,
         verified_lifetime: Duration::from_mins(5),
+        memory: options.memory,
         limits: options.limits.clone(),
     }
 }

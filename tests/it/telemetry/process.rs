@@ -8,7 +8,7 @@ use std::{
 
 use tokio::net::TcpStream;
 
-use super::get;
+use crate::support::http::get;
 use crate::support::{
     Database, Kind,
     binary::{Served, free_port, jeton},

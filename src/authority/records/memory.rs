@@ -1,0 +1,288 @@
+//! What a node remembers of clients and tokens, and whether that may be relied upon.
+//!
+//! Nothing here is believed but while a lease runs, and each change that the feed brings is applied
+//! before the node says so: whoever made it is not answered earlier. So what is remembered is as
+//! true as a look into the database.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError, RwLock, Weak,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use quick_cache::sync::Cache;
+
+use crate::{
+    authority::stats::{Count, MemoryStats},
+    domain::{
+        AccessToken, Client, ClientId, ClientKey, Clock, Granted, SecretId, StoredSecret,
+        Timestamp, TokenDigest, TokenId,
+    },
+    store::{Change, FoundClient, FoundToken},
+};
+
+/// What one remembered token takes, with its part of the table. Measured by `benches/limits`.
+pub(super) const TOKEN_BYTES: usize = 160;
+
+/// Sets of scopes and audiences that are shared by the tokens that carry them.
+const SHARED_GRANTS: usize = 1_024;
+
+/// What was read from the database belongs to a state of it, and each change begins a new one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Epoch(u64);
+
+/// A client as it was read, for as long as nothing of it or of its secrets has changed.
+struct KnownClient {
+    client: Arc<Client>,
+    has_changed: AtomicBool,
+}
+
+impl KnownClient {
+    fn changed(known: &Weak<Self>) {
+        if let Some(known) = known.upgrade() {
+            known.has_changed.store(true, Ordering::Release);
+        }
+    }
+}
+
+/// A token as it was read: what [`FoundToken`] holds, packed.
+#[derive(Clone)]
+struct KnownToken {
+    digest: TokenDigest,
+    secret: SecretId,
+    client: Arc<KnownClient>,
+    granted: Arc<Granted>,
+    issued_at: Timestamp,
+    expires_at: Timestamp,
+    not_before: Option<Timestamp>,
+    revoked: bool,
+    secret_burnt: bool,
+}
+
+/// The memory of a node.
+pub(super) struct Memory {
+    clock: Arc<dyn Clock>,
+    /// By the clock that runs through suspension, in microseconds.
+    trusted_until: AtomicU64,
+    /// Held for reading by whoever puts something in, for writing by whoever applies a change.
+    epoch: RwLock<u64>,
+    clients: Cache<(ClientId, SecretId), (Arc<KnownClient>, Arc<StoredSecret>)>,
+    tokens: Cache<TokenId, KnownToken>,
+    token_capacity: usize,
+    /// Where a change finds the client that it concerns. Swept when it has doubled.
+    by_key: Mutex<ByKey>,
+    grants: Cache<Arc<Granted>, Arc<Granted>>,
+    hits: Count,
+    misses: Count,
+}
+
+#[derive(Default)]
+struct ByKey {
+    clients: HashMap<ClientKey, Weak<KnownClient>>,
+    swept_at: usize,
+}
+
+impl Memory {
+    /// Remembers at most so many clients with a secret each, and so many bytes of tokens.
+    pub(super) fn new(clock: Arc<dyn Clock>, clients: usize, token_bytes: usize) -> Self {
+        let token_capacity = token_bytes / TOKEN_BYTES;
+        Self {
+            clock,
+            trusted_until: AtomicU64::new(0),
+            epoch: RwLock::new(0),
+            clients: Cache::new(clients),
+            tokens: Cache::new(token_capacity),
+            token_capacity,
+            by_key: Mutex::default(),
+            grants: Cache::new(SHARED_GRANTS),
+            hits: Count::default(),
+            misses: Count::default(),
+        }
+    }
+
+    /// Whether there is anything that could be remembered.
+    pub(super) fn is_off(&self) -> bool {
+        self.clients.capacity() == 0 && self.token_capacity == 0
+    }
+
+    /// The state of the database that is remembered; none while that may not be relied upon.
+    pub(super) fn epoch(&self) -> Option<Epoch> {
+        let trusted_until = Duration::from_micros(self.trusted_until.load(Ordering::Acquire));
+        (self.clock.uptime() < trusted_until).then(|| self.current())
+    }
+
+    fn current(&self) -> Epoch {
+        Epoch(*self.epoch.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A client and the secret that was asked for. Only for whoever has an epoch.
+    pub(super) fn client(&self, client_id: &ClientId, secret: SecretId) -> Option<FoundClient> {
+        let known = self.clients.get(&(client_id.clone(), secret));
+        let known = known.filter(|(known, _)| !known.has_changed.load(Ordering::Acquire));
+        self.count(known.is_some());
+        known.map(|(known, secret)| FoundClient {
+            client: Arc::clone(&known.client),
+            secret: Some(secret),
+        })
+    }
+
+    /// A token. Only for whoever has an epoch.
+    pub(super) fn token(&self, id: TokenId) -> Option<FoundToken> {
+        let known = self.tokens.get(&id);
+        let known = known.filter(|known| !known.client.has_changed.load(Ordering::Acquire));
+        self.count(known.is_some());
+        known.map(|known| known.found(id))
+    }
+
+    fn count(&self, is_hit: bool) {
+        if is_hit { self.hits.add_one() } else { self.misses.add_one() }
+    }
+
+    /// Remembers a client that was read in this epoch. That it has no such secret is not
+    /// remembered, nor that there is no such client.
+    pub(super) fn keep_client(&self, epoch: Epoch, found: &FoundClient) {
+        let Some(secret) = &found.secret else { return };
+        self.keep(epoch, || {
+            let known = self.known(&found.client);
+            let key = (found.client.client_id.clone(), secret.id);
+            self.clients.insert(key, (known, Arc::clone(secret)));
+        });
+    }
+
+    /// Remembers a token that was read in this epoch.
+    pub(super) fn keep_token(&self, epoch: Epoch, found: &FoundToken) {
+        self.keep(epoch, || {
+            let token = &found.token;
+            let known = KnownToken {
+                digest: token.digest,
+                secret: token.secret,
+                client: self.known(&found.client),
+                granted: self.shared(&token.granted),
+                issued_at: token.issued_at,
+                expires_at: token.expires_at,
+                not_before: found.not_before,
+                revoked: found.revoked,
+                secret_burnt: found.secret_burnt,
+            };
+            self.tokens.insert(token.id, known);
+        });
+    }
+
+    /// What was read before a change was applied must not outlive it: the change has swept the
+    /// memory already and will not come again.
+    fn keep(&self, read_in: Epoch, put: impl FnOnce()) {
+        let epoch = self.epoch.read().unwrap_or_else(PoisonError::into_inner);
+        if Epoch(*epoch) == read_in {
+            put();
+        }
+    }
+
+    fn known(&self, client: &Arc<Client>) -> Arc<KnownClient> {
+        let mut by_key = self.by_key.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = by_key.clients.get(&client.key).and_then(Weak::upgrade);
+        if let Some(known) = known.filter(|known| !known.has_changed.load(Ordering::Acquire)) {
+            return known;
+        }
+        let client = Arc::clone(client);
+        let known = Arc::new(KnownClient { client, has_changed: AtomicBool::new(false) });
+        by_key.clients.insert(known.client.key, Arc::downgrade(&known));
+        if by_key.clients.len() > 2 * by_key.swept_at + 16 {
+            by_key.clients.retain(|_, known| known.strong_count() > 0);
+            by_key.swept_at = by_key.clients.len();
+        }
+        known
+    }
+
+    fn shared(&self, granted: &Arc<Granted>) -> Arc<Granted> {
+        if let Some(shared) = self.grants.get(granted) {
+            return shared;
+        }
+        self.grants.insert(Arc::clone(granted), Arc::clone(granted));
+        Arc::clone(granted)
+    }
+
+    /// Forgets what changes make doubtful.
+    pub(super) fn apply(&self, changes: &[Change]) {
+        if changes.is_empty() {
+            return;
+        }
+        let mut epoch = self.epoch.write().unwrap_or_else(PoisonError::into_inner);
+        *epoch += 1;
+        for change in changes {
+            match change {
+                Change::Client(key) => self.client_changed(*key),
+                Change::Token(id) => drop(self.tokens.remove(id)),
+                Change::Everything => self.everything_changed(),
+            }
+        }
+    }
+
+    fn client_changed(&self, key: ClientKey) {
+        let mut by_key = self.by_key.lock().unwrap_or_else(PoisonError::into_inner);
+        by_key.clients.remove(&key).as_ref().map(KnownClient::changed);
+    }
+
+    fn everything_changed(&self) {
+        let mut by_key = self.by_key.lock().unwrap_or_else(PoisonError::into_inner);
+        by_key.clients.drain().for_each(|(_, known)| KnownClient::changed(&known));
+        self.clients.clear();
+        self.tokens.clear();
+    }
+
+    /// From now on everything is read anew, until there is trust again.
+    pub(super) fn distrust(&self) {
+        self.trusted_until.store(0, Ordering::Release);
+    }
+
+    /// What is remembered may be relied upon until then. Every change is applied.
+    pub(super) fn trust_until(&self, uptime: Duration) {
+        let micros = u64::try_from(uptime.as_micros()).unwrap_or(u64::MAX);
+        self.trusted_until.store(micros, Ordering::Release);
+    }
+
+    /// How long ago trust ended; zero while it lasts, or if there never was any.
+    pub(super) fn distrusted_for(&self, uptime: Duration) -> Duration {
+        match self.trusted_until.load(Ordering::Acquire) {
+            0 => Duration::ZERO,
+            micros => uptime.saturating_sub(Duration::from_micros(micros)),
+        }
+    }
+
+    pub(super) fn stats(&self) -> MemoryStats {
+        MemoryStats {
+            hits: self.hits.get(),
+            misses: self.misses.get(),
+            clients: self.clients.len(),
+            tokens: self.tokens.len(),
+            token_bytes: self.tokens.len() * TOKEN_BYTES,
+            is_trusted: self.epoch().is_some(),
+        }
+    }
+}
+
+impl KnownToken {
+    fn found(self, id: TokenId) -> FoundToken {
+        let client = Arc::clone(&self.client.client);
+        FoundToken {
+            token: AccessToken {
+                id,
+                digest: self.digest,
+                client: client.key,
+                secret: self.secret,
+                granted: self.granted,
+                issued_at: self.issued_at,
+                expires_at: self.expires_at,
+            },
+            client,
+            revoked: self.revoked,
+            secret_burnt: self.secret_burnt,
+            not_before: self.not_before,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
