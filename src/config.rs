@@ -171,6 +171,11 @@ pub struct Config {
     #[arg(long, value_name = "S", env = "JETON_DRAIN_TIMEOUT_SECONDS", default_value_t = 20)]
     pub drain_timeout_seconds: u64,
 
+    /// Threads that serve connections; by default one for each core
+    #[arg(long, value_name = "N", env = "JETON_WORKERS",
+          value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub workers: Option<u16>,
+
     /// Threads that hash secrets; by default one less than there are cores, at least one
     #[arg(long, value_name = "N", env = "JETON_HASH_THREADS",
           value_parser = clap::value_parser!(u16).range(1..=256))]

@@ -13,6 +13,7 @@ mod prepare;
 mod shim;
 pub mod tls;
 mod upkeep;
+mod workers;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -27,6 +28,7 @@ use self::{
     policy::Places,
     tls::Tls,
     upkeep::Watched,
+    workers::Workers,
 };
 pub use self::{
     descriptors::fit_connections,
@@ -87,6 +89,8 @@ pub struct NodeOptions {
     pub memory: MemoryOptions,
     /// The limits of both listeners.
     pub limits: Limits,
+    /// Threads that serve connections; with none they are served where the node was started.
+    pub workers: usize,
 }
 
 /// Why a node does not start.
@@ -106,6 +110,9 @@ pub enum StartError {
     /// The hash pool cannot be started.
     #[error("secrets cannot be hashed")]
     HashPool(#[source] Cause),
+    /// The threads that serve connections cannot be started.
+    #[error("the threads of the listeners cannot be started")]
+    Workers(#[source] io::Error),
     /// The schema cannot be used.
     #[error(transparent)]
     Schema(#[from] SchemaError),
@@ -139,6 +146,7 @@ impl Node {
         let issuer =
             options.issuer.unwrap_or_else(|| default_issuer(shim.address, options.tls.is_some()));
         let hash_pool = HashPool::start(options.hash_pool).map_err(StartError::HashPool)?;
+        let workers = Workers::start(options.workers).map_err(StartError::Workers)?;
 
         let rpc = TokenRpc::default();
         let places = Places::new(options.limits.max_requests);
@@ -164,7 +172,7 @@ impl Node {
             stores: options.stores,
             health,
             readiness,
-            serving: Serving::new(options.limits, Arc::clone(&metrics)),
+            serving: Serving::new(options.limits, Arc::clone(&metrics), workers),
             admin,
         };
         let access = Access { metrics, random: Arc::clone(&options.random) };

@@ -1,6 +1,6 @@
 //! From a configuration to the parts of a node.
 
-use std::{fs, net::SocketAddr, path::Path, sync::Arc, thread, time::Duration};
+use std::{fs, net::SocketAddr, num::NonZero, path::Path, sync::Arc, thread, time::Duration};
 
 use anyhow::{Context, ensure};
 use clap::Args;
@@ -176,13 +176,23 @@ pub(super) async fn start(config: &Config, stores: Stores) -> anyhow::Result<Nod
             lease: Duration::from_millis(config.lease_ms),
         },
         limits: limits(config, 2, config.database_connections),
+        workers: workers(config),
     };
     Ok(Node::start(options).await?)
 }
 
+/// Threads that serve connections.
+pub(super) fn workers(config: &Config) -> usize {
+    config.workers.map_or_else(cores, usize::from)
+}
+
+fn cores() -> usize {
+    thread::available_parallelism().map_or(1, NonZero::get)
+}
+
 /// One core is left for everything that is not a hash.
 fn spare_cores() -> usize {
-    thread::available_parallelism().map_or(1, |cores| cores.get().saturating_sub(1).max(1))
+    cores().saturating_sub(1).max(1)
 }
 
 /// The data directory holds hashes and a private key: it is for its owner alone.

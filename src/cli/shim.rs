@@ -68,6 +68,7 @@ impl Shim {
             tls: node::tls(&config, &[config.http_addr])?,
             issuer: config.issuer.clone(),
             limits: node::limits(&config, 1, 0),
+            workers: node::workers(&config),
         })
         .await?;
         let (http, admin) = (shim.http_addr(), shim.admin_addr());

@@ -21,6 +21,7 @@ use axum::{
 use super::{
     StartError,
     listen::{Limits, Listener, Serving},
+    workers::Workers,
 };
 use crate::telemetry::{CONTENT_TYPE, Face, Metrics};
 
@@ -57,7 +58,7 @@ impl Admin {
             },
         };
         let limits = Limits { max_connections: MAX_CONNECTIONS, ..Limits::default() };
-        let serving = Serving::new(limits, Arc::clone(metrics));
+        let serving = Serving::new(limits, Arc::clone(metrics), Workers::default());
         let address = listener.address;
         serving.serve(listener, router(Arc::clone(metrics), Arc::clone(readiness)), None);
         Ok(Self { address, _serving: serving })

@@ -67,7 +67,12 @@ pub(super) struct Connections {
 
 impl Connections {
     /// Serves one connection until it ends by itself, has had its time, or the node stops.
-    pub(super) async fn serve(self, stream: TcpStream, peer: SocketAddr) -> Result<(), Cut> {
+    pub(super) async fn serve(
+        self,
+        stream: std::net::TcpStream,
+        peer: SocketAddr,
+    ) -> Result<(), Cut> {
+        let stream = TcpStream::from_std(stream)?;
         stream.set_nodelay(true)?;
         // One deadline for all that comes before the first request, or a peer could have it again
         // and again by going one step at a time.

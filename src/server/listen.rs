@@ -6,7 +6,7 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{StartError, connection::Connections, tls::Tls};
+use super::{StartError, connection::Connections, tls::Tls, workers::Workers};
 use crate::telemetry::{Face, Metrics};
 
 /// How long to rest when the system cannot give a connection, for one because descriptors ran
@@ -95,6 +95,7 @@ impl Listener {
 pub(super) struct Serving {
     limits: Limits,
     pub(super) metrics: Arc<Metrics>,
+    workers: Workers,
     /// Cancelled when the listeners shall close and connections finish.
     pub(super) stop: CancellationToken,
     /// Cancelled when connections shall be cut.
@@ -103,9 +104,9 @@ pub(super) struct Serving {
 }
 
 impl Serving {
-    pub(super) fn new(limits: Limits, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(limits: Limits, metrics: Arc<Metrics>, workers: Workers) -> Self {
         let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
-        Self { limits, metrics, stop, cut, tasks: TaskTracker::new() }
+        Self { limits, metrics, workers, stop, cut, tasks: TaskTracker::new() }
     }
 
     /// Serves a router on a listener, with TLS if there is any.
@@ -113,7 +114,9 @@ impl Serving {
         let limits = self.limits.clone();
         let connections = Connections { router, tls, limits, stop: self.stop.clone() };
         let (tasks, cut) = (self.tasks.clone(), self.cut.clone());
-        self.tasks.spawn(accept(listener, connections, Arc::clone(&self.metrics), tasks, cut));
+        let (metrics, workers) = (Arc::clone(&self.metrics), self.workers.clone());
+        let served = Served { connections, metrics, workers, tasks, cut };
+        self.tasks.spawn(accept(listener, served));
     }
 
     /// Runs a task beside the listeners; it ends where it is when connections are cut.
@@ -147,14 +150,18 @@ impl Drop for Serving {
     }
 }
 
-/// Accepts connections until the node stops; each is served in a task of its own.
-async fn accept(
-    listener: Listener,
+/// What an accept loop works with.
+struct Served {
     connections: Connections,
     metrics: Arc<Metrics>,
+    workers: Workers,
     tasks: TaskTracker,
     cut: CancellationToken,
-) {
+}
+
+/// Accepts connections until the node stops; each is served in a task of its own.
+async fn accept(listener: Listener, served: Served) {
+    let Served { connections, metrics, workers, tasks, cut } = served;
     let places = Arc::new(Semaphore::new(connections.limits.max_connections as usize));
     let mut is_failing = false;
     loop {
@@ -168,12 +175,16 @@ async fn accept(
             Some((place, Ok((stream, peer)))) => {
                 is_failing = false;
                 let open = metrics.connected(listener.face);
+                // It leaves this runtime and enters that of its thread.
+                let Ok(stream) = stream.into_std() else { continue };
                 let (connection, cut) = (connections.clone().serve(stream, peer), cut.clone());
-                tasks.spawn(async move {
+                let (worker, seat) = workers.next();
+                let connection = async move {
                     // A failing connection is its peer's concern: there is nobody to tell.
                     let _ = cut.run_until_cancelled(connection).await;
-                    drop((open, place));
-                });
+                    drop((open, place, seat));
+                };
+                tasks.spawn_on(connection, &worker);
             }
             // A peer that has gone already takes its place in the backlog along. Resting for it
             // would let whoever sends such peers slow everybody.

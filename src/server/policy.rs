@@ -3,7 +3,6 @@
 
 use std::{
     any::Any,
-    convert::Infallible,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -30,19 +29,16 @@ const SERVICE: &str = "/jeton.v1.TokenService/";
 /// The calls by name; all others are of health and reflection, or are none.
 const RPCS: [&str; 3] = ["IssueToken", "IntrospectToken", "RevokeToken"];
 
-/// Puts the policy on a router: first the bound, within it the deadline, within it the panic. What
-/// all of it came to is noted.
+/// Puts the policy on a router. One layer holds all of it but the panic guard: each would box what
+/// it makes of every request.
 pub(super) fn apply(router: Router, limits: &Limits, places: Places) -> Router {
     let most = limits.request_timeout;
-    router
-        .layer(CatchPanicLayer::custom(after_panic))
-        .layer(axum::middleware::from_fn(move |request: Request, next: Next| {
-            within_deadline(most, request, next)
-        }))
-        .layer(axum::middleware::from_fn(move |request: Request, next: Next| {
-            places.clone().within_bound(request, next)
-        }))
-        .layer(axum::middleware::from_fn(noted))
+    router.layer(CatchPanicLayer::custom(after_panic)).layer(axum::middleware::from_fn(
+        move |request: Request, next: Next| {
+            let places = places.clone();
+            async move { places.call(most, request, next).await }
+        },
+    ))
 }
 
 /// The places for calls under way. Issuing and the rest have their own, so that neither takes
@@ -65,48 +61,44 @@ impl Places {
         self.refused.load(Ordering::Relaxed)
     }
 
-    /// Answers at once where there is no place: a caller that is told to come back is better
-    /// served than one that waits in a queue until its deadline.
-    async fn within_bound(self, request: Request, next: Next) -> Result<Response, Infallible> {
-        let places = match request.uri().path() {
-            ISSUE => &self.issue,
-            path if path.starts_with(SERVICE) => &self.inspect,
-            _ => return Ok(next.run(request).await),
+    /// One call: first the bound, within it the deadline, within it the panic. What it was is
+    /// noted, and what all of it came to.
+    async fn call(self, most: Duration, request: Request, next: Next) -> Response {
+        let path = request.uri().path();
+        let rpc = RPCS.into_iter().find(|rpc| path.strip_prefix(SERVICE) == Some(rpc));
+        access::note_rpc(rpc.unwrap_or(access::UNKNOWN));
+        let places = match path {
+            ISSUE => Some(&self.issue),
+            path if path.starts_with(SERVICE) => Some(&self.inspect),
+            _ => None,
         };
-        let Ok(_place) = places.try_acquire() else {
+        // Whoever finds no place is answered at once: a caller that is told to come back is better
+        // served than one that waits in a queue until its deadline.
+        let place = places.map(|places| places.try_acquire());
+        let response = if let Some(Err(_)) = place {
             self.refused.fetch_add(1, Ordering::Relaxed);
-            return Ok(status::overloaded().into_http());
+            status::overloaded().into_http()
+        } else {
+            within_deadline(most, request, next).await
         };
-        Ok(next.run(request).await)
+        drop(place);
+        let failed = Status::from_header_map(response.headers());
+        access::note_outcome(failed.as_ref().map_or(OK, status::outcome));
+        response
     }
-}
-
-/// Notes which call this was, and what it came to.
-async fn noted(request: Request, next: Next) -> Response {
-    let path = request.uri().path();
-    let rpc = RPCS.into_iter().find(|rpc| path.strip_prefix(SERVICE) == Some(rpc));
-    access::note_rpc(rpc.unwrap_or(access::UNKNOWN));
-    let response = next.run(request).await;
-    let failed = Status::from_header_map(response.headers());
-    access::note_outcome(failed.as_ref().map_or(OK, status::outcome));
-    response
 }
 
 /// Ends a call at the caller's deadline or at ours, whichever is first. tonic would answer
 /// CANCELLED, and within the process nothing at all.
-async fn within_deadline(
-    most: Duration,
-    mut request: Request,
-    next: Next,
-) -> Result<Response, Infallible> {
+async fn within_deadline(most: Duration, mut request: Request, next: Next) -> Response {
     let asked = grpc_timeout(request.headers());
     let limit = asked.map_or(most, |asked| asked.min(most));
     let origin = Origin { source: peer::source(), deadline: Instant::now() + limit };
     request.extensions_mut().insert(origin);
-    Ok(match tokio::time::timeout(limit, next.run(request)).await {
+    match tokio::time::timeout(limit, next.run(request)).await {
         Ok(response) => response,
         Err(_) => Status::deadline_exceeded("the deadline passed").into_http(),
-    })
+    }
 }
 
 fn after_panic(_payload: Box<dyn Any + Send + 'static>) -> http::Response<Body> {

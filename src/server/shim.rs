@@ -9,6 +9,7 @@ use super::{
     default_issuer,
     listen::{Limits, Listener, Serving},
     tls::Tls,
+    workers::Workers,
 };
 use crate::{
     domain::Random,
@@ -32,6 +33,8 @@ pub struct ShimOptions {
     pub issuer: Option<String>,
     /// The limits of the listener.
     pub limits: Limits,
+    /// Threads that serve connections; with none they are served where the shim was started.
+    pub workers: usize,
 }
 
 /// A running shim.
@@ -54,7 +57,8 @@ impl Shim {
         let metrics = Arc::new(Metrics::new(Readings::default));
         let readiness = Readiness::new(0);
         let admin = Admin::start(options.admin_addr, &metrics, &readiness).await?;
-        let serving = Serving::new(options.limits, Arc::clone(&metrics));
+        let workers = Workers::start(options.workers).map_err(StartError::Workers)?;
+        let serving = Serving::new(options.limits, Arc::clone(&metrics), workers);
         let access = Access { metrics, random: options.random };
         serving.serve(listener, access.around(Face::Http, router), options.tls);
         readiness.set_serving(true);

@@ -33,6 +33,7 @@ use crate::support::{
 async fn shim(upstream: SocketAddr, request_timeout: Duration, issuer: &str) -> Shim {
     let endpoint = Endpoint::from_shared(format!("http://{upstream}")).unwrap();
     let options = ShimOptions {
+        workers: 1,
         transport: http::remote(endpoint.connect_timeout(Duration::from_secs(1)).connect_lazy()),
         http_addr: "127.0.0.1:0".parse().unwrap(),
         admin_addr: Some("127.0.0.1:0".parse().unwrap()),

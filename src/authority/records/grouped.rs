@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::oneshot, time::timeout};
+use tokio::{runtime::Handle, sync::oneshot, time::timeout};
 
 use crate::{
     authority::stats::{Count, GroupStats},
@@ -44,6 +44,9 @@ pub(super) struct Grouped<T, R>(Arc<Group<T, R>>);
 struct Group<T, R> {
     run: Run<T, R>,
     limits: GroupLimits,
+    /// Where statements run: the runtime that made the group, and not that of the caller, whose
+    /// thread has connections to serve.
+    runtime: Handle,
     state: Mutex<State<T, R>>,
     statements: Count,
     callers: Count,
@@ -70,7 +73,8 @@ impl<T: Send + 'static, R: Clone + Send + 'static> Grouped<T, R> {
         let state = Mutex::new(State { waiting: VecDeque::new(), running: 0 });
         let run: Run<T, R> = Box::new(move |items| Box::pin(run(items)));
         let (statements, callers) = (Count::default(), Count::default());
-        Self(Arc::new(Group { run, limits, state, statements, callers }))
+        let runtime = Handle::current();
+        Self(Arc::new(Group { run, limits, runtime, state, statements, callers }))
     }
 
     /// Goes along with the next statement and returns what it said. The statement runs to its end
@@ -91,7 +95,7 @@ impl<T: Send + 'static, R: Clone + Send + 'static> Grouped<T, R> {
             if state.running < statements && is_due {
                 state.running += 1;
                 let running = Running { group: Arc::clone(&self.0), has_ended: false };
-                tokio::spawn(running.all());
+                self.0.runtime.spawn(running.all());
             }
         }
         answered.await.unwrap_or_else(|_| Err(Error::internal("a shared statement did not end")))

@@ -109,6 +109,7 @@ pub(crate) fn node_options(store: Arc<dyn Store>, options: &TestNodeOptions) -> 
         verified_lifetime: Duration::from_mins(5),
         memory: options.memory,
         limits: options.limits.clone(),
+        workers: 1,
     }
 }
 
