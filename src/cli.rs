@@ -1,5 +1,6 @@
 //! The commands: one file each.
 
+mod bench;
 mod client;
 mod config;
 mod dev;
@@ -54,6 +55,8 @@ enum Command {
     /// Ask a running node over gRPC
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// Ask a running node as much as it can, and say what that took
+    Bench(bench::Bench),
     /// Show the configuration in force, and where each value came from
     Config(config::ShowConfig),
 }
@@ -97,6 +100,7 @@ async fn run(cli: Cli, matches: &ArgMatches) -> anyhow::Result<()> {
         Command::Shim(shim) => shim.run(matches, file).await,
         Command::Client(client) => client.run(file).await,
         Command::Token(token) => token.run().await,
+        Command::Bench(bench) => bench.run(file).await,
         Command::Config(show) => show.run(matches, file),
     }
 }

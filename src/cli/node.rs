@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Which database a command works on.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(super) struct Database {
     /// Postgres, as <postgres://user:password@host/database?sslmode>=…; without it the embedded
     /// database in the data directory is used

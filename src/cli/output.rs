@@ -22,6 +22,11 @@ pub(super) fn remark(text: &str) {
     eprintln!("{text}");
 }
 
+/// Prints how something long goes, over what was printed so before.
+pub(super) fn progress(text: &str) {
+    eprint!("\r{text:<60}");
+}
+
 /// Prints why a command failed, with all that lies behind it, each thing once.
 pub(super) fn complain(error: &anyhow::Error) {
     let mut text = String::new();

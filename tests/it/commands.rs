@@ -232,7 +232,7 @@ async fn try_example(example: &str, postgres: &Database) {
         let created = run_json(&create, &database);
         line = line.replace("0b8d9d5e-7c6b-4e0f-8f0e-2f1d6a3c9b7a", &text(&created, "secret_id"));
         fs::write(folder.join("orders.secret"), text(&created, "client_secret")).unwrap();
-        if example.contains("jeton token") {
+        if example.contains("jeton token") || example.contains("jeton bench") {
             let node = served.insert(Served::start(&database, &[]));
             let secret = text(&created, "client_secret");
             let token = Caller::new(node, folder, "orders", &secret).issue();

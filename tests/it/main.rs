@@ -4,6 +4,7 @@
 
 mod support;
 
+mod bench;
 mod checklist;
 mod commands;
 mod conformance;

@@ -1,0 +1,239 @@
+//! `jeton bench`: asks a running node as much as it can, and says what that took.
+
+mod account;
+mod caller;
+mod crowd;
+mod load;
+mod picture;
+mod work;
+
+use std::{
+    fs,
+    io::{self, IsTerminal},
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use anyhow::Context;
+use clap::Args;
+use serde_json::{Value, json};
+
+use self::{
+    caller::Caller,
+    load::{Outcome, Progress},
+    work::Profile,
+};
+use super::{node::Database, output};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The load is a closed loop: so many callers, each with one call under way. It shares the machine with
+whatever else runs there, so compare the CPU time of a request and not the rate.
+
+Example:
+  jeton bench introspect --seconds 5")]
+pub(super) struct Bench {
+    /// What is asked
+    profile: Profile,
+
+    /// The node to ask
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "JETON_SERVER",
+        default_value = "http://127.0.0.1:50051"
+    )]
+    server: String,
+
+    /// Certificates to trust, PEM; for a self-signed one `DATA_DIR/tls/cert.pem`
+    #[arg(long, value_name = "FILE", env = "JETON_TLS_CA")]
+    tls_ca: Option<PathBuf>,
+
+    /// Ask the HTTP face at this address instead, in clear; the gRPC face is still used to prepare
+    #[arg(long, value_name = "URL")]
+    http: Option<String>,
+
+    /// Connections
+    #[arg(long, value_name = "N", default_value_t = 4,
+          value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    connections: u16,
+
+    /// Calls under way on each; over HTTP each takes a connection of its own
+    #[arg(long, value_name = "N", default_value_t = 16,
+          value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    in_flight: u16,
+
+    /// For how long, after a second that does not count
+    #[arg(long, value_name = "S", default_value_t = 10,
+          value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    seconds: u64,
+
+    /// Clients that ask; they are registered before and deleted after. Beyond a thousand their
+    /// secrets are hashed at the least cost, since each real hash takes some 15 ms
+    #[arg(long, value_name = "N", default_value_t = 1,
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    clients: u32,
+
+    /// Tokens for the profile `misses`
+    #[arg(long, value_name = "N", default_value_t = 10_000,
+          value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    tokens: u32,
+
+    /// Process of the node, to account for its CPU time and memory; on this machine only
+    #[arg(long, value_name = "PID")]
+    server_pid: Option<u32>,
+
+    /// Process of the Postgres server, to account for its CPU time and that of its backends
+    #[arg(long, value_name = "PID")]
+    postgres_pid: Option<u32>,
+
+    /// Draw the distribution of latencies into a file
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    database: Database,
+}
+
+/// CPU time and memory before and after.
+#[derive(Clone, Copy)]
+struct Account {
+    server: Option<Duration>,
+    postgres: Option<Duration>,
+}
+
+impl Bench {
+    pub(super) async fn run(self, file: Option<&PathBuf>) -> anyhow::Result<()> {
+        let count = usize::try_from(self.clients)?;
+        let connect = |server: &str, is_http, connections: u16, in_flight: u16| {
+            let (server, ca) = (server.to_owned(), self.tls_ca.clone());
+            async move {
+                let (connections, in_flight) = (connections.into(), in_flight.into());
+                Caller::connect(&server, ca.as_deref(), is_http, connections, in_flight).await
+            }
+        };
+        // Before anything is registered: a URL that is wrong must leave nothing behind.
+        let preparing = connect(&self.server, false, 1, 32).await?;
+        let callers = match &self.http {
+            Some(http) => connect(http, true, self.connections, self.in_flight).await?,
+            None => connect(&self.server, false, self.connections, self.in_flight).await?,
+        };
+
+        let config = self.database.clone().config(file)?;
+        let crowd = crowd::register(&config, count).await?;
+        let asked = self.ask(&crowd, &preparing, &callers).await;
+        crowd.delete().await?;
+        let (outcome, before, after) = asked?;
+
+        if let Some(path) = &self.svg {
+            let title = format!("{:?}, {} answers", self.profile, outcome.latencies.len());
+            fs::write(path, picture::svg(&outcome.latencies, &title))
+                .with_context(|| format!("{} cannot be written", path.display()))?;
+        }
+        let report = self.report(&outcome, before, after);
+        if self.json {
+            output::json(&report);
+        } else {
+            let rows = report.as_object().into_iter().flatten();
+            let rows = rows.map(|(name, value)| [name.replace('_', " "), shown(value)]);
+            output::table(["what", "figure"], rows.collect());
+        }
+        Ok(())
+    }
+
+    async fn ask(
+        &self,
+        crowd: &crowd::Crowd,
+        preparing: &[Caller],
+        callers: &[Caller],
+    ) -> anyhow::Result<(Outcome, Account, Account)> {
+        let tokens = self.profile.tokens(usize::try_from(self.tokens)?);
+        let tokens = crowd.issue(preparing, tokens).await?;
+        let next = work::next(self.profile, crowd.credentials().to_vec(), tokens);
+        if self.profile.has_warm_up() {
+            let second = Duration::from_secs(1);
+            load::run(callers, second, Arc::clone(&next), &Arc::default()).await?;
+        }
+        let progress = Arc::<Progress>::default();
+        let told = tokio::spawn(tell(Arc::clone(&progress)));
+        let before = self.account();
+        let most = Duration::from_secs(self.seconds);
+        let outcome = load::run(callers, most, next, &progress).await;
+        told.abort();
+        Ok((outcome?, before, self.account()))
+    }
+
+    fn account(&self) -> Account {
+        Account {
+            server: self.server_pid.and_then(account::cpu_of),
+            postgres: self.postgres_pid.and_then(account::cpu_of_family),
+        }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "figures for people, to a few digits")]
+    fn report(&self, outcome: &Outcome, before: Account, after: Account) -> Value {
+        let requests = outcome.latencies.len();
+        let failed: u64 =
+            outcome.answers.iter().filter(|(code, _)| *code != "OK").map(|(_, count)| count).sum();
+        let latency = |quantile| outcome.latencies.value_at_quantile(quantile) as f64 / 1e6;
+        let each = |before: Option<Duration>, after: Option<Duration>| {
+            let spent = after?.checked_sub(before?)?;
+            Some(rounded(spent.as_secs_f64() * 1e6 / (requests.max(1) as f64)))
+        };
+        let memory = self.server_pid.and_then(account::memory_of);
+        json!({
+            "profile": format!("{:?}", self.profile),
+            "callers": u32::from(self.connections) * u32::from(self.in_flight),
+            "requests": requests,
+            "failed": failed,
+            "answers": outcome.answers,
+            "requests_per_second": rounded(requests as f64 / outcome.took.as_secs_f64()),
+            "p50_ms": rounded(latency(0.5)),
+            "p90_ms": rounded(latency(0.9)),
+            "p99_ms": rounded(latency(0.99)),
+            "p99.9_ms": rounded(latency(0.999)),
+            "max_ms": rounded(latency(1.0)),
+            "server_cpu_us": each(before.server, after.server),
+            "postgres_cpu_us": each(before.postgres, after.postgres),
+            "server_memory_mib": memory.map(|bytes| rounded(bytes as f64 / 1_048_576.0)),
+        })
+    }
+}
+
+/// Three digits behind the point: more would be noise.
+fn rounded(value: f64) -> f64 {
+    (value * 1_000.0).round() / 1_000.0
+}
+
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Object(answers) => {
+            let answers = answers.iter().map(|(code, count)| format!("{code} {count}"));
+            answers.collect::<Vec<_>>().join(", ")
+        }
+        other => other.to_string(),
+    }
+}
+
+/// Tells how it goes, where somebody is looking.
+async fn tell(progress: Arc<Progress>) {
+    if !io::stderr().is_terminal() {
+        return;
+    }
+    let (began, mut before) = (Instant::now(), 0);
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let answered = progress.answered.load(Ordering::Relaxed);
+        let failed = progress.failed.load(Ordering::Relaxed);
+        let seconds = began.elapsed().as_secs();
+        output::progress(&format!("{seconds} s: {} a second, {failed} failed", answered - before));
+        before = answered;
+    }
+}

@@ -1,0 +1,135 @@
+//! The clients that ask: registered before, deleted after.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use anyhow::Context;
+use tokio::{sync::Semaphore, task::JoinSet};
+
+use super::{caller::Caller, work::Call};
+use crate::{
+    cli::{node, output},
+    config::Config,
+    domain::{ClientId, GrantType, HashCost, OsRandom, Random, SystemClock, TokenLifetime},
+    pb::v1::ClientAuthentication,
+    registry::{NewClient, NewSecret, Registry},
+};
+
+/// Beyond so many clients their secrets are hashed at the least cost.
+const REAL_HASHES: usize = 1_000;
+const LEAST: HashCost = HashCost { memory_kib: 8, passes: 1, lanes: 1 };
+
+/// How many are registered or deleted at once.
+const AT_ONCE: usize = 32;
+
+/// Clients of this run.
+pub(super) struct Crowd {
+    registry: Arc<Registry>,
+    credentials: Vec<ClientAuthentication>,
+}
+
+/// Registers so many clients, of names that no other run has.
+pub(super) async fn register(config: &Config, count: usize) -> anyhow::Result<Crowd> {
+    let store = node::open_store(config)?;
+    node::require_schema(store.as_ref()).await?;
+    let cost = if count > REAL_HASHES { LEAST } else { node::hash_cost(config) };
+    let registry = Registry::open(store, Arc::new(SystemClock), Arc::new(OsRandom), cost).await;
+    let registry = Arc::new(registry.context("the database cannot be used")?);
+
+    let mut run = [0; 4];
+    OsRandom.fill(&mut run)?;
+    let run = u32::from_be_bytes(run);
+    let mut registering = JoinSet::new();
+    let mut crowd = Crowd { registry, credentials: Vec::with_capacity(count) };
+    let places = Arc::new(Semaphore::new(AT_ONCE));
+    for number in 0..count {
+        let (registry, place) = (Arc::clone(&crowd.registry), Arc::clone(&places));
+        let place = place.acquire_owned().await?;
+        registering.spawn(async move {
+            let _place = place;
+            registry
+                .create_client(new(&format!("bench-{run:08x}-{number}"))?, NewSecret::default())
+                .await
+        });
+        if number % 1_000 == 999 {
+            output::progress(&format!("{} of {count} clients registered", number + 1));
+        }
+    }
+    while let Some(registered) = registering.join_next().await {
+        match registered? {
+            Ok((client, secret)) => crowd.credentials.push(ClientAuthentication {
+                client_id: client.client_id.to_string(),
+                client_secret: secret.expose().to_owned(),
+            }),
+            Err(error) => {
+                crowd.delete().await?;
+                return Err(error.into());
+            }
+        }
+    }
+    Ok(crowd)
+}
+
+fn new(client_id: &str) -> Result<NewClient, crate::domain::Malformed> {
+    Ok(NewClient {
+        client_id: Some(ClientId::parse(client_id)?),
+        name: "made by jeton bench".to_owned(),
+        grants: BTreeSet::from([GrantType::ClientCredentials]),
+        scopes: BTreeSet::new(),
+        default_scopes: None,
+        audiences: BTreeSet::new(),
+        serves: BTreeSet::new(),
+        token_lifetime: TokenLifetime::DEFAULT,
+    })
+}
+
+impl Crowd {
+    pub(super) fn credentials(&self) -> &[ClientAuthentication] {
+        &self.credentials
+    }
+
+    /// Issues so many tokens, and says whose each is.
+    pub(super) async fn issue(
+        &self,
+        callers: &[Caller],
+        count: usize,
+    ) -> anyhow::Result<Vec<(ClientAuthentication, String)>> {
+        let mut issuing = JoinSet::new();
+        for (first, caller) in callers.iter().enumerate() {
+            let (mut caller, clients) = (caller.clone(), self.credentials.clone());
+            let numbers = (first..count).step_by(callers.len());
+            issuing.spawn(async move {
+                let mut tokens = Vec::new();
+                for number in numbers {
+                    let client = clients[number % clients.len()].clone();
+                    let token = caller.issue(Call::Issue(client.clone())).await?;
+                    tokens.push((client, token));
+                }
+                anyhow::Ok(tokens)
+            });
+        }
+        let mut tokens = Vec::with_capacity(count);
+        while let Some(issued) = issuing.join_next().await {
+            tokens.extend(issued??);
+        }
+        Ok(tokens)
+    }
+
+    /// Deletes the clients, whose tokens are dead then.
+    pub(super) async fn delete(self) -> anyhow::Result<()> {
+        let places = Arc::new(Semaphore::new(AT_ONCE));
+        let mut deleting = JoinSet::new();
+        for client in self.credentials {
+            let client = client.client_id;
+            let (registry, place) = (Arc::clone(&self.registry), Arc::clone(&places));
+            let place = place.acquire_owned().await?;
+            deleting.spawn(async move {
+                let _place = place;
+                registry.delete_client(&ClientId::parse(&client)?).await
+            });
+        }
+        while let Some(deleted) = deleting.join_next().await {
+            deleted??;
+        }
+        Ok(())
+    }
+}
