@@ -25,3 +25,4 @@ mod shim;
 mod start;
 mod telemetry;
 mod tokens;
+mod two_nodes;

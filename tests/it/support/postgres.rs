@@ -44,7 +44,7 @@ fn with_placeholder(url: &str) -> String {
 }
 
 /// A server on a socket in a temporary folder. It goes away with this process, however that ends;
-/// if it is killed itself, it is started again.
+/// if it ends by itself or is killed, it is started again.
 pub(crate) struct PrivateServer {
     home: PathBuf,
     /// Holds the pipe whose end tells the server to stop.
@@ -56,7 +56,7 @@ pub(crate) struct PrivateServer {
 const GUARD: &str = r#"
 "$INITDB" --username=postgres --auth=trust --encoding=UTF8 --no-sync --wal-segsize=1 \
     --pgdata=data >/dev/null || exit
-until "$@" || [ -e stop ]; do sleep 0.2; done &
+until [ -e stop ]; do "$@"; [ -e stop ] || sleep 0.2; done &
 cat >&2
 touch stop
 kill -INT "$(head -n 1 data/postmaster.pid)"

@@ -11,6 +11,7 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream, UnixStream},
+    sync::Notify,
 };
 
 #[derive(Default)]
@@ -24,6 +25,8 @@ struct State {
     pieces_left: AtomicI64,
     /// Whether the last piece still reaches the database, which then acts on it unheard.
     delivers_last: AtomicBool,
+    /// Tells connections to end.
+    cut: Notify,
 }
 
 pub(crate) struct Proxy {
@@ -45,6 +48,11 @@ impl Proxy {
     /// All connections of this moment go silent for good; new ones work.
     pub(crate) fn kill_silently(&self) {
         self.state.dead.store(self.state.last.load(Ordering::SeqCst), Ordering::SeqCst);
+    }
+
+    /// All connections of this moment are closed; new ones work.
+    pub(crate) fn cut(&self) {
+        self.state.cut.notify_waiters();
     }
 
     /// New connections are closed at once, and those that there are go silent.
@@ -152,7 +160,7 @@ async fn pump_both(
         }
     };
     // Whoever ends first ends both, unless the connection is one that goes silent for good.
-    tokio::select! { () = asked => (), () = answered => () }
+    tokio::select! { () = asked => (), () = answered => (), () = state.cut.notified() => return }
     if number <= state.dead.load(Ordering::SeqCst) {
         std::future::pending::<()>().await;
     }
