@@ -227,6 +227,9 @@ pub trait Store: Send + Sync {
         now: Timestamp,
     ) -> Result<bool, Error>;
 
+    /// Returns when no node goes by what was true before this was called.
+    async fn settle(&self) -> Result<(), Error>;
+
     /// A way to hear of changes, by leases of this length where the database has leases. Connects,
     /// and does not begin yet.
     async fn follow(&self, lease: Duration) -> Result<Box<dyn Feed>, Error>;

@@ -166,6 +166,11 @@ impl Records {
         }
     }
 
+    /// Returns when no node goes by what was true before.
+    pub(super) async fn settle(&self) -> Result<(), Error> {
+        self.stores.inspect.settle().await
+    }
+
     /// Marks a token revoked, durably. When this returns no node takes it for alive.
     pub(super) async fn revoke(
         &self,

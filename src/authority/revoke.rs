@@ -21,8 +21,9 @@ impl Authority {
         }
 
         // 2. Look it up. Who holds only the id and not the token learns nothing and ends nothing.
+        //    One that is gone may have gone this moment, with its client: others may not have heard.
         let Some(found) = self.records.find_token(token.id()).await? else {
-            return Ok(());
+            return self.records.settle().await;
         };
         let now = self.clock.now();
         if !found.token.digest.matches(&token.digest()) || found.token.expires_at <= now {

@@ -157,6 +157,10 @@ impl Store for PostgresStore {
         feed::applied_everywhere(&pool).await.map(|()| found)
     }
 
+    async fn settle(&self) -> Result<(), Error> {
+        feed::applied_everywhere(&self.pool.get()).await
+    }
+
     async fn follow(&self, lease: Duration) -> Result<Box<dyn Feed>, Error> {
         let feed = self.pool.follow(lease).await?;
         Ok(Box::new(feed))

@@ -200,6 +200,11 @@ impl Store for SqliteStore {
         Ok(found)
     }
 
+    async fn settle(&self) -> Result<(), Error> {
+        feed::applied_everywhere().await;
+        Ok(())
+    }
+
     async fn follow(&self, _lease: Duration) -> Result<Box<dyn Feed>, Error> {
         // A connection of its own, which no request has taken.
         let options = self.reader.connect_options().as_ref().clone();

@@ -230,4 +230,12 @@ async fn a_node_that_died_holds_a_revocation_up_for_its_lease_and_one_that_stopp
     let took = began.elapsed();
     assert!(took > Duration::from_millis(900), "nobody waited for the dead node: {took:?}");
     assert!(!first.introspect(&client, &token).await.unwrap().active);
+
+    // A token that is gone may have gone this moment: others may still remember it.
+    let token = first.issue(&client).await.unwrap().access_token;
+    first.database.execute("delete from access_token").await;
+    sqlx::query(dead).execute(&mut admin).await.unwrap();
+    let began = Instant::now();
+    first.revoke(&client, &token).await.unwrap();
+    assert!(began.elapsed() > Duration::from_millis(900), "nobody waited for the dead node");
 }
