@@ -33,8 +33,13 @@ pub(crate) fn jeton(command: &str) -> Command {
 }
 
 pub(crate) fn serve(flags: &[String]) -> Command {
+    serve_at("127.0.0.1:0", flags)
+}
+
+/// A node whose HTTP face is at a known address.
+pub(crate) fn serve_at(http: &str, flags: &[String]) -> Command {
     let mut serve = jeton("serve");
-    serve.args(flags).args(["--http-addr", "127.0.0.1:0"]);
+    serve.args(flags).args(["--http-addr", http]);
     serve
 }
 
@@ -47,7 +52,7 @@ pub(crate) struct Process {
 impl Process {
     /// Starts it and waits until a line of what it says holds this word.
     pub(crate) fn start(command: &mut Command, word: &str) -> Self {
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let address = free_port();
         // Nodes that are measured side by side must not meet at the default.
         command.env("JETON_ADMIN_ADDR", "127.0.0.1:0");
         command.args(["--grpc-addr", &address.to_string()]).stderr(Stdio::piped());
@@ -80,6 +85,11 @@ impl Process {
         let ticks = after_name.split(' ').skip(11).take(2).map(|text| text.parse::<u32>().unwrap());
         f64::from(ticks.sum::<u32>()) * TICK_MICROS
     }
+}
+
+/// A port that nobody has now.
+pub(crate) fn free_port() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 impl Drop for Process {
