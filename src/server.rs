@@ -2,6 +2,7 @@
 
 mod access;
 mod admin;
+mod brake;
 mod connection;
 mod descriptors;
 mod health;

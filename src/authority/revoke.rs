@@ -21,7 +21,7 @@ impl Authority {
         }
 
         // 2. Look it up. Who holds only the id and not the token learns nothing and ends nothing.
-        //    One that is gone may have gone this moment, with its client: others may not have heard.
+        //    One that is gone may have gone just now, with its client: others may not have heard.
         let Some(found) = self.records.find_token(token.id()).await? else {
             return self.records.settle().await;
         };

@@ -141,6 +141,7 @@ pub(super) fn limits(config: &Config, listeners: u32, database_connections: u32)
         request_timeout: Duration::from_millis(config.request_timeout_ms),
         body_timeout: Duration::from_millis(config.body_timeout_ms),
         max_body_bytes: config.max_body_bytes,
+        max_failures_per_second: config.max_failures_per_second,
         pre_stop: Duration::from_secs(config.pre_stop_seconds),
         drain_timeout: Duration::from_secs(config.drain_timeout_seconds),
     }

@@ -19,6 +19,7 @@ use axum::{
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tracing::{Instrument, Span, field::Empty};
 
+use super::peer;
 use crate::{
     domain::{Random, uuid_v4},
     telemetry::{ACCESS, Face, Metrics, OK},
@@ -124,6 +125,9 @@ impl Drop for Visit {
             (_, Some(outcome)) => outcome,
             (Some(status), None) => without_call(status),
         };
+        if matches!(outcome, "INVALID_CLIENT" | "TOO_MANY_REQUESTS") {
+            peer::note_failure();
+        }
         self.metrics.answered(self.face, rpc, outcome, took);
         // On gRPC the status of HTTP says nothing.
         let status = self.status.filter(|_| self.face == Face::Http).map(|status| status.as_u16());

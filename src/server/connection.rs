@@ -26,6 +26,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    brake::{Braked, Brakes},
     listen::Limits,
     opening::{self, Protocol},
     peer,
@@ -61,6 +62,7 @@ pub(super) struct Connections {
     pub(super) router: axum::Router,
     pub(super) tls: Option<Arc<Tls>>,
     pub(super) limits: Limits,
+    pub(super) brakes: Brakes,
     /// Cancelled when connections shall finish.
     pub(super) stop: CancellationToken,
 }
@@ -107,14 +109,17 @@ impl Connections {
     where
         S: AsyncRead + AsyncWrite + Send + 'static,
     {
-        let (mut reader, writer) = tokio::io::split(stream);
+        let source = peer::source_of(peer);
+        let brake = self.brakes.of(source);
+        let (reader, writer) = tokio::io::split(stream);
+        let mut reader = Braked::new(reader, Arc::clone(&brake));
         let (protocol, head) = self.opening(patience.as_mut(), opening::read(&mut reader)).await?;
         let stream = tokio::io::join(Cursor::new(head).chain(reader), writer);
 
         // That requests begin is counted, which is all it takes to see that none does any more.
         let begun = Arc::new(AtomicU64::new(0));
         let (router, count) = (
-            TowerToHyperService::new(peer::router_for(peer, self.router.clone())),
+            TowerToHyperService::new(peer::router_for(source, brake, self.router.clone())),
             Arc::clone(&begun),
         );
         let service = service_fn(move |request| {

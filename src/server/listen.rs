@@ -6,7 +6,7 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{StartError, connection::Connections, tls::Tls, workers::Workers};
+use super::{StartError, brake::Brakes, connection::Connections, tls::Tls, workers::Workers};
 use crate::telemetry::{Face, Metrics};
 
 /// How long to rest when the system cannot give a connection, for one because descriptors ran
@@ -39,6 +39,9 @@ pub struct Limits {
     pub body_timeout: Duration,
     /// The largest body of an HTTP request.
     pub max_body_bytes: usize,
+    /// Refused requests a second that are free for a source; then those of its connections that
+    /// fail are read more slowly. 0 is no limit.
+    pub max_failures_per_second: u32,
     /// How long to go on serving after health says `NOT_SERVING`.
     pub pre_stop: Duration,
     /// How long open requests may take to finish when the node or their connection ends.
@@ -61,6 +64,7 @@ impl Default for Limits {
             request_timeout: Duration::from_secs(5),
             body_timeout: Duration::from_secs(10),
             max_body_bytes: 16 * 1024,
+            max_failures_per_second: 1_000,
             pre_stop: Duration::ZERO,
             drain_timeout: Duration::from_secs(20),
         }
@@ -96,6 +100,7 @@ pub(super) struct Serving {
     limits: Limits,
     pub(super) metrics: Arc<Metrics>,
     workers: Workers,
+    brakes: Brakes,
     /// Cancelled when the listeners shall close and connections finish.
     pub(super) stop: CancellationToken,
     /// Cancelled when connections shall be cut.
@@ -106,13 +111,15 @@ pub(super) struct Serving {
 impl Serving {
     pub(super) fn new(limits: Limits, metrics: Arc<Metrics>, workers: Workers) -> Self {
         let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
-        Self { limits, metrics, workers, stop, cut, tasks: TaskTracker::new() }
+        let brakes = Brakes::new(limits.max_failures_per_second);
+        Self { limits, metrics, workers, brakes, stop, cut, tasks: TaskTracker::new() }
     }
 
     /// Serves a router on a listener, with TLS if there is any.
     pub(super) fn serve(&self, listener: Listener, router: axum::Router, tls: Option<Arc<Tls>>) {
         let limits = self.limits.clone();
-        let connections = Connections { router, tls, limits, stop: self.stop.clone() };
+        let (brakes, stop) = (self.brakes.clone(), self.stop.clone());
+        let connections = Connections { router, tls, limits, brakes, stop };
         let (tasks, cut) = (self.tasks.clone(), self.cut.clone());
         let (metrics, workers) = (Arc::clone(&self.metrics), self.workers.clone());
         let served = Served { connections, metrics, workers, tasks, cut };

@@ -1,37 +1,56 @@
 //! Where a request comes from. The address of the connection, never a header: anybody can write
 //! `X-Forwarded-For`.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::{
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+};
 
 use axum::Router;
 use tower::util::MapFuture;
 
+use super::brake::Brake;
+
 tokio::task_local! {
     /// Of the request that this task serves. An extension of the request would end at the shim,
     /// which makes a request of its own in the caller's name.
-    static SOURCE: IpAddr;
+    static PEER: Peer;
+}
+
+/// The other side of a connection.
+#[derive(Clone)]
+pub(super) struct Peer {
+    source: IpAddr,
+    brake: Arc<Brake>,
 }
 
 /// The source of the request at hand, if it came over a network.
 pub(super) fn source() -> Option<IpAddr> {
-    SOURCE.try_with(|source| *source).ok()
+    PEER.try_with(|peer| peer.source).ok()
+}
+
+/// Notes that the request at hand was turned away, so that its connection is read more slowly if
+/// that happens often.
+pub(super) fn note_failure() {
+    let _ = PEER.try_with(|peer| peer.brake.failed());
 }
 
 /// A router for one connection: whatever it serves knows the peer.
 pub(super) fn router_for(
-    peer: SocketAddr,
+    source: IpAddr,
+    brake: Arc<Brake>,
     router: Router,
-) -> MapFuture<Router, impl FnMut(RouterFuture) -> WithSource + Clone> {
-    let source = source_of(peer);
-    MapFuture::new(router, move |future| SOURCE.scope(source, future))
+) -> MapFuture<Router, impl FnMut(RouterFuture) -> WithPeer + Clone> {
+    let peer = Peer { source, brake };
+    MapFuture::new(router, move |future| PEER.scope(peer.clone(), future))
 }
 
 type RouterFuture = axum::routing::future::RouteFuture<std::convert::Infallible>;
-type WithSource = tokio::task::futures::TaskLocalFuture<IpAddr, RouterFuture>;
+type WithPeer = tokio::task::futures::TaskLocalFuture<Peer, RouterFuture>;
 
 /// One source is one machine or household: an IPv6 network of 64 bits is handed out whole, so its
 /// addresses count as one.
-fn source_of(peer: SocketAddr) -> IpAddr {
+pub(super) fn source_of(peer: SocketAddr) -> IpAddr {
     match peer.ip().to_canonical() {
         IpAddr::V6(ip) => {
             let [a, b, c, d, ..] = ip.segments();

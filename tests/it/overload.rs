@@ -1,11 +1,14 @@
 //! More is asked than can be done: what is refused, what goes on, and who pays.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use ::http::Request;
 use jeton::{
     domain::{ClientState, HashCost},
-    pb::v1::{ClientAuthentication, IssueTokenRequest},
+    pb::v1::{ClientAuthentication, IssueTokenRequest, token_service_client::TokenServiceClient},
     server::Limits,
     store::Retirement,
 };
@@ -176,4 +179,30 @@ async fn a_request_without_a_place_is_answered_at_once_and_the_other_kind_has_it
     });
     let shed = shed.count();
     assert!((1..8).contains(&shed), "{shed}");
+}
+
+/// A connection that keeps failing is read more slowly; another one from the same address is not.
+#[tokio::test]
+async fn who_is_turned_away_again_and_again_slows_its_own_connection() {
+    let limits = Limits { max_failures_per_second: 20, ..TestNodeOptions::default().limits };
+    let node = TestNode::start_with(
+        Kind::Sqlite,
+        TestNodeOptions { limits, ..TestNodeOptions::default() },
+    );
+    let node = node.await;
+    let (client, other) = (node.client("orders").await, node.client("stock").await);
+    let url = format!("http://{}", node.node.grpc_addr());
+    let mut guesser = TokenServiceClient::connect(url).await.unwrap();
+    let began = Instant::now();
+    for number in 0..30 {
+        let mut request = guess(&client, &other);
+        let name = format!("unknown-{number}");
+        request.client_authentication.as_mut().unwrap().client_id = name;
+        let status = guesser.issue_token(request).await.unwrap_err();
+        assert_eq!(status.code(), Code::Unauthenticated);
+        // Each of these would wait behind thirty failures, if it were slowed too.
+        node.issue(&client).await.unwrap();
+    }
+    let took = began.elapsed();
+    assert!(took > Duration::from_secs(1), "thirty failures, of twenty a second: {took:?}");
 }

@@ -5,7 +5,7 @@ use std::{
     collections::VecDeque,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::{runtime::Handle, sync::oneshot, time::timeout};
@@ -14,6 +14,9 @@ use crate::{
     authority::stats::{Count, GroupStats},
     domain::Error,
 };
+
+/// A statement takes a few milliseconds.
+const LATE: Duration = Duration::from_millis(100);
 
 const SILENT: &str = "the database did not answer a shared statement";
 
@@ -55,6 +58,8 @@ struct Group<T, R> {
 struct State<T, R> {
     waiting: VecDeque<Caller<T, R>>,
     running: usize,
+    /// When the last of the statements began that are running; none if none is.
+    began: Option<Instant>,
 }
 
 struct Caller<T, R> {
@@ -70,7 +75,7 @@ impl<T: Send + 'static, R: Clone + Send + 'static> Grouped<T, R> {
     where
         F: Future<Output = Result<R, Error>> + Send + 'static,
     {
-        let state = Mutex::new(State { waiting: VecDeque::new(), running: 0 });
+        let state = Mutex::new(State { waiting: VecDeque::new(), running: 0, began: None });
         let run: Run<T, R> = Box::new(move |items| Box::pin(run(items)));
         let (statements, callers) = (Count::default(), Count::default());
         let runtime = Handle::current();
@@ -91,9 +96,12 @@ impl<T: Send + 'static, R: Clone + Send + 'static> Grouped<T, R> {
                 return Err(Error::TooManyRequests { retry_after: Duration::from_secs(1) });
             }
             state.waiting.push_back(Caller { item, answer });
-            let is_due = state.running == 0 || state.waiting.len() >= overlap;
+            // One that is late may never answer: nobody waits behind it for long.
+            let is_late = state.began.is_none_or(|began| began.elapsed() > LATE);
+            let is_due = is_late || state.waiting.len() >= overlap;
             if state.running < statements && is_due {
                 state.running += 1;
+                state.began = Some(Instant::now());
                 let running = Running { group: Arc::clone(&self.0), has_ended: false };
                 self.0.runtime.spawn(running.all());
             }
@@ -104,6 +112,15 @@ impl<T: Send + 'static, R: Clone + Send + 'static> Grouped<T, R> {
     /// Statements that ran, and the callers in them.
     pub(super) fn stats(&self) -> GroupStats {
         GroupStats { statements: self.0.statements.get(), callers: self.0.callers.get() }
+    }
+}
+
+impl<T, R> State<T, R> {
+    fn end_one(&mut self) {
+        self.running -= 1;
+        if self.running == 0 {
+            self.began = None;
+        }
     }
 }
 
@@ -156,10 +173,11 @@ impl<T, R: Clone> Running<T, R> {
     fn next(&mut self) -> Option<Vec<Caller<T, R>>> {
         let mut state = self.group.state();
         if state.waiting.is_empty() {
-            state.running -= 1;
+            state.end_one();
             self.has_ended = true;
             return None;
         }
+        state.began = Some(Instant::now());
         let largest = state.waiting.len().min(self.group.limits.largest);
         Some(state.waiting.drain(..largest).collect())
     }
@@ -170,7 +188,7 @@ impl<T, R> Drop for Running<T, R> {
     fn drop(&mut self) {
         if !self.has_ended {
             let mut state = self.group.state();
-            state.running -= 1;
+            state.end_one();
             if state.running == 0 {
                 state.waiting.clear();
             }
