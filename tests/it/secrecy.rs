@@ -2,7 +2,7 @@
 //! writes down. The nodes log all that there is, and people make mistakes with what they hold.
 
 mod people;
-mod search;
+pub(crate) mod search;
 
 use std::{path::Path, process::Command};
 
@@ -28,7 +28,7 @@ fn create(client_id: &str, database: &Database) -> String {
 }
 
 /// Everything that a database holds, as text: its files, or what it can be asked for.
-async fn dump(database: &Database) -> String {
+pub(crate) async fn dump(database: &Database) -> String {
     let mut dump = String::new();
     if database.kind == Kind::Postgres {
         let mut admin = PgConnection::connect(&database.url).await.unwrap();
