@@ -1,6 +1,12 @@
 //! Faults that come from outside, by way of the listeners.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use jeton::pb::v1::{ClientCredentialsGrant, IssueTokenRequest, issue_token_request::Grant};
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
@@ -11,16 +17,15 @@ use tokio::{
 };
 use tonic::Code;
 
-use super::world::{World, foreign_secret};
+use super::world::{CALLERS, World};
 use crate::support::raw_h2::{END_HEADERS, END_STREAM, HEADERS, RST_STREAM, RawH2, call, frame};
 
 pub(super) async fn guess(world: &World) {
-    let secret = foreign_secret(world);
     let mut guesses = JoinSet::new();
     for number in 0..500 {
         let mut grpc = world.grpc();
-        let mut client = world.client.clone();
-        client.client_secret.clone_from(&secret);
+        let mut client = world.steady.client.clone();
+        client.client_secret.clone_from(&world.foreign_secret);
         if number % 2 == 1 {
             client.client_id = format!("unknown-{number}");
         }
@@ -112,7 +117,7 @@ pub(super) async fn no_descriptors(world: &World) {
 /// The node gets a little more memory than it has, while much is sent to it. Where an allocation
 /// fails the process ends, and the run with it.
 pub(super) async fn little_memory(world: &mut World) {
-    let now = world.memory("VmSize:") * 1_024;
+    let now = world.address_space() * 1_024;
     let maximum = getrlimit(Resource::As).maximum;
     let little = Rlimit { current: Some(now + 64 * 1024 * 1024), maximum };
     let before = limit(world, Resource::As, little);
@@ -120,4 +125,12 @@ pub(super) async fn little_memory(world: &mut World) {
     streams_reset(world).await;
     assert!(world.node.child.try_wait().unwrap().is_none(), "the node died for want of memory");
     limit(world, Resource::As, before);
+}
+
+/// Callers like the others, who begin all at once. Their end is waited for with that of the others.
+pub(super) async fn many_callers(world: &mut World) {
+    let stop = Arc::new(AtomicBool::new(false));
+    world.call(9 * CALLERS, &stop);
+    world.sleep(1_000).await;
+    stop.store(true, Ordering::Relaxed);
 }

@@ -3,87 +3,159 @@
 use std::{
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
-use jeton::pb::v1::{
-    ClientAuthentication, ClientCredentialsGrant, IntrospectTokenRequest, IssueTokenRequest,
-    RevokeTokenRequest, issue_token_request::Grant, token_service_client::TokenServiceClient,
-};
+use ::http::Request;
+use jeton::{domain::TagKey, pb::v1::token_service_client::TokenServiceClient};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::task::JoinSet;
-use tonic::{Request, Status, transport::Channel};
+use tonic::transport::Channel;
 
-use super::history::{Call, History, Told};
-use crate::support::{
-    Database,
-    binary::{Served, free_port, run_json},
-    postgres::PrivateServer,
-    proxy::Proxy,
+use super::{
+    caller::{Caller, Credential, Dice, Held},
+    figures::{self, Footprint, figure},
+    history::History,
+    model::{self, Verdict},
+    operator::{CLIENTS, Operator},
+};
+use crate::{
+    secrecy::{
+        self,
+        search::{PASSWORD, first_hit},
+    },
+    support::{
+        Database,
+        binary::{Served, free_port},
+        http,
+        postgres::PrivateServer,
+        proxy::Proxy,
+    },
 };
 
 /// Few connections, and a log of changes that fits on a small disk.
 pub(super) const SETTINGS: [&str; 6] =
     ["-c", "max_connections=20", "-c", "max_wal_size=8MB", "-c", "min_wal_size=2MB"];
 
-const CALLERS: u64 = 6;
+/// Two of each client.
+pub(super) const CALLERS: usize = 8;
+/// How long a node may take to end.
+const DRAIN: Duration = Duration::from_secs(5);
 /// Short, so that a fault of a second fills them all.
-const NODE: [&str; 6] =
-    ["--database-connections", "6", "--database-wait-ms", "500", "--request-timeout-ms", "1000"];
+const NODE: [&str; 8] = [
+    "--database-connections",
+    "6",
+    "--database-wait-ms",
+    "500",
+    "--request-timeout-ms",
+    "1000",
+    "--drain-timeout-seconds",
+    "5",
+];
 
 pub(super) struct World {
     pub(super) server: PrivateServer,
     pub(super) proxy: Proxy,
+    direct: Database,
     /// The database as the node sees it, through the proxy.
     through: Database,
     pub(super) node: Served,
-    pub(super) client: ClientAuthentication,
+    /// Its process, for those who watch it.
+    pid: Arc<AtomicU32>,
+    /// How the node is started, wherever.
+    flags: Vec<&'static str>,
+    /// What nodes said that have ended.
+    log: String,
+    pub(super) steady: Credential,
+    pub(super) foreign_secret: String,
     pub(super) history: Arc<History>,
+    footprint: Arc<Mutex<Footprint>>,
     /// Deadlines of the callers, in milliseconds.
     patience: Arc<AtomicU64>,
     stop: Arc<AtomicBool>,
+    /// What callers hold, what they know, and how they forge.
+    held: Vec<Arc<Mutex<Held>>>,
+    known: Arc<Mutex<Vec<String>>>,
+    tag_key: TagKey,
+    dice: u64,
     callers: JoinSet<()>,
+}
+
+/// What a run showed.
+pub(super) struct Settled {
+    pub(super) verdict: Verdict,
+    pub(super) footprint: Footprint,
+    /// How long the node took to end.
+    pub(super) exit: Duration,
+    /// Secrets and tokens that were looked for, in so many bytes, and where they were found.
+    pub(super) canaries: usize,
+    pub(super) searched: usize,
+    pub(super) found: Vec<String>,
+    pub(super) panics: usize,
 }
 
 impl World {
     pub(super) async fn new(seed: u64, server: PrivateServer) -> Self {
         let direct = Database::at(server.url("postgres"));
-        let created = run_json(&["client", "create", "--client-id", "orders"], &direct);
-        let client = ClientAuthentication {
-            client_id: "orders".to_owned(),
-            client_secret: created["client_secret"].as_str().unwrap().to_owned(),
-        };
+        let store = direct.migrated().await;
+        let tag_key = store.installation().await.unwrap().tag_key;
+        let history = Arc::<History>::default();
+        let operator = Operator::new(store, Arc::clone(&history), seed).await;
         let proxy = Proxy::before(&direct.url).await;
-        let through = Database::at(proxy.url.clone());
-        let ports = (free_port(), free_port());
-        let node = Served::start_at(ports, &through, &NODE);
+        let url = proxy.url.replace("postgres@", &format!("postgres:{PASSWORD}@"));
+        let through = Database::at(url);
+        // What a log may hold is looked at in all of it; but to write all of it takes half of the
+        // time, so every second run goes without.
+        let log = if seed.is_multiple_of(2) { "info" } else { "trace" };
+        let flags = [&NODE[..], &["--log", log]].concat();
+        let node = Served::start_at((free_port(), free_port()), &through, &flags);
         let mut world = Self {
             server,
-            proxy,
+            direct,
             through,
+            pid: Arc::new(AtomicU32::new(node.child.id())),
             node,
-            client,
-            history: Arc::default(),
+            flags,
+            log: String::new(),
+            steady: operator.steady(),
+            foreign_secret: operator.foreign_secret().await,
+            history,
+            footprint: Arc::default(),
             patience: Arc::new(AtomicU64::new(1_500)),
             stop: Arc::default(),
+            held: operator.held.clone(),
+            known: Arc::default(),
+            tag_key,
+            dice: seed << 8,
             callers: JoinSet::new(),
+            proxy,
         };
-        let known = Arc::new(Mutex::new(Vec::new()));
-        for number in 0..CALLERS {
-            let caller = Caller {
-                grpc: world.grpc(),
-                client: world.client.clone(),
-                history: Arc::clone(&world.history),
-                patience: Arc::clone(&world.patience),
-                known: Arc::clone(&known),
-                own: Vec::new(),
-                dice: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (number + 1),
-            };
-            world.callers.spawn(caller.run(Arc::clone(&world.stop)));
-        }
+        world.call(CALLERS, &Arc::clone(&world.stop));
+        world.callers.spawn(operator.run(Arc::clone(&world.stop)));
+        let (pid, most) = (Arc::clone(&world.pid), Arc::clone(&world.footprint));
+        let (open, stop) = (world.proxy.open_connections(), Arc::clone(&world.stop));
+        world.callers.spawn(figures::watch(pid, open, most, stop));
         world
+    }
+
+    /// So many callers begin, until they are told to stop.
+    pub(super) fn call(&mut self, callers: usize, stop: &Arc<AtomicBool>) {
+        for held in self.held.iter().cycle().take(callers) {
+            self.dice += 1;
+            let caller = Caller {
+                grpc: self.grpc(),
+                held: Arc::clone(held),
+                history: Arc::clone(&self.history),
+                patience: Arc::clone(&self.patience),
+                known: Arc::clone(&self.known),
+                own: Vec::new(),
+                tag_key: self.tag_key.clone(),
+                dice: Dice::new(self.dice),
+            };
+            self.callers.spawn(caller.run(Arc::clone(stop)));
+        }
     }
 
     pub(super) fn grpc(&self) -> TokenServiceClient<Channel> {
@@ -115,19 +187,19 @@ impl World {
         }
     }
 
-    /// A figure of the kernel's about the memory of the node, in KiB.
-    pub(super) fn memory(&self, name: &str) -> u64 {
+    /// The address space of the node, in KiB.
+    pub(super) fn address_space(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.node.child.id()));
-        let status = status.unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
-        line.trim().trim_end_matches(" kB").parse().unwrap()
+        figure(&status.unwrap(), "VmSize:")
     }
 
     /// Waits for the node to end, and starts it again where it was.
     pub(super) fn restart_node(&mut self) {
         self.node.child.wait().unwrap();
         let ports = (self.node.grpc, self.node.http);
-        self.node = Served::start_at(ports, &self.through, &NODE);
+        let node = Served::start_at(ports, &self.through, &self.flags);
+        self.pid.store(node.child.id(), Ordering::Relaxed);
+        self.log += &std::mem::replace(&mut self.node, node).end();
     }
 
     pub(super) async fn sleep(&self, millis: u64) {
@@ -146,134 +218,43 @@ impl World {
         }
     }
 
-    /// Ends the load and asks once more about every token: how many were lost, and how many came
-    /// back from revocation.
-    pub(super) async fn settle(mut self) -> (Arc<History>, usize) {
+    /// Ends the load, asks once more about every token, and ends the node.
+    pub(super) async fn settle(mut self) -> Settled {
         self.stop.store(true, Ordering::Relaxed);
-        while self.callers.join_next().await.is_some() {}
-        let (living, dead) = self.history.settled();
+        while let Some(ended) = self.callers.join_next().await {
+            ended.unwrap();
+        }
+        let settled = Instant::now();
         let mut grpc = self.grpc();
-        let mut wrong = 0;
-        for (tokens, expected) in [(living, true), (dead, false)] {
-            for token in tokens {
-                let asked = IntrospectTokenRequest {
-                    token,
-                    client_authentication: Some(self.client.clone()),
-                    ..Default::default()
-                };
-                let active = grpc.introspect_token(asked).await.unwrap().into_inner().active;
-                wrong += usize::from(active != expected);
-            }
+        for token in self.history.tokens() {
+            self.steady.introspect(&mut grpc, &self.history, token, Duration::from_secs(5)).await;
         }
-        (self.history, wrong)
-    }
-}
+        let verdict = model::judge(&self.history.past(), settled);
 
-/// One that issues, introspects and revokes as its dice fall.
-struct Caller {
-    grpc: TokenServiceClient<Channel>,
-    client: ClientAuthentication,
-    history: Arc<History>,
-    patience: Arc<AtomicU64>,
-    known: Arc<Mutex<Vec<String>>>,
-    own: Vec<String>,
-    dice: u64,
-}
-
-impl Caller {
-    async fn run(mut self, stop: Arc<AtomicBool>) {
-        while !stop.load(Ordering::Relaxed) {
-            match self.roll() % 10 {
-                0..4 => self.issue().await,
-                4..9 => self.introspect().await,
-                _ => self.revoke().await,
-            }
-            // A person would say: as fast as it goes. On two cores that would leave the database
-            // none of them.
-            tokio::time::sleep(Duration::from_millis(2)).await;
+        let metrics = Request::get("/metrics").body(Vec::new()).unwrap();
+        let metrics = http::send(self.node.admin(), metrics).await;
+        let metrics = String::from_utf8_lossy(&metrics.body).into_owned();
+        let dump = secrecy::dump(&self.direct).await;
+        drop(grpc);
+        let began = Instant::now();
+        self.signal_node(Signal::TERM);
+        let status = self.node.ended(DRAIN + Duration::from_secs(5)).await;
+        let exit = began.elapsed();
+        assert!(status.success(), "{status}");
+        let log = self.log + &self.node.end();
+        let past = self.history.past();
+        let (mut searched, mut found) = (0, Vec::new());
+        for (place, text) in
+            [("log", &log), ("metrics", &metrics), ("errors", &past.said), ("database", &dump)]
+        {
+            searched += text.len();
+            found.extend(first_hit(&past.canaries, text).map(|hit| format!("{place}: {hit}")));
         }
+        assert!(log.contains("serving") && metrics.contains("jeton_requests"));
+        assert!(dump.contains("$argon2id$") && dump.contains(CLIENTS[0]));
+        let panics = log.lines().filter(|line| line.contains("panicked at")).count();
+        let footprint = *self.footprint.lock().unwrap();
+        let canaries = past.canaries.len();
+        Settled { verdict, footprint, exit, canaries, searched, found, panics }
     }
-
-    /// Xorshift: the dice must be the same for the same seed, and need not be good.
-    fn roll(&mut self) -> u64 {
-        self.dice ^= self.dice << 13;
-        self.dice ^= self.dice >> 7;
-        self.dice ^= self.dice << 17;
-        self.dice
-    }
-
-    fn request<T>(&self, message: T) -> Request<T> {
-        let mut request = Request::new(message);
-        request.set_timeout(Duration::from_millis(self.patience.load(Ordering::Relaxed)));
-        request
-    }
-
-    fn note(
-        &self,
-        began: Instant,
-        token: Option<String>,
-        is_revocation: bool,
-        told: Result<Told, Status>,
-    ) {
-        let told = told.unwrap_or_else(|status| Told::Failed(status.code()));
-        let ended = Instant::now();
-        self.history.add(Call { token, is_revocation, told, began, ended });
-    }
-
-    async fn issue(&mut self) {
-        let asked = self.request(IssueTokenRequest {
-            grant: Some(Grant::ClientCredentials(ClientCredentialsGrant {})),
-            client_authentication: Some(self.client.clone()),
-            ..Default::default()
-        });
-        let began = Instant::now();
-        let outcome = self.grpc.issue_token(asked).await;
-        let token = outcome.as_ref().ok().map(|issued| issued.get_ref().access_token.clone());
-        self.note(began, token.clone(), false, outcome.map(|_| Told::Issued));
-        if let Some(token) = token {
-            // Every fourth is kept from the others, to be revoked.
-            if self.roll().is_multiple_of(4) {
-                self.own.push(token.clone());
-            }
-            self.known.lock().unwrap().push(token);
-        }
-    }
-
-    async fn introspect(&mut self) {
-        let roll = usize::try_from(self.roll() >> 16).unwrap();
-        let token = {
-            let known = self.known.lock().unwrap();
-            let Some(token) = known.get(roll % known.len().max(1)) else { return };
-            token.clone()
-        };
-        let asked = self.request(IntrospectTokenRequest {
-            token: token.clone(),
-            client_authentication: Some(self.client.clone()),
-            ..Default::default()
-        });
-        let began = Instant::now();
-        let outcome = self.grpc.introspect_token(asked).await;
-        let told = outcome.map(|answer| Told::Active(answer.into_inner().active));
-        self.note(began, Some(token), false, told);
-    }
-
-    async fn revoke(&mut self) {
-        let Some(token) = self.own.pop() else { return };
-        let asked = self.request(RevokeTokenRequest {
-            token: token.clone(),
-            client_authentication: Some(self.client.clone()),
-            ..Default::default()
-        });
-        let began = Instant::now();
-        let outcome = self.grpc.revoke_token(asked).await;
-        self.note(began, Some(token), true, outcome.map(|_| Told::Revoked));
-    }
-}
-
-/// A secret of another client, for wrong guesses: its tag is right, so it reaches the hash.
-pub(super) fn foreign_secret(world: &World) -> String {
-    let direct = Database::at(world.server.url("postgres"));
-    let name = format!("other-{}", world.node.child.id());
-    let created = run_json(&["client", "create", "--client-id", &name], &direct);
-    created["client_secret"].as_str().unwrap().to_owned()
 }

@@ -124,6 +124,12 @@ impl Served {
         Self { child, grpc, http, said, later }
     }
 
+    /// Where it serves operators, which it has said.
+    pub(crate) fn admin(&self) -> SocketAddr {
+        let (_, said) = self.said.rsplit_once("admin=").unwrap();
+        said.split_whitespace().next().unwrap().parse().unwrap()
+    }
+
     /// Reads what it says up to a line that holds this text, and returns all of that.
     pub(crate) fn until(&self, text: &str) -> String {
         let mut said = String::new();

@@ -23,6 +23,8 @@ struct State {
     refuses: AtomicBool,
     /// After so many pieces from the node its connections are cut. 0 for never.
     pieces_left: AtomicI64,
+    /// Connections that the node holds at this moment.
+    open: AtomicU64,
     /// Whether the last piece still reaches the database, which then acts on it unheard.
     delivers_last: AtomicBool,
     /// Tells connections to end.
@@ -43,6 +45,11 @@ impl Proxy {
         let upstream = Upstream::of(url);
         tokio::spawn(accept(listener, upstream, Arc::clone(&state)));
         Self { url: through(url, address), state }
+    }
+
+    /// What counts the connections that the node holds.
+    pub(crate) fn open_connections(&self) -> OpenConnections {
+        OpenConnections(Arc::clone(&self.state))
     }
 
     /// All connections of this moment go silent for good; new ones work.
@@ -66,6 +73,31 @@ impl Proxy {
     pub(crate) fn cut_at(&self, number: i64, delivers_last: bool) {
         self.state.delivers_last.store(delivers_last, Ordering::SeqCst);
         self.state.pieces_left.store(number, Ordering::SeqCst);
+    }
+}
+
+/// Counts the connections that a node holds.
+pub(crate) struct OpenConnections(Arc<State>);
+
+impl OpenConnections {
+    pub(crate) fn now(&self) -> u64 {
+        self.0.open.load(Ordering::SeqCst)
+    }
+}
+
+/// Counts a connection as open for as long as it lives.
+struct Open<'a>(&'a AtomicU64);
+
+impl<'a> Open<'a> {
+    fn count(open: &'a AtomicU64) -> Self {
+        open.fetch_add(1, Ordering::SeqCst);
+        Self(open)
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -136,6 +168,7 @@ async fn pump_both(
 ) {
     let (mut from_client, mut to_client) = client.into_split();
     let asked = async {
+        let _open = Open::count(&state.open);
         let mut chunk = vec![0; 16 * 1024];
         while let Ok(length @ 1..) = from_client.read(&mut chunk).await {
             if number <= state.dead.load(Ordering::SeqCst) {
