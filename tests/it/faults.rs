@@ -11,6 +11,7 @@ mod figures;
 mod history;
 mod model;
 mod operator;
+mod statements;
 mod table;
 mod world;
 

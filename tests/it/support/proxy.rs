@@ -1,4 +1,7 @@
-//! A TCP proxy before the private Postgres, which can make its connections die silently.
+//! A TCP proxy before the private Postgres, which can make its connections die silently, and
+//! statements fail.
+
+mod failpoint;
 
 use std::{
     net::SocketAddr,
@@ -13,6 +16,8 @@ use tokio::{
     net::{TcpListener, TcpStream, UnixStream},
     sync::Notify,
 };
+
+pub(crate) use self::failpoint::{Failpoint, Failure};
 
 #[derive(Default)]
 struct State {
@@ -29,6 +34,8 @@ struct State {
     delivers_last: AtomicBool,
     /// Tells connections to end.
     cut: Notify,
+    /// Lets statements fail, if there is one.
+    failpoint: Option<Arc<Failpoint>>,
 }
 
 pub(crate) struct Proxy {
@@ -39,9 +46,20 @@ pub(crate) struct Proxy {
 
 impl Proxy {
     pub(crate) async fn before(url: &str) -> Self {
+        Self::with(url, State::default()).await
+    }
+
+    /// A proxy that lets statements fail, and does nothing else.
+    pub(crate) async fn failing(url: &str) -> (Self, Arc<Failpoint>) {
+        let failpoint = Arc::<Failpoint>::default();
+        let state = State { failpoint: Some(Arc::clone(&failpoint)), ..State::default() };
+        (Self::with(url, state).await, failpoint)
+    }
+
+    async fn with(url: &str, state: State) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let state = Arc::new(State::default());
+        let state = Arc::new(state);
         let upstream = Upstream::of(url);
         tokio::spawn(accept(listener, upstream, Arc::clone(&state)));
         Self { url: through(url, address), state }
@@ -166,6 +184,9 @@ async fn pump_both(
     state: &State,
     number: u64,
 ) {
+    if let Some(failpoint) = &state.failpoint {
+        return failpoint.pump(client.into_split(), (from_server, to_server)).await;
+    }
     let (mut from_client, mut to_client) = client.into_split();
     let asked = async {
         let _open = Open::count(&state.open);
