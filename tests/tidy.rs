@@ -1,12 +1,14 @@
 //! The rules of the source tree that no compiler checks: who may import whom, how long things may
 //! be, and what must carry a comment. The tree is read as text, so that this needs no build of it.
 
+#[path = "tidy/rules.rs"]
+mod rules;
 #[path = "tidy/rust.rs"]
 mod rust;
 #[path = "tidy/sql.rs"]
 mod sql;
 
-use std::{fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path};
 
 use rust::{code_of, functions, imported_module, paths, without_test_modules};
 use sql::{Definition, comments_on, definitions, unnamed_constraints};
@@ -195,6 +197,26 @@ fn every_column_has_a_comment_and_every_constraint_a_name() {
             let why =
                 "a constraint without a name: write `constraint <what_it_promises>` before it";
             offences.push(file.at(line, why));
+        }
+    }
+    report(&offences);
+}
+
+#[test]
+fn every_rule_of_oauth_is_tried_by_its_number() {
+    let named = files("tests/it", "rs")
+        .iter()
+        .flat_map(|file| rules::named(&file.text))
+        .collect::<BTreeSet<_>>();
+    let mut offences = Vec::new();
+    for document in ["docs/rules.md", "docs/divergences.md"] {
+        let document = files("docs", "md").into_iter().find(|file| file.path == document);
+        let document = document.expect("the document has moved");
+        let listed = rules::listed(&document.text);
+        assert!(listed.len() > 20, "{} has no table of rules", document.path);
+        for number in listed.difference(&named) {
+            let why = format!("rule {number} is named by no test in tests/it");
+            offences.push(document.at(1, &why));
         }
     }
     report(&offences);

@@ -102,6 +102,16 @@ impl Form {
             .collect()
     }
 
+    /// Whether there is a client assertion (RFC 7521, section 4.2): a method of authentication that
+    /// we do not have, and that is one too many beside another.
+    pub(super) fn has_client_assertion(&self) -> bool {
+        self.has(Parameter::ClientAssertion) || self.has(Parameter::ClientAssertionType)
+    }
+
+    pub(super) fn has(&self, wanted: Parameter) -> bool {
+        self.0.iter().any(|(parameter, _)| *parameter == wanted)
+    }
+
     /// The credentials in the body. Half of them are passed on as well: whether they suffice, and
     /// how they go together with a header, is judged by the RPC.
     pub(super) fn take_client_authentication(&mut self) -> Option<ClientAuthentication> {

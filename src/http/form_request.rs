@@ -17,7 +17,7 @@ use http_body_util::BodyExt;
 use super::{
     Options, Shim,
     error_response::ErrorResponse,
-    form::{Form, query_names_a_parameter},
+    form::{Form, Parameter, query_names_a_parameter},
 };
 
 /// The id of the request, so that a node elsewhere tells of it by the same.
@@ -47,6 +47,7 @@ impl FromRequest<Arc<Shim>> for FormRequest {
             return Err(ErrorResponse::content_too_large());
         }
         let form = Form::parse(&body).map_err(|e| ErrorResponse::invalid_request(e.to_string()))?;
+        check_client_assertion(&form, &parts.headers)?;
 
         Ok(Self { form, authorization: authorization(&parts.headers) })
     }
@@ -134,6 +135,19 @@ fn charset(parameter: &str) -> Option<&str> {
     let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
     let unquoted = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
     name.eq_ignore_ascii_case("charset").then_some(unquoted.unwrap_or(value))
+}
+
+/// A second method is refused whatever the first is worth (RFC 6749, section 2.3). The RPC has no
+/// assertions, so this cannot be left to it as the other pairs of methods are.
+fn check_client_assertion(form: &Form, headers: &HeaderMap) -> Result<(), ErrorResponse> {
+    let is_second =
+        headers.contains_key(header::AUTHORIZATION) || form.has(Parameter::ClientSecret);
+    if form.has_client_assertion() && is_second {
+        return Err(ErrorResponse::invalid_request(
+            "authenticate by one method; client assertions are not supported",
+        ));
+    }
+    Ok(())
 }
 
 /// All of them and as they are: that two are too many is said by the RPC, which a caller over gRPC

@@ -50,6 +50,14 @@ pub fn parse(header: &str) -> Option<Basic> {
     })
 }
 
+/// Whether this is several headers that were joined on the way, as RFC 9110, section 5.3, lets a
+/// proxy do. Basic credentials have no comma; those of other schemes may, and do not matter here.
+#[must_use]
+pub(super) fn is_joined(header: &[u8]) -> bool {
+    let scheme = header.first_chunk::<6>();
+    scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"Basic ")) && header.contains(&b',')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -21,7 +21,7 @@ pub(super) fn credentials(
 ) -> Result<Credentials, Error> {
     let mut headers = metadata.get_all("authorization").iter();
     let (header, second) = (headers.next(), headers.next());
-    if second.is_some() {
+    if second.is_some() || header.is_some_and(|header| basic::is_joined(header.as_bytes())) {
         return Err(Error::InvalidRequest("there must be one authorization header only"));
     }
     match (header, message) {

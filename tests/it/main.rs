@@ -12,7 +12,6 @@ mod crash;
 mod error_contract;
 mod failure_classes;
 mod faults;
-mod http_edge;
 mod listeners;
 mod memory;
 mod mistakes;

@@ -162,7 +162,7 @@ async fn what_is_wrong_with_the_start_is_said_in_one_line() {
         (&["--tls-cert", cert, "--tls-key", "/nowhere.pem"], &["/nowhere.pem"]),
         (&["--tls-cert", cert, "--tls-key", other], &["certificate", "key"]),
         (&["--tls-cert", garbage], &["--tls-key"]),
-        // Checklist 10: never in clear beyond this machine by mistake.
+        // 10: never in clear beyond this machine by mistake.
         (&["--grpc-addr", "0.0.0.0:0"], &["travel in clear", "--behind-tls-proxy"]),
         (&["--config", file.to_str().unwrap()], &["hash_quue", "hash_queue", "line 1"]),
     ];

@@ -30,6 +30,7 @@ pub(crate) const MEMORY: MemoryOptions =
 /// For tests of what happens at the database, which a node that remembers does not always ask.
 pub(crate) const NO_MEMORY: MemoryOptions = MemoryOptions { clients: 0, token_bytes: 0, ..MEMORY };
 
+#[derive(Clone)]
 pub(crate) struct TestNodeOptions {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) limits: Limits,
