@@ -1,6 +1,7 @@
 //! What a node tells those who look after it: what happened, as lines on standard error, and how
 //! much of it, as metrics. Never a secret.
 
+pub mod lines;
 mod metrics;
 #[cfg(feature = "otel")]
 mod otel;
@@ -35,7 +36,7 @@ pub fn start(config: &Config) -> anyhow::Result<Telemetry> {
     let filter = EnvFilter::try_new(filter)
         .with_context(|| format!("`{filter}` is not a log filter; try info or jeton=debug"))?;
     let lines = tracing_subscriber::fmt::layer()
-        .with_writer(io::stderr)
+        .with_writer(lines::Lines)
         .with_ansi(io::stderr().is_terminal())
         // It would complain of a line that cannot be written on standard error as well, and would
         // panic where that fails too: a full disk under a log must cost no request.

@@ -18,6 +18,8 @@ use std::{
 use tokio::runtime::{Builder, Handle};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::telemetry::lines;
+
 /// The threads of a node. Without any, connections are served where they are accepted.
 #[derive(Clone, Default)]
 pub(super) struct Workers {
@@ -37,10 +39,13 @@ impl Workers {
         let stop = CancellationToken::new();
         let workers: io::Result<Arc<[Worker]>> = (0..threads)
             .map(|number| {
-                let runtime = Builder::new_current_thread().enable_all().build()?;
+                let mut builder = Builder::new_current_thread();
+                builder.enable_all().on_thread_park(lines::write_held);
+                let runtime = builder.build()?;
                 let handle = runtime.handle().clone();
                 let stop = stop.clone();
                 thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
+                    lines::hold();
                     runtime.block_on(stop.cancelled());
                     runtime.shutdown_background();
                 })?;
