@@ -99,7 +99,7 @@ struct State {
     running: Vec<(Fingerprint, Option<SecretHash>, Vec<Waiter>)>,
     /// The lane whose turn it is.
     next: usize,
-    /// What a hash took lately.
+    /// What a hash took lately, with the rest after it.
     pace: Duration,
     closed: bool,
     refused: u64,
@@ -216,11 +216,11 @@ impl HashQueue {
         }
     }
 
-    /// Answers everybody who waits for this comparison.
-    pub(super) fn finish(&self, job: &Job, outcome: &Outcome, took: Duration) {
+    /// Answers everybody who waits for this comparison, after which the thread rests for a while.
+    pub(super) fn finish(&self, job: &Job, outcome: &Outcome, took: Duration, rest: Duration) {
         let mut state = self.lock();
         // Follows a change within about eight hashes; one odd hash moves it little.
-        state.pace = (state.pace * 7 + took) / 8;
+        state.pace = (state.pace * 7 + took + rest) / 8;
         state.times.record(took);
         let is_it =
             |(presented, hash, _): &(_, Option<SecretHash>, _)| job.is(presented, hash.as_ref());

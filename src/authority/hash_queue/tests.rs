@@ -66,7 +66,7 @@ fn equal_comparisons_are_computed_once_and_answered_together() {
         (0..100).map(|_| asking.push(Lane::Issue, again()).unwrap()).collect();
     assert_eq!(asking.popped(), "orders");
     waiting.push(asking.push(Lane::Inspect, again()).unwrap());
-    asking.queue.finish(&again(), &Ok(true), Duration::from_millis(20));
+    asking.queue.finish(&again(), &Ok(true), Duration::from_millis(20), Duration::ZERO);
     assert!(waiting.iter_mut().all(|answer| answer.try_recv() == Ok(Ok(true))));
     assert!(asking.push(Lane::Issue, again()).is_ok(), "what is over is not joined");
 }
