@@ -1,10 +1,12 @@
 //! What a flood does to those who behave: a node on the embedded database, two threads of load.
 //!
 //! `cargo bench --bench overload` prints, each beside its measure in the same run:
-//! - how long a wrong secret, an unknown client and a disabled client take to be refused, with the
-//!   hash queue empty and full: the medians must not tell them apart;
-//! - what 500 wrong secrets at once do to introspection, to whom is turned away, and to memory;
-//! - what 5,000 silent connections do to a caller, and how long the node then takes to stop.
+//! - flood: what 500 wrong secrets at once do to introspection, to whom is turned away, to memory;
+//! - silence: what 5,000 silent connections do to a caller, and how long the node takes to stop;
+//! - refusals: how long a wrong secret, an unknown client and a disabled client take to be refused,
+//!   with the hash queue empty and full: the medians must not tell them apart. A quarter of an hour.
+//!
+//! With `-- flood` it is the flood alone.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot run may panic")]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "what it prints is the result")]
@@ -45,6 +47,11 @@ use tonic::{
 const SAMPLES: usize = 2_000;
 /// Failures that each client has free.
 const TRIES: usize = 5;
+/// Longer than a hashing thread rests after a wrong secret.
+const REST: Duration = Duration::from_millis(60);
+/// Of a source that is not slowed.
+const BETWEEN_GUESSES: Duration = Duration::from_millis(2);
+const SETTLED: Duration = Duration::from_secs(4);
 const WRONG_AT_ONCE: usize = 500;
 const SILENT: usize = 5_000;
 
@@ -100,9 +107,17 @@ async fn measure() {
         disabled.push(client(&registry, &name, ClientState::Disabled).await);
     }
     let bench = Bench { good, active, disabled, foreign, flags, _directory: directory };
-    bench.refusals().await;
-    bench.flood().await;
-    bench.silence().await;
+    let wanted: Vec<String> = env::args().skip(1).filter(|given| !given.starts_with('-')).collect();
+    let wants = |part: &str| wanted.is_empty() || wanted.iter().any(|name| name == part);
+    if wants("flood") {
+        bench.flood().await;
+    }
+    if wants("silence") {
+        bench.silence().await;
+    }
+    if wants("refusals") {
+        bench.refusals().await;
+    }
 }
 
 async fn client(registry: &Registry, name: &str, state: ClientState) -> ClientAuthentication {
@@ -204,6 +219,8 @@ impl Bench {
                     self.disabled[number].clone(),
                 ];
                 for (samples, authentication) in took.iter_mut().zip(presented) {
+                    // After the rest that follows each of them; it has nothing to do with the next.
+                    tokio::time::sleep(if places == "1" { Duration::ZERO } else { REST }).await;
                     samples.push(issue(&mut client, authentication).await.0);
                 }
             }
@@ -220,9 +237,10 @@ impl Bench {
     async fn flood(&self) {
         progress("a flood of wrong secrets");
         let node = self.node(&[]);
-        let idle = node.memory_kib();
         let mut client = node.client().await;
         let mut calm = introspections(&mut client, &self.good, |done| done >= 1_000).await;
+        // It has served, and hashed once.
+        let idle = node.memory_kib() / 1_024.0 - 19.0;
         // The attackers are a process of their own with the least right to the processor: what they
         // cost is theirs, and would be another machine's.
         let mut attackers = Command::new("nice")
@@ -231,27 +249,32 @@ impl Bench {
             .args(["--attack", &node.address.to_string(), &self.foreign.client_secret])
             .spawn()
             .unwrap();
-        // Until the queue is full for the first time.
-        // From elsewhere: whoever floods is slowed by itself.
+        // From elsewhere, and not so many in a second that this source is slowed as well: what
+        // finds no place is turned away at once.
         let elsewhere = Endpoint::from_shared(format!("http://{}", node.address)).unwrap();
         let elsewhere = elsewhere.local_address(Some(Ipv4Addr::new(127, 0, 0, 2).into()));
-        let mut probe = TokenServiceClient::new(elsewhere.connect().await.unwrap());
-        let mut number = 0;
-        let mut guess = async || {
-            number += 1;
-            issue(&mut probe, as_client(&format!("probe-{number}"), &self.foreign)).await
-        };
-        while guess().await.1 != Code::ResourceExhausted {}
+        let probe = TokenServiceClient::new(elsewhere.connect().await.unwrap());
+        let mut guesses = JoinSet::new();
         let (mut during, mut shed) = (Vec::new(), Vec::new());
-        let mut memory = idle;
+        let (mut memory, mut number) = (idle, 0);
+        // The first get places by how long a hash took before the flood, and some wait in vain.
+        tokio::time::sleep(SETTLED).await;
         while shed.len() < 1_000 {
-            let (took, code) = guess().await;
-            if code == Code::ResourceExhausted {
-                shed.push(took);
+            number += 1;
+            let (mut probe, authentication) =
+                (probe.clone(), as_client(&format!("probe-{number}"), &self.foreign));
+            guesses.spawn(async move { issue(&mut probe, authentication).await });
+            while let Some(guessed) = guesses.try_join_next() {
+                let (took, code) = guessed.unwrap();
+                if code == Code::ResourceExhausted {
+                    shed.push(took);
+                }
             }
             during.extend(introspections(&mut client, &self.good, |done| done >= 5).await);
-            memory = memory.max(node.memory_kib());
+            memory = memory.max(node.memory_kib() / 1_024.0 - 19.0);
+            tokio::time::sleep(BETWEEN_GUESSES).await;
         }
+        drop(guesses);
         attackers.kill().unwrap();
         attackers.wait().unwrap();
         let (before, after) = (quantile(&mut calm, 99), quantile(&mut during, 99));
@@ -267,11 +290,8 @@ impl Bench {
             "| turned away after, p99 | {:.2} ms |",
             quantile(&mut shed, 99).as_secs_f64() * 1e3
         );
-        println!("| memory, idle | {:.1} MiB |", idle / 1_024.0);
-        println!(
-            "| memory, most, beside one hash of 19 MiB | {:.1} MiB |",
-            memory / 1_024.0 - 19.0
-        );
+        println!("| memory beside one hash, before | {idle:.1} MiB |");
+        println!("| memory beside one hash, most | {memory:.1} MiB |");
     }
 
     async fn silence(&self) {

@@ -83,15 +83,16 @@ impl Authority {
             Some(FoundClient { client, secret }) => (Some(client), secret),
             None => (None, None),
         };
-        let may_act = client.as_ref().is_some_and(|client| client.state == ClientState::Active)
-            && stored.as_ref().is_some_and(|stored| stored.is_live(now));
-        let hash = stored.map(|stored| stored.hash.clone());
+        // One that may not act has nothing to compare with, as one that is not there.
+        let is_active = client.as_ref().is_some_and(|client| client.state == ClientState::Active);
+        let hash = stored
+            .filter(|stored| is_active && stored.is_live(now))
+            .map(|stored| stored.hash.clone());
 
         // 4. What matched this very hash lately is not hashed again. A client that may not act pays
         //    as before: a quick refusal would tell its state to whoever holds its secret.
-        if may_act && verified.is_some() && verified == hash {
-            let client = client.ok_or(Error::InvalidClient)?;
-            return Ok(AuthenticatedClient { client, secret: secret_id });
+        if let Some(client) = client.as_ref().filter(|_| verified.is_some() && verified == hash) {
+            return Ok(AuthenticatedClient { client: Arc::clone(client), secret: secret_id });
         }
 
         // 5. Compute exactly one hash. Where there is none to compare with, it is one of equal
@@ -100,7 +101,7 @@ impl Authority {
 
         // 6. Only now look at what would have refused without a hash: everybody paid the same.
         match (client, hash) {
-            (Some(client), Some(hash)) if matches && may_act => {
+            (Some(client), Some(hash)) if matches => {
                 self.verified.insert(presented, hash, now);
                 self.failures.forget(&client_id, source);
                 Ok(AuthenticatedClient { client, secret: secret_id })
