@@ -2,7 +2,8 @@
 //! in one run and interleaved, so that whatever else the machine does hits them alike.
 //!
 //! `cargo bench --bench limits` prints a table, with `-- --json` one object: row number → ratio,
-//! low, high, budget. The yardsticks:
+//! low, high, budget. With `-- --growth` the rows 11 instead: ten million tokens on disk, which
+//! takes some minutes and 5 GB. The yardsticks:
 //! - E: an empty tonic unary of this contract, on tonic's own server and the shared runtime;
 //! - H: an empty axum handler that reads the form and answers a fixed JSON;
 //! - F: one durable flush, 8 KiB appended and synced beside the data of Postgres;
@@ -24,6 +25,7 @@ mod postgres;
 mod process;
 
 mod empty;
+mod growth;
 mod load;
 mod rows;
 mod yardsticks;
@@ -43,7 +45,13 @@ fn main() {
         runtime.block_on(empty::serve());
         return;
     }
-    let rows = runtime.block_on(rows::measure());
+    let rows = runtime.block_on(async {
+        if has("--growth") {
+            rows::table(growth::measure().await)
+        } else {
+            rows::table(rows::measure().await)
+        }
+    });
     if has("--json") {
         let object: Map<String, Value> = rows.iter().map(Row::json).collect();
         println!("{}", json!(object));
