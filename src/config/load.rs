@@ -64,6 +64,8 @@ impl Config {
                 if sources.contains_key(&key) {
                     continue;
                 }
+                Self::check_range(&key, &value)
+                    .with_context(|| format!("in the configuration file {}", path.display()))?;
                 if key == "database_url" {
                     database_url.clone_from(&from_file.database_url);
                 } else {
@@ -75,6 +77,18 @@ impl Config {
         let config = Self { database_url, ..table.try_into()? };
         config.check()?;
         Ok(Loaded { config, sources })
+    }
+
+    /// Refuses a number that its flag would refuse, in the same words.
+    fn check_range(key: &str, value: &toml::Value) -> anyhow::Result<()> {
+        let toml::Value::Integer(number) = value else { return Ok(()) };
+        let flag = format!("--{}={number}", key.replace('_', "-"));
+        if let Err(error) = Self::command().try_get_matches_from(["jeton", &flag]) {
+            let told = error.to_string();
+            let first = told.lines().next().unwrap_or_default();
+            anyhow::bail!("{key} = {number}: {}", first.trim_start_matches("error: "));
+        }
+        Ok(())
     }
 
     /// What flags check by themselves and a file does not.
@@ -195,6 +209,8 @@ mod tests {
         assert!(error.contains("grpc_adr") && error.contains("grpc_addr"), "{error}");
         assert!(error.contains("line 1"), "{error}");
         assert!(load(&[], "hash_queue = 'many'").is_err());
+        let error = format!("{:#}", load(&[], "hash_queue = 0").unwrap_err());
+        assert!(error.contains("hash_queue = 0") && error.contains("1..=10000"), "{error}");
         assert!(load(&[], "issuer = 'https://a.example/'").is_err());
         assert!(load(&[], "tls_cert = 'a.pem'").is_err());
         assert!(load(&[], "tls_client_ca = 'a.pem'").is_err());
