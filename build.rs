@@ -24,6 +24,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     tonic_prost_build::configure()
         .skip_debug(SECRET_MESSAGES)
+        .codec_path("crate::pb::Codec")
         .compile_fds(compiler.file_descriptor_set())?;
     Ok(())
 }

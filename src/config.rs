@@ -141,7 +141,7 @@ pub struct Config {
     pub ping_interval_seconds: u64,
 
     /// Most requests at once on one connection of HTTP/2; further ones wait with the client
-    #[arg(long, value_name = "N", env = "JETON_MAX_STREAMS", default_value_t = 256,
+    #[arg(long, value_name = "N", env = "JETON_MAX_STREAMS", default_value_t = 100,
           value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub max_streams: u32,
 

@@ -12,7 +12,10 @@ pub mod v1 {
     tonic::include_proto!("jeton.v1");
 }
 
-use std::fmt;
+use std::{fmt, marker::PhantomData};
+
+use tonic::codec::BufferSettings;
+use tonic_prost::{ProstCodec, ProstDecoder, ProstEncoder};
 
 /// The descriptors of `proto/`, for reflection.
 pub const DESCRIPTORS: &[u8] =
@@ -20,6 +23,42 @@ pub const DESCRIPTORS: &[u8] =
 
 /// The `domain` of every `google.rpc.ErrorInfo` that comes from here.
 pub const ERROR_DOMAIN: &str = "jeton";
+
+/// What is allocated for a message before its size is known, and how much of it may wait. Nearly
+/// all of ours are smaller; tonic's own buffers are of 8 KiB, one to read and one to write, and a
+/// node that holds hundreds of requests holds them all.
+fn buffers() -> BufferSettings {
+    BufferSettings::new(512, 32 * 1024)
+}
+
+/// Protobuf as tonic has it, with small buffers.
+#[derive(Debug, Clone)]
+pub struct Codec<T, U>(PhantomData<(T, U)>);
+
+impl<T, U> Default for Codec<T, U> {
+    fn default() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<T, U> tonic::codec::Codec for Codec<T, U>
+where
+    T: prost::Message + 'static,
+    U: prost::Message + Default + 'static,
+{
+    type Encode = T;
+    type Decode = U;
+    type Encoder = ProstEncoder<T>;
+    type Decoder = ProstDecoder<U>;
+
+    fn encoder(&mut self) -> Self::Encoder {
+        ProstCodec::<T, U>::raw_encoder(buffers())
+    }
+
+    fn decoder(&mut self) -> Self::Decoder {
+        ProstCodec::<T, U>::raw_decoder(buffers())
+    }
+}
 
 const REASON_PREFIX: &str = "ERROR_REASON_";
 

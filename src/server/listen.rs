@@ -59,7 +59,8 @@ impl Default for Limits {
             // the moment in which a connection ends, although we never took it.
             max_connection_age: Duration::from_hours(24),
             ping_interval: Duration::from_secs(20),
-            max_streams: 256,
+            // The least that RFC 9113, section 6.5.2, recommends: a node holds all that is open.
+            max_streams: 100,
             max_header_bytes: 16 * 1024,
             request_timeout: Duration::from_secs(5),
             body_timeout: Duration::from_secs(10),
