@@ -165,7 +165,7 @@ pub struct Config {
     /// Requests of a source that may be turned away in a second, for a wrong secret or because
     /// there is no place; beyond it, those of its connections that fail are read more slowly. 0 for
     /// no limit, as behind a proxy or a shim, whose connections carry everybody's requests
-    #[arg(long, value_name = "N", env = "JETON_MAX_FAILURES_PER_SECOND", default_value_t = 1_000,
+    #[arg(long, value_name = "N", env = "JETON_MAX_FAILURES_PER_SECOND", default_value_t = 500,
           value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     pub max_failures_per_second: u32,
 

@@ -1,12 +1,16 @@
 //! Who is turned away again and again is read more slowly.
 //!
 //! To refuse a wrong secret costs as much as a small request, and a flood of them would take a
-//! share of the node that goes by its size. So a source has a number of failures a second for free;
-//! beyond it, those of its connections that failed lately are not read until it has one again. What
-//! is not read costs nothing, and the peer's own window fills. Connections that do not fail are
-//! never slowed, whoever is at the same address.
+//! share of the node that goes by its size. So a source has a number of failures a second for free.
+//! When it has had more, those of its connections that failed lately take turns, so many a second,
+//! and one turn reads about as much as one request. What is not read costs nothing, and the peer's
+//! own window fills. Connections that do not fail are never slowed, whoever is at the same address.
+//!
+//! A pause for all that is owed and then all that has come meanwhile would be as slow for the peer,
+//! but whoever shares a core with hundreds of refusals at once waits for all of them.
 
 use std::{
+    io,
     net::IpAddr,
     pin::Pin,
     sync::{
@@ -29,11 +33,19 @@ const SOURCES: usize = 10_000;
 /// Failures may come in a burst of so long.
 const BURST: Duration = Duration::from_millis(100);
 
-/// For how long a connection that failed counts as one that fails.
+/// For how long a connection that failed counts as one that fails, and a source that had to wait
+/// for a turn as one that has too many.
 const LATELY: Duration = Duration::from_secs(1);
 
-/// The longest pause of a reader. It is short, so that pings are answered in time.
-const LONGEST_PAUSE: Duration = Duration::from_millis(250);
+/// The longest wait for a turn: a peer must be able to show that it is still there. Who finds the
+/// turns of so long taken waits for so long and asks again.
+const LONGEST_WAIT: Duration = Duration::from_millis(250);
+
+/// Turns that passed untaken are kept for so long, since timers wake late.
+const SLACK: Duration = Duration::from_millis(5);
+
+/// What one turn reads: about a request with its credentials.
+const TURN_BYTES: usize = 256;
 
 /// The brakes of all sources.
 #[derive(Clone)]
@@ -41,23 +53,31 @@ pub(super) struct Brakes {
     /// What one failure takes; none without a limit.
     each: Option<Duration>,
     origin: Instant,
-    /// By when the failures of a source are paid for, in microseconds since the origin.
-    paid_by: Arc<Cache<IpAddr, Arc<AtomicU64>>>,
+    sources: Arc<Cache<IpAddr, Arc<Source>>>,
+}
+
+/// What all connections of a source share, in microseconds since the origin.
+#[derive(Default)]
+struct Source {
+    /// By when its failures are paid for, and when its next turn is.
+    paid_by: AtomicU64,
+    /// Until when its failing connections take turns.
+    slow_until: AtomicU64,
 }
 
 impl Brakes {
     /// So many failures a second are free for a source; zero is no limit.
     pub(super) fn new(failures_per_second: u32) -> Self {
         let each = Duration::from_secs(1).checked_div(failures_per_second);
-        Self { each, origin: Instant::now(), paid_by: Arc::new(Cache::new(SOURCES)) }
+        Self { each, origin: Instant::now(), sources: Arc::new(Cache::new(SOURCES)) }
     }
 
     /// That of one connection.
     pub(super) fn of(&self, source: IpAddr) -> Arc<Brake> {
         let fresh = || Ok::<_, std::convert::Infallible>(Arc::default());
-        let Ok(paid_by) = self.paid_by.get_or_insert_with(&source, fresh);
+        let Ok(source) = self.sources.get_or_insert_with(&source, fresh);
         let (each, origin) = (self.each, self.origin);
-        Arc::new(Brake { each, origin, paid_by, failed_until: AtomicU64::new(0) })
+        Arc::new(Brake { each, origin, source, failed_until: AtomicU64::new(0) })
     }
 }
 
@@ -65,33 +85,58 @@ impl Brakes {
 pub(super) struct Brake {
     each: Option<Duration>,
     origin: Instant,
-    paid_by: Arc<AtomicU64>,
+    source: Arc<Source>,
     /// Until when this connection counts as one that fails.
     failed_until: AtomicU64,
+}
+
+/// When a connection may be read.
+#[derive(Debug, PartialEq, Eq)]
+enum Turn {
+    /// It does not fail.
+    Always,
+    /// Once, after so long.
+    In(Duration),
+    /// The turns are taken for so long that it has to ask again after it.
+    Later,
 }
 
 impl Brake {
     /// Notes that a request of this connection was turned away.
     pub(super) fn failed(&self) {
         let Some(each) = self.each else { return };
-        let now = self.origin.elapsed();
-        self.failed_until.store(micros(now + LATELY), Ordering::Relaxed);
-        let pay = |paid_by: u64| Some(paid_by.max(micros(now)) + micros(each));
-        let _ = self.paid_by.fetch_update(Ordering::Relaxed, Ordering::Relaxed, pay);
+        let now = micros(self.origin.elapsed());
+        let Source { paid_by, slow_until } = &*self.source;
+        self.failed_until.store(now + micros(LATELY), Ordering::Relaxed);
+        // While it takes turns, these are what is counted.
+        if slow_until.load(Ordering::Relaxed) > now {
+            return;
+        }
+        let pay = |paid_by: u64| Some(paid_by.max(now) + micros(each));
+        let before = paid_by.fetch_update(Ordering::Relaxed, Ordering::Relaxed, pay);
+        if before.is_ok_and(|before| before > now + micros(BURST)) {
+            slow_until.store(now + micros(LATELY), Ordering::Relaxed);
+        }
     }
 
-    /// How long this connection is not to be read.
-    fn pause(&self) -> Duration {
-        let failed_until = self.failed_until.load(Ordering::Relaxed);
-        if failed_until == 0 {
-            return Duration::ZERO;
-        }
+    /// Takes a turn, if the connection needs one.
+    fn take_turn(&self) -> Turn {
+        let Some(each) = self.each else { return Turn::Always };
         let now = micros(self.origin.elapsed());
-        if failed_until < now {
-            return Duration::ZERO;
+        let Source { paid_by, slow_until } = &*self.source;
+        if self.failed_until.load(Ordering::Relaxed).min(slow_until.load(Ordering::Relaxed)) <= now
+        {
+            return Turn::Always;
         }
-        let owed = self.paid_by.load(Ordering::Relaxed).saturating_sub(now + micros(BURST));
-        Duration::from_micros(owed).min(LONGEST_PAUSE)
+        let turn = |paid_by: u64| paid_by.max(now.saturating_sub(micros(SLACK)));
+        let taken = paid_by.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |paid_by| {
+            (turn(paid_by) <= now + micros(LONGEST_WAIT)).then(|| turn(paid_by) + micros(each))
+        });
+        let wait = taken.map(|before| turn(before).saturating_sub(now));
+        if wait != Ok(0) {
+            slow_until.store(now + micros(LATELY), Ordering::Relaxed);
+        }
+        wait.map_or(Turn::Later, |wait| Turn::In(Duration::from_micros(wait)))
     }
 }
 
@@ -103,12 +148,23 @@ fn micros(duration: Duration) -> u64 {
 pub(super) struct Braked<R> {
     reader: R,
     brake: Arc<Brake>,
-    pause: Option<Pin<Box<Sleep>>>,
+    state: State,
+}
+
+enum State {
+    /// Whether it has to wait is to be asked.
+    Ask,
+    /// The next question is after a wait.
+    Again(Pin<Box<Sleep>>),
+    /// Its turn comes.
+    Turn(Pin<Box<Sleep>>),
+    /// It has a turn, and nothing to read so far.
+    Now,
 }
 
 impl<R> Braked<R> {
     pub(super) const fn new(reader: R, brake: Arc<Brake>) -> Self {
-        Self { reader, brake, pause: None }
+        Self { reader, brake, state: State::Ask }
     }
 }
 
@@ -117,18 +173,44 @@ impl<R: AsyncRead + Unpin> AsyncRead for Braked<R> {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
-    ) -> Poll<std::io::Result<()>> {
+    ) -> Poll<io::Result<()>> {
         loop {
-            if let Some(pause) = &mut self.pause {
-                ready!(pause.as_mut().poll(context));
-                self.pause = None;
-            }
-            match self.brake.pause() {
-                Duration::ZERO => return Pin::new(&mut self.reader).poll_read(context, buffer),
-                pause => self.pause = Some(Box::pin(sleep(pause))),
-            }
+            self.state = match &mut self.state {
+                State::Ask => match self.brake.take_turn() {
+                    Turn::Always => return Pin::new(&mut self.reader).poll_read(context, buffer),
+                    Turn::In(Duration::ZERO) => State::Now,
+                    Turn::In(wait) => State::Turn(Box::pin(sleep(wait))),
+                    Turn::Later => State::Again(Box::pin(sleep(LONGEST_WAIT))),
+                },
+                State::Again(wait) => {
+                    ready!(wait.as_mut().poll(context));
+                    State::Ask
+                }
+                State::Turn(wait) => {
+                    ready!(wait.as_mut().poll(context));
+                    State::Now
+                }
+                State::Now => {
+                    ready!(read_a_little(Pin::new(&mut self.reader), context, buffer))?;
+                    self.state = State::Ask;
+                    return Poll::Ready(Ok(()));
+                }
+            };
         }
     }
+}
+
+/// Reads what one turn may read.
+fn read_a_little<R: AsyncRead>(
+    reader: Pin<&mut R>,
+    context: &mut Context<'_>,
+    buffer: &mut ReadBuf<'_>,
+) -> Poll<io::Result<()>> {
+    let mut bytes = [0; TURN_BYTES];
+    let mut little = ReadBuf::new(&mut bytes[..TURN_BYTES.min(buffer.remaining())]);
+    ready!(reader.poll_read(context, &mut little))?;
+    buffer.put_slice(little.filled());
+    Poll::Ready(Ok(()))
 }
 
 #[cfg(test)]
@@ -140,25 +222,27 @@ mod tests {
     const OTHER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2));
 
     #[test]
-    fn only_connections_that_fail_too_often_are_slowed() {
+    fn only_connections_that_fail_too_often_take_turns() {
         let brakes = Brakes::new(100);
         let (bad, good, elsewhere) = (brakes.of(ONE), brakes.of(ONE), brakes.of(OTHER));
         (0..5).for_each(|_| bad.failed());
-        assert_eq!(bad.pause(), Duration::ZERO, "a burst is free");
+        assert_eq!(bad.take_turn(), Turn::Always, "a burst is free");
         (0..100).for_each(|_| bad.failed());
-        assert!(bad.pause() > Duration::from_millis(200), "{:?}", bad.pause());
-        assert_eq!(good.pause(), Duration::ZERO, "it did not fail");
+        assert!(matches!(bad.take_turn(), Turn::In(wait) if wait > Duration::from_millis(80)));
+        assert_eq!(good.take_turn(), Turn::Always, "it did not fail");
         elsewhere.failed();
-        assert_eq!(elsewhere.pause(), Duration::ZERO, "it is elsewhere");
+        assert_eq!(elsewhere.take_turn(), Turn::Always, "it is elsewhere");
         good.failed();
-        assert!(good.pause() > Duration::ZERO, "another connection is no way around");
+        assert!(matches!(good.take_turn(), Turn::In(_)), "another connection is no way around");
+        assert!((0..50).any(|_| bad.take_turn() == Turn::Later), "waiting has an end");
+        assert_eq!(good.take_turn(), Turn::Later);
     }
 
     #[test]
     fn without_a_limit_nobody_is_slowed() {
         let brake = Brakes::new(0).of(ONE);
         (0..10_000).for_each(|_| brake.failed());
-        assert_eq!(brake.pause(), Duration::ZERO);
+        assert_eq!(brake.take_turn(), Turn::Always);
     }
 
     #[tokio::test]
@@ -166,11 +250,12 @@ mod tests {
         use tokio::io::AsyncReadExt;
         let brake = Brakes::new(100).of(ONE);
         (0..20).for_each(|_| brake.failed());
-        let mut reader = Braked::new(&b"all of it"[..], Arc::clone(&brake));
-        let mut text = String::new();
+        let sent = vec![7; 5 * TURN_BYTES];
+        let mut reader = Braked::new(&sent[..], Arc::clone(&brake));
+        let mut read = Vec::new();
         let began = Instant::now();
-        reader.read_to_string(&mut text).await.unwrap();
-        assert_eq!(text, "all of it");
-        assert!(began.elapsed() > Duration::from_millis(50), "twice a burst, and read at once");
+        reader.read_to_end(&mut read).await.unwrap();
+        assert_eq!(read, sent);
+        assert!(began.elapsed() > Duration::from_millis(50), "a burst was taken, and read at once");
     }
 }

@@ -65,7 +65,7 @@ impl Default for Limits {
             request_timeout: Duration::from_secs(5),
             body_timeout: Duration::from_secs(10),
             max_body_bytes: 16 * 1024,
-            max_failures_per_second: 1_000,
+            max_failures_per_second: 500,
             pre_stop: Duration::ZERO,
             drain_timeout: Duration::from_secs(20),
         }
