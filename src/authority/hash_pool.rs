@@ -140,10 +140,11 @@ fn dummy_hash(cost: HashCost, random: &dyn Random) -> Result<SecretHash, Cause> 
 }
 
 /// After a wrong secret a thread rests for so many times as long as the hash took: a flood of them
-/// gets a third of a thread, and those who need no hash keep 0.8 of their rate where it was 0.6.
-/// To be nice to other threads (setpriority) changed nothing: those who serve seldom run for a
-/// whole slice, so that a thread that always can run always does.
-const REST: u32 = 2;
+/// gets a fifth of a thread and leaves the rest of its core to those who need no hash. Whoever
+/// comes from elsewhere hardly waits longer for it, since sources take turns in the queue. To be
+/// nice to other threads (setpriority) changed nothing: those who serve seldom run for a whole
+/// slice, so that a thread that always can run always does.
+const REST: u32 = 4;
 
 #[expect(clippy::disallowed_methods, reason = "a thread of nobody else's rests")]
 fn work(queue: &HashQueue, dummy: &SecretHash, cap: HashCostCap) {

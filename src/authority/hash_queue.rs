@@ -1,8 +1,9 @@
 //! The queue before the hashing threads: two lanes, each of bounded length, with a bounded share
 //! for each client and each source, so that no one caller fills it.
 
+mod waiting;
+
 use std::{
-    collections::VecDeque,
     net::IpAddr,
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -10,6 +11,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
+use self::waiting::Waiting;
 use super::{
     Credentials,
     stats::{HashStats, HashTimes},
@@ -94,7 +96,7 @@ pub(super) struct HashQueue {
 }
 
 struct State {
-    lanes: [VecDeque<(Job, Vec<Waiter>)>; 2],
+    lanes: [Waiting; 2],
     /// What is being computed now, with whoever asked for the same meanwhile.
     running: Vec<(Fingerprint, Option<SecretHash>, Vec<Waiter>)>,
     /// The lane whose turn it is.
@@ -110,9 +112,8 @@ struct State {
 impl HashQueue {
     /// A queue for this many threads, of which a hash is guessed to take `pace` at first.
     pub(super) fn new(limits: QueueLimits, threads: u32, pace: Duration) -> Self {
-        let lanes = [VecDeque::new(), VecDeque::new()];
         let state = State {
-            lanes,
+            lanes: Default::default(),
             running: Vec::new(),
             next: 0,
             pace,
@@ -139,15 +140,14 @@ impl HashQueue {
             waiters.push(waiter);
             return Ok(());
         }
-        let mut waiting = state.lanes.iter_mut().flatten();
-        if let Some((_, waiters)) = waiting.find(|(other, _)| other.is(&job.presented, hash)) {
+        let mut lanes = state.lanes.iter_mut();
+        if let Some(waiters) = lanes.find_map(|lane| lane.waiters(&job.presented, hash)) {
             waiters.push(waiter);
             return Ok(());
         }
         let (client_id, source) = (&job.credentials.client_id, job.source);
         self.place(&mut state, lane, client_id, source, waiter.deadline)?;
-        let waiting = &mut state.lanes[lane as usize];
-        waiting.push_back((job, vec![waiter]));
+        state.lanes[lane as usize].push(job, waiter);
         drop(state);
         self.ready.notify_one();
         Ok(())
@@ -164,7 +164,7 @@ impl HashQueue {
         deadline: Instant,
     ) -> Result<(), Full> {
         let mut state = self.lock();
-        let waits = state.lanes.iter().flatten().any(|(job, _)| job.presented == *presented);
+        let waits = state.lanes.iter().any(|lane| lane.has(presented));
         if waits || state.running.iter().any(|(running, ..)| running == presented) {
             return Ok(());
         }
@@ -180,20 +180,16 @@ impl HashQueue {
         deadline: Instant,
     ) -> Result<(), Full> {
         let now = Instant::now();
-        let ahead = u32::try_from(state.running.len() + state.ahead(lane)).unwrap_or(u32::MAX);
-        let wait = state.pace * (ahead / self.threads);
+        let ahead = state.running.len() + state.ahead(lane, source);
+        let wait = state.pace * (u32::try_from(ahead).unwrap_or(u32::MAX) / self.threads);
         let waiting = &mut state.lanes[lane as usize];
         if waiting.len() >= self.limits.places {
             // Those that gave up must not keep others out.
-            let before = waiting.len();
-            waiting.retain(|(_, waiters)| waiters.iter().any(|waiter| waiter.still_waits(now)));
-            state.abandoned += (before - waiting.len()) as u64;
+            state.abandoned += waiting.forget_abandoned(now) as u64;
         }
-        let of_client = waiting.iter().filter(|(job, _)| job.credentials.client_id == *client_id);
-        let of_source = waiting.iter().filter(|(job, _)| job.source == source);
         if waiting.len() >= self.limits.places
-            || of_client.count() >= self.limits.share
-            || of_source.count() >= 2 * self.limits.share
+            || waiting.of_client(client_id) >= self.limits.share
+            || waiting.of_source(source) >= 2 * self.limits.share
             || now + wait >= deadline
         {
             state.refused += 1;
@@ -237,7 +233,7 @@ impl HashQueue {
     pub(super) fn stats(&self) -> HashStats {
         let state = self.lock();
         let count = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
-        let oldest = state.lanes.iter().filter_map(VecDeque::front).map(|(job, _)| job.since);
+        let oldest = state.lanes.iter().filter_map(Waiting::oldest);
         HashStats {
             waiting: [count(state.lanes[0].len()), count(state.lanes[1].len())],
             oldest: oldest.min().map_or(Duration::ZERO, |since| since.elapsed()),
@@ -252,7 +248,7 @@ impl HashQueue {
     pub(super) fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
-        state.lanes.iter_mut().for_each(VecDeque::clear);
+        state.lanes.iter_mut().for_each(Waiting::clear);
         drop(state);
         self.ready.notify_all();
     }
@@ -264,19 +260,20 @@ impl HashQueue {
 }
 
 impl State {
-    /// How many comparisons go before one that joins this lane now. The lanes take turns, so of
-    /// the other one no more count than wait in this one.
-    fn ahead(&self, lane: Lane) -> usize {
-        let own = self.lanes[lane as usize].len();
+    /// How many comparisons go before one that this source brings to this lane now. The lanes take
+    /// turns, so of the other one no more count than of this.
+    fn ahead(&self, lane: Lane, source: Option<IpAddr>) -> usize {
+        let own = self.lanes[lane as usize].ahead(source);
         own + own.min(self.lanes[1 - lane as usize].len())
     }
 
     /// Takes the next comparison, and drops those that nobody waits for any more unhashed.
     fn take(&mut self, now: Instant) -> Option<Job> {
-        while self.lanes.iter().any(|lane| !lane.is_empty()) {
+        loop {
             let turn = self.next;
             self.next = 1 - turn;
-            let Some((job, mut waiters)) = self.lanes[turn].pop_front() else { continue };
+            let next = self.lanes[turn].pop().or_else(|| self.lanes[1 - turn].pop());
+            let (job, mut waiters) = next?;
             let asked = waiters.len();
             waiters.retain(|waiter| waiter.still_waits(now));
             self.abandoned += (asked - waiters.len()) as u64;
@@ -285,7 +282,6 @@ impl State {
                 return Some(job);
             }
         }
-        None
     }
 }
 

@@ -38,7 +38,11 @@ fn guess(of: &Credentials, with: &Credentials) -> IssueTokenRequest {
 /// FC-19, M-16: those who were verified work on while wrong secrets come in by the hundred.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_of_wrong_secrets_holds_nobody_up_who_was_verified() {
-    let node = TestNode::start_with(Kind::Sqlite, options(8, SLOW)).await;
+    // Who waits too long shall be turned away by the queue, and not by the deadline of the call.
+    let limits = TestNodeOptions::default().limits;
+    let limits = Limits { request_timeout: Duration::from_mins(1), ..limits };
+    let options = TestNodeOptions { limits, ..options(8, SLOW) };
+    let node = TestNode::start_with(Kind::Sqlite, options).await;
     let (client, server) = (node.client("orders").await, node.resource_server("api").await);
     let token = node.issue(&client).await.unwrap().access_token;
     node.introspect(&server, &token).await.unwrap();

@@ -83,6 +83,17 @@ fn the_lanes_take_turns() {
 }
 
 #[test]
+fn sources_take_turns() {
+    let asking = Asking::new(16, 8);
+    let push = |client_id, source| asking.push(Lane::Issue, asking.job(client_id, source)).unwrap();
+    let _flood: Vec<_> = (0..3).map(|_| push("flood", 1)).collect();
+    let _few: Vec<_> = (0..2).map(|_| push("few", 2)).collect();
+    let _one = push("one", 3);
+    let order: Vec<_> = (0..6).map(|_| asking.popped()).collect();
+    assert_eq!(order, ["flood", "few", "one", "flood", "few", "flood"]);
+}
+
+#[test]
 fn nobody_takes_more_than_a_share() {
     let asking = Asking::new(8, 2);
     let mut kept = Vec::new();
@@ -115,7 +126,8 @@ fn who_would_wait_past_its_deadline_is_turned_away_at_once() {
     let soon = Instant::now() + Duration::from_millis(50);
     let _first: Vec<_> =
         (0..4).map(|_| asking.push(Lane::Issue, asking.job("first", 1)).unwrap()).collect();
-    let refused = asking.push_until(Lane::Issue, asking.job("late", 2), soon);
+    let refused = asking.push_until(Lane::Issue, asking.job("late", 1), soon);
     assert_eq!(refused.unwrap_err(), Full(Duration::from_millis(80)));
-    assert!(asking.push_until(Lane::Inspect, asking.job("quick", 2), soon).is_ok());
+    assert!(asking.push_until(Lane::Inspect, asking.job("quick", 1), soon).is_ok());
+    assert!(asking.push_until(Lane::Issue, asking.job("elsewhere", 2), soon).is_ok());
 }
