@@ -1,6 +1,8 @@
 //! What a node tells those who look after it: lines, metrics, probes.
 
 mod lines;
+#[cfg(feature = "otel")]
+mod otel;
 mod process;
 
 use std::time::Duration;
