@@ -28,7 +28,9 @@ use std::{
 };
 
 use jeton::{
-    domain::{ClientId, ClientState, GrantType, HashCost, OsRandom, SystemClock, TokenLifetime},
+    domain::{
+        Actor, ClientId, ClientState, GrantType, HashCost, OsRandom, SystemClock, TokenLifetime,
+    },
     pb::v1::{
         ClientAuthentication, ClientCredentialsGrant, IntrospectTokenRequest, IssueTokenRequest,
         issue_token_request::Grant, token_service_client::TokenServiceClient,
@@ -98,7 +100,8 @@ async fn measure() {
     progress("the making of clients");
     let store = SqliteStore::in_directory(directory.path(), 1, Duration::from_secs(5));
     let (store, clock) = (Arc::new(store), Arc::new(SystemClock));
-    let registry = Registry::open(store, clock, Arc::new(OsRandom), HashCost::DEFAULT).await;
+    let (random, actor) = (Arc::new(OsRandom), Actor::operator("bench").unwrap());
+    let registry = Registry::open(store, clock, random, HashCost::DEFAULT, actor).await;
     let registry = registry.unwrap();
     let (mut active, mut disabled) = (Vec::new(), Vec::new());
     for number in 0..SAMPLES / TRIES {

@@ -1,5 +1,6 @@
 //! The commands: one file each.
 
+mod audit;
 mod bench;
 mod client;
 mod config;
@@ -52,6 +53,9 @@ enum Command {
     /// Administer clients and their secrets, straight in the database
     #[command(subcommand)]
     Client(client::ClientCommand),
+    /// Look at the audit trail, and check that nobody altered it
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Ask a running node over gRPC
     #[command(subcommand)]
     Token(token::TokenCommand),
@@ -99,6 +103,7 @@ async fn run(cli: Cli, matches: &ArgMatches) -> anyhow::Result<()> {
         Command::Migrate(migrate) => migrate.run(file).await,
         Command::Shim(shim) => shim.run(matches, file).await,
         Command::Client(client) => client.run(file).await,
+        Command::Audit(audit) => audit.run(file).await,
         Command::Token(token) => token.run().await,
         Command::Bench(bench) => bench.run(file).await,
         Command::Config(show) => show.run(matches, file),

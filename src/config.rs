@@ -229,6 +229,11 @@ pub struct Config {
           value_parser = clap::value_parser!(u64).range(500..=4_000))]
     pub lease_ms: u64,
 
+    /// How long rows of the audit trail are kept, in days
+    #[arg(long, value_name = "DAYS", env = "JETON_AUDIT_DAYS", default_value_t = 90,
+          value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    pub audit_days: u32,
+
     /// Memory of one argon2id hash, in KiB
     #[arg(long, value_name = "KIB", env = "JETON_ARGON2_MEMORY_KIB", default_value_t = 19_456,
           value_parser = clap::value_parser!(u32).range(7_168..=65_536))]

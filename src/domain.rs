@@ -2,7 +2,9 @@
 //!
 //! This layer knows the words of the RFCs and nothing of transports, databases or tasks.
 
+mod actor;
 mod audience;
+mod audit;
 mod client;
 mod clock;
 mod error;
@@ -13,7 +15,9 @@ mod secret_hash;
 mod tagged_text;
 mod token;
 
+pub use actor::Actor;
 pub use audience::{Audience, MAX_AUDIENCES};
+pub use audit::{AuditEntry, AuditHash, AuditMark, AuditReader, AuditSummary, Tampered};
 pub use client::{
     Client, ClientId, ClientKey, ClientState, GrantType, MAX_NAME_LENGTH, TokenLifetime,
 };

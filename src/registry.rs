@@ -6,10 +6,10 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
-        Audience, Cause, Client, ClientId, ClientKey, ClientSecret, ClientState, Clock, Error,
-        GrantType, HashCost, HashMemory, MAX_LABEL_LENGTH, MAX_NAME_LENGTH, Malformed, Random,
-        RandomFailed, Scope, SecretHash, SecretId, StoredSecret, TagKey, Timestamp, TokenLifetime,
-        uuid_v4,
+        Actor, Audience, Cause, Client, ClientId, ClientKey, ClientSecret, ClientState, Clock,
+        Error, GrantType, HashCost, HashMemory, MAX_LABEL_LENGTH, MAX_NAME_LENGTH, Malformed,
+        Random, RandomFailed, Scope, SecretHash, SecretId, StoredSecret, TagKey, Timestamp,
+        TokenLifetime, uuid_v4,
     },
     store::{Creation, Retirement, Store},
 };
@@ -83,18 +83,21 @@ pub struct Registry {
     random: Arc<dyn Random>,
     hash_cost: HashCost,
     tag_key: TagKey,
+    actor: Actor,
 }
 
 impl Registry {
-    /// A registry on a store whose schema is up to date.
+    /// A registry on a store whose schema is up to date. The audit trail names `actor` for all
+    /// that is changed through it.
     pub async fn open(
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
         hash_cost: HashCost,
+        actor: Actor,
     ) -> Result<Self, Error> {
         let tag_key = store.installation().await?.tag_key;
-        Ok(Self { store, clock, random, hash_cost, tag_key })
+        Ok(Self { store, clock, random, hash_cost, tag_key, actor })
     }
 
     /// Registers a client and makes its first secret, which is shown here and never again.
@@ -105,7 +108,7 @@ impl Registry {
     ) -> Result<(Client, ClientSecret), RegistryError> {
         let client = self.client_of(new)?;
         let (stored, secret) = self.make_secret(client.key, secret)?;
-        match self.store.create_client(&client, &stored).await? {
+        match self.store.create_client(&client, &stored, &self.actor).await? {
             Creation::Created => Ok((client, secret)),
             Creation::ClientIdTaken => Err(RegistryError::ClientIdTaken(client.client_id)),
         }
@@ -196,12 +199,12 @@ impl Registry {
         client_id: &ClientId,
         state: ClientState,
     ) -> Result<(), RegistryError> {
-        expect(client_id, self.store.set_client_state(client_id, state).await?)
+        expect(client_id, self.store.set_client_state(client_id, state, &self.actor).await?)
     }
 
     /// Deletes a client with its secrets. Its tokens are dead, also if the name is given again.
     pub async fn delete_client(&self, client_id: &ClientId) -> Result<(), RegistryError> {
-        expect(client_id, self.store.delete_client(client_id).await?)
+        expect(client_id, self.store.delete_client(client_id, &self.actor).await?)
     }
 
     /// Makes one more secret, which is shown here and never again.
@@ -212,7 +215,7 @@ impl Registry {
     ) -> Result<(StoredSecret, ClientSecret), RegistryError> {
         let client = self.find(client_id).await?;
         let (stored, secret) = self.make_secret(client.key, secret)?;
-        expect(client_id, self.store.add_secret(&stored).await?)?;
+        expect(client_id, self.store.add_secret(&stored, &self.actor).await?)?;
         Ok((stored, secret))
     }
 
@@ -224,7 +227,9 @@ impl Registry {
         retirement: Retirement,
     ) -> Result<(), RegistryError> {
         let now = self.clock.now();
-        if self.store.retire_secret(client_id, secret, retirement, now).await? {
+        let retired =
+            self.store.retire_secret(client_id, secret, retirement, now, &self.actor).await?;
+        if retired {
             return Ok(());
         }
         self.find(client_id).await?;

@@ -28,7 +28,6 @@ use self::{
     listen::{Listener, Serving},
     policy::Places,
     tls::Tls,
-    upkeep::Watched,
     workers::Workers,
 };
 pub use self::{
@@ -88,6 +87,8 @@ pub struct NodeOptions {
     pub verified_lifetime: Duration,
     /// How much is remembered of the database.
     pub memory: MemoryOptions,
+    /// For how many days the audit trail is kept.
+    pub audit_days: u32,
     /// The limits of both listeners.
     pub limits: Limits,
     /// Threads that serve connections; with none they are served where the node was started.
@@ -202,27 +203,10 @@ impl Node {
         let authority = authority.await.map_err(SchemaError::from)?;
         node.serving.spawn(authority.follower().run(node.serving.stop.clone()));
         rpc.begin(authority);
-        node.look_after_stores(&clock);
+        node.look_after_stores(&clock, options.audit_days);
         node.readiness.set_serving(true);
         node.health.set_serving().await;
         Ok(node)
-    }
-
-    fn look_after_stores(&self, clock: &Arc<dyn Clock>) {
-        let (stop, metrics) = (&self.serving.stop, &self.serving.metrics);
-        let store = Arc::clone(&self.stores.issue);
-        let (clock, counted) = (Arc::clone(clock), Arc::clone(metrics));
-        self.serving.spawn(upkeep::upkeep(store, clock, counted, stop.clone()));
-        for (number, lane) in LANES.into_iter().enumerate() {
-            let watched = Watched {
-                store: Arc::clone(self.stores.of(lane)),
-                number,
-                lane: lane.as_str(),
-                metrics: Arc::clone(metrics),
-                readiness: Arc::clone(&self.readiness),
-            };
-            self.serving.spawn(upkeep::watch(watched, stop.clone()));
-        }
     }
 
     /// Where gRPC is served; the port is the real one if 0 was asked for.

@@ -17,8 +17,8 @@ use async_trait::async_trait;
 use self::migrate::{Migrated, SchemaError};
 pub use self::{postgres::PostgresStore, sqlite::SqliteStore};
 use crate::domain::{
-    AccessToken, Client, ClientId, ClientKey, ClientState, Error, Random, SecretId, StoredSecret,
-    TagKey, Timestamp, TokenId,
+    AccessToken, Actor, AuditEntry, AuditMark, Client, ClientId, ClientKey, ClientState, Error,
+    Random, SecretId, StoredSecret, TagKey, Timestamp, TokenId,
 };
 
 /// What the first migration made once for this installation.
@@ -125,6 +125,8 @@ pub struct Upkeep {
     pub revocations_forgotten: u64,
     /// Rows of the change feed that every node has read.
     pub changes_forgotten: u64,
+    /// Rows of the audit trail that were kept for long enough.
+    pub audit_forgotten: u64,
 }
 
 /// The connections to a database.
@@ -185,6 +187,7 @@ pub trait Store: Send + Sync {
         id: TokenId,
         now: Timestamp,
         keep_until: Timestamp,
+        actor: &Actor,
     ) -> Result<(), Error>;
 
     /// Stores a new client and its first secret, both or neither.
@@ -192,6 +195,7 @@ pub trait Store: Send + Sync {
         &self,
         client: &Client,
         secret: &StoredSecret,
+        actor: &Actor,
     ) -> Result<Creation, Error>;
 
     /// At most `limit` clients in order of `client_id`, those after `after`.
@@ -209,13 +213,14 @@ pub trait Store: Send + Sync {
         &self,
         client_id: &ClientId,
         state: ClientState,
+        actor: &Actor,
     ) -> Result<bool, Error>;
 
     /// Deletes a client with its secrets; its tokens are dead. False if there is none.
-    async fn delete_client(&self, client_id: &ClientId) -> Result<bool, Error>;
+    async fn delete_client(&self, client_id: &ClientId, actor: &Actor) -> Result<bool, Error>;
 
     /// Stores one more secret; false if its client is gone.
-    async fn add_secret(&self, secret: &StoredSecret) -> Result<bool, Error>;
+    async fn add_secret(&self, secret: &StoredSecret, actor: &Actor) -> Result<bool, Error>;
 
     /// Takes a secret of this client out of use; false if the client has none of that id. A
     /// retired secret can still be burnt, and a burnt one stays burnt.
@@ -225,7 +230,21 @@ pub trait Store: Send + Sync {
         secret: SecretId,
         retirement: Retirement,
         now: Timestamp,
+        actor: &Actor,
     ) -> Result<bool, Error>;
+
+    /// At most `limit` rows of the audit trail, those after `seq`, in order.
+    async fn audit_after(&self, seq: i64, limit: u32) -> Result<Vec<AuditEntry>, Error>;
+
+    /// The last rows of the audit trail, the newest first; those of one `client_id` if it is given.
+    async fn last_of_audit(
+        &self,
+        client_id: Option<&ClientId>,
+        limit: u32,
+    ) -> Result<Vec<AuditEntry>, Error>;
+
+    /// The last sealed row of the audit trail; none if there is none.
+    async fn audit_head(&self) -> Result<Option<AuditMark>, Error>;
 
     /// Returns when no node goes by what was true before this was called.
     async fn settle(&self) -> Result<(), Error>;
@@ -234,9 +253,9 @@ pub trait Store: Send + Sync {
     /// and does not begin yet.
     async fn follow(&self, lease: Duration) -> Result<Box<dyn Feed>, Error>;
 
-    /// Makes room for the tokens to come and removes those that are long dead. Any number of
-    /// nodes may call it at once.
-    async fn upkeep(&self, now: Timestamp) -> Result<Upkeep, Error>;
+    /// Makes room for the tokens to come, and removes those that are long dead and what is older
+    /// than so many days from the audit trail. Any number of nodes may call it at once.
+    async fn upkeep(&self, now: Timestamp, audit_days: u32) -> Result<Upkeep, Error>;
 
     /// Makes one round trip: whether the database answers now. A store that can mend its
     /// connections does so here, so a node calls this every second, once at a time.

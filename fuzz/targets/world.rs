@@ -13,8 +13,8 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use jeton::{
     authority::{Authority, AuthorityOptions, HashPool, HashPoolOptions, MemoryOptions, Stores},
     domain::{
-        Audience, ClientId, ClientState, Clock, GrantType, HashCost, HashCostCap, ManualClock,
-        Random, Scope, SeededRandom, Timestamp, TokenLifetime,
+        Actor, Audience, ClientId, ClientState, Clock, GrantType, HashCost, HashCostCap,
+        ManualClock, Random, Scope, SeededRandom, Timestamp, TokenLifetime,
     },
     http,
     pb::v1::{
@@ -167,8 +167,10 @@ async fn service(directory: &Path, clock: Arc<dyn Clock>) -> (TokenRpc, [String;
         Arc::new(SqliteStore::in_directory(directory, 1, Duration::from_secs(5)));
     let random: Arc<dyn Random> = Arc::new(SeededRandom::default());
     store.migrate(clock.now(), random.as_ref()).await.expect("an empty database is migrated");
+    let actor = Actor::operator("fuzz").expect("a fair name");
     let registry =
-        Registry::open(Arc::clone(&store), Arc::clone(&clock), Arc::clone(&random), CHEAP).await;
+        Registry::open(Arc::clone(&store), Arc::clone(&clock), Arc::clone(&random), CHEAP, actor)
+            .await;
     let registry = registry.expect("the store is ready");
     let mut secrets = Vec::new();
     for who in [Who::Orders, Who::Api, Who::Disabled] {

@@ -22,7 +22,7 @@ use super::{
     stats::{GroupStats, MemoryStats},
 };
 use crate::{
-    domain::{AccessToken, ClientId, Clock, Error, SecretId, Timestamp, TokenId},
+    domain::{AccessToken, Actor, ClientId, Clock, Error, SecretId, Timestamp, TokenId},
     store::{FoundClient, FoundToken},
 };
 
@@ -179,7 +179,8 @@ impl Records {
         id: TokenId,
         now: Timestamp,
         keep_until: Timestamp,
+        actor: &Actor,
     ) -> Result<(), Error> {
-        self.stores.inspect.revoke_token(id, now, keep_until).await
+        self.stores.inspect.revoke_token(id, now, keep_until, actor).await
     }
 }

@@ -1,7 +1,7 @@
 //! End a token before its time (RFC 7009).
 
 use super::{AuthenticatedClient, Authority};
-use crate::domain::{Error, PresentedToken};
+use crate::domain::{Actor, Error, PresentedToken};
 
 impl Authority {
     /// Ends `token`, if it is the caller's and still lives. A token that is unknown or dead
@@ -36,6 +36,7 @@ impl Authority {
         }
 
         // 4. Mark it, durably, for as long as it would have lived.
-        self.records.revoke(found.token.id, now, found.token.expires_at).await
+        let actor = Actor::client(&caller.client.client_id);
+        self.records.revoke(found.token.id, now, found.token.expires_at, &actor).await
     }
 }

@@ -10,11 +10,11 @@ use anyhow::Context;
 use clap::{Args, Subcommand};
 
 use super::{
-    node::{self, Database},
+    node::{self, Database, Operator},
     output,
 };
 use crate::{
-    domain::{ClientId, ClientState, OsRandom, SystemClock},
+    domain::{Actor, ClientId, ClientState, OsRandom, SystemClock},
     registry::Registry,
 };
 
@@ -75,6 +75,9 @@ pub(super) struct Named {
     client_id: ClientId,
 
     #[command(flatten)]
+    operator: Operator,
+
+    #[command(flatten)]
     database: Database,
 }
 
@@ -95,14 +98,14 @@ impl ClientCommand {
 
 impl Named {
     async fn set_state(self, file: Option<&PathBuf>, state: ClientState) -> anyhow::Result<()> {
-        let registry = open(self.database, file).await?;
+        let registry = open(self.database, self.operator.actor(), file).await?;
         registry.set_client_state(&self.client_id, state).await?;
         output::say(&format!("Client {} is {}.", self.client_id, state.as_str()));
         Ok(())
     }
 
     async fn delete(self, file: Option<&PathBuf>) -> anyhow::Result<()> {
-        let registry = open(self.database, file).await?;
+        let registry = open(self.database, self.operator.actor(), file).await?;
         registry.delete_client(&self.client_id).await?;
         output::say(&format!("Client {} is deleted; its tokens are dead.", self.client_id));
         Ok(())
@@ -110,12 +113,16 @@ impl Named {
 }
 
 /// The registry on the database that the flags name.
-async fn open(database: Database, file: Option<&PathBuf>) -> anyhow::Result<Registry> {
+async fn open(
+    database: Database,
+    actor: Actor,
+    file: Option<&PathBuf>,
+) -> anyhow::Result<Registry> {
     let config = database.config(file)?;
     let store = node::open_store(&config)?;
     node::require_schema(store.as_ref()).await?;
     let cost = node::hash_cost(&config);
-    Registry::open(store, Arc::new(SystemClock), Arc::new(OsRandom), cost)
+    Registry::open(store, Arc::new(SystemClock), Arc::new(OsRandom), cost, actor)
         .await
         .context("the database cannot be used")
 }

@@ -79,7 +79,8 @@ impl Dev {
 /// before is retired, so that no secret has to be kept in clear between two starts.
 async fn fresh_secret(store: Arc<dyn Store>, config: &Config) -> anyhow::Result<ClientSecret> {
     let cost = node::hash_cost(config);
-    let registry = Registry::open(store, Arc::new(SystemClock), Arc::new(OsRandom), cost).await?;
+    let (clock, random) = (Arc::new(SystemClock), Arc::new(OsRandom));
+    let registry = Registry::open(store, clock, random, cost, node::this_user()).await?;
     let client_id = ClientId::parse(CLIENT_ID)?;
     let new_secret = || NewSecret { label: LABEL.to_owned(), expires_at: None };
     let audiences = BTreeSet::from([Audience::parse(AUDIENCE)?]);

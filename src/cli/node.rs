@@ -9,7 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::{
     authority::{HashPoolOptions, MemoryOptions, Stores},
     config::{Config, DatabaseUrl},
-    domain::{Clock, HashCost, HashCostCap, OsRandom, SystemClock},
+    domain::{Actor, Clock, HashCost, HashCostCap, OsRandom, SystemClock},
     server::{
         Limits, Node, NodeOptions, fit_connections,
         tls::{self, PemFiles, Tls, TlsFiles},
@@ -42,6 +42,29 @@ impl Database {
         }
         Ok(config)
     }
+}
+
+/// Who changes something, for the audit trail.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Operator {
+    /// Your name in the audit trail  [default: your user id and this host]
+    #[arg(long, value_name = "NAME", env = "JETON_ACTOR", value_parser = Actor::operator)]
+    actor: Option<Actor>,
+}
+
+impl Operator {
+    /// Who was named, else the user of this process.
+    pub(super) fn actor(self) -> Actor {
+        self.actor.unwrap_or_else(this_user)
+    }
+}
+
+/// The user of this process, by what the system knows of it and not by what its environment says.
+pub(super) fn this_user() -> Actor {
+    let (user, system) = (rustix::process::getuid(), rustix::system::uname());
+    let host = system.nodename().to_string_lossy();
+    let name = format!("uid={}@{host}", user.as_raw());
+    Actor::operator(&name).unwrap_or_else(|_| Actor::node())
 }
 
 /// The ways of a node to its store. On Postgres each has a part of the connections; the embedded
@@ -176,6 +199,7 @@ pub(super) async fn start(config: &Config, stores: Stores) -> anyhow::Result<Nod
             token_bytes: config.remembered_tokens_mib as usize * 1024 * 1024,
             lease: Duration::from_millis(config.lease_ms),
         },
+        audit_days: config.audit_days,
         limits: limits(config, 2, config.database_connections),
         workers: workers(config),
     };

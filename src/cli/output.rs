@@ -67,3 +67,8 @@ pub(super) fn properties(rows: &[(&str, String)]) {
         println!("{name:width$}  {value}");
     }
 }
+
+/// Text that somebody wrote into a database, with nothing in it that a terminal would obey.
+pub(super) fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}

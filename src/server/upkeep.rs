@@ -14,7 +14,7 @@ use crate::{
     telemetry::Metrics,
 };
 
-use super::admin::Readiness;
+use super::{LANES, Node, admin::Readiness};
 
 /// How often a store is looked after: far more often than partitions are needed.
 const UPKEEP: Duration = Duration::from_mins(10);
@@ -22,20 +22,55 @@ const UPKEEP: Duration = Duration::from_mins(10);
 /// How often the connections to the database are looked at.
 const WATCH: Duration = Duration::from_secs(1);
 
+impl Node {
+    /// Looks after the stores and their connections until the node stops.
+    pub(super) fn look_after_stores(&self, clock: &Arc<dyn Clock>, audit_days: u32) {
+        let (stop, metrics) = (&self.serving.stop, &self.serving.metrics);
+        let store = Arc::clone(&self.stores.issue);
+        let (clock, counted) = (Arc::clone(clock), Arc::clone(metrics));
+        self.serving.spawn(upkeep(store, clock, audit_days, counted, stop.clone()));
+        for (number, lane) in LANES.into_iter().enumerate() {
+            let watched = Watched {
+                store: Arc::clone(self.stores.of(lane)),
+                number,
+                lane: lane.as_str(),
+                metrics: Arc::clone(metrics),
+                readiness: Arc::clone(&self.readiness),
+            };
+            self.serving.spawn(watch(watched, stop.clone()));
+        }
+    }
+}
+
 /// Looks after the store until the node stops. A failure is tried again in the next round: there is
 /// room for a day.
-pub(super) async fn upkeep(
+///
+/// The log is told where the audit trail ends: it mostly goes to another machine, and whoever cuts
+/// rows off the end of the trail, or writes it anew as a whole, cannot change it there.
+async fn upkeep(
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
+    audit_days: u32,
     metrics: Arc<Metrics>,
     stop: CancellationToken,
 ) {
     let mut rounds = every(UPKEEP);
+    let mut told = None;
     while stop.run_until_cancelled(rounds.tick()).await.is_some() {
-        let round = store.upkeep(clock.now()).await;
+        let round = async {
+            let done = store.upkeep(clock.now(), audit_days).await?;
+            Ok((done, store.audit_head().await?))
+        };
+        let round = round.await;
         metrics.looked_after(&round);
         match round {
-            Ok(done) => tracing::debug!(?done, "looked after the store"),
+            Ok((done, head)) => {
+                tracing::debug!(?done, "looked after the store");
+                if let Some(mark) = head.filter(|mark| told != Some(*mark)) {
+                    tracing::info!(%mark, "the audit trail");
+                    told = Some(mark);
+                }
+            }
             Err(error) => {
                 tracing::warn!(cause = chain(&error), "the store could not be looked after");
             }
@@ -44,17 +79,17 @@ pub(super) async fn upkeep(
 }
 
 /// A store that is looked at, and who is told.
-pub(super) struct Watched {
-    pub(super) store: Arc<dyn Store>,
-    pub(super) number: usize,
-    pub(super) lane: &'static str,
-    pub(super) metrics: Arc<Metrics>,
-    pub(super) readiness: Arc<Readiness>,
+struct Watched {
+    store: Arc<dyn Store>,
+    number: usize,
+    lane: &'static str,
+    metrics: Arc<Metrics>,
+    readiness: Arc<Readiness>,
 }
 
 /// Looks at the connections of a store until the node stops, so that it mends them. The first
 /// failure in a row is told, the others are not: requests that fail tell of themselves.
-pub(super) async fn watch(watched: Watched, stop: CancellationToken) {
+async fn watch(watched: Watched, stop: CancellationToken) {
     let Watched { store, number, lane, metrics, readiness } = watched;
     let mut rounds = every(WATCH);
     let mut answers = true;

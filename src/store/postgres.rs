@@ -1,5 +1,6 @@
 //! The store on Postgres, version 14 and later: the one to grow on.
 
+mod audit;
 mod clients;
 mod fault;
 mod feed;
@@ -21,8 +22,8 @@ use super::{
     migrate::{Migrated, SchemaError},
 };
 use crate::domain::{
-    AccessToken, Client, ClientId, ClientState, Error, Malformed, Random, SecretId, StoredSecret,
-    TagKey, Timestamp, TokenId,
+    AccessToken, Actor, AuditEntry, AuditMark, Client, ClientId, ClientState, Error, Malformed,
+    Random, SecretId, StoredSecret, TagKey, Timestamp, TokenId,
 };
 
 /// No statement of a request runs for longer. It is far above what any needs, and frees a
@@ -102,8 +103,9 @@ impl Store for PostgresStore {
         id: TokenId,
         now: Timestamp,
         keep_until: Timestamp,
+        actor: &Actor,
     ) -> Result<(), Error> {
-        tokens::revoke(&self.pool.get(), id, now, keep_until).await?;
+        tokens::revoke(&self.pool.get(), id, now, keep_until, actor).await?;
         feed::applied_everywhere(&self.pool.get()).await
     }
 
@@ -111,8 +113,9 @@ impl Store for PostgresStore {
         &self,
         client: &Client,
         secret: &StoredSecret,
+        actor: &Actor,
     ) -> Result<Creation, Error> {
-        clients::create(&self.pool.get(), client, secret).await
+        clients::create(&self.pool.get(), client, secret, actor).await
     }
 
     async fn list_clients(
@@ -131,18 +134,19 @@ impl Store for PostgresStore {
         &self,
         client_id: &ClientId,
         state: ClientState,
+        actor: &Actor,
     ) -> Result<bool, Error> {
-        let found = clients::set_state(&self.pool.get(), client_id, state).await?;
+        let found = clients::set_state(&self.pool.get(), client_id, state, actor).await?;
         feed::applied_everywhere(&self.pool.get()).await.map(|()| found)
     }
 
-    async fn delete_client(&self, client_id: &ClientId) -> Result<bool, Error> {
-        let found = clients::delete(&self.pool.get(), client_id).await?;
+    async fn delete_client(&self, client_id: &ClientId, actor: &Actor) -> Result<bool, Error> {
+        let found = clients::delete(&self.pool.get(), client_id, actor).await?;
         feed::applied_everywhere(&self.pool.get()).await.map(|()| found)
     }
 
-    async fn add_secret(&self, secret: &StoredSecret) -> Result<bool, Error> {
-        clients::add_secret(&self.pool.get(), secret).await
+    async fn add_secret(&self, secret: &StoredSecret, actor: &Actor) -> Result<bool, Error> {
+        clients::add_secret(&self.pool.get(), secret, actor).await
     }
 
     async fn retire_secret(
@@ -151,10 +155,28 @@ impl Store for PostgresStore {
         secret: SecretId,
         retirement: Retirement,
         now: Timestamp,
+        actor: &Actor,
     ) -> Result<bool, Error> {
         let pool = self.pool.get();
-        let found = clients::retire_secret(&pool, client_id, secret, retirement, now).await?;
+        let found =
+            clients::retire_secret(&pool, client_id, secret, retirement, now, actor).await?;
         feed::applied_everywhere(&pool).await.map(|()| found)
+    }
+
+    async fn audit_after(&self, seq: i64, limit: u32) -> Result<Vec<AuditEntry>, Error> {
+        audit::after(&self.pool.get(), seq, limit).await
+    }
+
+    async fn last_of_audit(
+        &self,
+        client_id: Option<&ClientId>,
+        limit: u32,
+    ) -> Result<Vec<AuditEntry>, Error> {
+        audit::last(&self.pool.get(), client_id, limit).await
+    }
+
+    async fn audit_head(&self) -> Result<Option<AuditMark>, Error> {
+        audit::head(&self.pool.get()).await
     }
 
     async fn settle(&self) -> Result<(), Error> {
@@ -166,8 +188,11 @@ impl Store for PostgresStore {
         Ok(Box::new(feed))
     }
 
-    async fn upkeep(&self, now: Timestamp) -> Result<Upkeep, Error> {
-        partitions::upkeep(&self.pool.get(), now).await
+    async fn upkeep(&self, now: Timestamp, audit_days: u32) -> Result<Upkeep, Error> {
+        let pool = self.pool.get();
+        let mut done = partitions::upkeep(&pool, now).await?;
+        done.audit_forgotten = audit::forget(&pool, audit_days).await?;
+        Ok(done)
     }
 
     async fn check(&self) -> Result<(), Error> {

@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use super::Change;
 use crate::domain::{
-    AccessToken, Audience, Client, ClientId, ClientKey, ClientState, Error, GrantType, Granted,
-    Malformed, Scope, SecretHash, SecretId, StoredSecret, Timestamp, TokenDigest, TokenId,
+    AccessToken, Audience, AuditHash, Client, ClientId, ClientKey, ClientState, Error, GrantType,
+    Granted, Malformed, Scope, SecretHash, SecretId, StoredSecret, Timestamp, TokenDigest, TokenId,
     TokenLifetime,
 };
 
@@ -131,6 +131,11 @@ impl Change {
             _ => Self::Everything,
         }
     }
+}
+
+/// The hash of a row of the audit trail; none if it waits for one.
+pub(super) fn audit_hash(bytes: &[u8]) -> Option<AuditHash> {
+    bytes.try_into().ok().map(AuditHash)
 }
 
 fn unreadable(table: &'static str, id: Uuid, malformed: Malformed) -> Error {

@@ -4,6 +4,7 @@
 //! because an acknowledged token must survive a power cut. There is one writing connection:
 //! SQLite has one writer anyway, and waiting in our own queue is fair where its lock is not.
 
+mod audit;
 mod clients;
 mod fault;
 mod feed;
@@ -29,8 +30,8 @@ use super::{
     migrate::{Migrated, SchemaError},
 };
 use crate::domain::{
-    AccessToken, Client, ClientId, ClientState, Error, Random, SecretId, StoredSecret, TagKey,
-    Timestamp, TokenId,
+    AccessToken, Actor, AuditEntry, AuditMark, Client, ClientId, ClientState, Error, Random,
+    SecretId, StoredSecret, TagKey, Timestamp, TokenId,
 };
 
 /// The name of the file in the data directory.
@@ -140,8 +141,9 @@ impl Store for SqliteStore {
         id: TokenId,
         now: Timestamp,
         keep_until: Timestamp,
+        actor: &Actor,
     ) -> Result<(), Error> {
-        tokens::revoke(&self.writer, id, now, keep_until).await?;
+        tokens::revoke(&self.writer, id, now, keep_until, actor).await?;
         self.still_there()?;
         feed::applied_everywhere().await;
         Ok(())
@@ -151,8 +153,9 @@ impl Store for SqliteStore {
         &self,
         client: &Client,
         secret: &StoredSecret,
+        actor: &Actor,
     ) -> Result<Creation, Error> {
-        clients::create(&self.writer, client, secret).await
+        clients::create(&self.writer, client, secret, actor).await
     }
 
     async fn list_clients(
@@ -171,20 +174,21 @@ impl Store for SqliteStore {
         &self,
         client_id: &ClientId,
         state: ClientState,
+        actor: &Actor,
     ) -> Result<bool, Error> {
-        let found = clients::set_state(&self.writer, client_id, state).await?;
+        let found = clients::set_state(&self.writer, client_id, state, actor).await?;
         feed::applied_everywhere().await;
         Ok(found)
     }
 
-    async fn delete_client(&self, client_id: &ClientId) -> Result<bool, Error> {
-        let found = clients::delete(&self.writer, client_id).await?;
+    async fn delete_client(&self, client_id: &ClientId, actor: &Actor) -> Result<bool, Error> {
+        let found = clients::delete(&self.writer, client_id, actor).await?;
         feed::applied_everywhere().await;
         Ok(found)
     }
 
-    async fn add_secret(&self, secret: &StoredSecret) -> Result<bool, Error> {
-        clients::add_secret(&self.writer, secret).await
+    async fn add_secret(&self, secret: &StoredSecret, actor: &Actor) -> Result<bool, Error> {
+        clients::add_secret(&self.writer, secret, actor).await
     }
 
     async fn retire_secret(
@@ -193,11 +197,28 @@ impl Store for SqliteStore {
         secret: SecretId,
         retirement: Retirement,
         now: Timestamp,
+        actor: &Actor,
     ) -> Result<bool, Error> {
         let found =
-            clients::retire_secret(&self.writer, client_id, secret, retirement, now).await?;
+            clients::retire_secret(&self.writer, client_id, secret, retirement, now, actor).await?;
         feed::applied_everywhere().await;
         Ok(found)
+    }
+
+    async fn audit_after(&self, seq: i64, limit: u32) -> Result<Vec<AuditEntry>, Error> {
+        audit::after(&self.reader, seq, limit).await
+    }
+
+    async fn last_of_audit(
+        &self,
+        client_id: Option<&ClientId>,
+        limit: u32,
+    ) -> Result<Vec<AuditEntry>, Error> {
+        audit::last(&self.reader, client_id, limit).await
+    }
+
+    async fn audit_head(&self) -> Result<Option<AuditMark>, Error> {
+        audit::head(&self.reader).await
     }
 
     async fn settle(&self) -> Result<(), Error> {
@@ -212,8 +233,11 @@ impl Store for SqliteStore {
         Ok(Box::new(SqliteFeed::new(own)))
     }
 
-    async fn upkeep(&self, now: Timestamp) -> Result<Upkeep, Error> {
-        tokens::upkeep(&self.writer, now).await
+    async fn upkeep(&self, now: Timestamp, audit_days: u32) -> Result<Upkeep, Error> {
+        let mut done = tokens::upkeep(&self.writer, now).await?;
+        audit::seal_others(&self.writer).await?;
+        done.audit_forgotten = audit::forget(&self.writer, audit_days, now).await?;
+        Ok(done)
     }
 
     async fn check(&self) -> Result<(), Error> {

@@ -19,7 +19,10 @@ use prometheus_client::{
 };
 
 use super::readings::{Collected, Readings};
-use crate::{domain::Error, store::Upkeep};
+use crate::{
+    domain::{AuditMark, Error},
+    store::Upkeep,
+};
 
 /// The type that `GET /metrics` answers with.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -100,6 +103,7 @@ pub struct Metrics {
     partitions_dropped: Counter,
     revocations_forgotten: Counter,
     changes_forgotten: Counter,
+    audit_forgotten: Counter,
 }
 
 impl Metrics {
@@ -117,6 +121,7 @@ impl Metrics {
             partitions_dropped: Counter::default(),
             revocations_forgotten: Counter::default(),
             changes_forgotten: Counter::default(),
+            audit_forgotten: Counter::default(),
         };
         metrics.register(Collected::new(read));
         metrics
@@ -144,6 +149,8 @@ impl Metrics {
         registry.register("revocations_forgotten", help, self.revocations_forgotten.clone());
         let help = "Rows of the change feed that every node had read";
         registry.register("changes_forgotten", help, self.changes_forgotten.clone());
+        let help = "Rows of the audit trail that were kept for long enough";
+        registry.register("audit_forgotten", help, self.audit_forgotten.clone());
         registry.register_collector(Box::new(collected));
     }
 
@@ -170,13 +177,14 @@ impl Metrics {
     }
 
     /// Counts a round of upkeep.
-    pub fn looked_after(&self, round: &Result<Upkeep, Error>) {
+    pub fn looked_after(&self, round: &Result<(Upkeep, Option<AuditMark>), Error>) {
         self.rounds.get_or_create(&OfRound { outcome: outcome(round) }).inc();
-        if let Ok(done) = round {
+        if let Ok((done, _)) = round {
             self.partitions_made.inc_by(done.partitions_made.into());
             self.partitions_dropped.inc_by(done.partitions_dropped.into());
             self.revocations_forgotten.inc_by(done.revocations_forgotten);
             self.changes_forgotten.inc_by(done.changes_forgotten);
+            self.audit_forgotten.inc_by(done.audit_forgotten);
         }
     }
 

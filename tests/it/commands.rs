@@ -118,6 +118,46 @@ async fn the_life_of_a_client_from_its_creation_to_its_deletion() {
 }
 
 #[tokio::test]
+async fn the_audit_trail_is_listed_and_verified() {
+    for kind in Kind::BOTH {
+        let database = Database::new(kind).await;
+        let empty = said(&run(&["audit", "verify"], &database));
+        assert!(empty.contains("empty"), "{empty}");
+        run_json(&["client", "create", "--client-id", "orders"], &database);
+        said(&run(&["client", "disable", "orders", "--actor", "alice@example.com"], &database));
+        let escape = if kind == Kind::Postgres { "chr(27)" } else { "char(27)" };
+        database.execute(&format!("update client set name = {escape} || '[2J'")).await;
+        let listed = run_json(&["audit", "list"], &database);
+        let listed = listed.as_array().unwrap();
+        let column = |name: &str| listed.iter().map(|row| row[name].clone()).collect::<Vec<_>>();
+        let actions = ["client.create", "secret.create", "client.update", "client.update"];
+        assert_eq!(column("action"), actions);
+        let actors = column("actor");
+        let user = format!("operator:uid={}@", rustix::process::getuid().as_raw());
+        assert!(actors[0].as_str().unwrap().starts_with(&user), "{actors:?}");
+        assert_eq!(actors[2], "operator:alice@example.com");
+        assert!(actors[3].is_null());
+        assert_eq!(listed[2]["detail"]["state"], json!(["active", "disabled"]));
+
+        // For people, without what a terminal would obey.
+        let table = said(&run(&["audit", "list", "--client", "orders", "--last", "2"], &database));
+        assert!(table.contains("operator:alice@example.com") && table.contains("by hand"));
+        assert!(!table.contains("client.create") && !table.contains('\u{1b}'), "{table}");
+
+        let mark = text(&run_json(&["audit", "verify"], &database), "mark");
+        let verified = said(&run(&["audit", "verify", "--mark", &mark], &database));
+        assert!(verified.contains("whole: 4 rows from 1 on") && verified.contains(&mark));
+        let wrong = mark.replace(':', "0:");
+        let refused = complaint(&run(&["audit", "verify", "--mark", &wrong], &database));
+        assert!(refused.contains("its end was removed"), "{refused}");
+        let malformed = complaint(&run(&["audit", "verify", "--mark", "abc"], &database));
+        assert!(malformed.contains("seq:hash"), "{malformed}");
+        let nameless = ["client", "enable", "orders", "--actor", "two words"];
+        assert!(complaint(&run(&nameless, &database)).contains("no space"));
+    }
+}
+
+#[tokio::test]
 async fn a_mistake_is_answered_with_what_to_do() {
     let database = Database::new(Kind::Sqlite).await;
     let created = run_json(&["client", "create", "--client-id", "orders"], &database);

@@ -11,7 +11,10 @@ use jeton::{
     store::{Creation, FoundToken, Retirement, Store},
 };
 
-use crate::support::{Database, Kind, node::audiences};
+use crate::support::{
+    Database, Kind,
+    node::{audiences, operator},
+};
 
 const PHC: &str = "$argon2id$v=19$m=64,t=1,p=1$c29tZXNhbHRzb21lc2FsdA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
@@ -86,7 +89,10 @@ async fn fixture(kind: Kind) -> Fixture {
     let store = database.migrated().await;
     let client = client("orders");
     let secret = secret(&client);
-    assert_eq!(store.create_client(&client, &secret).await.unwrap(), Creation::Created);
+    assert_eq!(
+        store.create_client(&client, &secret, &operator()).await.unwrap(),
+        Creation::Created
+    );
     Fixture { store, client, secret, _database: database }
 }
 
@@ -103,7 +109,8 @@ async fn a_client_reads_back_as_it_was_written_and_its_name_is_given_once() {
 
         let mut again = self::client("orders");
         again.name = "another".to_owned();
-        let creation = store.create_client(&again, &self::secret(&again)).await.unwrap();
+        let creation =
+            store.create_client(&again, &self::secret(&again), &operator()).await.unwrap();
         assert_eq!(creation, Creation::ClientIdTaken);
         let found = store.find_client(&client.client_id, None).await.unwrap().unwrap();
         assert_eq!(*found.client, client);
@@ -119,12 +126,12 @@ async fn a_secret_is_found_only_with_its_own_client() {
         let Fixture { store, client, secret, _database } = fixture(kind).await;
         let other = self::client("billing");
         let others = self::secret(&other);
-        store.create_client(&other, &others).await.unwrap();
+        store.create_client(&other, &others, &operator()).await.unwrap();
         let found = store.find_client(&client.client_id, Some(others.id)).await.unwrap().unwrap();
         assert!(found.secret.is_none(), "{kind:?}");
 
         let second = self::secret(&client);
-        assert!(store.add_secret(&second).await.unwrap());
+        assert!(store.add_secret(&second, &operator()).await.unwrap());
         let ids: Vec<_> = store.list_secrets(&client.client_id).await.unwrap();
         assert_eq!(ids.iter().map(|s| s.id).collect::<Vec<_>>(), [secret.id, second.id]);
     }
@@ -137,7 +144,12 @@ async fn a_secret_is_retired_once_and_can_still_be_burnt() {
         let (first, second) = (now(), now().plus(Duration::from_secs(5)));
         let retire = |client_id, retirement, at| {
             let store = Arc::clone(&store);
-            async move { store.retire_secret(&client_id, secret.id, retirement, at).await.unwrap() }
+            async move {
+                store
+                    .retire_secret(&client_id, secret.id, retirement, at, &operator())
+                    .await
+                    .unwrap()
+            }
         };
         let other = ClientId::parse("billing").unwrap();
         assert!(!retire(other, Retirement::Retired, first).await);
@@ -191,25 +203,31 @@ async fn what_ends_a_token_is_seen_with_it() {
         store.record_tokens(&tokens).await.unwrap();
         for _ in 0..2 {
             let until = tokens[0].expires_at;
-            store.revoke_token(tokens[0].id, now(), until).await.unwrap();
+            store.revoke_token(tokens[0].id, now(), until, &operator()).await.unwrap();
         }
         assert!(find(&store, tokens[0].id).await.unwrap().revoked);
         assert!(!find(&store, tokens[1].id).await.unwrap().revoked);
 
-        store.set_client_state(&client.client_id, ClientState::Disabled).await.unwrap();
+        store
+            .set_client_state(&client.client_id, ClientState::Disabled, &operator())
+            .await
+            .unwrap();
         let found = find(&store, tokens[1].id).await.unwrap();
         assert_eq!(found.client.state, ClientState::Disabled);
         assert_eq!(found.client.version, client.version + 1);
 
-        store.retire_secret(&client.client_id, secret.id, Retirement::Burnt, now()).await.unwrap();
+        store
+            .retire_secret(&client.client_id, secret.id, Retirement::Burnt, now(), &operator())
+            .await
+            .unwrap();
         assert!(find(&store, tokens[1].id).await.unwrap().secret_burnt);
 
-        assert!(store.delete_client(&client.client_id).await.unwrap());
-        assert!(!store.delete_client(&client.client_id).await.unwrap());
+        assert!(store.delete_client(&client.client_id, &operator()).await.unwrap());
+        assert!(!store.delete_client(&client.client_id, &operator()).await.unwrap());
         assert!(find(&store, tokens[1].id).await.is_none(), "{kind:?}");
         assert!(store.list_secrets(&client.client_id).await.unwrap().is_empty());
         let reborn = self::client("orders");
-        store.create_client(&reborn, &self::secret(&reborn)).await.unwrap();
+        store.create_client(&reborn, &self::secret(&reborn), &operator()).await.unwrap();
         assert!(find(&store, tokens[1].id).await.is_none(), "{kind:?}");
     }
 }
@@ -222,7 +240,7 @@ async fn clients_are_listed_in_pages_in_the_same_order_on_both() {
         let store = database.migrated().await;
         for name in ["b", "A", "a", "B", "_", "a.b", "a-b", "Z"] {
             let client = client(name);
-            store.create_client(&client, &secret(&client)).await.unwrap();
+            store.create_client(&client, &secret(&client), &operator()).await.unwrap();
         }
         let (mut names, mut after): (Vec<String>, Option<ClientId>) = (Vec::new(), None);
         loop {
@@ -266,23 +284,26 @@ async fn upkeep_removes_what_is_long_dead_and_keeps_what_lives() {
             let long_ago = now().minus(Duration::from_hours(72));
             let dead: Vec<_> = (0..2_500).map(|_| token(&client, &secret, long_ago)).collect();
             store.record_tokens(&dead).await.unwrap();
-            store.revoke_token(dead[0].id, long_ago, dead[0].expires_at).await.unwrap();
-            let done = store.upkeep(now()).await.unwrap();
+            store
+                .revoke_token(dead[0].id, long_ago, dead[0].expires_at, &operator())
+                .await
+                .unwrap();
+            let done = store.upkeep(now(), 90).await.unwrap();
             assert_eq!((done.partitions_dropped, done.revocations_forgotten), (3, 1));
             assert!(find(&store, dead[0].id).await.is_none());
         } else {
             // Partitions of two days from now are made when a node's clock says so, and dropped
             // only when the database's own clock says so.
-            let done = store.upkeep(now().plus(Duration::from_hours(48))).await.unwrap();
+            let done = store.upkeep(now().plus(Duration::from_hours(48)), 90).await.unwrap();
             assert!(done.partitions_made > 0 && done.partitions_dropped == 0, "{done:?}");
             let far = token(&client, &secret, now().plus(Duration::from_hours(48)));
             store.record_tokens(&[far]).await.unwrap();
             let long_ago = now().minus(Duration::from_hours(96));
-            let done = store.upkeep(long_ago).await.unwrap();
+            let done = store.upkeep(long_ago, 90).await.unwrap();
             assert!(done.partitions_made > 0 && done.partitions_dropped == 0, "{done:?}");
             let dead = token(&client, &secret, long_ago);
             store.record_tokens(std::slice::from_ref(&dead)).await.unwrap();
-            let done = store.upkeep(now()).await.unwrap();
+            let done = store.upkeep(now(), 90).await.unwrap();
             assert!(done.partitions_dropped > 0, "{done:?}");
             assert!(find(&store, dead.id).await.is_none());
         }

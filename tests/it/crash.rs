@@ -31,7 +31,7 @@ use self::face::{Face, Outcome};
 use crate::support::{
     Database, Kind, TestNode,
     binary::{Served, jeton},
-    node::{CHEAP, Credentials, new_client},
+    node::{CHEAP, Credentials, new_client, operator},
 };
 
 /// Of each face.
@@ -152,7 +152,8 @@ async fn assert_kept(served: &Served, caller: &Credentials, told: &Mutex<Told>, 
 /// A client whose secret is cheap to verify, so that more of the time goes into the database.
 async fn register(database: &Database, client_id: &str) -> Arc<Credentials> {
     let store = database.migrated().await;
-    let registry = Registry::open(store, Arc::new(SystemClock), Arc::new(OsRandom), CHEAP).await;
+    let (clock, random) = (Arc::new(SystemClock), Arc::new(OsRandom));
+    let registry = Registry::open(store, clock, random, CHEAP, operator()).await;
     let registry = registry.unwrap();
     let created = registry.create_client(new_client(client_id), NewSecret::default()).await;
     let (client, secret) = created.unwrap();

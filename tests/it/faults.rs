@@ -6,6 +6,7 @@
 //! faults whose name holds this text.
 
 mod attacks;
+mod audit;
 mod caller;
 mod figures;
 mod history;

@@ -4,6 +4,7 @@
 
 mod support;
 
+mod audit;
 mod bench;
 mod checklist;
 mod commands;

@@ -13,7 +13,7 @@ use tonic::Code;
 use crate::support::{
     Database, Kind, TestNode, TestNodeOptions,
     http::get,
-    node::{CHEAP, Credentials, MEMORY},
+    node::{CHEAP, Credentials, MEMORY, operator},
     proxy::Proxy,
 };
 
@@ -28,7 +28,8 @@ impl Town {
         let first = TestNode::start(kind).await;
         let second = TestNode::beside(&first, TestNodeOptions::default()).await;
         let (store, clock) = (first.database.store(), Arc::new(SystemClock));
-        let registry = Registry::open(store, clock, Arc::new(OsRandom), CHEAP).await.unwrap();
+        let random = Arc::new(OsRandom);
+        let registry = Registry::open(store, clock, random, CHEAP, operator()).await.unwrap();
         Self { nodes: [first, second], registry }
     }
 

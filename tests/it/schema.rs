@@ -235,7 +235,7 @@ async fn only_dead_partitions_that_nobody_reads_are_dropped() {
     let caller = node.client("orders").await;
     let token = node.issue(&caller).await.unwrap().access_token;
     let long_ago = SystemClock.now().minus(Duration::from_hours(96));
-    let made = node.store.upkeep(long_ago).await.unwrap().partitions_made;
+    let made = node.store.upkeep(long_ago, 90).await.unwrap().partitions_made;
     let mut admin = PgConnection::connect(&url).await.unwrap();
     let foreign = "create table access_token_of_old partition of access_token
                    for values from ('00000000-0000-0000-0000-000000000000')
@@ -244,13 +244,13 @@ async fn only_dead_partitions_that_nobody_reads_are_dropped() {
 
     let mut reading = admin.begin().await.unwrap();
     sqlx::query("select from access_token").execute(&mut *reading).await.unwrap();
-    let done = node.store.upkeep(SystemClock.now()).await.unwrap();
+    let done = node.store.upkeep(SystemClock.now(), 90).await.unwrap();
     assert_eq!(done.partitions_dropped, 0, "while they are read");
     assert!(node.introspect(&caller, &token).await.unwrap().active);
     reading.rollback().await.unwrap();
     // A clock that is far ahead does not decide what is dead.
     let far_ahead = SystemClock.now().plus(Duration::from_hours(24 * 365));
-    let done = node.store.upkeep(far_ahead).await.unwrap();
+    let done = node.store.upkeep(far_ahead, 90).await.unwrap();
     assert_eq!(done.partitions_dropped, made);
     assert!(node.introspect(&caller, &token).await.unwrap().active);
     node.issue(&caller).await.unwrap();
@@ -270,10 +270,10 @@ async fn dead_partitions_are_dropped_and_no_token_is_deleted() {
     }
     let mut admin = PgConnection::connect(&url).await.unwrap();
     let long_ago = SystemClock.now().minus(Duration::from_hours(96));
-    assert!(node.store.upkeep(long_ago).await.unwrap().partitions_made > 0);
-    let done = node.store.upkeep(SystemClock.now()).await.unwrap();
+    assert!(node.store.upkeep(long_ago, 90).await.unwrap().partitions_made > 0);
+    let done = node.store.upkeep(SystemClock.now(), 90).await.unwrap();
     assert!(done.partitions_dropped > 0, "{done:?}");
-    assert_eq!(node.store.upkeep(SystemClock.now()).await.unwrap().partitions_made, 0);
+    assert_eq!(node.store.upkeep(SystemClock.now(), 90).await.unwrap().partitions_made, 0);
     sqlx::query("select pg_stat_force_next_flush()").execute(&mut admin).await.ok();
     let touched: i64 = sqlx::query_scalar(
         "select coalesce(sum(n_tup_upd + n_tup_del), 0)::bigint from pg_stat_user_tables

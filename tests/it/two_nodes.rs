@@ -37,7 +37,7 @@ use self::{
     world::{Fault, World},
 };
 use crate::support::{
-    node::{CHEAP, new_client},
+    node::{CHEAP, new_client, operator},
     postgres,
 };
 
@@ -86,8 +86,8 @@ struct Report {
 async fn race(seed: u64, operations: usize) -> Report {
     let mut world = World::start().await;
     let store = world.database().store();
-    let registry =
-        Registry::open(store, Arc::new(SystemClock), Arc::new(OsRandom), CHEAP).await.unwrap();
+    let (clock, random) = (Arc::new(SystemClock), Arc::new(OsRandom));
+    let registry = Registry::open(store, clock, random, CHEAP, operator()).await.unwrap();
     let recorded = Recorded { registry: Arc::new(registry), numbers: Arc::new(Numbers::default()) };
     let history = History::new();
     let (_, reader) = recorded.create(&history, None, resource_server()).await.unwrap();

@@ -32,7 +32,8 @@ pub(super) async fn register(config: &Config, count: usize) -> anyhow::Result<Cr
     let store = node::open_store(config)?;
     node::require_schema(store.as_ref()).await?;
     let cost = if count > REAL_HASHES { LEAST } else { node::hash_cost(config) };
-    let registry = Registry::open(store, Arc::new(SystemClock), Arc::new(OsRandom), cost).await;
+    let (clock, random) = (Arc::new(SystemClock), Arc::new(OsRandom));
+    let registry = Registry::open(store, clock, random, cost, node::this_user()).await;
     let registry = Arc::new(registry.context("the database cannot be used")?);
 
     let mut run = [0; 4];

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{open, output};
 use crate::{
-    cli::node::Database,
+    cli::node::{Database, Operator},
     domain::{Audience, ClientId, Clock, GrantType, Malformed, Scope, SystemClock, TokenLifetime},
     registry::{NewClient, NewSecret},
 };
@@ -64,6 +64,9 @@ pub(in crate::cli) struct Create {
     json: bool,
 
     #[command(flatten)]
+    operator: Operator,
+
+    #[command(flatten)]
     database: Database,
 }
 
@@ -92,7 +95,7 @@ impl Create {
         };
         let secret =
             NewSecret { label: self.secret_label, expires_at: expiry(self.secret_expires_in) };
-        let registry = open(self.database, file).await?;
+        let registry = open(self.database, self.operator.actor(), file).await?;
         let (client, secret) = registry.create_client(new, secret).await?;
         if self.json {
             output::json(&json!({

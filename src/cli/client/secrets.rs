@@ -11,7 +11,7 @@ use super::{
     open, output,
 };
 use crate::{
-    cli::node::Database,
+    cli::node::{Database, Operator},
     domain::{ClientId, SecretId},
     registry::NewSecret,
     store::Retirement,
@@ -36,13 +36,16 @@ pub(in crate::cli) struct Add {
     json: bool,
 
     #[command(flatten)]
+    operator: Operator,
+
+    #[command(flatten)]
     database: Database,
 }
 
 impl Add {
     pub(super) async fn run(self, file: Option<&PathBuf>) -> anyhow::Result<()> {
         let new = NewSecret { label: self.label, expires_at: expiry(self.expires_in) };
-        let registry = open(self.database, file).await?;
+        let registry = open(self.database, self.operator.actor(), file).await?;
         let (stored, secret) = registry.add_secret(&self.client_id, new).await?;
         if self.json {
             output::json(&json!({
@@ -77,13 +80,16 @@ pub(in crate::cli) struct Retire {
     leaked: bool,
 
     #[command(flatten)]
+    operator: Operator,
+
+    #[command(flatten)]
     database: Database,
 }
 
 impl Retire {
     pub(super) async fn run(self, file: Option<&PathBuf>) -> anyhow::Result<()> {
         let retirement = if self.leaked { Retirement::Burnt } else { Retirement::Retired };
-        let registry = open(self.database, file).await?;
+        let registry = open(self.database, self.operator.actor(), file).await?;
         registry.retire_secret(&self.client_id, SecretId(self.secret_id), retirement).await?;
         let tokens = if self.leaked { "are dead" } else { "live on until they expire" };
         output::say(&format!(

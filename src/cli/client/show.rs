@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{open, output};
 use crate::{
-    cli::node::Database,
+    cli::node::{self, Database},
     domain::{Client, ClientId, Clock, StoredSecret, SystemClock, Timestamp},
 };
 
@@ -23,7 +23,7 @@ pub(in crate::cli) struct List {
 
 impl List {
     pub(super) async fn run(self, file: Option<&PathBuf>) -> anyhow::Result<()> {
-        let clients = open(self.database, file).await?.list_clients().await?;
+        let clients = open(self.database, node::this_user(), file).await?.list_clients().await?;
         if self.json {
             output::json(&clients.iter().map(client_json).collect());
             return Ok(());
@@ -69,7 +69,7 @@ pub(in crate::cli) struct Show {
 
 impl Show {
     pub(super) async fn run(self, file: Option<&PathBuf>) -> anyhow::Result<()> {
-        let registry = open(self.database, file).await?;
+        let registry = open(self.database, node::this_user(), file).await?;
         let (client, secrets) = registry.show_client(&self.client_id).await?;
         let now = SystemClock.now();
         if self.json {

@@ -1,4 +1,5 @@
-//! Clients and their secrets on Postgres: one statement a function.
+//! Clients and their secrets on Postgres: one statement a function. Those that change something
+//! tell the triggers of the audit trail by a setting who does it.
 
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use time::OffsetDateTime;
 
 use super::{fault::fault, moment, timestamp};
 use crate::{
-    domain::{Client, ClientId, ClientState, Error, SecretId, StoredSecret, Timestamp},
+    domain::{Actor, Client, ClientId, ClientState, Error, SecretId, StoredSecret, Timestamp},
     store::{
         Creation, FoundClient, Retirement,
         row::{ClientRow, SecretRow, texts},
@@ -50,6 +51,7 @@ pub(super) async fn create(
     pool: &PgPool,
     client: &Client,
     secret: &StoredSecret,
+    actor: &Actor,
 ) -> Result<Creation, Error> {
     let grants: Vec<_> = client.grants.iter().map(|grant| grant.as_str()).collect();
     let rows = sqlx::query(
@@ -57,7 +59,8 @@ pub(super) async fn create(
              insert into client (id, client_id, name, state, grant_types, scopes, default_scopes,
                                  audiences, serves, token_lifetime_seconds, not_before, created_at,
                                  version)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+             select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13
+             from (select set_config('jeton.actor', $19, true)) as actor
              on conflict on constraint client_client_id_is_unique do nothing
              returning id
          )
@@ -82,6 +85,7 @@ pub(super) async fn create(
     .bind(&secret.label)
     .bind(moment(secret.created_at))
     .bind(secret.expires_at.map(moment))
+    .bind(actor.as_str())
     .execute(pool)
     .await
     .map_err(fault)?
@@ -132,32 +136,51 @@ pub(super) async fn set_state(
     pool: &PgPool,
     client_id: &ClientId,
     state: ClientState,
+    actor: &Actor,
 ) -> Result<bool, Error> {
-    let rows =
-        sqlx::query("update client set state = $2, version = version + 1 where client_id = $1")
-            .bind(client_id.as_str())
-            .bind(state.as_str())
-            .execute(pool)
-            .await
-            .map_err(fault)?
-            .rows_affected();
+    let rows = sqlx::query(
+        "update client set state = $2, version = version + 1
+         from (select set_config('jeton.actor', $3, true)) as actor
+         where client_id = $1",
+    )
+    .bind(client_id.as_str())
+    .bind(state.as_str())
+    .bind(actor.as_str())
+    .execute(pool)
+    .await
+    .map_err(fault)?
+    .rows_affected();
     Ok(rows == 1)
 }
 
-pub(super) async fn delete(pool: &PgPool, client_id: &ClientId) -> Result<bool, Error> {
-    let rows = sqlx::query("delete from client where client_id = $1")
-        .bind(client_id.as_str())
-        .execute(pool)
-        .await
-        .map_err(fault)?
-        .rows_affected();
+pub(super) async fn delete(
+    pool: &PgPool,
+    client_id: &ClientId,
+    actor: &Actor,
+) -> Result<bool, Error> {
+    let rows = sqlx::query(
+        "delete from client using (select set_config('jeton.actor', $2, true)) as actor
+         where client_id = $1",
+    )
+    .bind(client_id.as_str())
+    .bind(actor.as_str())
+    .execute(pool)
+    .await
+    .map_err(fault)?
+    .rows_affected();
     Ok(rows == 1)
 }
 
-pub(super) async fn add_secret(pool: &PgPool, secret: &StoredSecret) -> Result<bool, Error> {
+pub(super) async fn add_secret(
+    pool: &PgPool,
+    secret: &StoredSecret,
+    actor: &Actor,
+) -> Result<bool, Error> {
     let rows = sqlx::query(
         "insert into client_secret (id, client, hash, label, created_at, expires_at)
-         select $1, id, $3, $4, $5, $6 from client where id = $2",
+         select $1, id, $3, $4, $5, $6
+         from client, (select set_config('jeton.actor', $7, true)) as actor
+         where id = $2",
     )
     .bind(secret.id.0)
     .bind(secret.client.0)
@@ -165,6 +188,7 @@ pub(super) async fn add_secret(pool: &PgPool, secret: &StoredSecret) -> Result<b
     .bind(&secret.label)
     .bind(moment(secret.created_at))
     .bind(secret.expires_at.map(moment))
+    .bind(actor.as_str())
     .execute(pool)
     .await
     .map_err(fault)?
@@ -179,17 +203,20 @@ pub(super) async fn retire_secret(
     secret: SecretId,
     retirement: Retirement,
     now: Timestamp,
+    actor: &Actor,
 ) -> Result<bool, Error> {
     let rows = sqlx::query(
         "update client_secret
          set retired_at = coalesce(retired_at, $3),
              burnt_at = coalesce(burnt_at, case when $4 then $3 end)
+         from (select set_config('jeton.actor', $5, true)) as actor
          where id = $2 and client = (select id from client where client_id = $1)",
     )
     .bind(client_id.as_str())
     .bind(secret.0)
     .bind(moment(now))
     .bind(retirement == Retirement::Burnt)
+    .bind(actor.as_str())
     .execute(pool)
     .await
     .map_err(fault)?

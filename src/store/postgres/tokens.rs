@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 
 use super::{clients, fault::fault, moment, timestamp};
 use crate::{
-    domain::{AccessToken, Error, Timestamp, TokenId},
+    domain::{AccessToken, Actor, Error, Timestamp, TokenId},
     store::{
         FoundOrFault, FoundToken,
         row::{TokenRow, joined},
@@ -113,14 +113,17 @@ pub(super) async fn revoke(
     id: TokenId,
     now: Timestamp,
     keep_until: Timestamp,
+    actor: &Actor,
 ) -> Result<(), Error> {
     sqlx::query(
-        "insert into revoked_token (id, revoked_at, keep_until) values ($1, $2, $3)
+        "insert into revoked_token (id, revoked_at, keep_until)
+         select $1, $2, $3 from (select set_config('jeton.actor', $4, true)) as actor
          on conflict on constraint revoked_token_pk do nothing",
     )
     .bind(id.0)
     .bind(moment(now))
     .bind(moment(keep_until))
+    .bind(actor.as_str())
     .execute(pool)
     .await
     .map_err(fault)?;

@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
-use sqlx::{Row, Sqlite, SqlitePool, query::Query, sqlite::SqliteArguments, sqlite::SqliteRow};
+use sqlx::{Row, SqlitePool, sqlite::SqliteRow};
 
-use super::{fault::fault, members, moment};
+use super::{
+    audit::{self, Statement},
+    fault::fault,
+    members, moment,
+};
 use crate::{
-    domain::{Client, ClientId, ClientState, Error, SecretId, StoredSecret, Timestamp},
+    domain::{Actor, Client, ClientId, ClientState, Error, SecretId, StoredSecret, Timestamp},
     store::{
         Creation, FoundClient, Retirement,
         row::{ClientRow, SecretRow, joined},
@@ -44,25 +48,18 @@ pub(super) async fn find(
     Ok(Some(FoundClient { client, secret }))
 }
 
-/// Both rows in one transaction. It takes the writer's lock at its start, so that it cannot lose
-/// it in the middle; if the caller goes away it is rolled back whole.
 pub(super) async fn create(
-    pool: &SqlitePool,
+    writer: &SqlitePool,
     client: &Client,
     secret: &StoredSecret,
+    actor: &Actor,
 ) -> Result<Creation, Error> {
-    let mut transaction = pool.begin_with("begin immediate").await.map_err(fault)?;
-    let rows =
-        insert_client(client).execute(&mut *transaction).await.map_err(fault)?.rows_affected();
-    if rows == 0 {
-        return Ok(Creation::ClientIdTaken);
-    }
-    insert_secret(secret).execute(&mut *transaction).await.map_err(fault)?;
-    transaction.commit().await.map_err(fault)?;
-    Ok(Creation::Created)
+    let statements = vec![insert_client(client), insert_secret(secret)];
+    let rows = audit::change(writer, actor, statements).await?;
+    Ok(if rows == 0 { Creation::ClientIdTaken } else { Creation::Created })
 }
 
-fn insert_client(client: &Client) -> Query<'static, Sqlite, SqliteArguments> {
+fn insert_client(client: &Client) -> Statement {
     let grants: Vec<_> = client.grants.iter().map(|grant| grant.as_str()).collect();
     sqlx::query(
         "insert into client (id, client_id, name, state, grant_types, scopes, default_scopes,
@@ -86,7 +83,7 @@ fn insert_client(client: &Client) -> Query<'static, Sqlite, SqliteArguments> {
     .bind(client.version)
 }
 
-fn insert_secret(secret: &StoredSecret) -> Query<'static, Sqlite, SqliteArguments> {
+fn insert_secret(secret: &StoredSecret) -> Statement {
     sqlx::query(
         "insert into client_secret (id, client, hash, label, created_at, expires_at)
          select $1, id, $3, $4, $5, $6 from client where id = $2",
@@ -137,59 +134,56 @@ pub(super) async fn list_secrets(
 }
 
 pub(super) async fn set_state(
-    pool: &SqlitePool,
+    writer: &SqlitePool,
     client_id: &ClientId,
     state: ClientState,
+    actor: &Actor,
 ) -> Result<bool, Error> {
-    let rows =
+    let statement =
         sqlx::query("update client set state = $2, version = version + 1 where client_id = $1")
-            .bind(client_id.as_str())
-            .bind(state.as_str())
-            .execute(pool)
-            .await
-            .map_err(fault)?
-            .rows_affected();
-    Ok(rows == 1)
+            .bind(client_id.as_str().to_owned())
+            .bind(state.as_str());
+    Ok(audit::change(writer, actor, vec![statement]).await? == 1)
 }
 
-pub(super) async fn delete(pool: &SqlitePool, client_id: &ClientId) -> Result<bool, Error> {
-    let rows = sqlx::query("delete from client where client_id = $1")
-        .bind(client_id.as_str())
-        .execute(pool)
-        .await
-        .map_err(fault)?
-        .rows_affected();
-    Ok(rows == 1)
+pub(super) async fn delete(
+    writer: &SqlitePool,
+    client_id: &ClientId,
+    actor: &Actor,
+) -> Result<bool, Error> {
+    let statement =
+        sqlx::query("delete from client where client_id = $1").bind(client_id.as_str().to_owned());
+    Ok(audit::change(writer, actor, vec![statement]).await? == 1)
 }
 
-pub(super) async fn add_secret(pool: &SqlitePool, secret: &StoredSecret) -> Result<bool, Error> {
-    let rows = insert_secret(secret).execute(pool).await.map_err(fault)?.rows_affected();
-    Ok(rows == 1)
+pub(super) async fn add_secret(
+    writer: &SqlitePool,
+    secret: &StoredSecret,
+    actor: &Actor,
+) -> Result<bool, Error> {
+    Ok(audit::change(writer, actor, vec![insert_secret(secret)]).await? == 1)
 }
 
 /// The first retirement stands; burning afterwards is still possible.
 pub(super) async fn retire_secret(
-    pool: &SqlitePool,
+    writer: &SqlitePool,
     client_id: &ClientId,
     secret: SecretId,
     retirement: Retirement,
     now: Timestamp,
+    actor: &Actor,
 ) -> Result<bool, Error> {
-    let rows = sqlx::query(
+    let statement = sqlx::query(
         "update client_secret
          set retired_at = coalesce(retired_at, $3),
              burnt_at = coalesce(burnt_at, case when $4 then $3 end)
          where id = $2 and client = (select id from client where client_id = $1)",
     )
-    .bind(client_id.as_str())
+    .bind(client_id.as_str().to_owned())
     .bind(secret.0)
     .bind(now.unix_micros())
-    .bind(retirement == Retirement::Burnt)
-    .execute(pool)
-    .await
-    .map_err(fault)?
-    .rows_affected();
-    Ok(rows == 1)
+    .bind(retirement == Retirement::Burnt);
+    Ok(audit::change(writer, actor, vec![statement]).await? == 1)
 }
 
 pub(super) fn client_row(row: &SqliteRow) -> Result<ClientRow, sqlx::Error> {

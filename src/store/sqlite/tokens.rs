@@ -5,9 +5,9 @@ use sqlx::{Row, SqlitePool, sqlite::SqliteRow};
 use std::{sync::Arc, time::Duration};
 use uuid::Uuid;
 
-use super::{clients, fault::fault, members, moment};
+use super::{audit, clients, fault::fault, members, moment};
 use crate::{
-    domain::{AccessToken, Error, Timestamp, TokenId, TokenLifetime},
+    domain::{AccessToken, Actor, Error, Timestamp, TokenId, TokenLifetime},
     store::{
         FoundOrFault, FoundToken, Upkeep,
         row::{TokenRow, joined},
@@ -120,22 +120,20 @@ fn token_row(row: &SqliteRow) -> Result<TokenRow, sqlx::Error> {
 
 /// The first revocation stands; a second one is no error.
 pub(super) async fn revoke(
-    pool: &SqlitePool,
+    writer: &SqlitePool,
     id: TokenId,
     now: Timestamp,
     keep_until: Timestamp,
+    actor: &Actor,
 ) -> Result<(), Error> {
-    sqlx::query(
+    let statement = sqlx::query(
         "insert into revoked_token (id, revoked_at, keep_until) values ($1, $2, $3)
          on conflict do nothing",
     )
     .bind(id.0)
     .bind(now.unix_micros())
-    .bind(keep_until.unix_micros())
-    .execute(pool)
-    .await
-    .map_err(fault)?;
-    Ok(())
+    .bind(keep_until.unix_micros());
+    audit::change(writer, actor, vec![statement]).await.map(drop)
 }
 
 /// Removes what is long dead. Ids are in the order of issue, so age alone decides: what was issued

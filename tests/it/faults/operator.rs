@@ -22,13 +22,13 @@ use super::{
     caller::{Credential, Dice, Held},
     history::{Change, History, Registration, Thing, Who},
 };
-use crate::support::node::{CHEAP, audiences};
+use crate::support::node::{CHEAP, audiences, operator};
 
 /// What becomes of a client. Each has scopes and an audience of its own, so that an answer that is
 /// another's shows.
 pub(super) const CLIENTS: [&str; 4] = ["orders", "stock", "bills", "mail"];
-const STEADY: usize = 0;
-const DISABLED: usize = 1;
+pub(super) const STEADY: usize = 0;
+pub(super) const DISABLED: usize = 1;
 const ROTATED: usize = 2;
 const REPLACED: usize = 3;
 
@@ -50,13 +50,13 @@ impl Operator {
     /// Registers all clients.
     pub(super) async fn new(store: Arc<dyn Store>, history: Arc<History>, seed: u64) -> Self {
         let (clock, random) = (Arc::new(SystemClock), Arc::new(OsRandom));
-        let registry = Registry::open(store, clock, random, CHEAP).await.unwrap();
-        let mut operator = Self { registry, history, held: Vec::new(), dice: Dice::new(seed << 8) };
+        let registry = Registry::open(store, clock, random, CHEAP, operator()).await.unwrap();
+        let mut new = Self { registry, history, held: Vec::new(), dice: Dice::new(seed << 8) };
         for number in 0..CLIENTS.len() {
-            let live = operator.register(number).await.unwrap();
-            operator.held.push(Arc::new(Mutex::new(Held { live, former: Vec::new() })));
+            let live = new.register(number).await.unwrap();
+            new.held.push(Arc::new(Mutex::new(Held { live, former: Vec::new() })));
         }
-        operator
+        new
     }
 
     /// The client that nobody touches and that may ask about the tokens of all.

@@ -19,10 +19,11 @@ pub(super) struct Run {
 impl Run {
     /// What must not have been.
     pub(super) fn complaint(&self) -> Option<String> {
-        let Settled { verdict, footprint, found, panics, .. } = &self.settled;
-        let is_clean =
-            verdict.is_clean() && footprint.is_bounded() && found.is_empty() && *panics == 0;
-        (!is_clean).then(|| format!("{verdict:?}, {footprint:?}, {panics} panics, {found:?}"))
+        let Settled { verdict, amiss, footprint, found, panics, .. } = &self.settled;
+        let is_clean = verdict.is_clean() && amiss.is_empty() && footprint.is_bounded();
+        let is_clean = is_clean && found.is_empty() && *panics == 0;
+        (!is_clean)
+            .then(|| format!("{verdict:?}, {amiss:?}, {footprint:?}, {panics} panics, {found:?}"))
     }
 }
 
@@ -31,6 +32,7 @@ impl Run {
 pub(super) struct Sum {
     runs: usize,
     verdict: Verdict,
+    amiss: usize,
     footprint: Footprint,
     recovery: Duration,
     p99: Duration,
@@ -47,6 +49,7 @@ impl Sum {
         let Run { settled, recovery, p99, goodput } = run;
         self.runs += 1;
         self.verdict.add(settled.verdict);
+        self.amiss += settled.amiss.len();
         self.footprint = self.footprint.most(settled.footprint);
         self.recovery = self.recovery.max(*recovery);
         self.p99 = self.p99.max(*p99);
@@ -74,8 +77,8 @@ pub(super) struct Table {
 
 const TOLD: &str = "\
 | | fault | runs | issued | revoked | changed | failed | lost or revived | dead and active | \
-stopped and served | false inactive | mixed up | dishonest |
-|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|
+stopped and served | false inactive | mixed up | dishonest | audit amiss |
+|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|
 ";
 const TOOK: &str = "\
 | | fault | recovery | p99 during | goodput | memory | descriptors | threads | connections | \
@@ -101,8 +104,8 @@ impl Table {
         let told = format!(
             "| {id} | {name} | {} | {issued} | {revoked} | {changed} | {failed} | \
              {lost_or_revived} | {dead_and_active} | {stopped_and_served} | {false_inactive} | \
-             {mixed_up} | {dishonest} |",
-            sum.runs
+             {mixed_up} | {dishonest} | {} |",
+            sum.runs, sum.amiss
         );
         let goodput = sum.median_goodput() * 100.0;
         let goodput = if is_overload { format!("{goodput:.0} %") } else { String::new() };

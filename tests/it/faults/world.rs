@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use tonic::transport::Channel;
 
 use super::{
+    audit,
     caller::{Caller, Credential, Dice, Held},
     figures::{self, Footprint, figure},
     history::History,
@@ -86,6 +87,8 @@ pub(super) struct World {
 /// What a run showed.
 pub(super) struct Settled {
     pub(super) verdict: Verdict,
+    /// What cannot be of the audit trail (I10).
+    pub(super) amiss: Vec<String>,
     pub(super) footprint: Footprint,
     /// How long the node took to end.
     pub(super) exit: Duration,
@@ -231,6 +234,8 @@ impl World {
         }
         let verdict = model::judge(&self.history.past(), settled);
 
+        let amiss = audit::amiss(&self.direct.store(), &self.direct.url, &self.history).await;
+
         let metrics = Request::get("/metrics").body(Vec::new()).unwrap();
         let metrics = http::send(self.node.admin(), metrics).await;
         let metrics = String::from_utf8_lossy(&metrics.body).into_owned();
@@ -255,6 +260,6 @@ impl World {
         let panics = log.lines().filter(|line| line.contains("panicked at")).count();
         let footprint = *self.footprint.lock().unwrap();
         let canaries = past.canaries.len();
-        Settled { verdict, footprint, exit, canaries, searched, found, panics }
+        Settled { verdict, amiss, footprint, exit, canaries, searched, found, panics }
     }
 }

@@ -105,12 +105,42 @@ impl Database {
                 }
             }
             Kind::Sqlite => {
-                let file = SqliteConnectOptions::new().filename(self.dir.path().join("jeton.db"));
-                let mut connection = SqliteConnection::connect_with(&file).await.unwrap();
-                sqlx::query(statement).execute(&mut connection).await.unwrap();
+                sqlx::query(statement).execute(&mut self.file().await).await.unwrap();
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
+    }
+
+    /// Runs statements in a transaction that is rolled back.
+    pub(crate) async fn rolled_back(&self, statements: &str) {
+        let statements = AssertSqlSafe(format!("begin; {statements}; rollback"));
+        match self.kind {
+            Kind::Postgres => {
+                let mut connection = PgConnection::connect(&self.url).await.unwrap();
+                sqlx::raw_sql(statements).execute(&mut connection).await.unwrap();
+            }
+            Kind::Sqlite => {
+                sqlx::raw_sql(statements).execute(&mut self.file().await).await.unwrap();
+            }
+        }
+    }
+
+    /// Why the database refuses a statement.
+    pub(crate) async fn refuses(&self, statement: &str) -> String {
+        let statement = AssertSqlSafe(statement.to_owned());
+        let refused = match self.kind {
+            Kind::Postgres => {
+                let mut connection = PgConnection::connect(&self.url).await.unwrap();
+                sqlx::query(statement).execute(&mut connection).await.map(drop)
+            }
+            Kind::Sqlite => sqlx::query(statement).execute(&mut self.file().await).await.map(drop),
+        };
+        refused.unwrap_err().to_string()
+    }
+
+    async fn file(&self) -> SqliteConnection {
+        let file = SqliteConnectOptions::new().filename(self.dir.path().join("jeton.db"));
+        SqliteConnection::connect_with(&file).await.unwrap()
     }
 
     /// Holds the table of tokens, so that whoever writes to it waits until this is dropped.
@@ -123,8 +153,7 @@ impl Database {
                 Box::new(connection)
             }
             Kind::Sqlite => {
-                let file = SqliteConnectOptions::new().filename(self.dir.path().join("jeton.db"));
-                let mut connection = SqliteConnection::connect_with(&file).await.unwrap();
+                let mut connection = self.file().await;
                 sqlx::raw_sql("begin immediate").execute(&mut connection).await.unwrap();
                 Box::new(connection)
             }

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use jeton::{
     authority::{HashPoolOptions, MemoryOptions, Stores},
     domain::{
-        Audience, Client, ClientId, ClientSecret, Clock, GrantType, HashCost, HashCostCap,
+        Actor, Audience, Client, ClientId, ClientSecret, Clock, GrantType, HashCost, HashCostCap,
         OsRandom, Scope, SystemClock, TokenLifetime,
     },
     pb::v1::{
@@ -23,6 +23,11 @@ use super::{Database, Kind};
 
 /// Cheap on purpose: what a hash costs matters to no test but those of the hash itself.
 pub(crate) const CHEAP: HashCost = HashCost { memory_kib: 64, passes: 1, lanes: 1 };
+
+/// Who changes something in a test.
+pub(crate) fn operator() -> Actor {
+    Actor::operator("tests").unwrap()
+}
 
 pub(crate) const MEMORY: MemoryOptions =
     MemoryOptions { clients: 1_000, token_bytes: 1024 * 1024, lease: Duration::from_secs(2) };
@@ -109,6 +114,7 @@ pub(crate) fn node_options(store: Arc<dyn Store>, options: &TestNodeOptions) -> 
         verified_capacity: 100,
         verified_lifetime: Duration::from_mins(5),
         memory: options.memory,
+        audit_days: 90,
         limits: options.limits.clone(),
         workers: 1,
     }
@@ -141,6 +147,7 @@ impl TestNode {
             Arc::clone(&options.clock),
             Arc::new(OsRandom),
             options.hash_cost,
+            operator(),
         )
         .await
         .unwrap();

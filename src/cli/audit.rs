@@ -1,0 +1,200 @@
+//! `jeton audit …`: straight on the database.
+
+use std::{path::PathBuf, sync::Arc};
+
+use anyhow::Context;
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::{
+    node::{self, Database},
+    output,
+};
+use crate::{
+    domain::{AuditEntry, AuditMark, AuditReader, AuditSummary, ClientId},
+    store::Store,
+};
+
+/// Rows of one look.
+const PAGE: u32 = 1_000;
+
+#[derive(Debug, Subcommand)]
+#[command(after_help = "\
+Example:
+  jeton audit verify")]
+pub(super) enum AuditCommand {
+    /// List what was changed lately, and by whom
+    #[command(after_help = "\
+Examples:
+  jeton audit list
+  jeton audit list --client orders --last 10 --json")]
+    List(List),
+    /// Check that no row was altered, removed or put in
+    #[command(after_help = "\
+The mark that this shows names the last row and its hash. Keep it somewhere else: rows that are cut
+off the end later, or a trail that is written anew as a whole, only show against it. The log of a
+node has one every ten minutes, if there was a change.
+
+Example:
+  jeton audit verify")]
+    Verify(Verify),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct List {
+    /// Only what concerns the clients of this name
+    #[arg(long, value_name = "CLIENT_ID", value_parser = ClientId::parse)]
+    client: Option<ClientId>,
+
+    /// How many rows
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    last: u32,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    database: Database,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Verify {
+    /// A mark that was kept: the row must still be there and be the same; may be repeated
+    #[arg(long = "mark", value_name = "SEQ:HASH", value_parser = AuditMark::parse)]
+    marks: Vec<AuditMark>,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    database: Database,
+}
+
+impl AuditCommand {
+    pub(super) async fn run(self, file: Option<&PathBuf>) -> anyhow::Result<()> {
+        match self {
+            Self::List(list) => list.run(file).await,
+            Self::Verify(verify) => verify.run(file).await,
+        }
+    }
+}
+
+async fn open(database: Database, file: Option<&PathBuf>) -> anyhow::Result<Arc<dyn Store>> {
+    let store = node::open_store(&database.config(file)?)?;
+    node::require_schema(store.as_ref()).await?;
+    Ok(store)
+}
+
+impl List {
+    async fn run(self, file: Option<&PathBuf>) -> anyhow::Result<()> {
+        let store = open(self.database, file).await?;
+        let entries = store.last_of_audit(self.client.as_ref(), self.last).await;
+        let mut entries = entries.context("the database cannot be used")?;
+        entries.reverse();
+        if self.json {
+            output::json(&entries.iter().map(entry_json).collect());
+            return Ok(());
+        }
+        if entries.is_empty() {
+            output::remark("Nothing was changed yet.");
+            return Ok(());
+        }
+        let heading = ["seq", "at", "who", "action", "client", "secret or token", "detail"];
+        output::table(heading, entries.iter().map(entry_row).collect());
+        Ok(())
+    }
+}
+
+fn entry_row(entry: &AuditEntry) -> [String; 7] {
+    let login = entry.login.as_deref().map(|login| format!("by hand: {login}"));
+    let who = entry.actor.clone().or(login).unwrap_or_else(|| "by hand".to_owned());
+    [
+        entry.seq.to_string(),
+        entry.at.to_string(),
+        output::printable(&who),
+        output::printable(&entry.action),
+        output::printable(entry.client_id.as_deref().unwrap_or_default()),
+        entry.subject.map(|id| id.to_string()).unwrap_or_default(),
+        output::printable(&shortened(&entry.detail)),
+    ]
+}
+
+/// A line is to be read; `--json` shows all.
+fn shortened(detail: &str) -> String {
+    const WIDTH: usize = 80;
+    if detail.chars().count() <= WIDTH {
+        return detail.to_owned();
+    }
+    detail.chars().take(WIDTH).chain(['…']).collect()
+}
+
+fn entry_json(entry: &AuditEntry) -> Value {
+    json!({
+        "seq": entry.seq,
+        "at": entry.at.to_string(),
+        "actor": entry.actor,
+        "login": entry.login,
+        "action": entry.action,
+        "client": entry.client,
+        "client_id": entry.client_id,
+        "subject": entry.subject,
+        "detail": serde_json::from_str(&entry.detail).unwrap_or(Value::Null),
+        "hash": entry.hash.map(|hash| hash.to_string()),
+    })
+}
+
+impl Verify {
+    async fn run(self, file: Option<&PathBuf>) -> anyhow::Result<()> {
+        let store = open(self.database, file).await?;
+        let mut reader = AuditReader::new(self.marks.clone());
+        loop {
+            let page = store.audit_after(reader.position(), PAGE).await;
+            let page = page.context("the database cannot be used")?;
+            if page.is_empty() {
+                break;
+            }
+            let before = reader.position() / 100_000;
+            for entry in page {
+                reader.read(entry).context(TAMPERED)?;
+            }
+            if reader.position() / 100_000 > before && !self.json {
+                output::progress(&format!("{} rows read", reader.position()));
+            }
+        }
+        report(&reader.finish().context(TAMPERED)?, &self.marks, self.json);
+        Ok(())
+    }
+}
+
+const TAMPERED: &str = "the audit trail is not what was written";
+
+fn report(summary: &AuditSummary, marks: &[AuditMark], as_json: bool) {
+    let AuditSummary { rows, first, head, unsealed } = *summary;
+    if as_json {
+        output::json(&json!({
+            "rows": rows,
+            "first": first,
+            "mark": head.map(|head| head.to_string()),
+            "unsealed": unsealed,
+        }));
+        return;
+    }
+    let Some(first) = first else {
+        output::say("The audit trail is empty.");
+        return;
+    };
+    output::say(&format!("The audit trail is whole: {rows} rows from {first} on."));
+    if let Some(head) = head {
+        output::say(&format!("mark  {head}"));
+    }
+    if unsealed > 0 {
+        output::remark(&format!(
+            "The last {unsealed} rows were edited by hand and have no hash yet; a node seals them."
+        ));
+    }
+    for mark in marks.iter().filter(|mark| mark.seq < first) {
+        output::remark(&format!("Row {} was removed by age; its mark says nothing.", mark.seq));
+    }
+}

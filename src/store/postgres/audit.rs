@@ -1,0 +1,85 @@
+//! The audit trail on Postgres, which triggers write.
+
+use sqlx::{PgPool, Row, postgres::PgRow};
+
+use super::{fault::fault, timestamp};
+use crate::{
+    domain::{AuditEntry, AuditMark, ClientId, Error},
+    store::row::audit_hash,
+};
+
+/// The most rows that one statement removes.
+const SLICE: i64 = 20_000;
+
+pub(super) async fn after(pool: &PgPool, seq: i64, limit: u32) -> Result<Vec<AuditEntry>, Error> {
+    let rows = sqlx::query(
+        "select seq, at, actor, login, action, client, client_id, subject, detail::text as detail,
+                hash
+         from audit where seq > $1 order by seq limit $2",
+    )
+    .bind(seq)
+    .bind(i64::from(limit))
+    .fetch_all(pool)
+    .await
+    .map_err(fault)?;
+    rows.iter().map(|row| entry(row).map_err(fault)).collect()
+}
+
+pub(super) async fn last(
+    pool: &PgPool,
+    client_id: Option<&ClientId>,
+    limit: u32,
+) -> Result<Vec<AuditEntry>, Error> {
+    let rows = sqlx::query(
+        "select seq, at, actor, login, action, client, client_id, subject, detail::text as detail,
+                hash
+         from audit where $1::text is null or client_id = $1 order by seq desc limit $2",
+    )
+    .bind(client_id.map(ClientId::as_str))
+    .bind(i64::from(limit))
+    .fetch_all(pool)
+    .await
+    .map_err(fault)?;
+    rows.iter().map(|row| entry(row).map_err(fault)).collect()
+}
+
+pub(super) async fn head(pool: &PgPool) -> Result<Option<AuditMark>, Error> {
+    let head: Option<(i64, Vec<u8>)> =
+        sqlx::query_as("select seq, hash from audit order by seq desc limit 1")
+            .fetch_optional(pool)
+            .await
+            .map_err(fault)?;
+    Ok(head.and_then(|(seq, hash)| Some(AuditMark { seq, hash: audit_hash(&hash)? })))
+}
+
+/// Removes rows that are older than so many days, in slices.
+pub(super) async fn forget(pool: &PgPool, days: u32) -> Result<u64, Error> {
+    let mut forgotten = 0;
+    loop {
+        let cut: i64 = sqlx::query_scalar("select cut_audit($1, $2)")
+            .bind(i32::try_from(days).unwrap_or(i32::MAX))
+            .bind(SLICE)
+            .fetch_one(pool)
+            .await
+            .map_err(fault)?;
+        forgotten += u64::try_from(cut).unwrap_or(0);
+        if cut == 0 {
+            return Ok(forgotten);
+        }
+    }
+}
+
+fn entry(row: &PgRow) -> Result<AuditEntry, sqlx::Error> {
+    Ok(AuditEntry {
+        seq: row.try_get("seq")?,
+        at: timestamp(row.try_get("at")?),
+        actor: row.try_get("actor")?,
+        login: row.try_get("login")?,
+        action: row.try_get("action")?,
+        client: row.try_get("client")?,
+        client_id: row.try_get("client_id")?,
+        subject: row.try_get("subject")?,
+        detail: row.try_get("detail")?,
+        hash: audit_hash(row.try_get("hash")?),
+    })
+}

@@ -1,0 +1,195 @@
+//! The audit trail on SQLite: triggers write its rows, and they are sealed here.
+
+use serde_json::json;
+use sqlx::{
+    Row, Sqlite, SqliteConnection, SqlitePool, query::Query, sqlite::SqliteArguments,
+    sqlite::SqliteRow,
+};
+
+use super::{fault::fault, moment};
+use crate::{
+    domain::{Actor, AuditEntry, AuditHash, AuditMark, ClientId, Error, Timestamp},
+    store::row::audit_hash,
+};
+
+/// The most rows that one transaction removes.
+const SLICE: i64 = 20_000;
+
+pub(super) type Statement = Query<'static, Sqlite, SqliteArguments>;
+
+/// Carries out one change with its rows in the audit trail: both or neither. Says how many rows its
+/// first statement changed; if none, nothing is changed.
+///
+/// It runs to its end even if nobody waits for it any more: there is one connection for writing,
+/// and it must not be left inside a transaction. The transaction takes the writer's lock at its
+/// start, so that it cannot lose it in the middle.
+pub(super) async fn change(
+    writer: &SqlitePool,
+    actor: &Actor,
+    statements: Vec<Statement>,
+) -> Result<u64, Error> {
+    let (writer, actor) = (writer.clone(), actor.clone());
+    let changed = tokio::spawn(async move {
+        let mut transaction = writer.begin_with("begin immediate").await?;
+        // What others wrote is not this actor's.
+        seal(&mut transaction, None).await?;
+        let mut first = None;
+        for statement in statements {
+            let rows = statement.execute(&mut *transaction).await?.rows_affected();
+            if *first.get_or_insert(rows) == 0 {
+                transaction.rollback().await?;
+                return Ok(0);
+            }
+        }
+        seal(&mut transaction, Some(&actor)).await?;
+        transaction.commit().await?;
+        Ok(first.unwrap_or(0))
+    });
+    changed.await.map_err(|_| Error::internal("a change did not end"))?.map_err(fault)
+}
+
+/// Seals what was edited beside Jeton since.
+pub(super) async fn seal_others(writer: &SqlitePool) -> Result<(), Error> {
+    let mut transaction = writer.begin_with("begin immediate").await.map_err(fault)?;
+    seal(&mut transaction, None).await.map_err(fault)?;
+    transaction.commit().await.map_err(fault)
+}
+
+/// Gives every row that has no hash its actor and its hash.
+async fn seal(connection: &mut SqliteConnection, actor: Option<&Actor>) -> Result<(), sqlx::Error> {
+    let unsealed = sqlx::query(
+        "select seq, at, actor, login, action, client, client_id, subject, detail, hash
+         from audit where hash = x'' order by seq",
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    if unsealed.is_empty() {
+        return Ok(());
+    }
+    let mut previous: Option<AuditHash> = sqlx::query_scalar::<_, Vec<u8>>(
+        "select hash from audit where hash <> x'' order by seq desc limit 1",
+    )
+    .fetch_optional(&mut *connection)
+    .await?
+    .and_then(|hash| audit_hash(&hash));
+    for row in &unsealed {
+        let entry =
+            AuditEntry { actor: actor.map(|actor| actor.as_str().to_owned()), ..entry(row)? };
+        let hash = entry.hash_after(previous);
+        sqlx::query("update audit set actor = $1, hash = $2 where seq = $3")
+            .bind(entry.actor)
+            .bind(hash.0.to_vec())
+            .bind(entry.seq)
+            .execute(&mut *connection)
+            .await?;
+        previous = Some(hash);
+    }
+    Ok(())
+}
+
+pub(super) async fn after(
+    pool: &SqlitePool,
+    seq: i64,
+    limit: u32,
+) -> Result<Vec<AuditEntry>, Error> {
+    let rows = sqlx::query(
+        "select seq, at, actor, login, action, client, client_id, subject, detail, hash
+         from audit where seq > $1 order by seq limit $2",
+    )
+    .bind(seq)
+    .bind(limit)
+    .fetch_all(pool)
+    .await
+    .map_err(fault)?;
+    rows.iter().map(|row| entry(row).map_err(fault)).collect()
+}
+
+pub(super) async fn last(
+    pool: &SqlitePool,
+    client_id: Option<&ClientId>,
+    limit: u32,
+) -> Result<Vec<AuditEntry>, Error> {
+    let rows = sqlx::query(
+        "select seq, at, actor, login, action, client, client_id, subject, detail, hash
+         from audit where $1 is null or client_id = $1 order by seq desc limit $2",
+    )
+    .bind(client_id.map(|client_id| client_id.as_str().to_owned()))
+    .bind(limit)
+    .fetch_all(pool)
+    .await
+    .map_err(fault)?;
+    rows.iter().map(|row| entry(row).map_err(fault)).collect()
+}
+
+pub(super) async fn head(pool: &SqlitePool) -> Result<Option<AuditMark>, Error> {
+    let head: Option<(i64, Vec<u8>)> =
+        sqlx::query_as("select seq, hash from audit where hash <> x'' order by seq desc limit 1")
+            .fetch_optional(pool)
+            .await
+            .map_err(fault)?;
+    Ok(head.and_then(|(seq, hash)| Some(AuditMark { seq, hash: audit_hash(&hash)? })))
+}
+
+/// Removes rows that are older than so many days from the start of the trail, never the last, and
+/// says in the trail where it was cut.
+pub(super) async fn forget(writer: &SqlitePool, days: u32, now: Timestamp) -> Result<u64, Error> {
+    let day = |days: u32| std::time::Duration::from_hours(24) * days;
+    let mut forgotten = 0;
+    loop {
+        // Once a day: each cut is a row itself.
+        let due = now.minus(day(days.saturating_add(1)));
+        let cut = cut(writer, due, now.minus(day(days))).await.map_err(fault)?;
+        forgotten += cut;
+        if cut == 0 {
+            return Ok(forgotten);
+        }
+    }
+}
+
+async fn cut(writer: &SqlitePool, due: Timestamp, kept: Timestamp) -> Result<u64, sqlx::Error> {
+    let mut transaction = writer.begin_with("begin immediate").await?;
+    seal(&mut transaction, None).await?;
+    let last: Option<(i64, Vec<u8>)> = sqlx::query_as(
+        "with ends as (select min(seq) as first, max(seq) as last from audit)
+         select audit.seq, audit.hash from audit, ends
+         where audit.seq < min(ends.first + $1, ends.last) and audit.at < $2
+           and exists (select 1 from audit where audit.seq = ends.first and audit.at < $3)
+         order by audit.seq desc limit 1",
+    )
+    .bind(SLICE)
+    .bind(kept.unix_micros())
+    .bind(due.unix_micros())
+    .fetch_optional(&mut *transaction)
+    .await?;
+    let Some((seq, Some(hash))) = last.map(|(seq, hash)| (seq, audit_hash(&hash))) else {
+        return Ok(0);
+    };
+    sqlx::query("insert into audit (action, detail) values ($1, $2)")
+        .bind(AuditEntry::CUT)
+        .bind(json!({"seq": seq, "hash": hash.to_string()}).to_string())
+        .execute(&mut *transaction)
+        .await?;
+    seal(&mut transaction, Some(&Actor::node())).await?;
+    let removed = sqlx::query("delete from audit where seq <= $1")
+        .bind(seq)
+        .execute(&mut *transaction)
+        .await?
+        .rows_affected();
+    transaction.commit().await?;
+    Ok(removed)
+}
+
+fn entry(row: &SqliteRow) -> Result<AuditEntry, sqlx::Error> {
+    Ok(AuditEntry {
+        seq: row.try_get("seq")?,
+        at: moment(row.try_get("at")?),
+        actor: row.try_get("actor")?,
+        login: row.try_get("login")?,
+        action: row.try_get("action")?,
+        client: row.try_get("client")?,
+        client_id: row.try_get("client_id")?,
+        subject: row.try_get("subject")?,
+        detail: row.try_get("detail")?,
+        hash: audit_hash(row.try_get("hash")?),
+    })
+}

@@ -1,0 +1,383 @@
+//! I10: the audit trail has each change once, whoever made it, and shows what was done to it.
+
+use std::{sync::Arc, time::Duration};
+
+use jeton::{
+    domain::{
+        AuditEntry, AuditMark, AuditReader, AuditSummary, ClientId, ClientState, Clock,
+        SystemClock, Tampered,
+    },
+    registry::{NewSecret, RegistryError},
+    store::{Retirement, Store},
+};
+use serde_json::Value;
+
+use crate::support::{Database, Kind, TestNode, TestNodeOptions, node::new_client};
+
+async fn trail(store: &Arc<dyn Store>) -> Vec<AuditEntry> {
+    store.audit_after(0, 100_000).await.unwrap()
+}
+
+/// Reads the whole trail, page by page.
+async fn verify(store: &Arc<dyn Store>, marks: Vec<AuditMark>) -> Result<AuditSummary, Tampered> {
+    let mut reader = AuditReader::new(marks);
+    loop {
+        let page = store.audit_after(reader.position(), 3).await.unwrap();
+        if page.is_empty() {
+            return reader.finish();
+        }
+        for entry in page {
+            reader.read(entry)?;
+        }
+    }
+}
+
+fn actions(trail: &[AuditEntry]) -> Vec<&str> {
+    trail.iter().map(|entry| entry.action.as_str()).collect()
+}
+
+/// What a change was from and to.
+fn changed<'a>(detail: &'a Value, column: &str) -> (&'a Value, &'a Value) {
+    (&detail[column][0], &detail[column][1])
+}
+
+fn detail(entry: &AuditEntry) -> Value {
+    serde_json::from_str(&entry.detail).unwrap()
+}
+
+#[tokio::test]
+async fn every_change_has_one_row_that_says_who_and_what() {
+    for kind in Kind::BOTH {
+        let node = TestNode::start(kind).await;
+        let owner = node.client("orders").await;
+        let id = &owner.client.client_id;
+        let token = node.issue(&owner).await.unwrap().access_token;
+        let token_id = node.introspect(&owner, &token).await.unwrap().token_id;
+        node.revoke(&owner, &token).await.unwrap();
+        // Again is no change.
+        node.revoke(&owner, &token).await.unwrap();
+        let (second, _) = node.registry.add_secret(id, NewSecret::default()).await.unwrap();
+        for retirement in [Retirement::Retired, Retirement::Burnt, Retirement::Burnt] {
+            node.registry.retire_secret(id, second.id, retirement).await.unwrap();
+        }
+        node.registry.set_client_state(id, ClientState::Disabled).await.unwrap();
+        node.registry.delete_client(id).await.unwrap();
+
+        let trail = trail(&node.store).await;
+        let expected = [
+            "client.create",
+            "secret.create",
+            "token.revoke",
+            "secret.create",
+            "secret.update",
+            "secret.update",
+            "client.update",
+            // Its secrets go with it.
+            "client.delete",
+        ];
+        assert_eq!(actions(&trail), expected, "{kind:?}");
+        for (entry, seq) in trail.iter().zip(1..) {
+            assert_eq!(entry.seq, seq);
+            assert_eq!(entry.client, Some(owner.client.key.0), "{entry:?}");
+            let revokes = entry.action == "token.revoke";
+            let actor = if revokes { "client:orders" } else { "operator:tests" };
+            assert_eq!(entry.actor.as_deref(), Some(actor));
+            assert_eq!(entry.client_id.as_deref(), Some("orders"));
+            assert_eq!(entry.login.is_some(), kind == Kind::Postgres);
+            let age = SystemClock.now().since(entry.at);
+            assert!(age < Duration::from_mins(1), "{entry:?}");
+        }
+        assert_eq!(trail[1].subject, Some(owner.secret.id().0));
+        assert_eq!(trail[2].subject.unwrap().to_string(), token_id);
+        assert_eq!(trail[4].subject, Some(second.id.0));
+        let retired = detail(&trail[4]);
+        assert!(changed(&retired, "retired_at").0.is_null(), "{retired}");
+        assert!(retired.get("burnt_at").is_none() && detail(&trail[5])["burnt_at"].is_array());
+        let disabled = detail(&trail[6]);
+        assert_eq!(changed(&disabled, "state").1, "disabled");
+        assert_eq!(changed(&disabled, "version"), (&Value::from(1), &Value::from(2)));
+        assert!(trail.iter().all(|entry| !entry.detail.contains("argon2")));
+        let summary = verify(&node.store, Vec::new()).await.unwrap();
+        assert_eq!((summary.rows, summary.first, summary.unsealed), (8, Some(1), 0));
+        assert_eq!(summary.head, node.store.audit_head().await.unwrap());
+    }
+}
+
+/// FC-10: two clients of one name, one after the other, are told apart.
+#[tokio::test]
+async fn a_name_that_is_given_again_is_another_client_in_the_trail() {
+    for kind in Kind::BOTH {
+        let node = TestNode::start(kind).await;
+        let first = node.client("orders").await;
+        node.registry.delete_client(&first.client.client_id).await.unwrap();
+        let second = node.client("orders").await;
+        let named = node.store.last_of_audit(Some(&second.client.client_id), 100).await.unwrap();
+        let of = |key| named.iter().filter(|entry| entry.client == Some(key)).count();
+        assert_eq!((of(first.client.key.0), of(second.client.key.0)), (3, 2), "{kind:?}");
+        let other = ClientId::parse("other").unwrap();
+        assert!(node.store.last_of_audit(Some(&other), 100).await.unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn what_is_edited_by_hand_is_in_the_trail_and_is_nobodys_of_jeton() {
+    for kind in Kind::BOTH {
+        let node = TestNode::start(kind).await;
+        let owner = node.client("orders").await;
+        let token = node.issue(&owner).await.unwrap().access_token;
+        node.revoke(&owner, &token).await.unwrap();
+        let database = &node.database;
+        for statement in [
+            "update client set state = 'disabled', scopes = scopes",
+            "update client set name = name",
+            "update client_secret set label = 'a ''b'' \"c\" \u{e9}', hash = replace(hash, 'm=64', 'm=65')",
+            "update installation set not_before = created_at",
+            "update access_token set expires_at = expires_at - 1 * (expires_at - issued_at) / 2",
+            "delete from revoked_token",
+            "delete from client_secret",
+        ] {
+            database.execute(statement).await;
+        }
+        let hand = trail(&node.store).await.split_off(3);
+        let expected = [
+            "client.update",
+            "secret.update",
+            "installation.update",
+            "token.update",
+            "token.unrevoke",
+            "secret.delete",
+        ];
+        assert_eq!(actions(&hand), expected, "{kind:?}");
+        assert!(hand.iter().all(|entry| entry.actor.is_none()));
+        assert_eq!(detail(&hand[1])["hash"], "changed");
+        assert_eq!(changed(&detail(&hand[1]), "label").1, "a 'b' \"c\" \u{e9}");
+
+        // Whoever changes something through Jeton afterwards does not take them upon himself.
+        let is_sealed = hand.iter().all(|entry| entry.hash.is_some());
+        assert_eq!(is_sealed, kind == Kind::Postgres);
+        let summary = verify(&node.store, Vec::new()).await.unwrap();
+        assert_eq!(summary.unsealed, if is_sealed { 0 } else { 6 });
+        let id = &owner.client.client_id;
+        node.registry.set_client_state(id, ClientState::Active).await.unwrap();
+        let trail = trail(&node.store).await;
+        assert!(trail[3..9].iter().all(|entry| entry.actor.is_none()));
+        assert_eq!(trail[9].actor.as_deref(), Some("operator:tests"));
+        assert_eq!(verify(&node.store, Vec::new()).await.unwrap().unsealed, 0);
+    }
+}
+
+#[tokio::test]
+async fn upkeep_seals_what_was_edited_by_hand() {
+    let node = TestNode::start(Kind::Sqlite).await;
+    let owner = node.client("orders").await;
+    node.database.execute("update client set name = 'by hand'").await;
+    assert_eq!(verify(&node.store, Vec::new()).await.unwrap().unsealed, 1);
+    node.store.upkeep(SystemClock.now(), 90).await.unwrap();
+    assert_eq!(verify(&node.store, Vec::new()).await.unwrap().unsealed, 0);
+    let last = node.store.last_of_audit(Some(&owner.client.client_id), 1).await.unwrap();
+    assert_eq!((last[0].action.as_str(), &last[0].actor), ("client.update", &None));
+}
+
+#[tokio::test]
+async fn what_did_not_happen_is_not_in_the_trail() {
+    for kind in Kind::BOTH {
+        let node = TestNode::start(kind).await;
+        let owner = node.client("orders").await;
+        let id = &owner.client.client_id;
+        let before = trail(&node.store).await;
+        let again = node.registry.create_client(new_client("orders"), NewSecret::default()).await;
+        assert!(matches!(again, Err(RegistryError::ClientIdTaken(_))), "{kind:?}");
+        let unknown = ClientId::parse("unknown").unwrap();
+        node.registry.delete_client(&unknown).await.unwrap_err();
+        node.registry.set_client_state(&unknown, ClientState::Disabled).await.unwrap_err();
+        node.database.rolled_back("update client set name = 'x'; delete from client").await;
+        // A trail that cannot be written stops the change.
+        let (refuse, allow) = match kind {
+            Kind::Postgres => (
+                "alter table audit add constraint none_of_it check (action <> 'client.update')",
+                "alter table audit drop constraint none_of_it",
+            ),
+            Kind::Sqlite => (
+                "create trigger none_of_it before insert on audit begin
+                     select raise(abort, 'no'); end",
+                "drop trigger none_of_it",
+            ),
+        };
+        node.database.execute(refuse).await;
+        node.registry.set_client_state(id, ClientState::Disabled).await.unwrap_err();
+        node.database.execute(allow).await;
+        let (client, _) = node.registry.show_client(id).await.unwrap();
+        assert_eq!(client.state, ClientState::Active);
+        assert_eq!(trail(&node.store).await, before);
+        // And the numbers go on without a gap.
+        node.registry.set_client_state(id, ClientState::Disabled).await.unwrap();
+        let summary = verify(&node.store, Vec::new()).await.unwrap();
+        assert_eq!(summary.rows, 3);
+    }
+}
+
+/// Writers at once, on connections of several nodes: one trail without a fork.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writers_at_once_make_one_trail() {
+    const WRITERS: usize = 8;
+    const CHANGES: usize = 25;
+    for kind in Kind::BOTH {
+        let database = Database::new(kind).await;
+        let mut writing = tokio::task::JoinSet::new();
+        let store = database.migrated().await;
+        for writer in 0..WRITERS {
+            let node = TestNode::on(database.shared(), TestNodeOptions::default()).await;
+            writing.spawn(async move {
+                let owner = node.client(&format!("writer-{writer}")).await;
+                for _ in 0..CHANGES {
+                    let token = node.issue(&owner).await.unwrap().access_token;
+                    node.revoke(&owner, &token).await.unwrap();
+                }
+            });
+        }
+        while let Some(written) = writing.join_next().await {
+            written.unwrap();
+        }
+        let summary = verify(&store, Vec::new()).await.unwrap();
+        assert_eq!(summary.rows, u64::try_from(WRITERS * (CHANGES + 2)).unwrap(), "{kind:?}");
+    }
+}
+
+/// Five changes, and what undoes the protection of their rows.
+async fn trail_to_attack(kind: Kind) -> (Database, Arc<dyn Store>, AuditMark) {
+    let database = Database::new(kind).await;
+    let store = database.migrated().await;
+    let node = TestNode::on(database.shared(), TestNodeOptions::default()).await;
+    let owner = node.client("orders").await;
+    let id = &owner.client.client_id;
+    for state in [ClientState::Disabled, ClientState::Active, ClientState::Disabled] {
+        node.registry.set_client_state(id, state).await.unwrap();
+    }
+    node.node.drain().await;
+    let head = verify(&store, Vec::new()).await.unwrap().head.unwrap();
+    assert_eq!(head.seq, 5);
+    database
+        .execute(match kind {
+            Kind::Postgres => "alter table audit disable trigger all",
+            Kind::Sqlite => "drop trigger audit_is_append_only",
+        })
+        .await;
+    (database, store, head)
+}
+
+/// M-25.
+#[tokio::test]
+async fn whatever_is_done_to_the_rows_shows() {
+    let attacks = [
+        ("update audit set actor = 'operator:else' where seq = 3", Tampered::Altered(3)),
+        ("update audit set client_id = null where seq = 5", Tampered::Altered(5)),
+        ("delete from audit where seq = 3", Tampered::Gap { expected: 3, found: 4 }),
+        ("delete from audit where seq <= 2", Tampered::Beheaded(3)),
+        ("delete from audit where seq >= 4", Tampered::Truncated { end: 3, mark: 5 }),
+        ("delete from audit", Tampered::Truncated { end: 0, mark: 5 }),
+        (
+            "update audit set seq = 7 where seq = 3; update audit set seq = 3 where seq = 4;
+             update audit set seq = 4 where seq = 7",
+            Tampered::Altered(3),
+        ),
+        (
+            "insert into audit (seq, at, action, detail, hash)
+             select 6, at, action, detail, hash from audit where seq = 5",
+            Tampered::Altered(6),
+        ),
+    ];
+    for kind in Kind::BOTH {
+        for (attack, expected) in &attacks {
+            let (database, store, mark) = trail_to_attack(kind).await;
+            for statement in attack.split(';') {
+                database.execute(statement).await;
+            }
+            let found = verify(&store, vec![mark]).await;
+            assert_eq!(found, Err(expected.clone()), "{kind:?}: {attack}");
+        }
+    }
+}
+
+/// A trail that is written anew as a whole is consistent, and still not the one that was marked.
+#[tokio::test]
+async fn a_trail_that_is_written_anew_shows_against_a_mark() {
+    for kind in Kind::BOTH {
+        let (database, store, mark) = trail_to_attack(kind).await;
+        match kind {
+            Kind::Postgres => {
+                database.execute("update audit set actor = 'operator:else' where seq = 3").await;
+                database.execute(REHASH).await;
+            }
+            Kind::Sqlite => {
+                database.execute("update audit set action = 'else', hash = x''").await;
+                store.upkeep(SystemClock.now(), 90).await.unwrap();
+            }
+        }
+        let anew = verify(&store, Vec::new()).await.unwrap().head.unwrap();
+        assert_eq!(anew.seq, mark.seq, "{kind:?}");
+        assert_eq!(verify(&store, vec![mark]).await, Err(Tampered::OtherThanMarked(5)));
+        assert_eq!(verify(&store, vec![anew]).await.unwrap().head, Some(anew));
+    }
+}
+
+/// Makes all hashes anew, as somebody could who owns the database.
+const REHASH: &str = "do $$
+    declare entry audit; previous bytea := '';
+    begin
+        for entry in select * from audit order by seq loop
+            previous := audit_hash(previous, entry);
+            update audit set hash = previous where seq = entry.seq;
+        end loop;
+    end $$";
+
+#[tokio::test]
+async fn rows_are_not_changed_by_accident() {
+    for kind in Kind::BOTH {
+        let node = TestNode::start(kind).await;
+        node.client("orders").await;
+        let refused = node.database.refuses("update audit set actor = 'else'").await;
+        assert!(refused.contains("never changed"), "{kind:?}: {refused}");
+    }
+}
+
+#[tokio::test]
+async fn old_rows_are_cut_off_and_what_is_left_still_verifies() {
+    for kind in Kind::BOTH {
+        let (database, store, _) = trail_to_attack(kind).await;
+        // Three rows of a hundred days ago, and two of today.
+        match kind {
+            Kind::Postgres => {
+                let age = "update audit set at = at - interval '100 days' where seq <= 3";
+                database.execute(age).await;
+                database.execute(REHASH).await;
+                database.execute("alter table audit enable trigger all").await;
+            }
+            Kind::Sqlite => {
+                let day = 24_i64 * 3_600 * 1_000_000;
+                let age =
+                    format!("update audit set at = at - iif(seq <= 3, 100 * {day}, 0), hash = x''");
+                database.execute(&age).await;
+            }
+        }
+        let kept = store.upkeep(SystemClock.now(), 100).await.unwrap();
+        assert_eq!(kept.audit_forgotten, 0, "{kind:?}: once a day, not at once");
+        let done = store.upkeep(SystemClock.now(), 90).await.unwrap();
+        assert_eq!(done.audit_forgotten, 3, "{kind:?}");
+        let again = store.upkeep(SystemClock.now(), 90).await.unwrap();
+        assert_eq!(again.audit_forgotten, 0);
+
+        let summary = verify(&store, Vec::new()).await.unwrap();
+        assert_eq!((summary.rows, summary.first), (3, Some(4)), "{kind:?}");
+        let last = store.last_of_audit(None, 1).await.unwrap().remove(0);
+        assert_eq!((last.action.as_str(), last.actor.as_deref()), (AuditEntry::CUT, Some("jeton")));
+        // The first row that is left is covered by what the cut says of the row before it.
+        database
+            .execute(match kind {
+                Kind::Postgres => "alter table audit disable trigger all",
+                Kind::Sqlite => "select 1",
+            })
+            .await;
+        database.execute("update audit set actor = 'operator:else' where seq = 4").await;
+        assert_eq!(verify(&store, Vec::new()).await, Err(Tampered::Altered(4)));
+    }
+}
