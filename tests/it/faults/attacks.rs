@@ -5,7 +5,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use jeton::pb::v1::{ClientCredentialsGrant, IssueTokenRequest, issue_token_request::Grant};
@@ -77,23 +77,32 @@ pub(super) async fn streams_reset(world: &World) {
     attackers.join_all().await;
 }
 
+/// Forty at once, for a second: alone they are refused within milliseconds, in which nothing could
+/// be measured.
 pub(super) async fn huge_input(world: &World) {
+    let until = Instant::now() + Duration::from_secs(1);
+    let filler: Arc<[u8]> = vec![b'x'; 4 * 1024 * 1024].into();
     let mut senders = JoinSet::new();
     for number in 0..40 {
-        let address = world.node.http;
+        let (address, filler) = (world.node.http, Arc::clone(&filler));
         senders.spawn(async move {
-            let mut stream = TcpStream::connect(address).await.unwrap();
-            let filler = vec![b'x'; 4 * 1024 * 1024];
             let head = if number % 2 == 0 {
                 "POST /oauth2/token HTTP/1.1\r\nhost: x\r\ncontent-length: 4194304\r\n\
                  content-type: application/x-www-form-urlencoded\r\n\r\n"
             } else {
                 "POST /oauth2/token HTTP/1.1\r\nhost: x\r\nx-filler: "
             };
-            // The node may close before it has all of it, and mostly does.
-            let _ = stream.write_all(head.as_bytes()).await;
-            let _ = stream.write_all(&filler).await;
-            let _ = tokio::time::timeout(Duration::from_secs(5), stream.read(&mut [0; 64])).await;
+            while Instant::now() < until {
+                let mut stream = TcpStream::connect(address).await.unwrap();
+                // The node may close before it has all of it, and mostly does.
+                let _ = stream.write_all(head.as_bytes()).await;
+                let _ = stream.write_all(&filler).await;
+                let mut answer = [0; 64];
+                let answer = stream.read(&mut answer);
+                let _ = tokio::time::timeout(Duration::from_secs(5), answer).await;
+                drop(stream);
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
         });
     }
     senders.join_all().await;
