@@ -38,6 +38,12 @@ pub struct Config {
     #[arg(long, value_name = "MS", env = "JETON_DATABASE_WAIT_MS", default_value_t = 2_000)]
     pub database_wait_ms: u64,
 
+    /// Hear of changes by looking for them twenty times a second, and not by LISTEN: behind a
+    /// pooler that pools by transaction, what is announced would reach the connections of others
+    #[arg(long, value_name = "BOOL", env = "JETON_NO_LISTEN", default_value_t = false,
+          num_args = 0..=1, default_missing_value = "true", action = clap::ArgAction::Set)]
+    pub no_listen: bool,
+
     /// How long a start waits for the database, in seconds
     #[arg(long, value_name = "S", env = "JETON_START_TIMEOUT_SECONDS", default_value_t = 30)]
     pub start_timeout_seconds: u64,

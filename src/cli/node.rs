@@ -91,7 +91,9 @@ pub(super) fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
 fn open_with_connections(config: &Config, connections: u32) -> anyhow::Result<Arc<dyn Store>> {
     let wait = Duration::from_millis(config.database_wait_ms);
     if let Some(url) = &config.database_url {
-        Ok(Arc::new(PostgresStore::at(url.expose(), connections, wait)?))
+        let store = PostgresStore::at(url.expose(), connections, wait)?;
+        let store = if config.no_listen { store.without_listening() } else { store };
+        Ok(Arc::new(store))
     } else {
         make_private_directory(&config.data_dir)?;
         Ok(Arc::new(SqliteStore::in_directory(&config.data_dir, connections, wait)))

@@ -33,6 +33,7 @@ const STATEMENT_TIMEOUT: &str = "5s";
 /// A store on Postgres.
 pub struct PostgresStore {
     pool: Pool,
+    listens: bool,
 }
 
 impl PostgresStore {
@@ -59,7 +60,14 @@ impl PostgresStore {
             ]);
         let limits =
             PgPoolOptions::new().max_connections(max_connections).acquire_timeout(acquire_timeout);
-        Ok(Self { pool: Pool::new(options, limits) })
+        Ok(Self { pool: Pool::new(options, limits), listens: true })
+    }
+
+    /// The same, but changes are looked for and not listened for. Behind a pooler that pools by
+    /// transaction, what is announced would reach the connections of others.
+    #[must_use]
+    pub fn without_listening(self) -> Self {
+        Self { listens: false, ..self }
     }
 }
 
@@ -184,7 +192,7 @@ impl Store for PostgresStore {
     }
 
     async fn follow(&self, lease: Duration) -> Result<Box<dyn Feed>, Error> {
-        let feed = self.pool.follow(lease).await?;
+        let feed = self.pool.follow(lease, self.listens).await?;
         Ok(Box::new(feed))
     }
 

@@ -7,6 +7,7 @@ use jeton::{
     registry::{NewSecret, Registry},
     store::{PostgresStore, Retirement},
 };
+use sqlx::{Connection, PgConnection};
 use tokio::{task::JoinSet, time::Instant};
 use tonic::Code;
 
@@ -27,10 +28,25 @@ impl Town {
     async fn new(kind: Kind) -> Self {
         let first = TestNode::start(kind).await;
         let second = TestNode::beside(&first, TestNodeOptions::default()).await;
-        let (store, clock) = (first.database.store(), Arc::new(SystemClock));
+        Self::of([first, second]).await
+    }
+
+    /// On Postgres, of nodes that look for changes and do not listen.
+    async fn deaf() -> Self {
+        let database = Database::new(Kind::Postgres).await;
+        let node = async || {
+            let store = PostgresStore::at(&database.url, 4, Duration::from_secs(2)).unwrap();
+            let store = Arc::new(store.without_listening());
+            TestNode::with_store(database.shared(), store, TestNodeOptions::default()).await
+        };
+        Self::of([node().await, node().await]).await
+    }
+
+    async fn of(nodes: [TestNode; 2]) -> Self {
+        let (store, clock) = (nodes[0].database.store(), Arc::new(SystemClock));
         let random = Arc::new(OsRandom);
         let registry = Registry::open(store, clock, random, CHEAP, operator()).await.unwrap();
-        Self { nodes: [first, second], registry }
+        Self { nodes, registry }
     }
 
     /// A token that both nodes have seen alive, often enough to remember it.
@@ -152,6 +168,34 @@ async fn a_row_that_is_edited_by_hand_is_true_on_running_nodes() {
     }
 }
 
+/// How many connections to the database of this town last said LISTEN.
+async fn listening(town: &Town) -> i64 {
+    let mut admin = PgConnection::connect(&town.nodes[0].database.url).await.unwrap();
+    let listening = "select count(*) from pg_stat_activity
+                     where datname = current_database() and query ilike 'listen%'";
+    sqlx::query_scalar(listening).fetch_one(&mut admin).await.unwrap()
+}
+
+/// As behind a pooler that pools by transaction, where listening would be somebody else's.
+#[tokio::test]
+async fn nodes_that_do_not_listen_hear_of_changes_all_the_same() {
+    let town = Town::deaf().await;
+    let client = town.nodes[0].client("orders").await;
+    for round in 0..5 {
+        let token = town.known_token(&client).await;
+        town.nodes[round % 2].revoke(&client, &token).await.unwrap();
+        assert_eq!(town.is_active(&client, &token).await, [false; 2]);
+    }
+    let token = town.known_token(&client).await;
+    for (state, active) in [("disabled", false), ("active", true)] {
+        let edit = format!("update client set state = '{state}' where client_id = 'orders'");
+        town.nodes[0].database.execute(&edit).await;
+        let server = town.nodes[1].resource_server(&format!("server-{state}")).await;
+        assert_eq!(town.is_active(&server, &token).await, [active; 2], "{state}");
+    }
+    assert_eq!(listening(&town).await, 0);
+}
+
 #[tokio::test]
 async fn a_node_that_does_not_hear_of_changes_stops_relying_on_its_memory() {
     let database = Database::new(Kind::Postgres).await;
@@ -218,7 +262,7 @@ async fn a_node_that_died_holds_a_revocation_up_for_its_lease_and_one_that_stopp
     let token = town.known_token(&client).await;
     let [first, second] = town.nodes;
     let url = &first.database.url;
-    let mut admin = <sqlx::PgConnection as sqlx::Connection>::connect(url).await.unwrap();
+    let mut admin = PgConnection::connect(url).await.unwrap();
     let nodes = "select count(*) from node";
     let before: i64 = sqlx::query_scalar(nodes).fetch_one(&mut admin).await.unwrap();
     assert!(second.node.drain().await);

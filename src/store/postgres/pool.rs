@@ -76,9 +76,9 @@ impl Pool {
         Err(error)
     }
 
-    /// Listens on a connection of its own.
-    pub(super) async fn follow(&self, lease: Duration) -> Result<PgFeed, Error> {
-        PgFeed::connect(self.connect.clone(), self.limits.clone(), lease).await
+    /// Follows the feed on a connection of its own, which listens or looks often.
+    pub(super) async fn follow(&self, lease: Duration, listens: bool) -> Result<PgFeed, Error> {
+        PgFeed::connect(self.connect.clone(), self.limits.clone(), lease, listens).await
     }
 
     /// Asks on a connection of its own. While the database is away the pool says only that it

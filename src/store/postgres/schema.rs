@@ -1,6 +1,10 @@
-//! Migrations on Postgres. An advisory lock puts nodes that start at once one after the other.
+//! Migrations on Postgres. An advisory lock puts nodes that start at once one after the other. It
+//! is held by a transaction: one of a session, as sqlx takes it, stays behind on some connection of
+//! a pooler that pools by transaction, and every later start waits for it.
 
-use sqlx::{Connection, PgPool, migrate::Migrator};
+use std::borrow::Cow;
+
+use sqlx::{Connection, PgConnection, PgPool, migrate::Migrator};
 
 use super::{
     fault::{fault, is_refusal},
@@ -25,11 +29,35 @@ pub(super) async fn migrate(
 ) -> Result<Migrated, SchemaError> {
     let from = version(pool).await?;
     refuse_newer(from, &MIGRATOR)?;
+    let mut locked = lock(pool).await.map_err(fault)?;
     let pool = &pool.get();
-    MIGRATOR.run(pool).await.map_err(SchemaError::Migration)?;
+    unlocked().run(pool).await.map_err(SchemaError::Migration)?;
     make_installation(pool, now, random).await?;
     partitions::upkeep(pool, now).await?;
+    sqlx::query("commit").execute(&mut locked).await.map_err(fault)?;
     Ok(Migrated { from, to: known(&MIGRATOR) })
+}
+
+/// A connection in a transaction that holds the lock, beside the pool, which may have one place.
+async fn lock(pool: &Pool) -> Result<PgConnection, sqlx::Error> {
+    let mut connection = pool.connect().await?;
+    sqlx::raw_sql(
+        "begin;
+         set local statement_timeout = 0;
+         set local idle_in_transaction_session_timeout = 0;
+         select pg_advisory_xact_lock(7160834520119)",
+    )
+    .execute(&mut connection)
+    .await?;
+    Ok(connection)
+}
+
+/// The migrations, without the lock of sqlx.
+fn unlocked() -> Migrator {
+    let mut migrator =
+        Migrator { migrations: Cow::Borrowed(&MIGRATOR.migrations), ..Migrator::DEFAULT };
+    migrator.set_locking(false);
+    migrator
 }
 
 /// Refuses every version but the one that this binary needs.
