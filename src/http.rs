@@ -29,9 +29,14 @@ use axum::{
     response::IntoResponse,
     routing::{get, post},
 };
+use bytes::Bytes;
+use http_body::Body;
 use serde::Serialize;
 use tonic::{Status, metadata::MetadataMap, transport::Channel};
-use tower::util::{BoxCloneSyncService, MapErr, MapResponse};
+use tower::{
+    Service,
+    util::{BoxCloneSyncService, MapErr, MapResponse},
+};
 
 use self::{error_response::ErrorResponse, form_request::Drained};
 use crate::pb::v1::token_service_client::TokenServiceClient;
@@ -66,14 +71,18 @@ pub type Transport = BoxCloneSyncService<
     tonic::transport::Error,
 >;
 
-/// A transport to the service in this process: `router` is the one that gRPC callers reach, with
-/// its layers, so that deadlines, panics and limits are the same for both.
-#[must_use]
-pub fn local(router: Router) -> Transport {
-    let to_tonic = |response: Response<axum::body::Body>| response.map(tonic::body::Body::new);
-    let service = MapResponse::new(router, to_tonic);
-    let service = MapErr::new(service, |impossible: Infallible| match impossible {});
-    Transport::new(service)
+/// A transport to the service in this process: what gRPC callers reach, with all that stands around
+/// it, so that deadlines, panics and limits are the same for both.
+pub fn local<S, B>(service: S) -> Transport
+where
+    S: Service<Request<tonic::body::Body>, Response = Response<B>, Error = Infallible>,
+    S: Clone + Send + Sync + 'static,
+    S::Future: Send + 'static,
+    B: Body<Data = Bytes, Error: Into<axum::BoxError>> + Send + 'static,
+{
+    let service =
+        MapResponse::new(service, |answer: Response<B>| answer.map(tonic::body::Body::new));
+    Transport::new(MapErr::new(service, |impossible: Infallible| match impossible {}))
 }
 
 /// A transport to a remote node.
@@ -102,6 +111,13 @@ pub fn router(transport: Transport, options: Options) -> Router {
         .method_not_allowed_fallback(async |_: Drained| ErrorResponse::method_not_allowed())
         .layer(map_response(forbid_caching))
         .with_state(shim)
+}
+
+/// The paths of the endpoints of this issuer.
+#[must_use]
+pub fn paths(issuer: &str) -> Vec<String> {
+    let endpoints = [TOKEN_PATH, INTROSPECTION_PATH, REVOCATION_PATH].map(str::to_owned);
+    endpoints.into_iter().chain(metadata::paths(issuer)).collect()
 }
 
 /// What the endpoints share.

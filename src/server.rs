@@ -2,6 +2,7 @@
 
 mod access;
 mod admin;
+mod answer;
 mod brake;
 mod connection;
 mod descriptors;
@@ -18,15 +19,17 @@ mod workers;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
+use futures_util::FutureExt;
 use tonic::service::Routes;
 use tonic_health::pb::health_server::HealthServer;
+use tower::service_fn;
 
 use self::{
     access::Access,
     admin::{Admin, Readiness},
     health::Health,
     listen::{Listener, Serving},
-    policy::Places,
+    policy::{Calls, Places},
     tls::Tls,
     workers::Workers,
 };
@@ -158,14 +161,11 @@ impl Node {
 
         let (reporter, health_service) = tonic_health::server::health_reporter();
         let health = Health::not_serving(reporter).await;
-        // One router with the policy on it serves both faces, since a call within the process
-        // passes none of the layers of a listener.
-        let routes = routes(rpc.clone(), health_service)?;
-        let grpc_router = policy::apply(routes, &options.limits, places);
-        let http_router = http::router(
-            http::local(grpc_router.clone()),
-            shim::http_options(issuer.clone(), &options.limits),
-        );
+        // The same calls, with the policy around them, serve both faces: one within the process
+        // passes nothing that stands around a listener.
+        let most = options.limits.request_timeout;
+        let calls = Calls::new(tokens(rpc.clone()), others(health_service)?, places, most);
+        let forms = forms(calls.clone(), shim::http_options(issuer.clone(), &options.limits));
 
         let node = Self {
             grpc_addr: grpc.address,
@@ -177,9 +177,11 @@ impl Node {
             serving: Serving::new(options.limits, Arc::clone(&metrics), workers),
             admin,
         };
-        let access = Access { metrics, random: Arc::clone(&options.random) };
-        node.serving.serve(grpc, access.around(Face::Grpc, grpc_router), options.tls.clone());
-        node.serving.serve(shim, access.around(Face::Http, http_router), options.tls);
+        let access = Access::new(metrics, options.random.as_ref());
+        let calls = access.around(Face::Grpc, Calls::paths(), calls);
+        let forms = access.around(Face::Http, http::paths(&issuer), forms);
+        node.serving.serve(grpc, calls, options.tls.clone());
+        node.serving.serve(shim, forms, options.tls);
 
         let clock = options.clock;
         prepare::store(
@@ -249,17 +251,26 @@ impl Node {
     }
 }
 
-/// The calls of a node: ours, health and reflection.
-fn routes(
-    rpc: TokenRpc,
+/// The HTTP face before the calls of this node.
+fn forms(calls: Calls, options: http::Options) -> axum::Router {
+    let calls = service_fn(move |request| calls.clone().call(request).map(Ok));
+    http::router(http::local(calls), options)
+}
+
+/// The calls of the contract.
+fn tokens(rpc: TokenRpc) -> TokenServiceServer<TokenRpc> {
+    TokenServiceServer::new(rpc).max_decoding_message_size(MAX_MESSAGE_BYTES)
+}
+
+/// Health and reflection.
+fn others(
     health: HealthServer<impl tonic_health::pb::health_server::Health>,
 ) -> Result<axum::Router, StartError> {
-    let tokens = TokenServiceServer::new(rpc).max_decoding_message_size(MAX_MESSAGE_BYTES);
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(pb::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()?;
-    let routes = Routes::new(tokens).add_service(health).add_service(reflection);
+    let routes = Routes::new(health).add_service(reflection);
     Ok(routes.prepare().into_axum_router())
 }
 

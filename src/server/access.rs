@@ -5,23 +5,20 @@
 //! no path that we do not know are on it: people put secrets there by mistake.
 
 use std::{
-    convert::Infallible,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Instant,
 };
 
-use axum::{
-    Router,
-    extract::{MatchedPath, Request},
-    middleware::{Next, from_fn},
-    response::Response,
-};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
+use hyper::body::Incoming;
 use tracing::{Instrument, Span, field::Empty};
 
-use super::peer;
+use super::{answer::Answer, peer};
 use crate::{
-    domain::{Random, uuid_v4},
+    domain::Random,
     telemetry::{ACCESS, Face, Metrics, OK},
 };
 
@@ -55,61 +52,67 @@ pub(super) fn note_outcome(outcome: &'static str) {
     let _ = CALL.try_with(|call| call.outcome.set(outcome));
 }
 
-/// Who counts the requests, and what their ids are made of.
+/// What the requests of a node have in common.
 pub(super) struct Access {
-    pub(super) metrics: Arc<Metrics>,
-    pub(super) random: Arc<dyn Random>,
+    metrics: Arc<Metrics>,
+    ids: RequestIds,
 }
 
 impl Access {
-    /// The router of a face, with all of this around it.
-    pub(super) fn around(&self, face: Face, router: Router) -> Router {
-        let (metrics, random) = (Arc::clone(&self.metrics), Arc::clone(&self.random));
-        router.layer(from_fn(move |request: Request, next: Next| {
-            let id = request_id(request.headers(), random.as_ref());
-            serve(face, Arc::clone(&metrics), id, request, next)
-        }))
+    pub(super) fn new(metrics: Arc<Metrics>, random: &dyn Random) -> Arc<Self> {
+        Arc::new(Self { metrics, ids: RequestIds::new(random) })
+    }
+
+    /// What serves a face, with all of this around it. `paths` are those that may be told.
+    pub(super) fn around<A>(self: &Arc<Self>, face: Face, paths: Vec<String>, inner: A) -> Told<A> {
+        let paths = paths.into_iter().map(Arc::from).collect();
+        Told { access: Arc::clone(self), face, paths, inner }
     }
 }
 
-async fn serve(
+/// Something that answers, and is told of.
+#[derive(Clone)]
+pub(super) struct Told<A> {
+    access: Arc<Access>,
     face: Face,
-    metrics: Arc<Metrics>,
-    id: HeaderValue,
-    mut request: Request,
-    next: Next,
-) -> Result<Response, Infallible> {
-    // An error's span, so that every line that a filter lets through says whose request it is.
-    let span = tracing::error_span!(
-        target: ACCESS, "request", id = id.to_str().unwrap_or_default(), client_id = Empty
-    );
-    let call = Arc::<Call>::default();
-    let path = match request.extensions().get::<MatchedPath>() {
-        Some(path) => path.as_str().to_owned(),
-        None => UNKNOWN.to_owned(),
-    };
-    let mut visit = Visit {
-        face,
-        path,
-        metrics,
-        began: Instant::now(),
-        span: span.clone(),
-        call: Arc::clone(&call),
-        status: None,
-    };
-    request.headers_mut().insert(REQUEST_ID, id.clone());
-    let mut response = CALL.scope(call, next.run(request)).instrument(span).await;
-    response.headers_mut().insert(REQUEST_ID, id);
-    visit.status = Some(response.status());
-    Ok(response)
+    paths: Arc<[Arc<str>]>,
+    inner: A,
+}
+
+impl<A: Answer> Answer for Told<A> {
+    type Body = A::Body;
+
+    async fn answer(self, mut request: Request<Incoming>) -> Response<A::Body> {
+        let id = self.access.ids.of(request.headers());
+        // An error's span, so that every line that a filter lets through says whose request it is.
+        let span = tracing::error_span!(
+            target: ACCESS, "request", id = id.to_str().unwrap_or_default(), client_id = Empty
+        );
+        let call = Arc::<Call>::default();
+        let path = request.uri().path();
+        let mut visit = Visit {
+            face: self.face,
+            path: self.paths.iter().find(|known| ***known == *path).cloned(),
+            access: self.access,
+            began: Instant::now(),
+            span: span.clone(),
+            call: Arc::clone(&call),
+            status: None,
+        };
+        request.headers_mut().insert(REQUEST_ID, id.clone());
+        let mut response = CALL.scope(call, self.inner.answer(request)).instrument(span).await;
+        response.headers_mut().insert(REQUEST_ID, id);
+        visit.status = Some(response.status());
+        response
+    }
 }
 
 /// A request that is being served. It is told of when it is dropped, so that one whose caller goes
 /// away is told of as well.
 struct Visit {
     face: Face,
-    path: String,
-    metrics: Arc<Metrics>,
+    path: Option<Arc<str>>,
+    access: Arc<Access>,
     began: Instant,
     span: Span,
     call: Arc<Call>,
@@ -128,14 +131,14 @@ impl Drop for Visit {
         if matches!(outcome, "INVALID_CLIENT" | "TOO_MANY_REQUESTS") {
             peer::note_failure();
         }
-        self.metrics.answered(self.face, rpc, outcome, took);
+        self.access.metrics.answered(self.face, rpc, outcome, took);
         // On gRPC the status of HTTP says nothing.
         let status = self.status.filter(|_| self.face == Face::Http).map(|status| status.as_u16());
         self.span.in_scope(|| {
             tracing::info!(
                 target: ACCESS,
                 face = self.face.as_str(),
-                path = self.path,
+                path = self.path.as_deref().unwrap_or(UNKNOWN),
                 rpc,
                 status,
                 outcome,
@@ -159,14 +162,30 @@ fn without_call(status: StatusCode) -> &'static str {
     }
 }
 
-/// The id that the caller gave, if it is one that can be written anywhere; else a new one.
-fn request_id(headers: &HeaderMap, random: &dyn Random) -> HeaderValue {
-    let given = headers.get(&REQUEST_ID).filter(|given| is_plain(given.as_bytes()));
-    given.cloned().unwrap_or_else(|| {
+/// Where the ids of requests come from that brought none. Nobody is trusted for knowing one, so
+/// they count up from a random start: randomness for each would cost a call of the system.
+struct RequestIds {
+    start: u64,
+    made: AtomicU64,
+}
+
+impl RequestIds {
+    fn new(random: &dyn Random) -> Self {
+        let mut start = [0; 8];
         // Without randomness no token can be made either, and that is told where it happens.
-        let made = uuid_v4(random).unwrap_or_default().to_string();
-        HeaderValue::from_str(&made).unwrap_or(HeaderValue::from_static("none"))
-    })
+        let _ = random.fill(&mut start);
+        Self { start: u64::from_be_bytes(start), made: AtomicU64::new(0) }
+    }
+
+    /// The id that the caller gave, if it is one that can be written anywhere; else a new one.
+    fn of(&self, headers: &HeaderMap) -> HeaderValue {
+        let given = headers.get(&REQUEST_ID).filter(|given| is_plain(given.as_bytes()));
+        given.cloned().unwrap_or_else(|| {
+            let made = self.made.fetch_add(1, Ordering::Relaxed);
+            let made = format!("{:016x}-{made:x}", self.start);
+            HeaderValue::from_str(&made).unwrap_or(HeaderValue::from_static("none"))
+        })
+    }
 }
 
 fn is_plain(id: &[u8]) -> bool {
@@ -181,19 +200,21 @@ mod tests {
 
     #[test]
     fn an_id_is_taken_over_only_if_it_is_plain() {
+        let ids = RequestIds::new(&OsRandom);
         let longest = "a".repeat(64);
         for good in ["7", "a.B_c-9", "01a20802-dd11-737f-8462-c8fc9f0e8ede", &longest] {
             let headers = HeaderMap::from_iter([(REQUEST_ID, good.parse().unwrap())]);
-            assert_eq!(request_id(&headers, &OsRandom), good);
+            assert_eq!(ids.of(&headers), good);
         }
         let long = "a".repeat(65);
         for bad in ["", "a b", "a\tb", "a\"b", "a;b", "{a}", "caf\u{e9}", &long] {
             let value = HeaderValue::from_bytes(bad.as_bytes()).unwrap();
             let headers = HeaderMap::from_iter([(REQUEST_ID, value)]);
-            let made = request_id(&headers, &OsRandom);
-            assert_eq!(made.len(), 36, "{bad}: {made:?}");
+            let made = ids.of(&headers);
+            assert!(made != bad.as_bytes() && is_plain(made.as_bytes()), "{bad}: {made:?}");
         }
-        let made = || request_id(&HeaderMap::new(), &OsRandom);
-        assert_ne!(made(), made());
+        let none = HeaderMap::new();
+        assert_ne!(ids.of(&none), ids.of(&none));
+        assert_ne!(RequestIds::new(&OsRandom).of(&none), RequestIds::new(&OsRandom).of(&none));
     }
 }

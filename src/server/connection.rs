@@ -2,6 +2,7 @@
 //! that a peer could make endless or large.
 
 use std::{
+    convert::Infallible,
     io::{self, Cursor},
     net::SocketAddr,
     pin::{Pin, pin},
@@ -11,11 +12,11 @@ use std::{
     },
 };
 
-use hyper::service::{Service, service_fn};
+use futures_util::FutureExt;
+use hyper::service::service_fn;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto::Builder,
-    service::TowerToHyperService,
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite},
@@ -26,10 +27,11 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    answer::Answer,
     brake::{Braked, Brakes},
     listen::Limits,
     opening::{self, Protocol},
-    peer,
+    peer::{self, Peer},
     tls::Tls,
 };
 
@@ -58,8 +60,8 @@ const MIN_HEADER_BYTES: u32 = 8 * 1024;
 
 /// What the connections of one listener share.
 #[derive(Clone)]
-pub(super) struct Connections {
-    pub(super) router: axum::Router,
+pub(super) struct Connections<A> {
+    pub(super) face: A,
     pub(super) tls: Option<Arc<Tls>>,
     pub(super) limits: Limits,
     pub(super) brakes: Brakes,
@@ -67,7 +69,7 @@ pub(super) struct Connections {
     pub(super) stop: CancellationToken,
 }
 
-impl Connections {
+impl<A: Answer> Connections<A> {
     /// Serves one connection until it ends by itself, has had its time, or the node stops.
     pub(super) async fn serve(
         self,
@@ -118,13 +120,12 @@ impl Connections {
 
         // That requests begin is counted, which is all it takes to see that none does any more.
         let begun = Arc::new(AtomicU64::new(0));
-        let (router, count) = (
-            TowerToHyperService::new(peer::router_for(source, brake, self.router.clone())),
-            Arc::clone(&begun),
-        );
+        let (face, count) = (self.face.clone(), Arc::clone(&begun));
+        let peer_of_all = Peer { source, brake };
         let service = service_fn(move |request| {
             count.fetch_add(1, Ordering::Relaxed);
-            router.call(request)
+            let answer = peer::serving(peer_of_all.clone(), face.clone().answer(request));
+            answer.map(Ok::<_, Infallible>)
         });
         let builder = self.builder(protocol);
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));

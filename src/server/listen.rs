@@ -6,7 +6,9 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{StartError, brake::Brakes, connection::Connections, tls::Tls, workers::Workers};
+use super::{
+    StartError, answer::Answer, brake::Brakes, connection::Connections, tls::Tls, workers::Workers,
+};
 use crate::telemetry::{Face, Metrics};
 
 /// How long to rest when the system cannot give a connection, for one because descriptors ran
@@ -116,11 +118,11 @@ impl Serving {
         Self { limits, metrics, workers, brakes, stop, cut, tasks: TaskTracker::new() }
     }
 
-    /// Serves a router on a listener, with TLS if there is any.
-    pub(super) fn serve(&self, listener: Listener, router: axum::Router, tls: Option<Arc<Tls>>) {
+    /// Serves a face on a listener, with TLS if there is any.
+    pub(super) fn serve(&self, listener: Listener, face: impl Answer, tls: Option<Arc<Tls>>) {
         let limits = self.limits.clone();
         let (brakes, stop) = (self.brakes.clone(), self.stop.clone());
-        let connections = Connections { router, tls, limits, brakes, stop };
+        let connections = Connections { face, tls, limits, brakes, stop };
         let (tasks, cut) = (self.tasks.clone(), self.cut.clone());
         let (metrics, workers) = (Arc::clone(&self.metrics), self.workers.clone());
         let served = Served { connections, metrics, workers, tasks, cut };
@@ -159,8 +161,8 @@ impl Drop for Serving {
 }
 
 /// What an accept loop works with.
-struct Served {
-    connections: Connections,
+struct Served<A> {
+    connections: Connections<A>,
     metrics: Arc<Metrics>,
     workers: Workers,
     tasks: TaskTracker,
@@ -168,7 +170,7 @@ struct Served {
 }
 
 /// Accepts connections until the node stops; each is served in a task of its own.
-async fn accept(listener: Listener, served: Served) {
+async fn accept(listener: Listener, served: Served<impl Answer>) {
     let Served { connections, metrics, workers, tasks, cut } = served;
     let places = Arc::new(Semaphore::new(connections.limits.max_connections as usize));
     let mut is_failing = false;

@@ -6,8 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use axum::Router;
-use tower::util::MapFuture;
+use tokio::task::futures::TaskLocalFuture;
 
 use super::brake::Brake;
 
@@ -20,8 +19,8 @@ tokio::task_local! {
 /// The other side of a connection.
 #[derive(Clone)]
 pub(super) struct Peer {
-    source: IpAddr,
-    brake: Arc<Brake>,
+    pub(super) source: IpAddr,
+    pub(super) brake: Arc<Brake>,
 }
 
 /// The source of the request at hand, if it came over a network.
@@ -35,18 +34,11 @@ pub(super) fn note_failure() {
     let _ = PEER.try_with(|peer| peer.brake.failed());
 }
 
-/// A router for one connection: whatever it serves knows the peer.
-pub(super) fn router_for(
-    source: IpAddr,
-    brake: Arc<Brake>,
-    router: Router,
-) -> MapFuture<Router, impl FnMut(RouterFuture) -> WithPeer + Clone> {
-    let peer = Peer { source, brake };
-    MapFuture::new(router, move |future| PEER.scope(peer.clone(), future))
+/// Serves a request in the name of this peer. Not an async fn, which would hold the request's whole
+/// state twice: as its argument, and while it waits.
+pub(super) fn serving<F: Future>(peer: Peer, serving: F) -> TaskLocalFuture<Peer, F> {
+    PEER.scope(peer, serving)
 }
-
-type RouterFuture = axum::routing::future::RouteFuture<std::convert::Infallible>;
-type WithPeer = tokio::task::futures::TaskLocalFuture<Peer, RouterFuture>;
 
 /// One source is one machine or household: an IPv6 network of 64 bits is handed out whole, so its
 /// addresses count as one.

@@ -2,7 +2,8 @@
 //! there are at once, a deadline, and a panic that stays one caller's.
 
 use std::{
-    any::Any,
+    convert::Infallible,
+    panic::AssertUnwindSafe,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -10,15 +11,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use axum::{Router, body::Body, extract::Request, middleware::Next, response::Response};
-use http::HeaderMap;
+use axum::Router;
+use futures_util::FutureExt;
+use http::{HeaderMap, Request, Response};
+use hyper::body::Incoming;
 use tokio::sync::Semaphore;
-use tonic::Status;
-use tower_http::catch_panic::CatchPanicLayer;
+use tonic::{Status, body::Body};
+use tower::Service;
 
-use super::{access, listen::Limits, peer};
+use super::{access, answer::Answer, peer};
 use crate::{
-    rpc::{Origin, status},
+    pb::v1::token_service_server::TokenServiceServer,
+    rpc::{Origin, TokenRpc, status},
     telemetry::OK,
 };
 
@@ -29,16 +33,106 @@ const SERVICE: &str = "/jeton.v1.TokenService/";
 /// The calls by name; all others are of health and reflection, or are none.
 const RPCS: [&str; 3] = ["IssueToken", "IntrospectToken", "RevokeToken"];
 
-/// Puts the policy on a router. One layer holds all of it but the panic guard: each would box what
-/// it makes of every request.
-pub(super) fn apply(router: Router, limits: &Limits, places: Places) -> Router {
-    let most = limits.request_timeout;
-    router.layer(CatchPanicLayer::custom(after_panic)).layer(axum::middleware::from_fn(
-        move |request: Request, next: Next| {
-            let places = places.clone();
-            async move { places.call(most, request, next).await }
-        },
-    ))
+const OTHERS: [&str; 3] = [
+    "/grpc.health.v1.Health/Check",
+    "/grpc.health.v1.Health/Watch",
+    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+];
+
+/// All that a node serves over gRPC, with the policy around it.
+#[derive(Clone)]
+pub(super) struct Calls(Arc<Parts>);
+
+/// The calls of the contract are not found by a router, which would box each of them twice more.
+struct Parts {
+    tokens: TokenServiceServer<TokenRpc>,
+    /// Health and reflection.
+    others: Router,
+    places: Places,
+    most: Duration,
+}
+
+impl Answer for Calls {
+    type Body = Body;
+
+    fn answer(
+        self,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Response<Body>> + Send + 'static {
+        self.call(request.map(Body::new))
+    }
+}
+
+impl Calls {
+    /// The calls, each of which may take so long at most.
+    pub(super) fn new(
+        tokens: TokenServiceServer<TokenRpc>,
+        others: Router,
+        places: Places,
+        most: Duration,
+    ) -> Self {
+        Self(Arc::new(Parts { tokens, others, places, most }))
+    }
+
+    /// The paths that callers ask for, but for mistakes.
+    pub(super) fn paths() -> Vec<String> {
+        let own = RPCS.map(|rpc| format!("{SERVICE}{rpc}"));
+        own.into_iter().chain(OTHERS.map(str::to_owned)).collect()
+    }
+
+    /// One call: first the bound, within it the deadline, within it the panic. What it was is
+    /// noted, and what all of it came to.
+    pub(super) async fn call(self, request: Request<Body>) -> Response<Body> {
+        let Parts { places, .. } = &*self.0;
+        let path = request.uri().path();
+        let rpc = RPCS.into_iter().find(|rpc| path.strip_prefix(SERVICE) == Some(rpc));
+        access::note_rpc(rpc.unwrap_or(access::UNKNOWN));
+        // Whoever finds no place is answered at once: a caller that is told to come back is better
+        // served than one that waits in a queue until its deadline.
+        let place = places.of(path).map(Semaphore::try_acquire);
+        let response = if let Some(Err(_)) = place {
+            places.refused.fetch_add(1, Ordering::Relaxed);
+            status::overloaded().into_http()
+        } else {
+            self.within_deadline(request).await
+        };
+        drop(place);
+        let failed = Status::from_header_map(response.headers());
+        access::note_outcome(failed.as_ref().map_or(OK, status::outcome));
+        response
+    }
+
+    /// Ends a call at the caller's deadline or at ours, whichever is first. tonic would answer
+    /// CANCELLED, and within the process nothing at all.
+    async fn within_deadline(&self, mut request: Request<Body>) -> Response<Body> {
+        let asked = grpc_timeout(request.headers());
+        let limit = asked.map_or(self.0.most, |asked| asked.min(self.0.most));
+        let origin = Origin { source: peer::source(), deadline: Instant::now() + limit };
+        request.extensions_mut().insert(origin);
+        // Nothing of a call is used again after its panic, so nothing half done is seen.
+        let guarded = AssertUnwindSafe(self.dispatch(request)).catch_unwind();
+        match tokio::time::timeout(limit, guarded).await {
+            Ok(Ok(response)) => response,
+            // The payload is not looked at: it could hold a piece of the request. The panic hook
+            // has written where it happened.
+            Ok(Err(_payload)) => {
+                tracing::error!("a call panicked");
+                status::internal().into_http()
+            }
+            Err(_) => Status::deadline_exceeded("the deadline passed").into_http(),
+        }
+    }
+
+    async fn dispatch(&self, request: Request<Body>) -> Response<Body> {
+        let answered: Result<_, Infallible> = if request.uri().path().starts_with(SERVICE) {
+            self.0.tokens.clone().call(request).await
+        } else {
+            let answered = self.0.others.clone().call(request).await;
+            answered.map(|response| response.map(Body::new))
+        };
+        let Ok(response) = answered;
+        response
+    }
 }
 
 /// The places for calls under way. Issuing and the rest have their own, so that neither takes
@@ -61,51 +155,13 @@ impl Places {
         self.refused.load(Ordering::Relaxed)
     }
 
-    /// One call: first the bound, within it the deadline, within it the panic. What it was is
-    /// noted, and what all of it came to.
-    async fn call(self, most: Duration, request: Request, next: Next) -> Response {
-        let path = request.uri().path();
-        let rpc = RPCS.into_iter().find(|rpc| path.strip_prefix(SERVICE) == Some(rpc));
-        access::note_rpc(rpc.unwrap_or(access::UNKNOWN));
-        let places = match path {
+    fn of(&self, path: &str) -> Option<&Semaphore> {
+        match path {
             ISSUE => Some(&self.issue),
             path if path.starts_with(SERVICE) => Some(&self.inspect),
             _ => None,
-        };
-        // Whoever finds no place is answered at once: a caller that is told to come back is better
-        // served than one that waits in a queue until its deadline.
-        let place = places.map(|places| places.try_acquire());
-        let response = if let Some(Err(_)) = place {
-            self.refused.fetch_add(1, Ordering::Relaxed);
-            status::overloaded().into_http()
-        } else {
-            within_deadline(most, request, next).await
-        };
-        drop(place);
-        let failed = Status::from_header_map(response.headers());
-        access::note_outcome(failed.as_ref().map_or(OK, status::outcome));
-        response
+        }
     }
-}
-
-/// Ends a call at the caller's deadline or at ours, whichever is first. tonic would answer
-/// CANCELLED, and within the process nothing at all.
-async fn within_deadline(most: Duration, mut request: Request, next: Next) -> Response {
-    let asked = grpc_timeout(request.headers());
-    let limit = asked.map_or(most, |asked| asked.min(most));
-    let origin = Origin { source: peer::source(), deadline: Instant::now() + limit };
-    request.extensions_mut().insert(origin);
-    match tokio::time::timeout(limit, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => Status::deadline_exceeded("the deadline passed").into_http(),
-    }
-}
-
-fn after_panic(_payload: Box<dyn Any + Send + 'static>) -> http::Response<Body> {
-    // The payload is not looked at: it could hold a piece of the request. The panic hook has
-    // written where it happened.
-    tracing::error!("a call panicked");
-    status::internal().into_http()
 }
 
 /// Reads `grpc-timeout`: at most eight digits and a unit. One that cannot be read counts as none.
@@ -158,7 +214,6 @@ mod tests {
     #[tokio::test]
     async fn a_panic_is_internal_and_a_slow_call_ends_at_its_deadline() {
         use axum::routing::get;
-        use tower::ServiceExt;
         async fn panics() -> &'static str {
             panic!("on purpose")
         }
@@ -167,11 +222,12 @@ mod tests {
             "late"
         }
         let router = Router::new().route("/panics", get(panics)).route("/sleeps", get(sleeps));
-        let limits = Limits { request_timeout: Duration::from_millis(20), ..Limits::default() };
-        let router = apply(router, &limits, Places::new(1));
+        let tokens = TokenServiceServer::new(TokenRpc::default());
+        let most = Duration::from_millis(20);
+        let calls = Calls::new(tokens, router, Places::new(1), most);
         for (path, code) in [("/panics", "13"), ("/sleeps", "4")] {
             let request = Request::get(path).body(Body::empty()).unwrap();
-            let response = router.clone().oneshot(request).await.unwrap();
+            let response = calls.clone().call(request).await;
             assert_eq!(response.headers()["grpc-status"], code, "{path}");
         }
     }

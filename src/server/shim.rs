@@ -53,14 +53,15 @@ impl Shim {
         let http_addr = listener.address;
         let issuer =
             options.issuer.unwrap_or_else(|| default_issuer(http_addr, options.tls.is_some()));
+        let paths = http::paths(&issuer);
         let router = http::router(options.transport, http_options(issuer, &options.limits));
         let metrics = Arc::new(Metrics::new(Readings::default));
         let readiness = Readiness::new(0);
         let admin = Admin::start(options.admin_addr, &metrics, &readiness).await?;
         let workers = Workers::start(options.workers).map_err(StartError::Workers)?;
         let serving = Serving::new(options.limits, Arc::clone(&metrics), workers);
-        let access = Access { metrics, random: options.random };
-        serving.serve(listener, access.around(Face::Http, router), options.tls);
+        let access = Access::new(metrics, options.random.as_ref());
+        serving.serve(listener, access.around(Face::Http, paths, router), options.tls);
         readiness.set_serving(true);
         Ok(Self { http_addr, readiness, serving, admin })
     }
