@@ -3,6 +3,7 @@
 
 mod people;
 pub(crate) mod search;
+mod whole_suite;
 
 use std::{path::Path, process::Command};
 
@@ -52,6 +53,10 @@ pub(crate) async fn dump(database: &Database) -> String {
 fn read_files(directory: &Path, found: &mut String) {
     for entry in std::fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
+        // A test may have put the binary there, or the file from which a client reads its secret.
+        if path.is_symlink() || path.extension().is_some_and(|kind| kind == "secret") {
+            continue;
+        }
         if path.is_dir() {
             read_files(&path, found);
         } else {

@@ -2,6 +2,7 @@
 
 pub(crate) mod binary;
 pub(crate) mod database;
+pub(crate) mod everything;
 pub(crate) mod http;
 pub(crate) mod node;
 pub(crate) mod postgres;

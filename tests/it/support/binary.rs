@@ -14,7 +14,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use super::Database;
+use super::{Database, everything};
 
 /// The command `jeton`, with nothing of the environment that could configure it.
 pub(crate) fn jeton() -> Command {
@@ -35,6 +35,7 @@ pub(crate) fn run(arguments: &[&str], database: &Database) -> Output {
 /// Runs a command that prints JSON.
 pub(crate) fn run_json(arguments: &[&str], database: &Database) -> Value {
     let output = run(&[arguments, &["--json"]].concat(), database);
+    everything::note_secrets_in(&String::from_utf8_lossy(&output.stdout));
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
 }
@@ -101,6 +102,10 @@ impl Served {
 
     fn launch(command: &mut Command, (grpc, http): (SocketAddr, SocketAddr), last: &str) -> Self {
         let (reader, writer) = std::io::pipe().unwrap();
+        if everything::FOLDER.is_some() {
+            // Beneath the flags of those tests that want a level of their own.
+            command.env("JETON_LOG", "trace");
+        }
         let child = command
             .env("JETON_ADMIN_ADDR", "127.0.0.1:0")
             .args(["--grpc-addr", &grpc.to_string(), "--http-addr", &http.to_string()])
@@ -110,17 +115,17 @@ impl Served {
             .unwrap();
         // The command keeps the ends for writing, and would hold the pipe open for ever.
         command.stdout(Stdio::null()).stderr(Stdio::null());
-        let mut lines = BufReader::new(reader).lines();
+        let log = format!("log-of-process-{}", child.id());
+        let kept = move |line: &String| everything::keep(&log, line);
+        let mut lines = BufReader::new(reader).lines().map_while(Result::ok).inspect(kept);
         let mut said = String::new();
         while !said.lines().last().unwrap_or_default().contains(last) {
-            let Some(Ok(line)) = lines.next() else { panic!("the node ended: {said}") };
+            let Some(line) = lines.next() else { panic!("the node ended: {said}") };
             said.push_str(&line);
             said.push('\n');
         }
         let (tell, later) = mpsc::channel();
-        std::thread::spawn(move || {
-            lines.map_while(Result::ok).try_for_each(|line| tell.send(line + "\n"))
-        });
+        std::thread::spawn(move || lines.try_for_each(|line| tell.send(line + "\n")));
         Self { child, grpc, http, said, later }
     }
 

@@ -18,7 +18,8 @@ use sqlx::{
 };
 use tempfile::TempDir;
 
-use super::postgres;
+use super::{everything, postgres};
+use crate::secrecy;
 
 static NUMBER: AtomicU32 = AtomicU32::new(0);
 
@@ -173,6 +174,14 @@ impl Database {
 impl Drop for Database {
     fn drop(&mut self) {
         let is_last = Arc::strong_count(&self.users) == 1;
+        if is_last && everything::FOLDER.is_some() && !std::thread::panicking() {
+            // A test may be within a runtime, which must not be blocked from itself.
+            let dumping = std::thread::scope(|scope| {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+                scope.spawn(|| runtime.unwrap().block_on(secrecy::dump(self))).join()
+            });
+            everything::keep("databases", &dumping.unwrap_or_default());
+        }
         if self.kind == Kind::Postgres && is_last && !self.name.is_empty() {
             let statement = format!("drop database if exists {} with (force)", self.name);
             // A test may be within a runtime, which must not be blocked from itself.

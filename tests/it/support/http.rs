@@ -10,6 +10,8 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpSocket;
 
+use super::everything;
+
 pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
 
 #[derive(Debug, Clone)]
@@ -56,6 +58,12 @@ pub(crate) async fn send_from(
     let (parts, body) = answer.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     connection.abort();
+    let text = String::from_utf8_lossy(&body);
+    if parts.status.is_success() {
+        everything::note_secrets_in(&text);
+    } else {
+        everything::keep("refusals", &format!("{:?} {text}", parts.headers));
+    }
     Answer { status: parts.status, headers: parts.headers, body }
 }
 

@@ -19,7 +19,7 @@ use jeton::{
 };
 use tonic::{Status, transport::Channel};
 
-use super::{Database, Kind};
+use super::{Database, Kind, everything};
 
 /// Cheap on purpose: what a hash costs matters to no test but those of the hash itself.
 pub(crate) const CHEAP: HashCost = HashCost { memory_kib: 64, passes: 1, lanes: 1 };
@@ -141,6 +141,7 @@ impl TestNode {
         store: Arc<dyn Store>,
         options: TestNodeOptions,
     ) -> Self {
+        everything::keep_log_of_this_process();
         let node = Node::start(node_options(Arc::clone(&store), &options)).await.unwrap();
         let registry = Registry::open(
             Arc::clone(&store),
@@ -182,12 +183,15 @@ impl TestNode {
     pub(crate) async fn register(&self, new: NewClient) -> Credentials {
         let (client, secret) =
             self.registry.create_client(new, NewSecret::default()).await.unwrap();
+        everything::note_secrets_in(secret.expose());
         Credentials { client, secret }
     }
 
     pub(crate) async fn issue(&self, caller: &Credentials) -> Result<IssueTokenResponse, Status> {
         let request = issue_request(caller);
-        Ok(self.grpc.clone().issue_token(request).await?.into_inner())
+        let issued = self.grpc.clone().issue_token(request).await.map_err(kept)?.into_inner();
+        everything::note_secrets_in(&issued.access_token);
+        Ok(issued)
     }
 
     pub(crate) async fn introspect(
@@ -211,6 +215,12 @@ impl TestNode {
         };
         self.grpc.clone().revoke_token(request).await.map(|_| ())
     }
+}
+
+/// A refusal, kept for whoever looks for secrets in it.
+fn kept(refusal: Status) -> Status {
+    everything::keep("refusals", &format!("{refusal:?}"));
+    refusal
 }
 
 pub(crate) fn issue_request(caller: &Credentials) -> IssueTokenRequest {
