@@ -12,6 +12,7 @@ use std::{
     time::Instant,
 };
 
+use futures_util::FutureExt;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tracing::{Instrument, Span, field::Empty};
@@ -82,7 +83,11 @@ pub(super) struct Told<A> {
 impl<A: Answer> Answer for Told<A> {
     type Body = A::Body;
 
-    async fn answer(self, mut request: Request<Incoming>) -> Response<A::Body> {
+    /// Not an async fn, which would hold the request beside the future that it went into.
+    fn answer(
+        self,
+        mut request: Request<Incoming>,
+    ) -> impl Future<Output = Response<A::Body>> + Send + 'static {
         let id = self.access.ids.of(request.headers());
         // An error's span, so that every line that a filter lets through says whose request it is.
         let span = tracing::error_span!(
@@ -90,7 +95,7 @@ impl<A: Answer> Answer for Told<A> {
         );
         let call = Arc::<Call>::default();
         let path = request.uri().path();
-        let mut visit = Visit {
+        let visit = Visit {
             face: self.face,
             path: self.paths.iter().find(|known| ***known == *path).cloned(),
             access: self.access,
@@ -100,10 +105,12 @@ impl<A: Answer> Answer for Told<A> {
             status: None,
         };
         request.headers_mut().insert(REQUEST_ID, id.clone());
-        let mut response = CALL.scope(call, self.inner.answer(request)).instrument(span).await;
-        response.headers_mut().insert(REQUEST_ID, id);
-        visit.status = Some(response.status());
-        response
+        let answering = CALL.scope(call, self.inner.answer(request)).instrument(span);
+        answering.map(move |mut response| {
+            response.headers_mut().insert(REQUEST_ID, id);
+            visit.end(response.status());
+            response
+        })
     }
 }
 
@@ -117,6 +124,13 @@ struct Visit {
     span: Span,
     call: Arc<Call>,
     status: Option<StatusCode>,
+}
+
+impl Visit {
+    /// It was answered with this status of HTTP.
+    fn end(mut self, status: StatusCode) {
+        self.status = Some(status);
+    }
 }
 
 impl Drop for Visit {

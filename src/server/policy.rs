@@ -12,7 +12,7 @@ use std::{
 };
 
 use axum::Router;
-use futures_util::FutureExt;
+use futures_util::{FutureExt, TryFutureExt, future::BoxFuture};
 use http::{HeaderMap, Request, Response};
 use hyper::body::Incoming;
 use tokio::sync::Semaphore;
@@ -103,16 +103,20 @@ impl Calls {
     }
 
     /// Ends a call at the caller's deadline or at ours, whichever is first. tonic would answer
-    /// CANCELLED, and within the process nothing at all.
-    async fn within_deadline(&self, mut request: Request<Body>) -> Response<Body> {
+    /// CANCELLED, and within the process nothing at all. The request is gone into the box of its
+    /// call before anything is waited for: every future here would hold it once more.
+    fn within_deadline(
+        &self,
+        mut request: Request<Body>,
+    ) -> impl Future<Output = Response<Body>> + Send + use<> {
         let asked = grpc_timeout(request.headers());
         let limit = asked.map_or(self.0.most, |asked| asked.min(self.0.most));
         let origin = Origin { source: peer::source(), deadline: Instant::now() + limit };
         request.extensions_mut().insert(origin);
         // Nothing of a call is used again after its panic, so nothing half done is seen.
         let guarded = AssertUnwindSafe(self.dispatch(request)).catch_unwind();
-        match tokio::time::timeout(limit, guarded).await {
-            Ok(Ok(response)) => response,
+        tokio::time::timeout(limit, guarded).map(|answered| match answered {
+            Ok(Ok(Ok(response))) => response,
             // The payload is not looked at: it could hold a piece of the request. The panic hook
             // has written where it happened.
             Ok(Err(_payload)) => {
@@ -120,18 +124,19 @@ impl Calls {
                 status::internal().into_http()
             }
             Err(_) => Status::deadline_exceeded("the deadline passed").into_http(),
-        }
+        })
     }
 
-    async fn dispatch(&self, request: Request<Body>) -> Response<Body> {
-        let answered: Result<_, Infallible> = if request.uri().path().starts_with(SERVICE) {
-            self.0.tokens.clone().call(request).await
+    fn dispatch(
+        &self,
+        request: Request<Body>,
+    ) -> BoxFuture<'static, Result<Response<Body>, Infallible>> {
+        if request.uri().path().starts_with(SERVICE) {
+            self.0.tokens.clone().call(request)
         } else {
-            let answered = self.0.others.clone().call(request).await;
-            answered.map(|response| response.map(Body::new))
-        };
-        let Ok(response) = answered;
-        response
+            let answering = self.0.others.clone().call(request);
+            answering.map_ok(|response| response.map(Body::new)).boxed()
+        }
     }
 }
 
