@@ -98,7 +98,8 @@ impl List {
             return Ok(());
         }
         if entries.is_empty() {
-            output::remark("Nothing was changed yet.");
+            let of = self.client.map(|client| format!(" of a client {client}"));
+            output::remark(&format!("Nothing{} was changed yet.", of.unwrap_or_default()));
             return Ok(());
         }
         let heading = ["seq", "at", "who", "action", "client", "secret or token", "detail"];
@@ -191,7 +192,7 @@ fn report(summary: &AuditSummary, marks: &[AuditMark], as_json: bool) {
     }
     if unsealed > 0 {
         output::remark(&format!(
-            "The last {unsealed} rows were edited by hand and have no hash yet; a node seals them."
+            "Rows at the end, edited by hand, that have no hash yet: {unsealed}; a node seals them."
         ));
     }
     for mark in marks.iter().filter(|mark| mark.seq < first) {
