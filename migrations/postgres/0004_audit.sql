@@ -74,7 +74,8 @@ begin
     insert into audit select entry.*;
 end $$;
 comment on function record_audit is
-    'Writes one row of the audit trail. Runs with the rights of its owner, so that whoever may edit a client need not be able to write the trail.';
+    'Writes one row of the audit trail. The triggers call it with the rights of their owner; nobody else may, so that whoever may edit a client cannot write the trail.';
+revoke execute on function record_audit from public;
 
 -- Hashes and keys are named where they changed, and never shown. Written in plpgsql, like all that
 -- runs for each row, because it keeps its plans from one transaction to the next.
@@ -95,7 +96,7 @@ end $$;
 
 -- Arguments: the thing, and what was done to it if the statement does not say so.
 create function audit_row() returns trigger
-    language plpgsql set search_path from current as $$
+    language plpgsql security definer set search_path from current as $$
 declare
     thing text := tg_argv[0];
     verb text := coalesce(tg_argv[1], lower(replace(tg_op, 'INSERT', 'CREATE')));
@@ -128,7 +129,7 @@ begin
 end $$;
 
 create function audit_truncation() returns trigger
-    language plpgsql set search_path from current as $$
+    language plpgsql security definer set search_path from current as $$
 begin
     perform record_audit(tg_argv[0] || '.truncate', null, null, null, '{}');
     return null;
@@ -198,3 +199,4 @@ begin
 end $$;
 comment on function cut_audit is
     'Removes rows that are older than so many days, at most so many rows.';
+revoke execute on function cut_audit from public;

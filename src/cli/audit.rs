@@ -149,7 +149,7 @@ fn entry_json(entry: &AuditEntry) -> Value {
 impl Verify {
     async fn run(self, file: Option<&PathBuf>) -> anyhow::Result<()> {
         let store = open(self.database, file).await?;
-        let mut reader = AuditReader::new(self.marks.clone());
+        let mut reader = AuditReader::new(self.marks);
         loop {
             let page = store.audit_after(reader.position(), PAGE).await;
             let page = page.context("the database cannot be used")?;
@@ -164,14 +164,14 @@ impl Verify {
                 output::progress(&format!("{} rows read", reader.position()));
             }
         }
-        report(&reader.finish().context(TAMPERED)?, &self.marks, self.json);
+        report(&reader.finish().context(TAMPERED)?, self.json);
         Ok(())
     }
 }
 
 const TAMPERED: &str = "the audit trail is not what was written";
 
-fn report(summary: &AuditSummary, marks: &[AuditMark], as_json: bool) {
+fn report(summary: &AuditSummary, as_json: bool) {
     let AuditSummary { rows, first, head, unsealed } = *summary;
     if as_json {
         output::json(&json!({
@@ -194,8 +194,5 @@ fn report(summary: &AuditSummary, marks: &[AuditMark], as_json: bool) {
         output::remark(&format!(
             "Rows at the end, edited by hand, that have no hash yet: {unsealed}; a node seals them."
         ));
-    }
-    for mark in marks.iter().filter(|mark| mark.seq < first) {
-        output::remark(&format!("Row {} was removed by age; its mark says nothing.", mark.seq));
     }
 }

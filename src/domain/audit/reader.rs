@@ -25,6 +25,18 @@ pub enum Tampered {
     /// What was kept elsewhere is not what stands here.
     #[error("row {0} is another one than the mark names")]
     OtherThanMarked(i64),
+    /// What was kept elsewhere is before the start. Rows that were cut off by age look the same as
+    /// rows that somebody cut off, so this is no success.
+    #[error(
+        "the mark at {mark} cannot be compared: the trail begins at row {first} by now; give a \
+         newer mark"
+    )]
+    CutAway {
+        /// The first row that there is.
+        first: i64,
+        /// The place of the mark.
+        mark: i64,
+    },
     /// What was kept elsewhere is past the end.
     #[error(
         "the trail ends at row {end}, before the mark at {mark}: its end was removed, or the \
@@ -117,6 +129,10 @@ impl AuditReader {
             let before = before.ok_or(Tampered::Beheaded(first.seq))?;
             if first.hash != Some(first.hash_after(Some(before.hash))) {
                 return Err(Tampered::Altered(first.seq));
+            }
+            let mut lost = self.marks.iter().filter(|kept| kept.seq < first.seq);
+            if let Some(lost) = lost.find(|kept| **kept != before) {
+                return Err(Tampered::CutAway { first: first.seq, mark: lost.seq });
             }
         }
         let end = self.last.map_or(0, |last| last.seq);

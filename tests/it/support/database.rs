@@ -112,6 +112,13 @@ impl Database {
         }
     }
 
+    /// Runs statements one after the other on one connection, on Postgres.
+    pub(crate) async fn execute_all(&self, statements: &str) {
+        let mut connection = PgConnection::connect(&self.url).await.unwrap();
+        let statements = AssertSqlSafe(statements.to_owned());
+        sqlx::raw_sql(statements).execute(&mut connection).await.unwrap();
+    }
+
     /// Runs statements in a transaction that is rolled back.
     pub(crate) async fn rolled_back(&self, statements: &str) {
         let statements = AssertSqlSafe(format!("begin; {statements}; rollback"));
@@ -132,7 +139,7 @@ impl Database {
         let refused = match self.kind {
             Kind::Postgres => {
                 let mut connection = PgConnection::connect(&self.url).await.unwrap();
-                sqlx::query(statement).execute(&mut connection).await.map(drop)
+                sqlx::raw_sql(statement).execute(&mut connection).await.map(drop)
             }
             Kind::Sqlite => sqlx::query(statement).execute(&mut self.file().await).await.map(drop),
         };
