@@ -29,7 +29,7 @@ use self::{
     verified::{FingerprintKey, Verified},
 };
 use crate::{
-    domain::{Clock, Error, Random, TagKey},
+    domain::{Error, NodeClock, Random, TagKey},
     store::Store,
 };
 
@@ -62,7 +62,7 @@ pub struct AuthorityOptions {
     /// Where everything is kept; the schema must be up to date.
     pub stores: Stores,
     /// The time.
-    pub clock: Arc<dyn Clock>,
+    pub clock: Arc<NodeClock>,
     /// The randomness.
     pub random: Arc<dyn Random>,
     /// Where secrets are hashed.
@@ -80,7 +80,7 @@ pub struct AuthorityOptions {
 /// What the use cases work with. What it knows beside the store, it could lose at any moment.
 pub struct Authority {
     records: Records,
-    clock: Arc<dyn Clock>,
+    clock: Arc<NodeClock>,
     random: Arc<dyn Random>,
     hash_pool: HashPool,
     fingerprint_key: FingerprintKey,
@@ -106,7 +106,11 @@ impl Authority {
             failures: Failures::new(REMEMBERED_FAILURES),
             active: Count::default(),
             inactive: Count::default(),
-            records: Records::new(options.stores, Arc::clone(&options.clock), options.memory),
+            records: Records::new(
+                options.stores,
+                Arc::<NodeClock>::clone(&options.clock),
+                options.memory,
+            ),
             lease: options.memory.lease,
             clock: options.clock,
             random: options.random,
@@ -121,12 +125,25 @@ impl Authority {
         self.records.follower(Arc::clone(&self.clock), self.lease)
     }
 
+    /// The time by which it answers.
+    #[must_use]
+    pub fn clock(&self) -> Arc<NodeClock> {
+        Arc::clone(&self.clock)
+    }
+
+    /// Whether calls are answered: a lease is held, or the database needs none.
+    #[must_use]
+    pub fn may_answer(&self) -> bool {
+        self.records.may_answer()
+    }
+
     /// What was counted since the start.
     #[must_use]
     pub fn stats(&self) -> Stats {
         let [recording, looking_up] = self.records.stats();
         Stats {
             memory: self.records.memory(),
+            clock_offset: self.clock.offset(),
             recording,
             looking_up,
             hash: self.hash_pool.stats(),

@@ -8,6 +8,7 @@ mod audit;
 mod client;
 mod clock;
 mod error;
+mod node_clock;
 mod random;
 mod scope;
 mod secret;
@@ -23,6 +24,7 @@ pub use client::{
 };
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use error::{Cause, Error, Malformed, chain};
+pub use node_clock::{CLOCK_TOLERANCE, ClockOffset, ClocksDisagree, NodeClock};
 pub use random::{OsRandom, Random, RandomFailed, SeededRandom, uuid_v4, uuid_v7};
 pub use scope::{MAX_SCOPES, Scope};
 pub use secret::{ClientSecret, MAX_LABEL_LENGTH, SecretId, StoredSecret};

@@ -202,6 +202,12 @@ impl Registry {
         expect(client_id, self.store.set_client_state(client_id, state, &self.actor).await?)
     }
 
+    /// Revokes all tokens that a client has now. It goes by a number and not by a clock, so it
+    /// misses none that was issued just before.
+    pub async fn revoke_tokens(&self, client_id: &ClientId) -> Result<(), RegistryError> {
+        expect(client_id, self.store.revoke_client_tokens(client_id, &self.actor).await?)
+    }
+
     /// Deletes a client with its secrets. Its tokens are dead, also if the name is given again.
     pub async fn delete_client(&self, client_id: &ClientId) -> Result<(), RegistryError> {
         expect(client_id, self.store.delete_client(client_id, &self.actor).await?)

@@ -6,6 +6,7 @@ mod answer;
 mod brake;
 mod connection;
 mod descriptors;
+mod following;
 mod health;
 mod listen;
 mod opening;
@@ -26,10 +27,12 @@ use tower::service_fn;
 
 use self::{
     access::Access,
-    admin::{Admin, Readiness},
+    admin::{Admin, Need, Readiness},
+    following::Following,
     health::Health,
     listen::{Listener, Serving},
     policy::{Calls, Places},
+    shim::default_issuer,
     tls::Tls,
     workers::Workers,
 };
@@ -42,7 +45,7 @@ use crate::{
     authority::{
         Authority, AuthorityOptions, HashPool, HashPoolOptions, Lane, MemoryOptions, Stores,
     },
-    domain::{Cause, Clock, Error, Random},
+    domain::{Cause, Clock, Error, NodeClock, Random},
     http,
     pb::{self, v1::token_service_server::TokenServiceServer},
     rpc::TokenRpc,
@@ -138,6 +141,7 @@ pub struct Node {
     stores: Stores,
     health: Health,
     serving: Serving,
+    following: Following,
     /// Last, so that it tells of the drain as well.
     admin: Admin,
 }
@@ -156,7 +160,8 @@ impl Node {
         let rpc = TokenRpc::default();
         let places = Places::new(options.limits.max_requests);
         let metrics = metrics(rpc.clone(), places.clone(), options.stores.clone());
-        let readiness = Readiness::new(LANES.len());
+        let readiness =
+            Readiness::new(LANES.map(|_| Need::store()).into_iter().chain([Need::lease()]));
         let admin = Admin::start(options.admin_addr, &metrics, &readiness).await?;
 
         let (reporter, health_service) = tonic_health::server::health_reporter();
@@ -175,6 +180,7 @@ impl Node {
             health,
             readiness,
             serving: Serving::new(options.limits, Arc::clone(&metrics), workers),
+            following: Following::default(),
             admin,
         };
         let access = Access::new(metrics, options.random.as_ref());
@@ -194,7 +200,7 @@ impl Node {
         .await?;
         let authority = Authority::open(AuthorityOptions {
             stores: node.stores.clone(),
-            clock: Arc::clone(&clock),
+            clock: Arc::new(NodeClock::new(Arc::clone(&clock))),
             random: options.random,
             hash_pool,
             verified_capacity: options.verified_capacity,
@@ -203,8 +209,10 @@ impl Node {
             issuer,
         });
         let authority = authority.await.map_err(SchemaError::from)?;
-        node.serving.spawn(authority.follower().run(node.serving.stop.clone()));
+        let clock: Arc<dyn Clock> = authority.clock();
+        node.following.begin(authority.follower());
         rpc.begin(authority);
+        node.look_after_lease(rpc).await;
         node.look_after_stores(&clock, options.audit_days);
         node.readiness.set_serving(true);
         node.health.set_serving().await;
@@ -243,6 +251,8 @@ impl Node {
         self.serving.pre_stop().await;
         self.health.end_watches().await;
         let clean = self.serving.drain().await;
+        // Open requests were answered by the lease: it is given back only now.
+        self.following.end().await;
         let stores = async {
             self.stores.issue.close().await;
             self.stores.inspect.close().await;
@@ -280,16 +290,4 @@ fn metrics(rpc: TokenRpc, places: Places, stores: Stores) -> Arc<Metrics> {
         busy: places.refused(),
         stores: LANES.map(|lane| (lane.as_str(), stores.of(lane).connections())).to_vec(),
     }))
-}
-
-/// `localhost` for addresses that stand for this machine, so that the self-signed certificate and
-/// the issuer agree.
-fn default_issuer(address: SocketAddr, tls: bool) -> String {
-    let scheme = if tls { "https" } else { "http" };
-    let ip = address.ip();
-    if ip.is_loopback() || ip.is_unspecified() {
-        format!("{scheme}://localhost:{}", address.port())
-    } else {
-        format!("{scheme}://{address}")
-    }
 }

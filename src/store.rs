@@ -15,7 +15,10 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 
 use self::migrate::{Migrated, SchemaError};
-pub use self::{postgres::PostgresStore, sqlite::SqliteStore};
+pub use self::{
+    postgres::{PostgresOptions, PostgresStore},
+    sqlite::SqliteStore,
+};
 use crate::domain::{
     AccessToken, Actor, AuditEntry, AuditMark, Client, ClientId, ClientKey, ClientState, Error,
     Random, SecretId, StoredSecret, TagKey, Timestamp, TokenId,
@@ -46,8 +49,10 @@ pub struct FoundToken {
     pub client: Arc<Client>,
     /// Whether this token was revoked.
     pub revoked: bool,
-    /// Whether the secret that it was issued with was declared leaked.
+    /// Whether the secret that it was issued with was declared leaked, or is gone.
     pub secret_burnt: bool,
+    /// Whether all tokens of its client, or all tokens, were revoked since it was issued.
+    pub superseded: bool,
     /// The installation's `not_before`: tokens issued earlier are dead.
     pub not_before: Option<Timestamp>,
 }
@@ -101,8 +106,9 @@ pub trait Feed: Send {
 
     /// Says that everything read so far is applied, and takes the lease anew. The lease runs from
     /// before this is called. Changes may have been made after an old lease ended and before this
-    /// one began, so nothing is relied upon before one more look.
-    async fn renew(&mut self) -> Result<(), Error>;
+    /// one began, so nothing is relied upon before one more look. Returns the time of the database,
+    /// if that is on another machine.
+    async fn renew(&mut self) -> Result<Option<Timestamp>, Error>;
 
     /// How long a lease lasts, with all that clocks may differ by taken off.
     fn lease(&self) -> Duration;
@@ -141,6 +147,7 @@ pub struct Connections {
 }
 
 impl Connections {
+    /// Those of a pool.
     fn of<D: sqlx::Database>(pool: &sqlx::Pool<D>) -> Self {
         let idle = u32::try_from(pool.num_idle()).unwrap_or(u32::MAX);
         Self { open: pool.size(), idle, most: pool.options().get_max_connections() }
@@ -174,8 +181,9 @@ pub trait Store: Send + Sync {
         secret: Option<SecretId>,
     ) -> Result<Option<FoundClient>, Error>;
 
-    /// Stores tokens, all or none, durably: when this returns they survive a crash.
-    async fn record_tokens(&self, tokens: &[AccessToken]) -> Result<(), Error>;
+    /// Stores tokens durably, and returns those that it stored: they survive a crash. It refuses
+    /// those whose client may not act, and those whose secret is not in use any more.
+    async fn record_tokens(&self, tokens: &[AccessToken]) -> Result<Vec<TokenId>, Error>;
 
     /// Finds tokens, with everything that decides what each is worth. Those that there are not are
     /// left out, and one that cannot be read is a fault of its own.
@@ -216,6 +224,13 @@ pub trait Store: Send + Sync {
         actor: &Actor,
     ) -> Result<bool, Error>;
 
+    /// Ends all tokens that a client has now; false if there is no client of that name.
+    async fn revoke_client_tokens(
+        &self,
+        client_id: &ClientId,
+        actor: &Actor,
+    ) -> Result<bool, Error>;
+
     /// Deletes a client with its secrets; its tokens are dead. False if there is none.
     async fn delete_client(&self, client_id: &ClientId, actor: &Actor) -> Result<bool, Error>;
 
@@ -249,6 +264,11 @@ pub trait Store: Send + Sync {
     /// Returns when no node goes by what was true before this was called.
     async fn settle(&self) -> Result<(), Error>;
 
+    /// Whether a node must hold a lease to answer from here. A database on another machine can be
+    /// the wrong one, a standby that is behind, and only a lease that was written shows that it is
+    /// not. A file is always the right one.
+    fn needs_lease(&self) -> bool;
+
     /// A way to hear of changes, by leases of this length where the database has leases. Connects,
     /// and does not begin yet.
     async fn follow(&self, lease: Duration) -> Result<Box<dyn Feed>, Error>;
@@ -257,8 +277,8 @@ pub trait Store: Send + Sync {
     /// than so many days from the audit trail. Any number of nodes may call it at once.
     async fn upkeep(&self, now: Timestamp, audit_days: u32) -> Result<Upkeep, Error>;
 
-    /// Makes one round trip: whether the database answers now. A store that can mend its
-    /// connections does so here, so a node calls this every second, once at a time.
+    /// Makes one round trip: whether the database answers now, and is still the right one. A node
+    /// calls this every second, once at a time.
     async fn check(&self) -> Result<(), Error>;
 
     /// How the connections stand now, for whoever looks after a node.

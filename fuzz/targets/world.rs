@@ -14,7 +14,7 @@ use jeton::{
     authority::{Authority, AuthorityOptions, HashPool, HashPoolOptions, MemoryOptions, Stores},
     domain::{
         Actor, Audience, ClientId, ClientState, Clock, GrantType, HashCost, HashCostCap,
-        ManualClock, Random, Scope, SeededRandom, Timestamp, TokenLifetime,
+        ManualClock, NodeClock, Random, Scope, SeededRandom, Timestamp, TokenLifetime,
     },
     http,
     pb::v1::{
@@ -191,7 +191,7 @@ async fn service(directory: &Path, clock: Arc<dyn Clock>) -> (TokenRpc, [String;
     let hash_pool = hash_pool.expect("a fair cost");
     let authority = Authority::open(AuthorityOptions {
         stores: Stores { issue: Arc::clone(&store), inspect: store },
-        clock,
+        clock: Arc::new(NodeClock::new(clock)),
         random,
         hash_pool,
         // Some secrets are remembered from one input to the next, and some are hashed again.

@@ -2,9 +2,9 @@
 
 use std::{net::IpAddr, sync::Arc, time::Instant};
 
-use super::{Authority, Lane};
+use super::{Authority, Lane, records::Watch};
 use crate::{
-    domain::{Client, ClientId, ClientSecret, ClientState, Error, SecretId},
+    domain::{Client, ClientId, ClientSecret, ClientState, Clock, Error, SecretId},
     store::FoundClient,
 };
 
@@ -23,6 +23,8 @@ pub struct Credentials {
 pub struct AuthenticatedClient {
     pub(super) client: Arc<Client>,
     pub(super) secret: SecretId,
+    /// Tells whether the client has changed since.
+    pub(super) watch: Option<Watch>,
 }
 
 impl AuthenticatedClient {
@@ -79,9 +81,9 @@ impl Authority {
 
         // 3. Find the client and the one secret that the text names: one statement.
         let found = self.records.find_client(lane, &client_id, secret_id).await?;
-        let (client, stored) = match found {
-            Some(FoundClient { client, secret }) => (Some(client), secret),
-            None => (None, None),
+        let (client, stored, watch) = match found {
+            Some((FoundClient { client, secret }, watch)) => (Some(client), secret, watch),
+            None => (None, None, None),
         };
         // One that may not act has nothing to compare with, as one that is not there.
         let is_active = client.as_ref().is_some_and(|client| client.state == ClientState::Active);
@@ -92,7 +94,8 @@ impl Authority {
         // 4. What matched this very hash lately is not hashed again. A client that may not act pays
         //    as before: a quick refusal would tell its state to whoever holds its secret.
         if let Some(client) = client.as_ref().filter(|_| verified.is_some() && verified == hash) {
-            return Ok(AuthenticatedClient { client: Arc::clone(client), secret: secret_id });
+            let client = Arc::clone(client);
+            return Ok(AuthenticatedClient { client, secret: secret_id, watch });
         }
 
         // 5. Compute exactly one hash. Where there is none to compare with, it is one of equal
@@ -104,7 +107,7 @@ impl Authority {
             (Some(client), Some(hash)) if matches => {
                 self.verified.insert(presented, hash, now);
                 self.failures.forget(&client_id, source);
-                Ok(AuthenticatedClient { client, secret: secret_id })
+                Ok(AuthenticatedClient { client, secret: secret_id, watch })
             }
             _ => {
                 self.failures.record(&client_id, source, now);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{AuthenticatedClient, Authority};
 use crate::{
-    domain::{Client, ClientState, Error, Granted, PresentedToken, Timestamp, TokenId},
+    domain::{Client, ClientState, Clock, Error, Granted, PresentedToken, Timestamp, TokenId},
     store::FoundToken,
 };
 
@@ -94,6 +94,7 @@ fn is_alive(found: &FoundToken, now: Timestamp) -> bool {
     now < found.token.expires_at
         && !found.revoked
         && !found.secret_burnt
+        && !found.superseded
         && found.client.state == ClientState::Active
         && outlived(found.client.not_before)
         && outlived(found.not_before)
@@ -145,6 +146,7 @@ mod tests {
             }),
             revoked: false,
             secret_burnt: false,
+            superseded: false,
             not_before: None,
         }
     }
@@ -157,19 +159,21 @@ mod tests {
             disabled: bool,
             revoked: bool,
             burnt: bool,
+            superseded: bool,
             client_from in proptest::option::of(40..60_i64),
             global_from in proptest::option::of(40..60_i64),
         ) {
             let mut token = found(expires, 50);
             token.revoked = revoked;
             token.secret_burnt = burnt;
+            token.superseded = superseded;
             let client = Arc::make_mut(&mut token.client);
             client.not_before = client_from.map(at);
             token.not_before = global_from.map(at);
             if disabled {
                 client.state = ClientState::Disabled;
             }
-            let expected = expires > 100 && !revoked && !burnt && !disabled
+            let expected = expires > 100 && !revoked && !burnt && !superseded && !disabled
                 && client_from.is_none_or(|from| from <= 50)
                 && global_from.is_none_or(|from| from <= 50);
             prop_assert_eq!(is_alive(&token, at(100)), expected);

@@ -2,9 +2,10 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use super::{AuthenticatedClient, Authority};
+use super::{AuthenticatedClient, Authority, Lane};
 use crate::domain::{
-    AccessToken, Audience, Client, Error, GrantType, Granted, PresentedToken, Scope,
+    AccessToken, Audience, Client, ClientState, Clock, Error, GrantType, Granted, PresentedToken,
+    Scope,
 };
 
 /// What is asked for. Empty sets ask for what is registered as the default.
@@ -66,15 +67,43 @@ impl Authority {
             expires_at: now.plus(client.token_lifetime.duration()),
         };
 
-        // 4. Record it durably; only then is there a token.
+        // 4. Record it durably, if the client and its secret are still in use; only then is there a
+        //    token. A request may have waited for its hash while somebody disabled its client.
         let expires_at = recorded.expires_at;
-        self.records.record(recorded).await?;
+        let is_recorded = self.records.record(recorded).await?;
 
-        // 5. Answer with the time that is left now, not with the time that was given. To the
+        // 5. Nothing may have changed unseen until here. What is acknowledged from now on was
+        //    acknowledged after the token was there.
+        if !is_recorded || !self.records.is_current(caller.watch.as_ref()) {
+            self.check_again(caller, is_recorded).await?;
+        }
+
+        // 6. Answer with the time that is left now, not with the time that was given. To the
         //    nearest second: rounded down, the milliseconds of the write would cost everyone one.
         let left = expires_at.since(self.clock.now());
         let expires_in = Duration::from_secs((left + Duration::from_millis(500)).as_secs());
         Ok(IssuedToken { token, expires_in, granted })
+    }
+
+    /// Asks the database whether the caller is still as it was when it was authenticated. A token
+    /// that was recorded and is not answered dies unused.
+    async fn check_again(
+        &self,
+        caller: &AuthenticatedClient,
+        is_recorded: bool,
+    ) -> Result<(), Error> {
+        let (client_id, secret) = (&caller.client.client_id, caller.secret);
+        let found = self.records.read_client(Lane::Issue, client_id, secret).await?;
+        let found = found.filter(|found| {
+            let secret = found.secret.as_ref();
+            found.client.state == ClientState::Active
+                && secret.is_some_and(|secret| secret.is_live(self.clock.now()))
+        });
+        let Some(found) = found else { return Err(Error::InvalidClient) };
+        if is_recorded && found.client == caller.client {
+            return Ok(());
+        }
+        Err(Error::unavailable("the client was changed while a token was issued to it"))
     }
 }
 

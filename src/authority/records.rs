@@ -9,20 +9,25 @@ mod follow;
 mod grouped;
 mod memory;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 pub use self::follow::Follower;
+pub(super) use self::memory::Watch;
 use self::{
     flights::Flights,
     grouped::{GroupLimits, Grouped},
-    memory::Memory,
+    memory::{Epoch, Memory},
 };
 use super::{
     Lane, Stores,
     stats::{GroupStats, MemoryStats},
 };
 use crate::{
-    domain::{AccessToken, Actor, ClientId, Clock, Error, SecretId, Timestamp, TokenId},
+    domain::{AccessToken, Actor, ClientId, Clock, Error, NodeClock, SecretId, Timestamp, TokenId},
     store::{FoundClient, FoundToken},
 };
 
@@ -31,6 +36,10 @@ const LARGEST: usize = 512;
 
 /// How long a shared statement may take: less than its callers have, so that they are told.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long a call waits for a lease. One that was lost with its connection is had again within
+/// milliseconds; a database that is away is not worth more.
+const LEASE_WAIT: Duration = Duration::from_millis(500);
 
 /// A few statements at the same time keep a slow disk busy. None begins beside another before a
 /// full one waits: smaller ones share the processor of the database among more commits, which at 64
@@ -53,13 +62,16 @@ const LOOKING_UP: GroupLimits = GroupLimits {
 /// What one look-up found, each with whether its row could be read.
 type Found = Arc<HashMap<TokenId, Result<FoundToken, Error>>>;
 
+/// A client that was found, and what tells whether it has changed since; none where nothing tells.
+type Watched = (FoundClient, Option<Watch>);
+
 /// What a node knows of clients and tokens.
 pub(super) struct Records {
     stores: Stores,
     memory: Arc<Memory>,
-    recording: Grouped<AccessToken, ()>,
+    recording: Grouped<AccessToken, Arc<HashSet<TokenId>>>,
     looking_up: Grouped<TokenId, Found>,
-    clients: Flights<(ClientId, SecretId), Option<FoundClient>>,
+    clients: Flights<(ClientId, SecretId), Option<Watched>>,
     tokens: Flights<TokenId, Option<FoundToken>>,
 }
 
@@ -80,7 +92,7 @@ impl Records {
         let (issue, inspect) = (Arc::clone(&stores.issue), Arc::clone(&stores.inspect));
         let recording = Grouped::new(RECORDING, move |tokens: Vec<AccessToken>| {
             let store = Arc::clone(&issue);
-            async move { store.record_tokens(&tokens).await }
+            async move { Ok(Arc::new(store.record_tokens(&tokens).await?.into_iter().collect())) }
         });
         let looking_up = Grouped::new(LOOKING_UP, move |mut ids: Vec<TokenId>| {
             let store = Arc::clone(&inspect);
@@ -105,15 +117,35 @@ impl Records {
         [self.recording.stats(), self.looking_up.stats()]
     }
 
+    /// Whether calls are answered: a lease is held, or none is needed.
+    pub(super) fn may_answer(&self) -> bool {
+        self.memory.is_trusted() || !self.stores.inspect.needs_lease()
+    }
+
     /// How the memory stands.
     pub(super) fn memory(&self) -> MemoryStats {
         self.memory.stats()
     }
 
     /// What keeps the memory true; it is to be run.
-    pub(super) fn follower(&self, clock: Arc<dyn Clock>, lease: Duration) -> Follower {
+    pub(super) fn follower(&self, clock: Arc<NodeClock>, lease: Duration) -> Follower {
         let store = Arc::clone(&self.stores.inspect);
         Follower { memory: Arc::clone(&self.memory), store, clock, lease }
+    }
+
+    /// The state of the database that is remembered; none where every call asks the database.
+    ///
+    /// # Errors
+    /// `Unavailable` where nothing may be read without a lease, and there is none.
+    async fn epoch(&self) -> Result<Option<Epoch>, Error> {
+        if let Some(epoch) = self.memory.epoch() {
+            return Ok(Some(epoch));
+        }
+        if !self.stores.inspect.needs_lease() {
+            return Ok(None);
+        }
+        let epoch = self.memory.epoch_within(LEASE_WAIT).await;
+        epoch.map(Some).ok_or_else(|| Error::unavailable("this node holds no lease"))
     }
 
     /// Finds a client, and the one secret that a presented text names.
@@ -122,30 +154,50 @@ impl Records {
         lane: Lane,
         client_id: &ClientId,
         secret: SecretId,
-    ) -> Result<Option<FoundClient>, Error> {
-        let look = self.stores.of(lane).find_client(client_id, Some(secret));
-        let Some(epoch) = self.memory.epoch() else { return look.await };
-        if let Some(known) = self.memory.client(client_id, secret) {
-            return Ok(Some(known));
+    ) -> Result<Option<Watched>, Error> {
+        let Some(epoch) = self.epoch().await? else {
+            let found = self.read_client(lane, client_id, secret).await?;
+            return Ok(found.map(|found| (found, None)));
+        };
+        if let Some((known, watch)) = self.memory.client(client_id, secret) {
+            return Ok(Some((known, Some(watch))));
         }
         let look = async {
-            let found = look.await?;
-            if let Some(found) = &found {
-                self.memory.keep_client(epoch, found);
-            }
-            Ok(found)
+            let found = self.read_client(lane, client_id, secret).await?;
+            Ok(found.map(|found| {
+                let watch = self.memory.keep_client(epoch, &found);
+                (found, watch)
+            }))
         };
         self.clients.join((client_id.clone(), secret), epoch, look).await
     }
 
-    /// Records a token durably. When this returns it survives a crash.
-    pub(super) async fn record(&self, token: AccessToken) -> Result<(), Error> {
-        self.recording.join(token).await
+    /// Reads a client from the database, whatever is remembered of it.
+    pub(super) async fn read_client(
+        &self,
+        lane: Lane,
+        client_id: &ClientId,
+        secret: SecretId,
+    ) -> Result<Option<FoundClient>, Error> {
+        self.stores.of(lane).find_client(client_id, Some(secret)).await
+    }
+
+    /// Whether nothing that was acknowledged until now has changed what was read of a client. False
+    /// where that is not known.
+    pub(super) fn is_current(&self, watch: Option<&Watch>) -> bool {
+        watch.is_some_and(|watch| self.memory.is_current(watch))
+    }
+
+    /// Records a token durably: it survives a crash. False if the database refused it, because its
+    /// client or its secret was taken out of use.
+    pub(super) async fn record(&self, token: AccessToken) -> Result<bool, Error> {
+        let id = token.id;
+        Ok(self.recording.join(token).await?.contains(&id))
     }
 
     /// Finds a token with everything that decides what it is worth.
     pub(super) async fn find_token(&self, id: TokenId) -> Result<Option<FoundToken>, Error> {
-        let Some(epoch) = self.memory.epoch() else { return self.look_up(id).await };
+        let Some(epoch) = self.epoch().await? else { return self.look_up(id).await };
         if let Some(known) = self.memory.token(id) {
             return Ok(Some(known));
         }

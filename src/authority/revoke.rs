@@ -1,7 +1,7 @@
 //! End a token before its time (RFC 7009).
 
 use super::{AuthenticatedClient, Authority};
-use crate::domain::{Actor, Error, PresentedToken};
+use crate::domain::{Actor, Clock, Error, PresentedToken};
 
 impl Authority {
     /// Ends `token`, if it is the caller's and still lives. A token that is unknown or dead

@@ -6,6 +6,8 @@ use std::{
     time::Duration,
 };
 
+use crate::domain::ClockOffset;
+
 /// The numbers of an authority since its start, and how its queue stands now.
 #[derive(Debug, Clone, Default)]
 pub struct Stats {
@@ -17,6 +19,8 @@ pub struct Stats {
     pub looking_up: GroupStats,
     /// What is remembered of the database.
     pub memory: MemoryStats,
+    /// How far this machine's clock is ahead of the database's, if that was asked.
+    pub clock_offset: Option<ClockOffset>,
     /// Secrets that had been verified lately and were not hashed again.
     pub verified: u64,
     /// Secrets that had not.

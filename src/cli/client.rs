@@ -49,6 +49,11 @@ Example:
 Example:
   jeton client enable orders")]
     Enable(Named),
+    /// Revoke all tokens that a client has now; it can ask for new ones
+    #[command(after_help = "\
+Example:
+  jeton client revoke-tokens orders")]
+    RevokeTokens(Named),
     /// Delete a client with its secrets; its tokens are dead, also if the name is given again
     #[command(after_help = "\
 Example:
@@ -89,6 +94,7 @@ impl ClientCommand {
             Self::Show(show) => show.run(file).await,
             Self::Disable(named) => named.set_state(file, ClientState::Disabled).await,
             Self::Enable(named) => named.set_state(file, ClientState::Active).await,
+            Self::RevokeTokens(named) => named.revoke_tokens(file).await,
             Self::Delete(named) => named.delete(file).await,
             Self::AddSecret(add) => add.run(file).await,
             Self::RetireSecret(retire) => retire.run(file).await,
@@ -101,6 +107,13 @@ impl Named {
         let registry = open(self.database, self.operator.actor(), file).await?;
         registry.set_client_state(&self.client_id, state).await?;
         output::say(&format!("Client {} is {}.", self.client_id, state.as_str()));
+        Ok(())
+    }
+
+    async fn revoke_tokens(self, file: Option<&PathBuf>) -> anyhow::Result<()> {
+        let registry = open(self.database, self.operator.actor(), file).await?;
+        registry.revoke_tokens(&self.client_id).await?;
+        output::say(&format!("All tokens that client {} had are revoked.", self.client_id));
         Ok(())
     }
 

@@ -14,7 +14,7 @@ use crate::{
         Limits, Node, NodeOptions, fit_connections,
         tls::{self, PemFiles, Tls, TlsFiles},
     },
-    store::{PostgresStore, SqliteStore, Store, migrate::SchemaError},
+    store::{PostgresOptions, PostgresStore, SqliteStore, Store, migrate::SchemaError},
 };
 
 /// Which database a command works on.
@@ -70,33 +70,34 @@ pub(super) fn this_user() -> Actor {
 /// The ways of a node to its store. On Postgres each has a part of the connections; the embedded
 /// database has no connections that could run out.
 pub(super) fn open_stores(config: &Config) -> anyhow::Result<Stores> {
-    if config.database_url.is_none() {
+    let Some(url) = &config.database_url else {
         let store = open_store(config)?;
         return Ok(Stores { issue: Arc::clone(&store), inspect: store });
-    }
+    };
     // Introspection is the more frequent of the two and holds a connection for less long.
     let inspect = (config.database_connections * 2 / 5).max(1);
     let issue = config.database_connections.saturating_sub(inspect).max(1);
-    Ok(Stores {
-        issue: open_with_connections(config, issue)?,
-        inspect: open_with_connections(config, inspect)?,
-    })
+    let options = postgres_options(config);
+    let [issue, inspect] = PostgresStore::lanes(url.expose(), [issue, inspect], options)?;
+    Ok(Stores { issue: Arc::new(issue), inspect: Arc::new(inspect) })
 }
 
 /// The store that the configuration names. The data directory is made if it is needed.
 pub(super) fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
-    open_with_connections(config, config.database_connections)
+    let connections = config.database_connections;
+    if let Some(url) = &config.database_url {
+        let options = postgres_options(config);
+        return Ok(Arc::new(PostgresStore::at(url.expose(), connections, options)?));
+    }
+    make_private_directory(&config.data_dir)?;
+    let wait = Duration::from_millis(config.database_wait_ms);
+    Ok(Arc::new(SqliteStore::in_directory(&config.data_dir, connections, wait)))
 }
 
-fn open_with_connections(config: &Config, connections: u32) -> anyhow::Result<Arc<dyn Store>> {
-    let wait = Duration::from_millis(config.database_wait_ms);
-    if let Some(url) = &config.database_url {
-        let store = PostgresStore::at(url.expose(), connections, wait)?;
-        let store = if config.no_listen { store.without_listening() } else { store };
-        Ok(Arc::new(store))
-    } else {
-        make_private_directory(&config.data_dir)?;
-        Ok(Arc::new(SqliteStore::in_directory(&config.data_dir, connections, wait)))
+const fn postgres_options(config: &Config) -> PostgresOptions {
+    PostgresOptions {
+        wait: Duration::from_millis(config.database_wait_ms),
+        without_listening: config.no_listen,
     }
 }
 

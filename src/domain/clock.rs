@@ -77,6 +77,11 @@ pub trait Clock: Send + Sync {
     /// The time since some moment that stays the same for this process. It is never set, unlike
     /// the present moment, and goes on while the process or the machine is suspended.
     fn uptime(&self) -> Duration;
+
+    /// Whether another clock may know better. Not in a test that says what time it is.
+    fn can_be_corrected(&self) -> bool {
+        true
+    }
 }
 
 /// The clock of the operating system.
@@ -127,6 +132,10 @@ impl Clock for ManualClock {
     /// Nothing of a test waits for this one.
     fn uptime(&self) -> Duration {
         SystemClock.uptime()
+    }
+
+    fn can_be_corrected(&self) -> bool {
+        false
     }
 }
 

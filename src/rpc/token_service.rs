@@ -35,6 +35,12 @@ impl TokenRpc {
         let _ = self.authority.set(authority);
     }
 
+    /// Whether calls are answered. False while there is no authority, or it has no lease.
+    #[must_use]
+    pub fn may_answer(&self) -> bool {
+        self.authority.get().is_some_and(Authority::may_answer)
+    }
+
     /// What its authority has counted; none until there is one.
     #[must_use]
     pub fn stats(&self) -> Option<Stats> {

@@ -32,6 +32,9 @@ pub(super) const MAX_CONNECTIONS: u32 = 16;
 /// look is no reason to send everybody elsewhere.
 const LATELY: Duration = Duration::from_secs(5);
 
+/// A lease that was held within this time is one that is had again in a moment.
+const LATELY_LEASED: Duration = Duration::from_secs(2);
+
 /// Where it is if nobody says where, and if somebody else is there already.
 const DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9_090);
 const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -88,41 +91,64 @@ async fn scrape(State(metrics): State<Arc<Metrics>>) -> impl IntoResponse {
 /// Whether requests are welcome.
 pub(super) struct Readiness {
     serving: AtomicBool,
-    /// When each store answered last.
-    answered: Vec<Mutex<Option<Instant>>>,
+    /// What the node depends on.
+    needs: Vec<Need>,
+}
+
+/// Something that the node depends on.
+pub(super) struct Need {
+    /// When it was well last.
+    seen: Mutex<Option<Instant>>,
+    /// How long ago that may be.
+    lately: Duration,
+    /// What to say where it is not.
+    why: &'static str,
+}
+
+impl Need {
+    /// A store that is looked at every second.
+    pub(super) const fn store() -> Self {
+        Self { seen: Mutex::new(None), lately: LATELY, why: "the database does not answer\n" }
+    }
+
+    /// The lease by which the node may answer.
+    pub(super) const fn lease() -> Self {
+        Self {
+            seen: Mutex::new(None),
+            lately: LATELY_LEASED,
+            why: "no lease: the primary is not reached, or takes no commits, or clocks disagree\n",
+        }
+    }
+
+    fn is_met(&self) -> bool {
+        // Nothing under the lock panics, so it cannot be poisoned.
+        let seen = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.is_some_and(|at| at.elapsed() < self.lately)
+    }
 }
 
 impl Readiness {
-    /// Not ready yet, before so many stores.
-    pub(super) fn new(stores: usize) -> Arc<Self> {
-        let answered = (0..stores).map(|_| Mutex::default()).collect();
-        Arc::new(Self { serving: AtomicBool::new(false), answered })
+    /// Not ready yet, with these needs.
+    pub(super) fn new(needs: impl IntoIterator<Item = Need>) -> Arc<Self> {
+        let needs = needs.into_iter().collect();
+        Arc::new(Self { serving: AtomicBool::new(false), needs })
     }
 
-    /// Says whether the node serves. When it begins, its stores have just answered.
+    /// Says whether the node serves.
     pub(super) fn set_serving(&self, serving: bool) {
-        (0..self.answered.len()).for_each(|store| self.answered(store));
         self.serving.store(serving, Ordering::Relaxed);
     }
 
-    /// Notes that a store answered now.
-    pub(super) fn answered(&self, store: usize) {
-        // Nothing under the lock panics, so it cannot be poisoned.
-        *self.answered[store].lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    /// Notes that a need is met now.
+    pub(super) fn met(&self, need: usize) {
+        let mut seen = self.needs[need].seen.lock().unwrap_or_else(PoisonError::into_inner);
+        *seen = Some(Instant::now());
     }
 
     fn check(&self) -> Result<(), &'static str> {
         if !self.serving.load(Ordering::Relaxed) {
             return Err("starting or draining\n");
         }
-        let lately = |answered: &Mutex<Option<Instant>>| {
-            let answered = *answered.lock().unwrap_or_else(PoisonError::into_inner);
-            answered.is_some_and(|at| at.elapsed() < LATELY)
-        };
-        if self.answered.iter().all(lately) {
-            Ok(())
-        } else {
-            Err("the database does not answer\n")
-        }
+        self.needs.iter().find(|need| !need.is_met()).map_or(Ok(()), |need| Err(need.why))
     }
 }

@@ -6,7 +6,6 @@ use super::{
     StartError,
     access::Access,
     admin::{Admin, Readiness},
-    default_issuer,
     listen::{Limits, Listener, Serving},
     tls::Tls,
     workers::Workers,
@@ -56,7 +55,7 @@ impl Shim {
         let paths = http::paths(&issuer);
         let router = http::router(options.transport, http_options(issuer, &options.limits));
         let metrics = Arc::new(Metrics::new(Readings::default));
-        let readiness = Readiness::new(0);
+        let readiness = Readiness::new([]);
         let admin = Admin::start(options.admin_addr, &metrics, &readiness).await?;
         let workers = Workers::start(options.workers).map_err(StartError::Workers)?;
         let serving = Serving::new(options.limits, Arc::clone(&metrics), workers);
@@ -94,5 +93,17 @@ pub(super) const fn http_options(issuer: String, limits: &Limits) -> http::Optio
         max_body_bytes: limits.max_body_bytes,
         body_timeout: limits.body_timeout,
         request_timeout: limits.request_timeout,
+    }
+}
+
+/// `localhost` for addresses that stand for this machine, so that the self-signed certificate and
+/// the issuer agree.
+pub(super) fn default_issuer(address: SocketAddr, tls: bool) -> String {
+    let scheme = if tls { "https" } else { "http" };
+    let ip = address.ip();
+    if ip.is_loopback() || ip.is_unspecified() {
+        format!("{scheme}://localhost:{}", address.port())
+    } else {
+        format!("{scheme}://{address}")
     }
 }

@@ -5,11 +5,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::time::{Interval, MissedTickBehavior};
+use tokio::{
+    sync::oneshot,
+    time::{Interval, MissedTickBehavior, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     domain::{Clock, chain},
+    rpc::TokenRpc,
     store::Store,
     telemetry::Metrics,
 };
@@ -22,7 +26,38 @@ const UPKEEP: Duration = Duration::from_mins(10);
 /// How often the connections to the database are looked at.
 const WATCH: Duration = Duration::from_secs(1);
 
+/// How often the lease is looked at.
+const LEASE_WATCH: Duration = Duration::from_millis(200);
+
+/// How often it is looked for at a start.
+const FIRST_LEASE_LOOK: Duration = Duration::from_millis(5);
+
+/// How long a start waits for the first lease. It serves without one, and is not ready.
+const FIRST_LEASE: Duration = Duration::from_secs(5);
+
 impl Node {
+    /// Looks at the lease until the node stops. Returns when there is one, or none within reason.
+    pub(super) async fn look_after_lease(&self, rpc: TokenRpc) {
+        let (readiness, stop) = (Arc::clone(&self.readiness), self.serving.stop.clone());
+        let (held, first) = oneshot::channel();
+        let watch = async move {
+            let (mut rounds, mut held) = (every(LEASE_WATCH), Some(held));
+            while stop.run_until_cancelled(rounds.tick()).await.is_some() {
+                if rpc.may_answer() {
+                    readiness.met(LANES.len());
+                    // The node may have begun without it.
+                    let _ = held.take().map(|held| held.send(()));
+                } else if held.is_some() {
+                    rounds.reset_after(FIRST_LEASE_LOOK);
+                }
+            }
+        };
+        self.serving.spawn(watch);
+        if timeout(FIRST_LEASE, first).await.is_err() {
+            tracing::warn!("no lease yet: the node serves and is not ready");
+        }
+    }
+
     /// Looks after the stores and their connections until the node stops.
     pub(super) fn look_after_stores(&self, clock: &Arc<dyn Clock>, audit_days: u32) {
         let (stop, metrics) = (&self.serving.stop, &self.serving.metrics);
@@ -30,6 +65,8 @@ impl Node {
         let (clock, counted) = (Arc::clone(clock), Arc::clone(metrics));
         self.serving.spawn(upkeep(store, clock, audit_days, counted, stop.clone()));
         for (number, lane) in LANES.into_iter().enumerate() {
+            // Its schema was just read.
+            self.readiness.met(number);
             let watched = Watched {
                 store: Arc::clone(self.stores.of(lane)),
                 number,
@@ -98,7 +135,7 @@ async fn watch(watched: Watched, stop: CancellationToken) {
         let Some(checked) = stop.run_until_cancelled(store.check()).await else { return };
         metrics.checked(lane, &checked, began.elapsed());
         if checked.is_ok() {
-            readiness.answered(number);
+            readiness.met(number);
         }
         match &checked {
             Ok(()) if !answers => tracing::info!("the database answers again"),

@@ -1,93 +1,79 @@
 //! The store on Postgres, version 14 and later: the one to grow on.
 
+/// Runs the statements of one call on a session of a lane, with the lease by which the session
+/// proves itself. A macro, because a function could not say that the future it is given borrows the
+/// connection and may be sent to another thread.
+macro_rules! on_session {
+    ($primary:expr, $lane:expr, |$connection:ident, $lease:pat_param| $call:expr) => {{
+        let mut session = $primary.session($lane).await?;
+        let $lease = session.lease()?;
+        let $connection = session.begin();
+        match tokio::time::timeout($crate::store::postgres::pool::PATIENCE, $call).await {
+            Ok(result) => session.end(result),
+            Err(_) => Err($crate::domain::Error::unavailable("the database does not answer")),
+        }
+    }};
+}
+
 mod audit;
 mod clients;
 mod fault;
 mod feed;
+mod lease;
+mod nodes;
+mod open;
 mod partitions;
 mod pool;
+mod route;
 mod schema;
+mod session;
 mod tokens;
+mod unit;
 
-use std::{str::FromStr, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use async_trait::async_trait;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use time::OffsetDateTime;
 
-use self::{fault::fault, pool::Pool};
+pub use self::open::PostgresOptions;
+use self::{
+    feed::PgFeed,
+    nodes::{Seen, applied_everywhere},
+    pool::Primary,
+};
 use super::{
     Connections, Creation, Feed, FoundClient, FoundOrFault, Installation, Retirement, Store,
     Upkeep,
     migrate::{Migrated, SchemaError},
 };
 use crate::domain::{
-    AccessToken, Actor, AuditEntry, AuditMark, Client, ClientId, ClientState, Error, Malformed,
-    Random, SecretId, StoredSecret, TagKey, Timestamp, TokenId,
+    AccessToken, Actor, AuditEntry, AuditMark, Client, ClientId, ClientState, Error, Random,
+    SecretId, StoredSecret, Timestamp, TokenId,
 };
 
-/// No statement of a request runs for longer. It is far above what any needs, and frees a
-/// connection from a database that hangs.
-const STATEMENT_TIMEOUT: &str = "5s";
-
-/// A store on Postgres.
+/// A store on Postgres, by one lane of its connections.
 pub struct PostgresStore {
-    pool: Pool,
-    listens: bool,
-}
-
-impl PostgresStore {
-    /// A store at `postgres://user:password@host/database?sslmode=…`. Connections are made when
-    /// they are needed, so this succeeds while the database is away.
-    pub fn at(
-        url: &str,
-        max_connections: u32,
-        acquire_timeout: Duration,
-    ) -> Result<Self, Malformed> {
-        const SHAPE: Malformed = Malformed(
-            "a database URL reads postgres://user:password@host:5432/database, with sslmode=… \
-             after a question mark if wanted",
-        );
-        if !(url.starts_with("postgres://") || url.starts_with("postgresql://")) {
-            return Err(SHAPE);
-        }
-        let options = PgConnectOptions::from_str(url)
-            .map_err(|_| SHAPE)?
-            .application_name("jeton")
-            .options([
-                ("statement_timeout", STATEMENT_TIMEOUT),
-                ("idle_in_transaction_session_timeout", STATEMENT_TIMEOUT),
-            ]);
-        let limits =
-            PgPoolOptions::new().max_connections(max_connections).acquire_timeout(acquire_timeout);
-        Ok(Self { pool: Pool::new(options, limits), listens: true })
-    }
-
-    /// The same, but changes are looked for and not listened for. Behind a pooler that pools by
-    /// transaction, what is announced would reach the connections of others.
-    #[must_use]
-    pub fn without_listening(self) -> Self {
-        Self { listens: false, ..self }
-    }
+    primary: Arc<Primary>,
+    lane: usize,
+    /// The leases that the last round of upkeep saw.
+    leases: Mutex<Seen>,
 }
 
 #[async_trait]
 impl Store for PostgresStore {
     async fn migrate(&self, now: Timestamp, random: &dyn Random) -> Result<Migrated, SchemaError> {
-        schema::migrate(&self.pool, now, random).await
+        schema::migrate(&self.primary, now, random).await
     }
 
     async fn check_schema(&self) -> Result<(), SchemaError> {
-        schema::check(&self.pool).await
+        schema::check(&self.primary).await
     }
 
     async fn installation(&self) -> Result<Installation, Error> {
-        let key: Vec<u8> = sqlx::query_scalar("select tag_key from installation")
-            .fetch_one(&self.pool.get())
-            .await
-            .map_err(fault)?;
-        let key = key.try_into().map_err(|_| Error::internal("the tag key has not 32 bytes"))?;
-        Ok(Installation { tag_key: TagKey::from_bytes(key) })
+        on_session!(self.primary, self.lane, |connection, _| schema::installation(connection))
     }
 
     async fn find_client(
@@ -95,15 +81,31 @@ impl Store for PostgresStore {
         client_id: &ClientId,
         secret: Option<SecretId>,
     ) -> Result<Option<FoundClient>, Error> {
-        clients::find(&self.pool.get(), client_id, secret).await
+        on_session!(self.primary, self.lane, |connection, lease| clients::find(
+            connection, client_id, secret, lease
+        ))
     }
 
-    async fn record_tokens(&self, tokens: &[AccessToken]) -> Result<(), Error> {
-        tokens::record(&self.pool.get(), tokens).await
+    async fn record_tokens(&self, tokens: &[AccessToken]) -> Result<Vec<TokenId>, Error> {
+        let recorded = on_session!(self.primary, self.lane, |connection, lease| tokens::record(
+            connection, tokens, lease
+        ));
+        let Err(Error::Internal { cause }) = &recorded else { return recorded };
+        if !partitions::is_missing(cause) {
+            return recorded;
+        }
+        // A clock was set by more than what is made ahead.
+        let now = tokens.first().map_or(Timestamp::from_unix_micros(0), |token| token.issued_at);
+        on_session!(self.primary, self.lane, |connection, _| partitions::make(connection, now))?;
+        on_session!(self.primary, self.lane, |connection, lease| tokens::record(
+            connection, tokens, lease
+        ))
     }
 
     async fn find_tokens(&self, ids: &[TokenId]) -> Result<Vec<(TokenId, FoundOrFault)>, Error> {
-        tokens::find(&self.pool.get(), ids).await
+        on_session!(self.primary, self.lane, |connection, lease| tokens::find(
+            connection, ids, lease
+        ))
     }
 
     async fn revoke_token(
@@ -113,8 +115,10 @@ impl Store for PostgresStore {
         keep_until: Timestamp,
         actor: &Actor,
     ) -> Result<(), Error> {
-        tokens::revoke(&self.pool.get(), id, now, keep_until, actor).await?;
-        feed::applied_everywhere(&self.pool.get()).await
+        on_session!(self.primary, self.lane, |connection, _| tokens::revoke(
+            connection, id, now, keep_until, actor
+        ))?;
+        self.settle().await
     }
 
     async fn create_client(
@@ -123,7 +127,9 @@ impl Store for PostgresStore {
         secret: &StoredSecret,
         actor: &Actor,
     ) -> Result<Creation, Error> {
-        clients::create(&self.pool.get(), client, secret, actor).await
+        on_session!(self.primary, self.lane, |connection, _| clients::create(
+            connection, client, secret, actor
+        ))
     }
 
     async fn list_clients(
@@ -131,11 +137,15 @@ impl Store for PostgresStore {
         after: Option<&ClientId>,
         limit: u32,
     ) -> Result<Vec<Client>, Error> {
-        clients::list(&self.pool.get(), after, limit).await
+        on_session!(self.primary, self.lane, |connection, _| clients::list(
+            connection, after, limit
+        ))
     }
 
     async fn list_secrets(&self, client_id: &ClientId) -> Result<Vec<StoredSecret>, Error> {
-        clients::list_secrets(&self.pool.get(), client_id).await
+        on_session!(self.primary, self.lane, |connection, _| clients::list_secrets(
+            connection, client_id
+        ))
     }
 
     async fn set_client_state(
@@ -144,17 +154,34 @@ impl Store for PostgresStore {
         state: ClientState,
         actor: &Actor,
     ) -> Result<bool, Error> {
-        let found = clients::set_state(&self.pool.get(), client_id, state, actor).await?;
-        feed::applied_everywhere(&self.pool.get()).await.map(|()| found)
+        let found = on_session!(self.primary, self.lane, |connection, _| clients::set_state(
+            connection, client_id, state, actor
+        ))?;
+        self.settle().await.map(|()| found)
+    }
+
+    async fn revoke_client_tokens(
+        &self,
+        client_id: &ClientId,
+        actor: &Actor,
+    ) -> Result<bool, Error> {
+        let found = on_session!(self.primary, self.lane, |connection, _| clients::revoke_tokens(
+            connection, client_id, actor
+        ))?;
+        self.settle().await.map(|()| found)
     }
 
     async fn delete_client(&self, client_id: &ClientId, actor: &Actor) -> Result<bool, Error> {
-        let found = clients::delete(&self.pool.get(), client_id, actor).await?;
-        feed::applied_everywhere(&self.pool.get()).await.map(|()| found)
+        let found = on_session!(self.primary, self.lane, |connection, _| clients::delete(
+            connection, client_id, actor
+        ))?;
+        self.settle().await.map(|()| found)
     }
 
     async fn add_secret(&self, secret: &StoredSecret, actor: &Actor) -> Result<bool, Error> {
-        clients::add_secret(&self.pool.get(), secret, actor).await
+        on_session!(self.primary, self.lane, |connection, _| clients::add_secret(
+            connection, secret, actor
+        ))
     }
 
     async fn retire_secret(
@@ -165,14 +192,14 @@ impl Store for PostgresStore {
         now: Timestamp,
         actor: &Actor,
     ) -> Result<bool, Error> {
-        let pool = self.pool.get();
-        let found =
-            clients::retire_secret(&pool, client_id, secret, retirement, now, actor).await?;
-        feed::applied_everywhere(&pool).await.map(|()| found)
+        let found = on_session!(self.primary, self.lane, |connection, _| clients::retire_secret(
+            connection, client_id, secret, retirement, now, actor
+        ))?;
+        self.settle().await.map(|()| found)
     }
 
     async fn audit_after(&self, seq: i64, limit: u32) -> Result<Vec<AuditEntry>, Error> {
-        audit::after(&self.pool.get(), seq, limit).await
+        on_session!(self.primary, self.lane, |connection, _| audit::after(connection, seq, limit))
     }
 
     async fn last_of_audit(
@@ -180,39 +207,50 @@ impl Store for PostgresStore {
         client_id: Option<&ClientId>,
         limit: u32,
     ) -> Result<Vec<AuditEntry>, Error> {
-        audit::last(&self.pool.get(), client_id, limit).await
+        on_session!(self.primary, self.lane, |connection, _| audit::last(
+            connection, client_id, limit
+        ))
     }
 
     async fn audit_head(&self) -> Result<Option<AuditMark>, Error> {
-        audit::head(&self.pool.get()).await
+        on_session!(self.primary, self.lane, |connection, _| audit::head(connection))
     }
 
     async fn settle(&self) -> Result<(), Error> {
-        feed::applied_everywhere(&self.pool.get()).await
+        applied_everywhere(&self.primary, self.lane).await
+    }
+
+    fn needs_lease(&self) -> bool {
+        true
     }
 
     async fn follow(&self, lease: Duration) -> Result<Box<dyn Feed>, Error> {
-        let feed = self.pool.follow(lease, self.listens).await?;
-        Ok(Box::new(feed))
+        self.primary.require_lease();
+        Ok(Box::new(PgFeed::open(&self.primary, lease).await?))
     }
 
     async fn upkeep(&self, now: Timestamp, audit_days: u32) -> Result<Upkeep, Error> {
-        let pool = self.pool.get();
-        let mut done = partitions::upkeep(&pool, now).await?;
-        done.audit_forgotten = audit::forget(&pool, audit_days).await?;
+        let mut done = on_session!(self.primary, self.lane, |connection, _| partitions::upkeep(
+            connection, now
+        ))?;
+        nodes::forget(&self.primary, self.lane, &self.leases, &mut done).await?;
+        done.audit_forgotten =
+            on_session!(self.primary, self.lane, |connection, _| audit::forget(
+                connection, audit_days
+            ))?;
         Ok(done)
     }
 
     async fn check(&self) -> Result<(), Error> {
-        self.pool.check().await.map_err(fault)
+        on_session!(self.primary, self.lane, |connection, lease| lease::check(connection, lease))
     }
 
     fn connections(&self) -> Connections {
-        Connections::of(&self.pool.get())
+        self.primary.connections(self.lane)
     }
 
     async fn close(&self) {
-        self.pool.get().close().await;
+        self.primary.close(self.lane).await;
     }
 }
 

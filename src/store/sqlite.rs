@@ -127,9 +127,9 @@ impl Store for SqliteStore {
         clients::find(&self.reader, client_id, secret).await
     }
 
-    async fn record_tokens(&self, tokens: &[AccessToken]) -> Result<(), Error> {
-        tokens::record(&self.writer, tokens).await?;
-        self.still_there()
+    async fn record_tokens(&self, tokens: &[AccessToken]) -> Result<Vec<TokenId>, Error> {
+        let recorded = tokens::record(&self.writer, tokens).await?;
+        self.still_there().map(|()| recorded)
     }
 
     async fn find_tokens(&self, ids: &[TokenId]) -> Result<Vec<(TokenId, FoundOrFault)>, Error> {
@@ -181,6 +181,16 @@ impl Store for SqliteStore {
         Ok(found)
     }
 
+    async fn revoke_client_tokens(
+        &self,
+        client_id: &ClientId,
+        actor: &Actor,
+    ) -> Result<bool, Error> {
+        let found = clients::revoke_tokens(&self.writer, client_id, actor).await?;
+        feed::applied_everywhere().await;
+        Ok(found)
+    }
+
     async fn delete_client(&self, client_id: &ClientId, actor: &Actor) -> Result<bool, Error> {
         let found = clients::delete(&self.writer, client_id, actor).await?;
         feed::applied_everywhere().await;
@@ -224,6 +234,10 @@ impl Store for SqliteStore {
     async fn settle(&self) -> Result<(), Error> {
         feed::applied_everywhere().await;
         Ok(())
+    }
+
+    fn needs_lease(&self) -> bool {
+        false
     }
 
     async fn follow(&self, _lease: Duration) -> Result<Box<dyn Feed>, Error> {

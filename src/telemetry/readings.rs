@@ -83,6 +83,10 @@ impl Collector for Collected {
             &[("true", stats.active), ("false", stats.inactive)],
         )?;
         page.memory(&stats.memory)?;
+        if let Some(offset) = stats.clock_offset {
+            let help = "How far this machine's clock is ahead of the database's";
+            page.gauge("clock_offset_seconds", help, offset.seconds())?;
+        }
         let [recording, looking_up] = [stats.recording, stats.looking_up];
         let help = "Durable statements that recorded tokens";
         page.counter("record_flushes", help, recording.statements)?;

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use jeton::{
     domain::{ClientState, OsRandom, SystemClock},
     registry::{NewSecret, Registry},
-    store::{PostgresStore, Retirement},
+    store::{PostgresOptions, PostgresStore, Retirement},
 };
 use sqlx::{Connection, PgConnection};
 use tokio::{task::JoinSet, time::Instant};
@@ -17,6 +17,8 @@ use crate::support::{
     node::{CHEAP, Credentials, MEMORY, operator},
     proxy::Proxy,
 };
+
+const PATIENT: PostgresOptions = PostgresOptions::waiting(Duration::from_secs(2));
 
 /// Two nodes, and whoever administers beside them, each with a store of its own.
 struct Town {
@@ -35,8 +37,8 @@ impl Town {
     async fn deaf() -> Self {
         let database = Database::new(Kind::Postgres).await;
         let node = async || {
-            let store = PostgresStore::at(&database.url, 4, Duration::from_secs(2)).unwrap();
-            let store = Arc::new(store.without_listening());
+            let options = PostgresOptions { without_listening: true, ..PATIENT };
+            let store = Arc::new(PostgresStore::at(&database.url, 4, options).unwrap());
             TestNode::with_store(database.shared(), store, TestNodeOptions::default()).await
         };
         Self::of([node().await, node().await]).await
@@ -200,7 +202,9 @@ async fn nodes_that_do_not_listen_hear_of_changes_all_the_same() {
 async fn a_node_that_does_not_hear_of_changes_stops_relying_on_its_memory() {
     let database = Database::new(Kind::Postgres).await;
     let proxy = Proxy::before(&database.url).await;
-    let store = PostgresStore::at(&proxy.url, 4, Duration::from_millis(300)).unwrap();
+    let store =
+        PostgresStore::at(&proxy.url, 4, PostgresOptions::waiting(Duration::from_millis(300)))
+            .unwrap();
     let node = TestNode::with_store(database, Arc::new(store), TestNodeOptions::default()).await;
     let client = node.client("orders").await;
     let token = node.issue(&client).await.unwrap().access_token;

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use jeton::store::PostgresStore;
+use jeton::store::{PostgresOptions, PostgresStore};
 use tokio::{task::JoinSet, time::timeout};
 use tonic::{Code, Request};
 
@@ -16,7 +16,7 @@ use crate::support::{
 const WAIT: Duration = Duration::from_secs(1);
 
 async fn node_behind(proxy: &Proxy, database: Database) -> TestNode {
-    let store = PostgresStore::at(&proxy.url, 4, WAIT).unwrap();
+    let store = PostgresStore::at(&proxy.url, 4, PostgresOptions::waiting(WAIT)).unwrap();
     TestNode::with_store(database, Arc::new(store), TestNodeOptions::default()).await
 }
 

@@ -9,7 +9,7 @@ use std::{
 use jeton::{
     pb::v1::token_service_client::TokenServiceClient,
     server::{Limits, Node},
-    store::PostgresStore,
+    store::{PostgresOptions, PostgresStore},
 };
 use rustix::process::Signal;
 use sqlx::{
@@ -194,7 +194,8 @@ async fn status(health: &mut HealthClient<Channel>, service: &str) -> ServingSta
 async fn a_node_says_that_it_does_not_serve_until_its_database_is_there() {
     let nobody = free_port();
     let url = format!("postgres://jeton@{nobody}/jeton");
-    let store = PostgresStore::at(&url, 4, Duration::from_millis(200)).unwrap();
+    let store =
+        PostgresStore::at(&url, 4, PostgresOptions::waiting(Duration::from_millis(200))).unwrap();
     let mut options = node_options(std::sync::Arc::new(store), &TestNodeOptions::default());
     options.grpc_addr = free_port();
     options.start_timeout = Duration::from_secs(30);
@@ -219,7 +220,9 @@ async fn a_node_that_waits_serves_as_soon_as_its_database_answers() {
     let database = Database::new(Kind::Postgres).await;
     let proxy = Proxy::before(&database.url).await;
     proxy.refuse(true);
-    let store = PostgresStore::at(&proxy.url, 4, Duration::from_millis(500)).unwrap();
+    let store =
+        PostgresStore::at(&proxy.url, 4, PostgresOptions::waiting(Duration::from_millis(500)))
+            .unwrap();
     let mut options = node_options(std::sync::Arc::new(store), &TestNodeOptions::default());
     (options.grpc_addr, options.start_timeout) = (free_port(), Duration::from_mins(1));
     let grpc = format!("http://{}", options.grpc_addr);

@@ -11,15 +11,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::memory::Memory;
 use crate::{
-    domain::{Clock, Error, chain},
+    domain::{Clock, Error, NodeClock, chain},
     store::{Feed, Store},
 };
 
 /// How long to rest before a feed that was lost is looked for again.
 const REST: Duration = Duration::from_millis(500);
-
-/// A feed that was not read for so long may have lost changes: they are kept for an hour.
-const TOO_LONG: Duration = Duration::from_mins(10);
 
 /// How long a node that stops tries to give its lease back. If it fails, the lease ends by itself.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -28,18 +25,18 @@ const FAREWELL: Duration = Duration::from_secs(1);
 pub struct Follower {
     pub(super) memory: Arc<Memory>,
     pub(super) store: Arc<dyn Store>,
-    pub(super) clock: Arc<dyn Clock>,
+    pub(super) clock: Arc<NodeClock>,
     pub(super) lease: Duration,
 }
 
 impl Follower {
     /// Follows the feed until the node stops. While there is no feed, nothing that is remembered
-    /// is relied upon, and every call asks the database.
+    /// is relied upon; and where a lease is needed, no call is answered.
     ///
     /// It has a thread of its own: late among a thousand requests, the lease would end, all of them
     /// would ask the database, and it would be later still.
     pub async fn run(self, stop: CancellationToken) {
-        if self.memory.is_off() {
+        if self.memory.is_off() && !self.store.needs_lease() {
             return;
         }
         let (running, ended) = oneshot::channel::<Infallible>();
@@ -70,11 +67,15 @@ impl Follower {
                 return;
             };
             // Once for each loss: a database that is away is told of by those who need it.
-            if feed.is_some() || !is_lost {
-                let cause = chain(&error);
-                tracing::warn!(cause, "the change feed is lost: every call asks the database");
+            let was_followed = feed.take().is_some();
+            if was_followed || !is_lost {
+                tracing::warn!(cause = chain(&error), "the change feed is lost: it is joined anew");
             }
             is_lost = true;
+            // A connection that breaks is mostly a single one, and another one is had at once.
+            if was_followed && self.memory.is_trusted() {
+                continue;
+            }
             if stop.run_until_cancelled(sleep(REST)).await.is_none() {
                 return;
             }
@@ -95,10 +96,10 @@ impl Follower {
         tracing::debug!("following the change feed");
         loop {
             let began = self.clock.uptime();
-            if self.memory.distrusted_for(began) > TOO_LONG {
-                return Err(Error::unavailable("the feed was not read for too long"));
+            if let Some(database_time) = feed.renew().await? {
+                let observed = self.clock.observe(began, self.clock.uptime(), database_time);
+                observed.map_err(Error::unavailable)?;
             }
-            feed.renew().await?;
             let changes = feed.read().await?;
             self.memory.apply(&changes);
             self.memory.trust_until(began + feed.lease());

@@ -4,23 +4,25 @@
 //! before the node says so: whoever made it is not answered earlier. So what is remembered is as
 //! true as a look into the database.
 
+mod known;
+
 use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, PoisonError, RwLock, Weak,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use quick_cache::sync::Cache;
+use tokio::{sync::Notify, time::timeout};
 
+pub(in crate::authority) use self::known::Watch;
+use self::known::{KnownClient, KnownToken};
 use crate::{
     authority::stats::{Count, MemoryStats},
-    domain::{
-        AccessToken, Client, ClientId, ClientKey, Clock, Granted, SecretId, StoredSecret,
-        Timestamp, TokenDigest, TokenId,
-    },
+    domain::{Client, ClientId, ClientKey, Clock, Granted, SecretId, StoredSecret, TokenId},
     store::{Change, FoundClient, FoundToken},
 };
 
@@ -34,39 +36,13 @@ const SHARED_GRANTS: usize = 1_024;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Epoch(u64);
 
-/// A client as it was read, for as long as nothing of it or of its secrets has changed.
-struct KnownClient {
-    client: Arc<Client>,
-    has_changed: AtomicBool,
-}
-
-impl KnownClient {
-    fn changed(known: &Weak<Self>) {
-        if let Some(known) = known.upgrade() {
-            known.has_changed.store(true, Ordering::Release);
-        }
-    }
-}
-
-/// A token as it was read: what [`FoundToken`] holds, packed.
-#[derive(Clone)]
-struct KnownToken {
-    digest: TokenDigest,
-    secret: SecretId,
-    client: Arc<KnownClient>,
-    granted: Arc<Granted>,
-    issued_at: Timestamp,
-    expires_at: Timestamp,
-    not_before: Option<Timestamp>,
-    revoked: bool,
-    secret_burnt: bool,
-}
-
 /// The memory of a node.
 pub(super) struct Memory {
     clock: Arc<dyn Clock>,
     /// By the clock that runs through suspension, in microseconds.
     trusted_until: AtomicU64,
+    /// Wakes those who wait for trust.
+    trusted: Notify,
     /// Held for reading by whoever puts something in, for writing by whoever applies a change.
     epoch: RwLock<u64>,
     clients: Cache<(ClientId, SecretId), (Arc<KnownClient>, Arc<StoredSecret>)>,
@@ -92,6 +68,7 @@ impl Memory {
         Self {
             clock,
             trusted_until: AtomicU64::new(0),
+            trusted: Notify::new(),
             epoch: RwLock::new(0),
             clients: Cache::new(clients),
             tokens: Cache::new(token_capacity),
@@ -114,25 +91,54 @@ impl Memory {
         (self.clock.uptime() < trusted_until).then(|| self.current())
     }
 
+    /// Whether what is remembered may be relied upon now.
+    pub(super) fn is_trusted(&self) -> bool {
+        self.epoch().is_some()
+    }
+
+    /// The state of the database that is remembered, as soon as it may be relied upon; none if that
+    /// does not come about in time.
+    pub(super) async fn epoch_within(&self, patience: Duration) -> Option<Epoch> {
+        let until_trusted = async {
+            loop {
+                let trusted = self.trusted.notified();
+                if let Some(epoch) = self.epoch() {
+                    return epoch;
+                }
+                trusted.await;
+            }
+        };
+        timeout(patience, until_trusted).await.ok()
+    }
+
+    /// Whether nothing that was acknowledged until now has changed what was read of this client.
+    pub(super) fn is_current(&self, watch: &Watch) -> bool {
+        !watch.has_changed() && self.is_trusted()
+    }
+
     fn current(&self) -> Epoch {
         Epoch(*self.epoch.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// A client and the secret that was asked for. Only for whoever has an epoch.
-    pub(super) fn client(&self, client_id: &ClientId, secret: SecretId) -> Option<FoundClient> {
+    pub(super) fn client(
+        &self,
+        client_id: &ClientId,
+        secret: SecretId,
+    ) -> Option<(FoundClient, Watch)> {
         let known = self.clients.get(&(client_id.clone(), secret));
-        let known = known.filter(|(known, _)| !known.has_changed.load(Ordering::Acquire));
+        let known = known.filter(|(known, _)| !known.has_changed());
         self.count(known.is_some());
-        known.map(|(known, secret)| FoundClient {
-            client: Arc::clone(&known.client),
-            secret: Some(secret),
+        known.map(|(known, secret)| {
+            let client = Arc::clone(&known.client);
+            (FoundClient { client, secret: Some(secret) }, Watch(known))
         })
     }
 
     /// A token. Only for whoever has an epoch.
     pub(super) fn token(&self, id: TokenId) -> Option<FoundToken> {
         let known = self.tokens.get(&id);
-        let known = known.filter(|known| !known.client.has_changed.load(Ordering::Acquire));
+        let known = known.filter(|known| !known.client.has_changed());
         self.count(known.is_some());
         known.map(|known| known.found(id))
     }
@@ -142,14 +148,15 @@ impl Memory {
     }
 
     /// Remembers a client that was read in this epoch. That it has no such secret is not
-    /// remembered, nor that there is no such client.
-    pub(super) fn keep_client(&self, epoch: Epoch, found: &FoundClient) {
-        let Some(secret) = &found.secret else { return };
+    /// remembered, nor that there is no such client. None if the epoch is over.
+    pub(super) fn keep_client(&self, epoch: Epoch, found: &FoundClient) -> Option<Watch> {
+        let secret = found.secret.as_ref()?;
         self.keep(epoch, || {
             let known = self.known(&found.client);
             let key = (found.client.client_id.clone(), secret.id);
-            self.clients.insert(key, (known, Arc::clone(secret)));
-        });
+            self.clients.insert(key, (Arc::clone(&known), Arc::clone(secret)));
+            Watch(known)
+        })
     }
 
     /// Remembers a token that was read in this epoch.
@@ -166,6 +173,7 @@ impl Memory {
                 not_before: found.not_before,
                 revoked: found.revoked,
                 secret_burnt: found.secret_burnt,
+                superseded: found.superseded,
             };
             self.tokens.insert(token.id, known);
         });
@@ -173,21 +181,19 @@ impl Memory {
 
     /// What was read before a change was applied must not outlive it: the change has swept the
     /// memory already and will not come again.
-    fn keep(&self, read_in: Epoch, put: impl FnOnce()) {
+    fn keep<T>(&self, read_in: Epoch, put: impl FnOnce() -> T) -> Option<T> {
         let epoch = self.epoch.read().unwrap_or_else(PoisonError::into_inner);
-        if Epoch(*epoch) == read_in {
-            put();
-        }
+        (Epoch(*epoch) == read_in).then(put)
     }
 
     fn known(&self, client: &Arc<Client>) -> Arc<KnownClient> {
         let mut by_key = self.by_key.lock().unwrap_or_else(PoisonError::into_inner);
         let known = by_key.clients.get(&client.key).and_then(Weak::upgrade);
-        if let Some(known) = known.filter(|known| !known.has_changed.load(Ordering::Acquire)) {
+        if let Some(known) = known.filter(|known| !known.has_changed()) {
             return known;
         }
         let client = Arc::clone(client);
-        let known = Arc::new(KnownClient { client, has_changed: AtomicBool::new(false) });
+        let known = Arc::new(KnownClient::new(client));
         by_key.clients.insert(known.client.key, Arc::downgrade(&known));
         if by_key.clients.len() > 2 * by_key.swept_at + 16 {
             by_key.clients.retain(|_, known| known.strong_count() > 0);
@@ -241,14 +247,7 @@ impl Memory {
     pub(super) fn trust_until(&self, uptime: Duration) {
         let micros = u64::try_from(uptime.as_micros()).unwrap_or(u64::MAX);
         self.trusted_until.store(micros, Ordering::Release);
-    }
-
-    /// How long ago trust ended; zero while it lasts, or if there never was any.
-    pub(super) fn distrusted_for(&self, uptime: Duration) -> Duration {
-        match self.trusted_until.load(Ordering::Acquire) {
-            0 => Duration::ZERO,
-            micros => uptime.saturating_sub(Duration::from_micros(micros)),
-        }
+        self.trusted.notify_waiters();
     }
 
     pub(super) fn stats(&self) -> MemoryStats {
@@ -258,28 +257,7 @@ impl Memory {
             clients: self.clients.len(),
             tokens: self.tokens.len(),
             token_bytes: self.tokens.len() * TOKEN_BYTES,
-            is_trusted: self.epoch().is_some(),
-        }
-    }
-}
-
-impl KnownToken {
-    fn found(self, id: TokenId) -> FoundToken {
-        let client = Arc::clone(&self.client.client);
-        FoundToken {
-            token: AccessToken {
-                id,
-                digest: self.digest,
-                client: client.key,
-                secret: self.secret,
-                granted: self.granted,
-                issued_at: self.issued_at,
-                expires_at: self.expires_at,
-            },
-            client,
-            revoked: self.revoked,
-            secret_burnt: self.secret_burnt,
-            not_before: self.not_before,
+            is_trusted: self.is_trusted(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The audit trail on Postgres, which triggers write.
 
-use sqlx::{PgPool, Row, postgres::PgRow};
+use sqlx::{PgConnection, Row, postgres::PgRow};
 
 use super::{fault::fault, timestamp};
 use crate::{
@@ -11,7 +11,11 @@ use crate::{
 /// The most rows that one statement removes.
 const SLICE: i64 = 20_000;
 
-pub(super) async fn after(pool: &PgPool, seq: i64, limit: u32) -> Result<Vec<AuditEntry>, Error> {
+pub(super) async fn after(
+    connection: &mut PgConnection,
+    seq: i64,
+    limit: u32,
+) -> Result<Vec<AuditEntry>, Error> {
     let rows = sqlx::query(
         "select seq, at, actor, login, action, client, client_id, subject, detail::text as detail,
                 hash
@@ -19,14 +23,14 @@ pub(super) async fn after(pool: &PgPool, seq: i64, limit: u32) -> Result<Vec<Aud
     )
     .bind(seq)
     .bind(i64::from(limit))
-    .fetch_all(pool)
+    .fetch_all(connection)
     .await
     .map_err(fault)?;
     rows.iter().map(|row| entry(row).map_err(fault)).collect()
 }
 
 pub(super) async fn last(
-    pool: &PgPool,
+    connection: &mut PgConnection,
     client_id: Option<&ClientId>,
     limit: u32,
 ) -> Result<Vec<AuditEntry>, Error> {
@@ -37,29 +41,29 @@ pub(super) async fn last(
     )
     .bind(client_id.map(ClientId::as_str))
     .bind(i64::from(limit))
-    .fetch_all(pool)
+    .fetch_all(connection)
     .await
     .map_err(fault)?;
     rows.iter().map(|row| entry(row).map_err(fault)).collect()
 }
 
-pub(super) async fn head(pool: &PgPool) -> Result<Option<AuditMark>, Error> {
+pub(super) async fn head(connection: &mut PgConnection) -> Result<Option<AuditMark>, Error> {
     let head: Option<(i64, Vec<u8>)> =
         sqlx::query_as("select seq, hash from audit order by seq desc limit 1")
-            .fetch_optional(pool)
+            .fetch_optional(connection)
             .await
             .map_err(fault)?;
     Ok(head.and_then(|(seq, hash)| Some(AuditMark { seq, hash: audit_hash(&hash)? })))
 }
 
 /// Removes rows that are older than so many days, in slices.
-pub(super) async fn forget(pool: &PgPool, days: u32) -> Result<u64, Error> {
+pub(super) async fn forget(connection: &mut PgConnection, days: u32) -> Result<u64, Error> {
     let mut forgotten = 0;
     loop {
         let cut: i64 = sqlx::query_scalar("select cut_audit($1, $2)")
             .bind(i32::try_from(days).unwrap_or(i32::MAX))
             .bind(SLICE)
-            .fetch_one(pool)
+            .fetch_one(&mut *connection)
             .await
             .map_err(fault)?;
         forgotten += u64::try_from(cut).unwrap_or(0);

@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-use sqlx::{PgPool, Row, postgres::PgRow};
+use sqlx::{PgConnection, Row, postgres::PgRow};
 use time::OffsetDateTime;
 
-use super::{fault::fault, moment, timestamp};
+use super::{fault::fault, lease::Lease, moment, timestamp};
 use crate::{
     domain::{Actor, Client, ClientId, ClientState, Error, SecretId, StoredSecret, Timestamp},
     store::{
@@ -17,9 +17,10 @@ use crate::{
 
 /// One statement, whether the client and the secret exist or not, so that its time says nothing.
 pub(super) async fn find(
-    pool: &PgPool,
+    connection: &mut PgConnection,
     client_id: &ClientId,
     secret: Option<SecretId>,
+    lease: Option<Lease>,
 ) -> Result<Option<FoundClient>, Error> {
     let row = sqlx::query(
         "select client.id, client.client_id, client.name, client.state, client.grant_types,
@@ -31,11 +32,13 @@ pub(super) async fn find(
                 secret.burnt_at
          from client left join client_secret as secret
               on secret.client = client.id and secret.id = $2
-         where client.client_id = $1",
+         where client.client_id = $1 and (select require_lease($3, $4))",
     )
     .bind(client_id.as_str())
     .bind(secret.map(|secret| secret.0))
-    .fetch_optional(pool)
+    .bind(lease.map(|lease| lease.node))
+    .bind(lease.map(|lease| lease.renewals))
+    .fetch_optional(connection)
     .await
     .map_err(fault)?;
     let Some(row) = row else { return Ok(None) };
@@ -48,7 +51,7 @@ pub(super) async fn find(
 
 /// Both rows in one statement: either both are stored or neither.
 pub(super) async fn create(
-    pool: &PgPool,
+    connection: &mut PgConnection,
     client: &Client,
     secret: &StoredSecret,
     actor: &Actor,
@@ -86,7 +89,7 @@ pub(super) async fn create(
     .bind(moment(secret.created_at))
     .bind(secret.expires_at.map(moment))
     .bind(actor.as_str())
-    .execute(pool)
+    .execute(connection)
     .await
     .map_err(fault)?
     .rows_affected();
@@ -94,7 +97,7 @@ pub(super) async fn create(
 }
 
 pub(super) async fn list(
-    pool: &PgPool,
+    connection: &mut PgConnection,
     after: Option<&ClientId>,
     limit: u32,
 ) -> Result<Vec<Client>, Error> {
@@ -107,14 +110,14 @@ pub(super) async fn list(
     )
     .bind(after.map(ClientId::as_str))
     .bind(i64::from(limit))
-    .fetch_all(pool)
+    .fetch_all(connection)
     .await
     .map_err(fault)?;
     rows.iter().map(|row| client_row(row).map_err(fault)?.read()).collect()
 }
 
 pub(super) async fn list_secrets(
-    pool: &PgPool,
+    connection: &mut PgConnection,
     client_id: &ClientId,
 ) -> Result<Vec<StoredSecret>, Error> {
     let rows = sqlx::query(
@@ -126,14 +129,14 @@ pub(super) async fn list_secrets(
          order by secret.created_at, secret.id",
     )
     .bind(client_id.as_str())
-    .fetch_all(pool)
+    .fetch_all(connection)
     .await
     .map_err(fault)?;
     rows.iter().map(|row| Ok(secret_row(row).map_err(fault)?.read())).collect()
 }
 
 pub(super) async fn set_state(
-    pool: &PgPool,
+    connection: &mut PgConnection,
     client_id: &ClientId,
     state: ClientState,
     actor: &Actor,
@@ -146,7 +149,28 @@ pub(super) async fn set_state(
     .bind(client_id.as_str())
     .bind(state.as_str())
     .bind(actor.as_str())
-    .execute(pool)
+    .execute(connection)
+    .await
+    .map_err(fault)?
+    .rows_affected();
+    Ok(rows == 1)
+}
+
+/// Ends every token that the client has, by a number and not by a clock: tokens keep the
+/// generation in which they were issued.
+pub(super) async fn revoke_tokens(
+    connection: &mut PgConnection,
+    client_id: &ClientId,
+    actor: &Actor,
+) -> Result<bool, Error> {
+    let rows = sqlx::query(
+        "update client set generation = generation + 1, version = version + 1
+         from (select set_config('jeton.actor', $2, true)) as actor
+         where client_id = $1",
+    )
+    .bind(client_id.as_str())
+    .bind(actor.as_str())
+    .execute(connection)
     .await
     .map_err(fault)?
     .rows_affected();
@@ -154,7 +178,7 @@ pub(super) async fn set_state(
 }
 
 pub(super) async fn delete(
-    pool: &PgPool,
+    connection: &mut PgConnection,
     client_id: &ClientId,
     actor: &Actor,
 ) -> Result<bool, Error> {
@@ -164,7 +188,7 @@ pub(super) async fn delete(
     )
     .bind(client_id.as_str())
     .bind(actor.as_str())
-    .execute(pool)
+    .execute(connection)
     .await
     .map_err(fault)?
     .rows_affected();
@@ -172,7 +196,7 @@ pub(super) async fn delete(
 }
 
 pub(super) async fn add_secret(
-    pool: &PgPool,
+    connection: &mut PgConnection,
     secret: &StoredSecret,
     actor: &Actor,
 ) -> Result<bool, Error> {
@@ -189,7 +213,7 @@ pub(super) async fn add_secret(
     .bind(moment(secret.created_at))
     .bind(secret.expires_at.map(moment))
     .bind(actor.as_str())
-    .execute(pool)
+    .execute(connection)
     .await
     .map_err(fault)?
     .rows_affected();
@@ -198,7 +222,7 @@ pub(super) async fn add_secret(
 
 /// The first retirement stands; burning afterwards is still possible.
 pub(super) async fn retire_secret(
-    pool: &PgPool,
+    connection: &mut PgConnection,
     client_id: &ClientId,
     secret: SecretId,
     retirement: Retirement,
@@ -217,7 +241,7 @@ pub(super) async fn retire_secret(
     .bind(moment(now))
     .bind(retirement == Retirement::Burnt)
     .bind(actor.as_str())
-    .execute(pool)
+    .execute(connection)
     .await
     .map_err(fault)?
     .rows_affected();

@@ -2,19 +2,29 @@
 
 use std::time::Duration;
 
+use super::lease::Lease;
 use crate::domain::Error;
 
 /// The classes of SQLSTATE that pass: connections, transactions that collided, resources, objects
 /// in another state for now, an operator's intervention, the system itself. Also a server that
 /// refuses us (28) or does not have our database (3D): no statement ends so, only the attempt to
-/// connect, and for a node that once was let in this is a database that is away. And a single
-/// code: a server that is only a standby.
+/// connect, and for a node that once was let in this is a database that is away. And two
+/// single codes: a server that takes no writes, and one on which this node's lease is not found.
 const PASSING_CLASSES: [&str; 8] = ["08", "28", "3D", "40", "53", "55", "57", "58"];
-const READ_ONLY: &str = "25006";
+const PASSING_CODES: [&str; 2] = ["25006", Lease::NOT_FOUND];
 
 /// Sorts a failure into one that passes and one that does not.
 pub(super) fn fault(error: sqlx::Error) -> Error {
-    let passing = match &error {
+    if is_passing(&error) {
+        Error::Unavailable { retry_after: Duration::from_secs(1), cause: error.into() }
+    } else {
+        Error::internal(error)
+    }
+}
+
+/// Whether the same may succeed later.
+pub(super) fn is_passing(error: &sqlx::Error) -> bool {
+    match error {
         sqlx::Error::Io(_)
         | sqlx::Error::Tls(_)
         | sqlx::Error::Protocol(_)
@@ -22,14 +32,10 @@ pub(super) fn fault(error: sqlx::Error) -> Error {
         | sqlx::Error::PoolClosed
         | sqlx::Error::WorkerCrashed => true,
         sqlx::Error::Database(database) => database.code().is_some_and(|code| {
-            PASSING_CLASSES.iter().any(|class| code.starts_with(class)) || code == READ_ONLY
+            PASSING_CLASSES.iter().any(|class| code.starts_with(class))
+                || PASSING_CODES.contains(&&*code)
         }),
         _ => false,
-    };
-    if passing {
-        Error::Unavailable { retry_after: Duration::from_secs(1), cause: error.into() }
-    } else {
-        Error::internal(error)
     }
 }
 

@@ -1,72 +1,70 @@
 //! The change feed on Postgres. LISTEN wakes a node; the table is the truth, so that nothing is
 //! missed where notifications are lost, as they are behind a pooler of transactions.
+//!
+//! The connection of the feed is what the unit hangs on: its renewals of the lease are the proof
+//! that this node is on the primary, and the pools are put into use with it.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use sqlx::{
-    PgPool,
-    postgres::{PgConnectOptions, PgListener, PgPoolOptions},
-};
+use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
-use super::fault::fault;
+use super::{
+    fault::fault,
+    lease::Lease,
+    pool::Primary,
+    session::{self, Backend, OpenError},
+    unit::Unit,
+};
 use crate::{
-    domain::Error,
-    store::{Change, Feed, Upkeep},
+    domain::{Error, Timestamp},
+    store::{Change, Feed},
 };
 
 const CHANNEL: &str = "jeton_change";
 
-/// Changes of one look; there may be more at once.
+/// Changes of one read; there may be more at once.
 const PAGE: i64 = 1_000;
 
 /// How many times a lease is renewed before it would end.
 const BEATS: u32 = 4;
 
-/// The part of a lease that is not used, for clocks that run at different speeds and for one that
-/// is set by a little: a database that moves to another machine takes the clock of that machine.
+/// The part of a lease that is not used, for clocks that run at different speeds.
 const MARGIN: u32 = 10;
 
-/// How long whoever changed something waits for the nodes before it gives up. No lease is longer.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// How long to rest between two looks at what the nodes have applied.
-const FIRST_REST: Duration = Duration::from_millis(1);
-const LONGEST_REST: Duration = Duration::from_millis(16);
-
-/// How often a node looks that does not listen: a look costs some fifty microseconds.
+/// How often a node that does not listen looks for changes. A look costs some fifty microseconds.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// A node's place in the feed, on a connection of its own.
 pub(super) struct PgFeed {
+    primary: Arc<Primary>,
+    unit: Arc<Unit>,
     listener: PgListener,
-    listens: bool,
+    backend: Option<Backend>,
     lease: Duration,
     node: Uuid,
     position: i64,
 }
 
 impl PgFeed {
-    pub(super) async fn connect(
-        options: PgConnectOptions,
-        limits: PgPoolOptions,
-        lease: Duration,
-        listens: bool,
-    ) -> Result<Self, Error> {
-        let pool = limits.max_connections(1).connect_lazy_with(options);
-        let listening = async {
-            let mut listener = PgListener::connect_with(&pool).await?;
-            // A new connection may lead to another database: it is not the same feed.
-            listener.eager_reconnect(false);
-            if listens {
-                listener.listen(CHANNEL).await?;
+    /// Connects to the first host that has a usable primary.
+    pub(super) async fn open(primary: &Arc<Primary>, lease: Duration) -> Result<Self, Error> {
+        let unit = primary.new_unit();
+        let mut last = OpenError::Busy;
+        for host in &primary.route.hosts {
+            match timeout(lease, connect(primary, &unit, host)).await {
+                Ok(Ok((listener, backend))) => {
+                    let primary = Arc::clone(primary);
+                    let (node, position) = (Uuid::nil(), 0);
+                    return Ok(Self { primary, unit, listener, backend, lease, node, position });
+                }
+                Ok(Err(error)) => last = error,
+                Err(_) => last = sqlx::Error::PoolTimedOut.into(),
             }
-            Ok(listener)
-        };
-        let listener = within(lease, listening).await?;
-        Ok(Self { listener, listens, lease, node: Uuid::nil(), position: 0 })
+        }
+        Err(last.into_fault())
     }
 
     /// Returns when there is a change, or after about so long.
@@ -83,23 +81,52 @@ impl PgFeed {
         Ok(())
     }
 
-    fn lease_seconds(&self) -> f64 {
-        self.lease.as_secs_f64()
+    async fn heed(&mut self, beat: Duration) -> Result<(), Error> {
+        match timeout(beat, self.listener.try_recv()).await {
+            Err(_) => Ok(()),
+            Ok(Ok(Some(_))) => {
+                // Others that have come along with it tell nothing more.
+                while self.listener.next_buffered().is_some() {}
+                Ok(())
+            }
+            Ok(Ok(None)) => Err(Error::unavailable("the connection of the change feed broke")),
+            Ok(Err(error)) => Err(fault(error)),
+        }
     }
+}
+
+async fn connect(
+    primary: &Primary,
+    unit: &Unit,
+    host: &PgConnectOptions,
+) -> Result<(PgListener, Option<Backend>), OpenError> {
+    let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(host.clone());
+    let mut listener = PgListener::connect_with(&pool).await?;
+    // A new connection may lead to another server: it would not be the same feed.
+    listener.eager_reconnect(false);
+    let found = session::set_up(&mut listener).await?;
+    unit.standing.accept(&found)?;
+    primary.route.end_left_behind(&mut listener).await?;
+    if !primary.route.is_pooled {
+        listener.listen(CHANNEL).await?;
+    }
+    Ok((listener, found.backend))
 }
 
 #[async_trait]
 impl Feed for PgFeed {
     async fn join(&mut self) -> Result<(), Error> {
         let joined = sqlx::query_as(
-            "insert into node (id, applied, lease_until)
+            "insert into node (id, applied, lease_until, lease_ms)
              values (gen_random_uuid(), (select coalesce(max(id), 0) from change),
-                     clock_timestamp() + make_interval(secs => $1))
+                     clock_timestamp() + make_interval(secs => $1 / 1000.0), $1)
              returning id, applied",
         )
-        .bind(self.lease_seconds())
+        .bind(i32::try_from(self.lease.as_millis()).unwrap_or(i32::MAX))
         .fetch_one(&mut self.listener);
         (self.node, self.position) = within(self.lease, joined).await?;
+        self.unit.standing.set_lease(Lease { node: self.node, renewals: 0 });
+        self.primary.install(Arc::clone(&self.unit));
         Ok(())
     }
 
@@ -119,22 +146,28 @@ impl Feed for PgFeed {
         }
     }
 
-    async fn renew(&mut self) -> Result<(), Error> {
-        let renewed = sqlx::query_scalar(
-            "update node set applied = $2,
-                             lease_until = clock_timestamp() + make_interval(secs => $3)
-             where id = $1 returning (select last_value from change_id_seq)",
+    async fn renew(&mut self) -> Result<Option<Timestamp>, Error> {
+        let renewed = sqlx::query_as(
+            "update node set applied = $2, renewals = renewals + 1,
+                             lease_until =
+                                 clock_timestamp() + make_interval(secs => lease_ms / 1000.0)
+             where id = $1
+             returning renewals, (select last_value from change_id_seq),
+                       (extract(epoch from clock_timestamp()) * 1000000)::bigint",
         )
         .bind(self.node)
         .bind(self.position)
-        .bind(self.lease_seconds())
         .fetch_optional(&mut self.listener);
-        let newest: Option<i64> = within(self.lease, renewed).await?;
-        // A node whose row is gone was away for long. A feed that ends before what was read from it
-        // is another one: the database was restored, or another one took its place and had not yet
-        // heard everything.
-        match newest {
-            Some(newest) if newest >= self.position => Ok(()),
+        // Soon enough for another connection to be had before the lease is over.
+        let renewed: Option<(i64, i64, i64)> = within(self.lease / 2, renewed).await?;
+        // A node whose row is gone was away for so long that others stopped waiting for it. A feed
+        // that ends before what was read from it is another one: the database was restored, or
+        // another server took its place that had not yet heard everything.
+        match renewed {
+            Some((renewals, newest, now)) if newest >= self.position => {
+                self.unit.standing.set_lease(Lease { node: self.node, renewals });
+                Ok(Some(Timestamp::from_unix_micros(now)))
+            }
             _ => Err(Error::unavailable("the change feed is not the one that was followed")),
         }
     }
@@ -145,19 +178,16 @@ impl Feed for PgFeed {
 
     async fn rest(&mut self) -> Result<(), Error> {
         let beat = self.lease / BEATS;
-        if !self.listens {
-            return self.look_out(beat).await;
-        }
-        match timeout(beat, self.listener.try_recv()).await {
-            Err(_) => Ok(()),
-            Ok(Ok(Some(_))) => {
-                // Others that have come along with it tell nothing more.
-                while self.listener.next_buffered().is_some() {}
-                Ok(())
+        let is_over = self.unit.standing.is_over.clone();
+        let resting = async {
+            if self.primary.route.is_pooled {
+                self.look_out(beat).await
+            } else {
+                self.heed(beat).await
             }
-            Ok(Ok(None)) => Err(Error::unavailable("the connection of the change feed broke")),
-            Ok(Err(error)) => Err(fault(error)),
-        }
+        };
+        let over = || Err(Error::unavailable("a session was not on the server of the change feed"));
+        is_over.run_until_cancelled(resting).await.unwrap_or_else(over)
     }
 
     async fn leave(&mut self) {
@@ -165,54 +195,18 @@ impl Feed for PgFeed {
             .bind(self.node)
             .execute(&mut self.listener);
         // If this fails, the lease ends by itself.
-        let _ = within(self.lease, left).await;
+        if within(self.lease, left).await.is_ok() {
+            self.backend = None;
+        }
     }
 }
 
-/// Waits until no node can go on as if nothing had changed: each has applied the newest change, or
-/// its lease is over. Called after the commit. The newest change may be that of somebody else; then
-/// ours, which was committed before, is applied as well.
-pub(super) async fn applied_everywhere(pool: &PgPool) -> Result<(), Error> {
-    let waiting = async {
-        let newest: i64 = sqlx::query_scalar("select coalesce(max(id), 0) from change")
-            .fetch_one(pool)
-            .await
-            .map_err(fault)?;
-        let mut rest = FIRST_REST;
-        loop {
-            let is_awaited: bool = sqlx::query_scalar(
-                "select exists
-                     (select from node where applied < $1 and lease_until > clock_timestamp())",
-            )
-            .bind(newest)
-            .fetch_one(pool)
-            .await
-            .map_err(fault)?;
-            if !is_awaited {
-                return Ok(());
-            }
-            sleep(rest).await;
-            rest = (rest * 2).min(LONGEST_REST);
-        }
-    };
-    let late = || Err(Error::unavailable("a node does not apply changes and keeps its lease"));
-    timeout(PATIENCE, waiting).await.unwrap_or_else(|_| late())
-}
-
-/// Removes what nobody reads any more: first the nodes that have been away for long, then changes
-/// so old that each node that is left has read them.
-pub(super) async fn forget(pool: &PgPool, done: &mut Upkeep) -> Result<(), Error> {
-    sqlx::query("delete from node where lease_until < now() - interval '10 minutes'")
-        .execute(pool)
-        .await
-        .map_err(fault)?;
-    done.changes_forgotten =
-        sqlx::query("delete from change where changed_at < now() - interval '1 hour'")
-            .execute(pool)
-            .await
-            .map_err(fault)?
-            .rows_affected();
-    Ok(())
+impl Drop for PgFeed {
+    /// A feed is lost when its connection breaks or does not answer. Then its process on the server
+    /// may wait for ever, for a standby that is gone, and is ended by the next session.
+    fn drop(&mut self) {
+        self.primary.route.leave_behind(self.backend);
+    }
 }
 
 async fn within<T>(

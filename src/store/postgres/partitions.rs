@@ -5,14 +5,14 @@
 //! dead rows. Partitions stand ready on both sides of the present, so that a node whose clock is
 //! ahead or behind by hours still issues.
 
-use sqlx::{AssertSqlSafe, PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use std::{collections::BTreeSet, time::Duration};
 use time::OffsetDateTime;
 use uuid::{Builder, Uuid};
 
-use super::{fault::fault, feed, moment};
+use super::{fault::fault, moment};
 use crate::{
-    domain::{Error, Timestamp, TokenLifetime},
+    domain::{Cause, Error, Timestamp, TokenLifetime},
     store::Upkeep,
 };
 
@@ -33,40 +33,60 @@ const LOCK: &str = "select pg_advisory_xact_lock(7160834520117)";
 const PATIENCE: &str = "set local lock_timeout = '200ms'";
 
 /// Makes the partitions that are missing, drops the dead ones, forgets old revocations.
-pub(super) async fn upkeep(pool: &PgPool, now: Timestamp) -> Result<Upkeep, Error> {
-    let mut transaction = pool.begin().await.map_err(fault)?;
-    sqlx::query(LOCK).execute(&mut *transaction).await.map_err(fault)?;
-    let (standing, database_now) = standing(&mut transaction).await?;
+pub(super) async fn upkeep(connection: &mut PgConnection, now: Timestamp) -> Result<Upkeep, Error> {
+    let (partitions_made, standing, database_now) = make_missing(connection, now).await?;
+    let mut done = Upkeep { partitions_made, ..Upkeep::default() };
 
-    let mut done = Upkeep::default();
-    let present = start_of(now);
-    for step in -BEHIND..=AHEAD {
-        let start = present + step * WIDTH_SECONDS;
-        if !standing.contains(&start) {
-            make(&mut transaction, start).await.map_err(fault)?;
-            done.partitions_made += 1;
-        }
-    }
-    transaction.commit().await.map_err(fault)?;
-
-    // The database's clock decides what is dead: a node whose own clock runs ahead must not take
-    // living tokens away from the others.
+    // A partition is dead only by both clocks: one that is ahead must not take living tokens away.
     for start in standing {
         let kept = TokenLifetime::MAX.duration() + GRACE;
         let end = Timestamp::from_unix_micros((start + WIDTH_SECONDS) * 1_000_000);
-        if end.plus(kept) < database_now && drop_partition(pool, start).await? {
+        if end.plus(kept) < database_now.min(now) && drop_partition(connection, start).await? {
             done.partitions_dropped += 1;
         }
     }
-
-    done.revocations_forgotten =
-        sqlx::query("delete from revoked_token where keep_until < now() - interval '1 hour'")
-            .execute(pool)
-            .await
-            .map_err(fault)?
-            .rows_affected();
-    feed::forget(pool, &mut done).await?;
+    done.revocations_forgotten = sqlx::query(
+        "delete from revoked_token where keep_until < least(now(), $1) - interval '1 hour'",
+    )
+    .bind(moment(now))
+    .execute(connection)
+    .await
+    .map_err(fault)?
+    .rows_affected();
     Ok(done)
+}
+
+/// Makes the partitions that are missing.
+pub(super) async fn make(connection: &mut PgConnection, now: Timestamp) -> Result<(), Error> {
+    make_missing(connection, now).await.map(drop)
+}
+
+/// Whether a statement failed because there is no partition for a token.
+pub(super) fn is_missing(cause: &Cause) -> bool {
+    const CHECK_VIOLATION: &str = "23514";
+    let error = cause.downcast_ref::<sqlx::Error>().and_then(sqlx::Error::as_database_error);
+    error.is_some_and(|error| {
+        error.code().as_deref() == Some(CHECK_VIOLATION) && error.constraint().is_none()
+    })
+}
+
+async fn make_missing(
+    connection: &mut PgConnection,
+    now: Timestamp,
+) -> Result<(u32, BTreeSet<i64>, Timestamp), Error> {
+    let mut transaction = connection.begin().await.map_err(fault)?;
+    sqlx::query(LOCK).execute(&mut *transaction).await.map_err(fault)?;
+    let (standing, database_now) = standing(&mut transaction).await?;
+    let (present, mut made) = (start_of(now), 0);
+    for step in -BEHIND..=AHEAD {
+        let start = present + step * WIDTH_SECONDS;
+        if !standing.contains(&start) {
+            make_one(&mut transaction, start).await.map_err(fault)?;
+            made += 1;
+        }
+    }
+    transaction.commit().await.map_err(fault)?;
+    Ok((made, standing, database_now))
 }
 
 /// The starts of the partitions that exist, and the database's time.
@@ -86,7 +106,7 @@ async fn standing(connection: &mut PgConnection) -> Result<(BTreeSet<i64>, Times
 
 /// Makes a table and attaches it, which lets readers and writers go on meanwhile; making it as a
 /// partition at once would lock them out.
-async fn make(connection: &mut PgConnection, start: i64) -> Result<(), sqlx::Error> {
+async fn make_one(connection: &mut PgConnection, start: i64) -> Result<(), sqlx::Error> {
     let name = name_of(start);
     let (from, to) = (lower_bound(start), lower_bound(start + WIDTH_SECONDS));
     let statements = [
@@ -103,9 +123,9 @@ async fn make(connection: &mut PgConnection, start: i64) -> Result<(), sqlx::Err
 }
 
 /// Drops one partition. False if others used it or a node was quicker.
-async fn drop_partition(pool: &PgPool, start: i64) -> Result<bool, Error> {
+async fn drop_partition(connection: &mut PgConnection, start: i64) -> Result<bool, Error> {
     const LOCK_NOT_AVAILABLE: &str = "55P03";
-    let mut transaction = pool.begin().await.map_err(fault)?;
+    let mut transaction = connection.begin().await.map_err(fault)?;
     sqlx::query(PATIENCE).execute(&mut *transaction).await.map_err(fault)?;
     let statement = format!("drop table if exists {}", name_of(start));
     match sqlx::query(AssertSqlSafe(statement)).execute(&mut *transaction).await {

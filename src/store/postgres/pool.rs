@@ -1,109 +1,180 @@
-//! The connections to Postgres, and their cure.
+//! The connections to Postgres, as one unit with the change feed.
 //!
-//! A pool of sqlx 0.9 loses places for good when established connections die silently, as they do
-//! behind a firewall that forgets them: callers who give up while such a connection is tried out
-//! never give their place back (transact-rs/sqlx #4349), until every request times out before a
-//! healthy database. So a node looks every second whether the pool still gives a connection that
-//! answers; where it does not and a new connection does, the pool is replaced. A restart would do
-//! the same, with everybody's requests.
+//! The pools of a node and its feed lead to one primary. If any of them notices that another
+//! server answers, or if the feed is lost, all of them are replaced together: a node whose feed is
+//! on the new primary and whose pools are on the old one would answer from the past.
 
 use std::{
     sync::{
-        PoisonError, RwLock,
-        atomic::{AtomicU32, Ordering},
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
-use sqlx::{
-    Connection, PgConnection,
-    postgres::{PgConnectOptions, PgPool, PgPoolOptions},
+use deadpool::managed::{Object, PoolError};
+use sqlx::PgConnection;
+use tokio::{
+    sync::Semaphore,
+    time::{error::Elapsed, timeout},
 };
-use tokio::time::timeout;
 
-use super::feed::PgFeed;
-use crate::domain::Error;
+use super::{
+    lease::Lease,
+    route::Route,
+    session::OpenError,
+    unit::{Opener, Places, Unit},
+};
+use crate::{domain::Error, store::Connections};
 
-/// So many looks in a row must fail. One alone may be a statement that was slow; and under load
-/// waiting callers are served in order, so the look has its turn.
-const FAILED_LOOKS: u32 = 3;
+/// How long the statements of one call may take. Above the timeouts that the server keeps, so that
+/// it is mostly the server that says why.
+pub(super) const PATIENCE: Duration = Duration::from_secs(6);
 
-pub(super) struct Pool {
-    connect: PgConnectOptions,
-    limits: PgPoolOptions,
-    current: RwLock<PgPool>,
-    failed_looks: AtomicU32,
+/// A session that is in use, and the unit that it is of.
+pub(super) struct InUse {
+    session: Object<Opener>,
+    unit: Arc<Unit>,
+    needs_lease: bool,
 }
 
-impl Pool {
-    /// Connects when a connection is needed and not before.
-    pub(super) fn new(connect: PgConnectOptions, limits: PgPoolOptions) -> Self {
-        let current = limits.clone().connect_lazy_with(connect.clone());
-        Self { connect, limits, current: RwLock::new(current), failed_looks: AtomicU32::new(0) }
+impl InUse {
+    /// The connection, for the statements of one call, which [`InUse::end`] ends. Where it is not
+    /// called, because the caller went away, the session is looked at before its next use.
+    pub(super) fn begin(&mut self) -> &mut PgConnection {
+        self.session.begin()
     }
 
-    /// The pool that is in use now.
-    pub(super) fn get(&self) -> PgPool {
-        // Nothing under the lock panics, so it cannot be poisoned.
-        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Makes a round trip through the pool, and replaces the pool if it is that which fails and
-    /// not the database.
-    pub(super) async fn check(&self) -> Result<(), sqlx::Error> {
-        let pool = self.get();
-        let answered = within(self.patience(), async {
-            sqlx::query("select 1").execute(&pool).await.map(drop)
-        });
-        let Err(error) = answered.await else {
-            self.failed_looks.store(0, Ordering::Relaxed);
-            return Ok(());
-        };
-        if self.failed_looks.fetch_add(1, Ordering::Relaxed) + 1 >= FAILED_LOOKS
-            && self.database_answers().await.is_ok()
-        {
-            tracing::warn!(
-                connections = pool.size(),
-                idle = pool.num_idle(),
-                "the database answers and its connections do not: they are replaced"
-            );
-            let fresh = self.limits.clone().connect_lazy_with(self.connect.clone());
-            *self.current.write().unwrap_or_else(PoisonError::into_inner) = fresh;
-            self.failed_looks.store(0, Ordering::Relaxed);
-            // The old one is not closed but dropped: closing waits for connections that will
-            // never be given back. What still runs on it ends undisturbed.
+    /// The lease by which the session proves itself; none for a command.
+    ///
+    /// # Errors
+    /// `Unavailable` where a node has no lease.
+    pub(super) fn lease(&self) -> Result<Option<Lease>, Error> {
+        let lease = self.unit.standing.lease();
+        if self.needs_lease && lease.is_none() {
+            return Err(Error::unavailable("this node has no lease"));
         }
-        Err(error)
+        Ok(lease)
     }
 
-    /// Follows the feed on a connection of its own, which listens or looks often.
-    pub(super) async fn follow(&self, lease: Duration, listens: bool) -> Result<PgFeed, Error> {
-        PgFeed::connect(self.connect.clone(), self.limits.clone(), lease, listens).await
-    }
-
-    /// Asks on a connection of its own. While the database is away the pool says only that it
-    /// timed out; this says that the connection was refused or the name not found.
-    pub(super) async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
-        within(self.patience(), PgConnection::connect_with(&self.connect)).await
-    }
-
-    async fn database_answers(&self) -> Result<(), sqlx::Error> {
-        let mut connection = self.connect().await?;
-        within(self.patience(), async {
-            sqlx::query("select 1").execute(&mut connection).await?;
-            connection.close().await
-        })
-        .await
-    }
-
-    fn patience(&self) -> Duration {
-        self.limits.get_acquire_timeout()
+    /// Notes how the statements ended. A session that does not find the lease of its node ends the
+    /// whole unit.
+    pub(super) fn end<T>(mut self, result: Result<T, Error>) -> Result<T, Error> {
+        let error = match &result {
+            Err(Error::Unavailable { cause, .. } | Error::Internal { cause }) => {
+                cause.downcast_ref::<sqlx::Error>()
+            }
+            _ => None,
+        };
+        if error.is_some_and(is_lease_lost) {
+            self.unit.standing.is_over.cancel();
+        }
+        if self.session.ended(error) {
+            self.unit.standing.doubt();
+        }
+        result
     }
 }
 
-async fn within<T>(
-    patience: Duration,
-    asked: impl Future<Output = Result<T, sqlx::Error>>,
-) -> Result<T, sqlx::Error> {
-    timeout(patience, asked).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+fn is_lease_lost(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.as_deref() == Some(Lease::NOT_FOUND)
+}
+
+/// The way to a primary: how many connections there may be, and the unit in use.
+pub(super) struct Primary {
+    pub(super) route: Arc<Route>,
+    /// Places for connections, for each lane. A replaced pool keeps those of its sockets that are
+    /// still open.
+    places: Vec<Places>,
+    unit: RwLock<Arc<Unit>>,
+    /// Whether a node answers from here, and so needs a lease.
+    needs_lease: AtomicBool,
+}
+
+impl Primary {
+    /// A way with so many connections for each lane. Connects when a connection is needed and not
+    /// before.
+    pub(super) fn new(route: Route, lanes: &[u32]) -> Self {
+        let route = Arc::new(route);
+        let places = lanes.iter().map(|most| {
+            let most = *most as usize;
+            (most, Arc::new(Semaphore::new(most)))
+        });
+        let places: Vec<_> = places.collect();
+        let unit = RwLock::new(Arc::new(Unit::new(&route, &places)));
+        Self { route, places, unit, needs_lease: AtomicBool::new(false) }
+    }
+
+    /// A new unit, which is not in use yet.
+    pub(super) fn new_unit(&self) -> Arc<Unit> {
+        Arc::new(Unit::new(&self.route, &self.places))
+    }
+
+    /// Puts a unit in the place of the one in use, whose sessions are closed as they are given
+    /// back.
+    pub(super) fn install(&self, unit: Arc<Unit>) {
+        let mut current = self.unit.write().unwrap_or_else(PoisonError::into_inner);
+        let old = std::mem::replace(&mut *current, unit);
+        drop(current);
+        old.end();
+    }
+
+    /// From now on nothing is read without a lease.
+    pub(super) fn require_lease(&self) {
+        self.needs_lease.store(true, Ordering::Release);
+    }
+
+    /// Whether nothing is read without a lease.
+    pub(super) fn needs_lease(&self) -> bool {
+        self.needs_lease.load(Ordering::Acquire)
+    }
+
+    /// The unit in use. One that is over is replaced here only for commands: a node replaces it
+    /// with its feed.
+    fn unit(&self) -> Arc<Unit> {
+        let unit = Arc::clone(&self.unit.read().unwrap_or_else(PoisonError::into_inner));
+        if !unit.standing.is_over.is_cancelled() || self.needs_lease() {
+            return unit;
+        }
+        let fresh = self.new_unit();
+        self.install(Arc::clone(&fresh));
+        fresh
+    }
+
+    /// A session of a lane.
+    pub(super) async fn session(&self, lane: usize) -> Result<InUse, Error> {
+        let (unit, needs_lease) = (self.unit(), self.needs_lease());
+        if unit.standing.is_over.is_cancelled() {
+            return Err(Error::unavailable("another connection to the primary is being made"));
+        }
+        let session = timeout(self.route.wait, unit.pools[lane].get()).await;
+        let session = session.unwrap_or_else(|Elapsed { .. }| Err(OpenError::Busy.into()));
+        match session {
+            Ok(session) => Ok(InUse { session, unit, needs_lease }),
+            Err(PoolError::Backend(error)) => Err(error.into_fault()),
+            Err(_) => Err(OpenError::Busy.into_fault()),
+        }
+    }
+
+    /// The connections of a lane: those whose sockets are open, of replaced pools as well.
+    pub(super) fn connections(&self, lane: usize) -> Connections {
+        let (most, places) = &self.places[lane];
+        let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        Connections {
+            open: number(most.saturating_sub(places.available_permits())),
+            idle: number(self.unit().pools[lane].status().available),
+            most: number(*most),
+        }
+    }
+
+    /// Closes the connections of a lane.
+    pub(super) async fn close(&self, lane: usize) {
+        let pool = self.unit().pools[lane].clone();
+        let resting = pool.retain(|_, _| false).removed;
+        pool.close();
+        for session in resting {
+            session.close().await;
+        }
+    }
 }

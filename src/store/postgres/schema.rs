@@ -4,15 +4,20 @@
 
 use std::borrow::Cow;
 
-use sqlx::{Connection, PgConnection, PgPool, migrate::Migrator};
+use sqlx::{
+    Connection, PgConnection,
+    migrate::{MigrateError, Migrator},
+};
 
 use super::{
-    fault::{fault, is_refusal},
+    fault::{fault, is_passing, is_refusal},
     moment, partitions,
-    pool::Pool,
+    pool::Primary,
+    session::OpenError,
 };
 use crate::{
-    domain::{Random, RandomFailed, Timestamp},
+    domain::{Error, Random, RandomFailed, TagKey, Timestamp},
+    store::Installation,
     store::migrate::{Migrated, SchemaError, known, refuse_newer, require_exact},
 };
 
@@ -22,34 +27,69 @@ static MIGRATOR: Migrator = sqlx::migrate!("migrations/postgres");
 const UNDEFINED_TABLE: &str = "42P01";
 
 /// Brings the schema up to date, gives a new installation its key, and makes the first partitions.
+/// Uses connections of its own beside the pools, which may have one place.
 pub(super) async fn migrate(
-    pool: &Pool,
+    primary: &Primary,
     now: Timestamp,
     random: &dyn Random,
 ) -> Result<Migrated, SchemaError> {
-    let from = version(pool).await?;
+    let from = version(primary).await?;
     refuse_newer(from, &MIGRATOR)?;
-    let mut locked = lock(pool).await.map_err(fault)?;
-    let pool = &pool.get();
-    unlocked().run(pool).await.map_err(SchemaError::Migration)?;
-    make_installation(pool, now, random).await?;
-    partitions::upkeep(pool, now).await?;
-    sqlx::query("commit").execute(&mut locked).await.map_err(fault)?;
+    let mut lock = lock(primary).await?;
+    let mut connection = connect(primary).await?;
+    unlocked().run_direct(None, &mut connection, false).await.map_err(failed)?;
+    make_installation(&mut connection, now, random).await?;
+    partitions::make(&mut connection, now).await?;
+    let _ = connection.close().await;
+    sqlx::query("commit").execute(&mut lock).await.map_err(fault)?;
+    let _ = lock.close().await;
     Ok(Migrated { from, to: known(&MIGRATOR) })
 }
 
-/// A connection in a transaction that holds the lock, beside the pool, which may have one place.
-async fn lock(pool: &Pool) -> Result<PgConnection, sqlx::Error> {
-    let mut connection = pool.connect().await?;
+/// Reads what was made once for this installation.
+pub(super) async fn installation(connection: &mut PgConnection) -> Result<Installation, Error> {
+    let key: Vec<u8> = sqlx::query_scalar("select tag_key from installation")
+        .fetch_one(connection)
+        .await
+        .map_err(fault)?;
+    let key = key.try_into().map_err(|_| Error::internal("the tag key has not 32 bytes"))?;
+    Ok(Installation { tag_key: TagKey::from_bytes(key) })
+}
+
+async fn connect(primary: &Primary) -> Result<PgConnection, SchemaError> {
+    match primary.route.connect().await {
+        Ok((connection, _)) => Ok(connection),
+        Err(OpenError::Connect(error)) if is_refusal(&error) => Err(SchemaError::Refused(error)),
+        Err(error) => Err(error.into_fault().into()),
+    }
+}
+
+/// A connection in a transaction that holds the lock.
+async fn lock(primary: &Primary) -> Result<PgConnection, SchemaError> {
+    let mut connection = connect(primary).await?;
     sqlx::raw_sql(
         "begin;
          set local statement_timeout = 0;
+         set local lock_timeout = 0;
          set local idle_in_transaction_session_timeout = 0;
          select pg_advisory_xact_lock(7160834520119)",
     )
     .execute(&mut connection)
-    .await?;
+    .await
+    .map_err(fault)?;
     Ok(connection)
+}
+
+/// A migration that found a table in use for too long is tried again.
+fn failed(error: MigrateError) -> SchemaError {
+    match error {
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)
+            if is_passing(&error) =>
+        {
+            fault(error).into()
+        }
+        error => SchemaError::Migration(error),
+    }
 }
 
 /// The migrations, without the lock of sqlx.
@@ -61,21 +101,18 @@ fn unlocked() -> Migrator {
 }
 
 /// Refuses every version but the one that this binary needs.
-pub(super) async fn check(pool: &Pool) -> Result<(), SchemaError> {
-    require_exact(version(pool).await?, &MIGRATOR)
+pub(super) async fn check(primary: &Primary) -> Result<(), SchemaError> {
+    require_exact(version(primary).await?, &MIGRATOR)
 }
 
-async fn version(pool: &Pool) -> Result<i64, SchemaError> {
-    let asked = async {
-        let mut connection = pool.connect().await?;
-        let version: Option<i64> =
-            sqlx::query_scalar("select max(version) from _sqlx_migrations where success")
-                .fetch_one(&mut connection)
-                .await?;
-        connection.close().await?;
-        Ok(version)
-    };
-    match asked.await {
+async fn version(primary: &Primary) -> Result<i64, SchemaError> {
+    let mut connection = connect(primary).await?;
+    let version: Result<Option<i64>, _> =
+        sqlx::query_scalar("select max(version) from _sqlx_migrations where success")
+            .fetch_one(&mut connection)
+            .await;
+    let _ = connection.close().await;
+    match version {
         Ok(version) => Ok(version.unwrap_or(0)),
         Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(UNDEFINED_TABLE) => {
             Ok(0)
@@ -86,7 +123,7 @@ async fn version(pool: &Pool) -> Result<i64, SchemaError> {
 }
 
 async fn make_installation(
-    pool: &PgPool,
+    connection: &mut PgConnection,
     now: Timestamp,
     random: &dyn Random,
 ) -> Result<(), SchemaError> {
@@ -97,7 +134,7 @@ async fn make_installation(
     )
     .bind(key.as_slice())
     .bind(moment(now))
-    .execute(pool)
+    .execute(connection)
     .await
     .map_err(fault)?;
     Ok(())

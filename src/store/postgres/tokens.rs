@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use sqlx::{PgPool, Row, postgres::PgRow};
+use sqlx::{PgConnection, Row, postgres::PgRow};
 use time::OffsetDateTime;
 
-use super::{clients, fault::fault, moment, timestamp};
+use super::{clients, fault::fault, lease::Lease, moment, timestamp};
 use crate::{
     domain::{AccessToken, Actor, Error, Timestamp, TokenId},
     store::{
@@ -14,9 +14,15 @@ use crate::{
     },
 };
 
-/// Any number of tokens in one statement, so that many callers can share one commit. Lists travel
-/// as texts, because an array of arrays of different lengths does not exist.
-pub(super) async fn record(pool: &PgPool, tokens: &[AccessToken]) -> Result<(), Error> {
+/// Records any number of tokens in one statement, so that many callers can share one commit.
+/// Returns those that were recorded. The others were refused: their client may no longer act, or
+/// their secret was taken out of use, since the caller was authenticated. Lists travel as texts,
+/// because an array of arrays of different lengths does not exist.
+pub(super) async fn record(
+    connection: &mut PgConnection,
+    tokens: &[AccessToken],
+    lease: Option<Lease>,
+) -> Result<Vec<TokenId>, Error> {
     let column =
         |value: fn(&AccessToken) -> uuid::Uuid| tokens.iter().map(value).collect::<Vec<_>>();
     let digests: Vec<&[u8]> = tokens.iter().map(|token| &token.digest.as_bytes()[..]).collect();
@@ -25,14 +31,23 @@ pub(super) async fn record(pool: &PgPool, tokens: &[AccessToken]) -> Result<(), 
         tokens.iter().map(|token| joined(&token.granted.audiences)).collect();
     let issued: Vec<_> = tokens.iter().map(|token| moment(token.issued_at)).collect();
     let expires: Vec<_> = tokens.iter().map(|token| moment(token.expires_at)).collect();
-    sqlx::query(
-        "insert into access_token
-             (id, digest, client, secret, scopes, audiences, issued_at, expires_at)
-         select id, digest, client, secret, string_to_array(scopes, ' '),
-                string_to_array(audiences, ' '), issued_at, expires_at
+    let recorded: Vec<uuid::Uuid> = sqlx::query_scalar(
+        "insert into access_token (id, digest, client, secret, scopes, audiences, issued_at,
+                                   expires_at, generation)
+         select token.id, token.digest, token.client, token.secret,
+                string_to_array(token.scopes, ' '), string_to_array(token.audiences, ' '),
+                token.issued_at, token.expires_at, client.generation + installation.generation
          from unnest($1::uuid[], $2::bytea[], $3::uuid[], $4::uuid[], $5::text[], $6::text[],
                      $7::timestamptz[], $8::timestamptz[])
-             as token (id, digest, client, secret, scopes, audiences, issued_at, expires_at)",
+             as token (id, digest, client, secret, scopes, audiences, issued_at, expires_at)
+              join client on client.id = token.client and client.state = 'active'
+              join client_secret as secret on secret.id = token.secret
+                   and secret.client = token.client
+                   and secret.retired_at is null and secret.burnt_at is null
+                   and (secret.expires_at is null or secret.expires_at > token.issued_at)
+              cross join installation
+         where (select require_lease($9, $10))
+         returning id",
     )
     .bind(column(|token| token.id.0))
     .bind(digests)
@@ -42,25 +57,31 @@ pub(super) async fn record(pool: &PgPool, tokens: &[AccessToken]) -> Result<(), 
     .bind(audiences)
     .bind(issued)
     .bind(expires)
-    .execute(pool)
+    .bind(lease.map(|lease| lease.node))
+    .bind(lease.map(|lease| lease.renewals))
+    .fetch_all(connection)
     .await
     .map_err(fault)?;
-    Ok(())
+    Ok(recorded.into_iter().map(TokenId).collect())
 }
 
 /// Tokens, their clients, and what else decides their worth, in one statement. Each id is looked
 /// for by itself: asked for as a list, it would be looked for in every partition.
 pub(super) async fn find(
-    pool: &PgPool,
+    connection: &mut PgConnection,
     ids: &[TokenId],
+    lease: Option<Lease>,
 ) -> Result<Vec<(TokenId, FoundOrFault)>, Error> {
     let rows = sqlx::query(
         "select token.id as token_id, token.digest, token.client, token.secret,
                 token.scopes as token_scopes, token.audiences as token_audiences,
                 token.issued_at, token.expires_at,
                 exists (select from revoked_token where revoked_token.id = token.id) as revoked,
-                exists (select from client_secret where client_secret.id = token.secret
-                            and client_secret.burnt_at is not null) as secret_burnt,
+                not exists (select from client_secret where client_secret.id = token.secret
+                                and client_secret.burnt_at is null) as secret_burnt,
+                coalesce(token.generation < client.generation
+                             + (select generation from installation),
+                         token.generation is not null) as superseded,
                 (select not_before from installation) as installation_not_before,
                 client.id, client.client_id, client.name, client.state, client.grant_types,
                 client.scopes, client.default_scopes, client.audiences, client.serves,
@@ -69,10 +90,13 @@ pub(super) async fn find(
          from unnest($1::uuid[]) as asked (id)
               cross join lateral
                   (select * from access_token where access_token.id = asked.id limit 1) as token
-              join client on client.id = token.client",
+              join client on client.id = token.client
+         where (select require_lease($2, $3))",
     )
     .bind(ids.iter().map(|id| id.0).collect::<Vec<_>>())
-    .fetch_all(pool)
+    .bind(lease.map(|lease| lease.node))
+    .bind(lease.map(|lease| lease.renewals))
+    .fetch_all(connection)
     .await
     .map_err(fault)?;
     let found = rows.iter().map(|row| {
@@ -89,6 +113,7 @@ fn read(row: &PgRow) -> FoundOrFault {
         token: token_row(row).map_err(fault)?.read()?,
         client: Arc::new(clients::client_row(row).map_err(fault)?.read()?),
         revoked: row.try_get("revoked").map_err(fault)?,
+        superseded: row.try_get("superseded").map_err(fault)?,
         secret_burnt: row.try_get("secret_burnt").map_err(fault)?,
         not_before: not_before.map(timestamp),
     })
@@ -109,7 +134,7 @@ fn token_row(row: &PgRow) -> Result<TokenRow, sqlx::Error> {
 
 /// The first revocation stands; a second one is no error.
 pub(super) async fn revoke(
-    pool: &PgPool,
+    connection: &mut PgConnection,
     id: TokenId,
     now: Timestamp,
     keep_until: Timestamp,
@@ -124,7 +149,7 @@ pub(super) async fn revoke(
     .bind(moment(now))
     .bind(moment(keep_until))
     .bind(actor.as_str())
-    .execute(pool)
+    .execute(connection)
     .await
     .map_err(fault)?;
     Ok(())

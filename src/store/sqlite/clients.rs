@@ -146,6 +146,20 @@ pub(super) async fn set_state(
     Ok(audit::change(writer, actor, vec![statement]).await? == 1)
 }
 
+/// Ends every token that the client has: tokens keep the generation in which they were issued.
+pub(super) async fn revoke_tokens(
+    writer: &SqlitePool,
+    client_id: &ClientId,
+    actor: &Actor,
+) -> Result<bool, Error> {
+    let statement = sqlx::query(
+        "update client set generation = generation + 1, version = version + 1
+         where client_id = $1",
+    )
+    .bind(client_id.as_str().to_owned());
+    Ok(audit::change(writer, actor, vec![statement]).await? == 1)
+}
+
 pub(super) async fn delete(
     writer: &SqlitePool,
     client_id: &ClientId,

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::fault::fault;
 use crate::{
-    domain::Error,
+    domain::{Error, Timestamp},
     store::{Change, Feed},
 };
 
@@ -57,9 +57,9 @@ impl Feed for SqliteFeed {
         Ok(news.into_iter().map(|(_, kind, subject)| Change::read(&kind, subject)).collect())
     }
 
-    /// There is no list of nodes.
-    async fn renew(&mut self) -> Result<(), Error> {
-        Ok(())
+    /// There is no list of nodes, and the clock is this machine's.
+    async fn renew(&mut self) -> Result<Option<Timestamp>, Error> {
+        Ok(None)
     }
 
     fn lease(&self) -> Duration {

@@ -20,8 +20,13 @@ const SLICE: i64 = 1_000;
 /// The most slices of one round; what is left waits for the next.
 const SLICES: u32 = 1_000;
 
-/// Any number of tokens in one statement, and so in one flush to the disk.
-pub(super) async fn record(pool: &SqlitePool, tokens: &[AccessToken]) -> Result<(), Error> {
+/// Records any number of tokens in one statement, and so in one flush to the disk. Returns those
+/// that were recorded. The others were refused: their client may no longer act, or their secret was
+/// taken out of use, since the caller was authenticated.
+pub(super) async fn record(
+    pool: &SqlitePool,
+    tokens: &[AccessToken],
+) -> Result<Vec<TokenId>, Error> {
     let rows: Vec<_> = tokens
         .iter()
         .map(|token| {
@@ -37,19 +42,26 @@ pub(super) async fn record(pool: &SqlitePool, tokens: &[AccessToken]) -> Result<
             })
         })
         .collect();
-    sqlx::query(
-        "insert into access_token
-             (id, digest, client, secret, scopes, audiences, issued_at, expires_at)
-         select unhex(value ->> 'id'), unhex(value ->> 'digest'), unhex(value ->> 'client'),
-                unhex(value ->> 'secret'), value ->> 'scopes', value ->> 'audiences',
-                value ->> 'issued_at', value ->> 'expires_at'
-         from json_each($1)",
+    let recorded: Vec<Uuid> = sqlx::query_scalar(
+        "insert into access_token (id, digest, client, secret, scopes, audiences, issued_at,
+                                   expires_at, generation)
+         select unhex(value ->> 'id'), unhex(value ->> 'digest'), client.id, secret.id,
+                value ->> 'scopes', value ->> 'audiences', value ->> 'issued_at',
+                value ->> 'expires_at', client.generation + installation.generation
+         from json_each($1) as token
+              join client on client.id = unhex(value ->> 'client') and client.state = 'active'
+              join client_secret as secret on secret.id = unhex(value ->> 'secret')
+                   and secret.client = client.id
+                   and secret.retired_at is null and secret.burnt_at is null
+                   and (secret.expires_at is null or secret.expires_at > value ->> 'issued_at')
+              cross join installation
+         returning id",
     )
     .bind(serde_json::Value::Array(rows).to_string())
-    .execute(pool)
+    .fetch_all(pool)
     .await
     .map_err(fault)?;
-    Ok(())
+    Ok(recorded.into_iter().map(TokenId).collect())
 }
 
 /// JSON carries no bytes, so they travel as hexadecimal digits.
@@ -72,8 +84,11 @@ pub(super) async fn find(
                 token.scopes as token_scopes, token.audiences as token_audiences,
                 token.issued_at, token.expires_at,
                 exists (select 1 from revoked_token where revoked_token.id = token.id) as revoked,
-                exists (select 1 from client_secret where client_secret.id = token.secret
-                            and client_secret.burnt_at is not null) as secret_burnt,
+                not exists (select 1 from client_secret where client_secret.id = token.secret
+                                and client_secret.burnt_at is null) as secret_burnt,
+                coalesce(token.generation < client.generation
+                             + (select generation from installation),
+                         token.generation is not null) as superseded,
                 (select not_before from installation) as installation_not_before,
                 client.id, client.client_id, client.name, client.state, client.grant_types,
                 client.scopes, client.default_scopes, client.audiences, client.serves,
@@ -100,6 +115,7 @@ fn read(row: &SqliteRow) -> FoundOrFault {
         token: token_row(row).map_err(fault)?.read()?,
         client: Arc::new(clients::client_row(row).map_err(fault)?.read()?),
         revoked: row.try_get("revoked").map_err(fault)?,
+        superseded: row.try_get("superseded").map_err(fault)?,
         secret_burnt: row.try_get("secret_burnt").map_err(fault)?,
         not_before: not_before.map(moment),
     })

@@ -4,7 +4,7 @@
 use std::{fmt::Write, sync::Arc, time::Duration};
 
 use ::http::Request;
-use jeton::store::PostgresStore;
+use jeton::store::{PostgresOptions, PostgresStore};
 use sqlx::{Connection, PgConnection};
 use tonic::{Code, Status};
 
@@ -44,7 +44,9 @@ impl Rpc {
 async fn fresh_node(database: Database) -> (TestNode, Arc<Failpoint>, Proxy) {
     let (proxy, failpoint) = Proxy::failing(&database.url).await;
     let (connections, wait) = (u32::try_from(CONNECTIONS).unwrap(), Duration::from_secs(2));
-    let store = Arc::new(PostgresStore::at(&proxy.url, connections, wait).unwrap());
+    let store = Arc::new(
+        PostgresStore::at(&proxy.url, connections, PostgresOptions::waiting(wait)).unwrap(),
+    );
     let node = TestNode::with_store(database, store, TestNodeOptions::default()).await;
     // What it sends by itself at its start is not what shall fail.
     let has_looked_after_the_store = r#"jeton_upkeep_rounds_total{outcome="OK"} 1"#;

@@ -11,7 +11,7 @@ use std::{
 
 use jeton::{
     domain::{Clock, OsRandom, SystemClock},
-    store::{PostgresStore, SqliteStore, Store},
+    store::{PostgresOptions, PostgresStore, SqliteStore, Store},
 };
 use sqlx::{
     AssertSqlSafe, Connection, PgConnection, SqliteConnection, sqlite::SqliteConnectOptions,
@@ -79,7 +79,9 @@ impl Database {
     pub(crate) fn store(&self) -> Arc<dyn Store> {
         let wait = Duration::from_secs(2);
         match self.kind {
-            Kind::Postgres => Arc::new(PostgresStore::at(&self.url, 10, wait).unwrap()),
+            Kind::Postgres => {
+                Arc::new(PostgresStore::at(&self.url, 10, PostgresOptions::waiting(wait)).unwrap())
+            }
             Kind::Sqlite => Arc::new(SqliteStore::in_directory(self.dir.path(), 10, wait)),
         }
     }

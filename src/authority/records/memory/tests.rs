@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use uuid::Uuid;
 
 use super::*;
-use crate::domain::{ClientState, ManualClock, SecretHash, TokenLifetime};
+use crate::domain::{
+    AccessToken, ClientState, ManualClock, SecretHash, Timestamp, TokenDigest, TokenLifetime,
+};
 
 fn memory() -> Memory {
     let clock = Arc::new(ManualClock::at(Timestamp::from_unix_micros(0)));
@@ -62,6 +64,7 @@ fn found_token(number: u128, of: u128) -> FoundToken {
         client,
         revoked: false,
         secret_burnt: false,
+        superseded: false,
         not_before: None,
     }
 }
@@ -142,7 +145,6 @@ fn without_a_lease_nothing_counts() {
     assert!(memory.epoch().is_none());
     memory.trust_until(Duration::from_micros(1));
     assert!(memory.epoch().is_none(), "the lease is over");
-    assert!(memory.distrusted_for(Duration::from_secs(5)) > Duration::from_secs(4));
 }
 
 #[test]

@@ -39,8 +39,11 @@ impl Failure {
 }
 
 /// How statements begin that nodes send by themselves, and not for a request.
-const OF_NO_REQUEST: [&str; 6] = [
-    "select 1",
+const OF_NO_REQUEST: [&str; 9] = [
+    "select expire_lease",
+    "select require_lease",
+    "\n    select set_config",
+    "select pg_terminate_backend",
     "LISTEN",
     "insert into node",
     "select id, kind, subject from change",

@@ -1,0 +1,164 @@
+//! The nodes that hold a lease, for those who wait for them.
+//!
+//! Nothing here goes by a clock that can be set. A lease is over when its row was not renewed for
+//! as long as it lasts, measured by the waiting side's own monotonic clock; the row is removed
+//! then, so that its node cannot renew it and the next one need not wait. Until a node was seen to
+//! be idle for so long, whoever changed something waits for it. So a clock of the database that
+//! jumps, or differs on a standby that was promoted, shortens no lease.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use sqlx::PgConnection;
+use tokio::time::{sleep, timeout};
+use uuid::Uuid;
+
+use super::{fault::fault, lease::Lease, pool::Primary};
+use crate::{domain::Error, store::Upkeep};
+
+/// How long to wait for the nodes before giving up. No lease is longer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long to rest between two looks at what the nodes have applied.
+const FIRST_REST: Duration = Duration::from_millis(1);
+const LONGEST_REST: Duration = Duration::from_millis(16);
+
+/// The longest lease that a node can be configured to take.
+const LONGEST_LEASE: Duration = Duration::from_secs(4);
+
+/// Waits until no node can go on as if nothing had changed: each has applied the newest change, or
+/// its lease is over. Called after the commit. The newest change may be that of another caller;
+/// then ours, which was committed before, is applied as well.
+pub(super) async fn applied_everywhere(primary: &Primary, lane: usize) -> Result<(), Error> {
+    const SILENT: &str = "a node does not apply changes and keeps its lease";
+    let waited = timeout(PATIENCE, wait(primary, lane)).await;
+    waited.unwrap_or_else(|_| Err(Error::unavailable(SILENT)))
+}
+
+async fn wait(primary: &Primary, lane: usize) -> Result<(), Error> {
+    let newest = on_session!(primary, lane, |connection, lease| newest(connection, lease))?;
+    let mut seen = Seen::default();
+    let mut rest = FIRST_REST;
+    loop {
+        let behind =
+            on_session!(primary, lane, |connection, lease| behind(connection, newest, lease))?;
+        let over = seen.over(&behind);
+        if over.len() == behind.len() {
+            if !over.is_empty() {
+                on_session!(primary, lane, |connection, _lease| expire(connection, &over))?;
+            }
+            return Ok(());
+        }
+        sleep(rest).await;
+        rest = (rest * 2).min(LONGEST_REST);
+    }
+}
+
+/// A row of `node` as it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Holder {
+    node: Uuid,
+    renewals: i64,
+    /// As text: it is compared and never reckoned with. A node of an earlier version moves it and
+    /// does not count its renewals.
+    lease_until: String,
+    lease: Duration,
+}
+
+/// Since when each lease was seen as it is now.
+#[derive(Default)]
+pub(super) struct Seen(HashMap<Uuid, (Holder, Instant)>);
+
+impl Seen {
+    /// Those of these leases that were not renewed for as long as they last.
+    fn over(&mut self, holders: &[Holder]) -> Vec<Holder> {
+        self.0.retain(|node, _| holders.iter().any(|holder| holder.node == *node));
+        let mut over = Vec::new();
+        for holder in holders {
+            let entry = self.0.entry(holder.node);
+            let (as_seen, since) = entry.or_insert_with(|| (holder.clone(), Instant::now()));
+            if as_seen != holder {
+                (*as_seen, *since) = (holder.clone(), Instant::now());
+            } else if since.elapsed() > holder.lease {
+                over.push(holder.clone());
+            }
+        }
+        over
+    }
+}
+
+async fn newest(connection: &mut PgConnection, lease: Option<Lease>) -> Result<i64, Error> {
+    sqlx::query_scalar(
+        "select coalesce(max(id), 0) from change where (select require_lease($1, $2))",
+    )
+    .bind(lease.map(|lease| lease.node))
+    .bind(lease.map(|lease| lease.renewals))
+    .fetch_one(connection)
+    .await
+    .map_err(fault)
+}
+
+/// The nodes that have not applied a change.
+async fn behind(
+    connection: &mut PgConnection,
+    newest: i64,
+    lease: Option<Lease>,
+) -> Result<Vec<Holder>, Error> {
+    let rows: Vec<(Uuid, i64, String, i32)> = sqlx::query_as(
+        "select id, renewals, lease_until::text, lease_ms from node
+         where applied < $1 and (select require_lease($2, $3))",
+    )
+    .bind(newest)
+    .bind(lease.map(|lease| lease.node))
+    .bind(lease.map(|lease| lease.renewals))
+    .fetch_all(connection)
+    .await
+    .map_err(fault)?;
+    let holder = |(node, renewals, lease_until, lease): (Uuid, i64, String, i32)| {
+        let lease = Duration::from_millis(u64::try_from(lease).unwrap_or(0)).min(LONGEST_LEASE);
+        Holder { node, renewals, lease_until, lease }
+    };
+    Ok(rows.into_iter().map(holder).collect())
+}
+
+/// Removes leases that are over, unless they were renewed after all.
+async fn expire(connection: &mut PgConnection, over: &[Holder]) -> Result<(), Error> {
+    sqlx::query(
+        "select expire_lease(id, renewals, lease_until::timestamptz)
+         from unnest($1::uuid[], $2::bigint[], $3::text[]) as lease (id, renewals, lease_until)",
+    )
+    .bind(over.iter().map(|holder| holder.node).collect::<Vec<_>>())
+    .bind(over.iter().map(|holder| holder.renewals).collect::<Vec<_>>())
+    .bind(over.iter().map(|holder| holder.lease_until.clone()).collect::<Vec<_>>())
+    .execute(connection)
+    .await
+    .map_err(fault)?;
+    Ok(())
+}
+
+/// Removes the leases of nodes that ended without giving theirs back: those that were not renewed
+/// since the last round. Then removes the changes that every node has applied.
+pub(super) async fn forget(
+    primary: &Primary,
+    lane: usize,
+    seen: &Mutex<Seen>,
+    done: &mut Upkeep,
+) -> Result<(), Error> {
+    let all = on_session!(primary, lane, |connection, _lease| behind(connection, i64::MAX, None))?;
+    let over = seen.lock().unwrap_or_else(PoisonError::into_inner).over(&all);
+    if !over.is_empty() {
+        on_session!(primary, lane, |connection, _lease| expire(connection, &over))?;
+    }
+    done.changes_forgotten =
+        on_session!(primary, lane, |connection, _lease| forget_changes(connection))?;
+    Ok(())
+}
+
+async fn forget_changes(connection: &mut PgConnection) -> Result<u64, Error> {
+    let forgotten: i64 =
+        sqlx::query_scalar("select forget_changes()").fetch_one(connection).await.map_err(fault)?;
+    Ok(u64::try_from(forgotten).unwrap_or(0))
+}

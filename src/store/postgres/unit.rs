@@ -1,0 +1,154 @@
+//! Pools and feed as one unit: all of their sessions are on one primary.
+//!
+//! `deadpool` keeps the sessions. The pool of sqlx 0.9 loses places for good when connections die
+//! silently (transact-rs/sqlx #4349), and cannot say how many sockets are open.
+
+use std::{
+    sync::{Arc, Mutex, OnceLock, PoisonError, RwLock},
+    time::{Duration, Instant},
+};
+
+use deadpool::managed::{self, Metrics, RecycleError};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    lease::Lease,
+    route::Route,
+    session::{Description, OpenError, Server, Session},
+};
+
+/// How long a session rests before it is asked whether it is still there. Those in use are not: it
+/// would cost a round trip for each statement.
+const RESTED: Duration = Duration::from_secs(1);
+
+/// How old a session becomes.
+const LONGEST_LIFE: Duration = Duration::from_mins(30);
+
+/// The sessions of a lane.
+pub(super) type Pool = managed::Pool<Opener>;
+
+/// The most connections of a lane, and a permit for each that is not open.
+pub(super) type Places = (usize, Arc<Semaphore>);
+
+/// Pools and feed that belong together.
+pub(super) struct Unit {
+    pub(super) pools: Vec<Pool>,
+    pub(super) standing: Arc<Standing>,
+}
+
+/// What the sessions of a unit have in common.
+#[derive(Default)]
+pub(super) struct Standing {
+    server: OnceLock<Server>,
+    lease: RwLock<Option<Lease>>,
+    /// Set when the unit must not be used any more.
+    pub(super) is_over: CancellationToken,
+    /// When a connection was last found dead. Others that rest since before mostly died with it.
+    doubted_at: Mutex<Option<Instant>>,
+}
+
+impl Standing {
+    /// Accepts a session if it is on the server of this unit; the first one decides which.
+    pub(super) fn accept(&self, found: &Description) -> Result<(), OpenError> {
+        let server = self.server.get_or_init(|| {
+            warn_of_durability(found);
+            found.server.clone()
+        });
+        if *server == found.server { Ok(()) } else { Err(OpenError::OtherServer) }
+    }
+
+    /// Notes that a connection is dead.
+    pub(super) fn doubt(&self) {
+        *self.doubted_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// Whether a connection that rests since then is one that mostly died with another.
+    fn is_doubtful(&self, since: Instant) -> bool {
+        let doubted_at = *self.doubted_at.lock().unwrap_or_else(PoisonError::into_inner);
+        doubted_at.is_some_and(|doubted_at| since < doubted_at)
+    }
+
+    /// The lease that was written last.
+    pub(super) fn lease(&self) -> Option<Lease> {
+        *self.lease.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn set_lease(&self, lease: Lease) {
+        *self.lease.write().unwrap_or_else(PoisonError::into_inner) = Some(lease);
+    }
+}
+
+fn warn_of_durability(found: &Description) {
+    if let Some(asked) = &found.raised_from {
+        tracing::warn!(
+            synchronous_commit = asked,
+            "the database is configured to lose commits in a crash: sessions of this node use on"
+        );
+    }
+    if !found.flushes {
+        tracing::warn!("fsync is off: what is acknowledged is lost if the database server crashes");
+    }
+}
+
+/// Opens the sessions of a pool.
+pub(super) struct Opener {
+    route: Arc<Route>,
+    places: Arc<Semaphore>,
+    standing: Arc<Standing>,
+}
+
+impl managed::Manager for Opener {
+    type Type = Session;
+    type Error = OpenError;
+
+    async fn create(&self) -> Result<Session, OpenError> {
+        let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| OpenError::Busy)?;
+        let accepted = self.route.connect().await.and_then(|(connection, found)| {
+            self.standing.accept(&found)?;
+            Ok((connection, found))
+        });
+        let (connection, found) = accepted.inspect_err(|error| {
+            if error.is_wrong_server() {
+                self.standing.is_over.cancel();
+            }
+        })?;
+        Ok(Session::new(connection, found.backend, place))
+    }
+
+    async fn recycle(
+        &self,
+        session: &mut Session,
+        metrics: &Metrics,
+    ) -> managed::RecycleResult<OpenError> {
+        if metrics.age() > LONGEST_LIFE || self.standing.is_doubtful(session.used_at()) {
+            return Err(RecycleError::message("old, or of those that died together"));
+        }
+        let recovered = session.recover(session.used_at().elapsed() > RESTED).await;
+        recovered.inspect_err(|_| self.standing.doubt()).map_err(RecycleError::Backend)
+    }
+
+    fn detach(&self, session: &mut Session) {
+        self.route.leave_behind(session.left_behind());
+    }
+}
+
+impl Unit {
+    /// A unit that is not in use yet. Connects when a session is needed and not before.
+    pub(super) fn new(route: &Arc<Route>, places: &[Places]) -> Self {
+        let standing = Arc::<Standing>::default();
+        let pool = |(most, places): &Places| {
+            let (route, places) = (Arc::clone(route), Arc::clone(places));
+            let opener = Opener { route, places, standing: Arc::clone(&standing) };
+            // Without timeouts of its own there is nothing for which it could not be built.
+            Pool::builder(opener).max_size(*most).build().ok()
+        };
+        Self { pools: places.iter().filter_map(pool).collect(), standing }
+    }
+
+    /// Ends the unit: its sessions are closed as they are given back.
+    pub(super) fn end(&self) {
+        self.standing.is_over.cancel();
+        self.pools.iter().for_each(Pool::close);
+    }
+}
