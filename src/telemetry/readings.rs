@@ -159,7 +159,7 @@ impl Page<'_> {
         let help = "Clients and tokens that are remembered";
         self.gauges("memory_entries", help, "of", &[("client", clients), ("token", tokens)])?;
         self.gauge("memory_token_bytes", "What these tokens take", bytes)?;
-        let help = "1 while what is remembered counts, 0 while every call asks the database";
+        let help = "1 while the lease runs, 0 while there is none";
         self.gauge("memory_trusted", help, f64::from(u8::from(memory.is_trusted)))
     }
 

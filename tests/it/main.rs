@@ -13,6 +13,7 @@ mod crash;
 mod error_contract;
 mod failure_classes;
 mod faults;
+mod lease;
 mod listeners;
 mod memory;
 mod mistakes;
