@@ -15,7 +15,10 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 
 use self::migrate::{Migrated, SchemaError};
-pub use self::{postgres::PostgresStore, sqlite::SqliteStore};
+pub use self::{
+    postgres::{Address, AddressError, PostgresStore, TargetSession},
+    sqlite::SqliteStore,
+};
 use crate::domain::{
     AccessToken, Actor, AuditEntry, AuditMark, Client, ClientId, ClientKey, ClientState, Error,
     Random, SecretId, StoredSecret, TagKey, Timestamp, TokenId,

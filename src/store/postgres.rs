@@ -1,5 +1,6 @@
 //! The store on Postgres, version 14 and later: the one to grow on.
 
+mod address;
 mod audit;
 mod clients;
 mod fault;
@@ -9,12 +10,13 @@ mod pool;
 mod schema;
 mod tokens;
 
-use std::{str::FromStr, time::Duration};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::PgPoolOptions;
 use time::OffsetDateTime;
 
+pub use self::address::{Address, AddressError, TargetSession};
 use self::{fault::fault, pool::Pool};
 use super::{
     Connections, Creation, Feed, FoundClient, FoundOrFault, Installation, Retirement, Store,
@@ -22,8 +24,8 @@ use super::{
     migrate::{Migrated, SchemaError},
 };
 use crate::domain::{
-    AccessToken, Actor, AuditEntry, AuditMark, Client, ClientId, ClientState, Error, Malformed,
-    Random, SecretId, StoredSecret, TagKey, Timestamp, TokenId,
+    AccessToken, Actor, AuditEntry, AuditMark, Client, ClientId, ClientState, Error, Random,
+    SecretId, StoredSecret, TagKey, Timestamp, TokenId,
 };
 
 /// No statement of a request runs for longer. It is far above what any needs, and frees a
@@ -39,25 +41,19 @@ pub struct PostgresStore {
 impl PostgresStore {
     /// A store at `postgres://user:password@host/database?sslmode=…`. Connections are made when
     /// they are needed, so this succeeds while the database is away.
+    ///
+    /// # Errors
+    /// If the URL cannot be followed to the letter: see [`Address::parse`].
     pub fn at(
         url: &str,
         max_connections: u32,
         acquire_timeout: Duration,
-    ) -> Result<Self, Malformed> {
-        const SHAPE: Malformed = Malformed(
-            "a database URL reads postgres://user:password@host:5432/database, with sslmode=… \
-             after a question mark if wanted",
-        );
-        if !(url.starts_with("postgres://") || url.starts_with("postgresql://")) {
-            return Err(SHAPE);
-        }
-        let options = PgConnectOptions::from_str(url)
-            .map_err(|_| SHAPE)?
-            .application_name("jeton")
-            .options([
-                ("statement_timeout", STATEMENT_TIMEOUT),
-                ("idle_in_transaction_session_timeout", STATEMENT_TIMEOUT),
-            ]);
+    ) -> Result<Self, AddressError> {
+        let address = Address::parse(url)?;
+        let options = address.hosts()[0].clone().options([
+            ("statement_timeout", STATEMENT_TIMEOUT),
+            ("idle_in_transaction_session_timeout", STATEMENT_TIMEOUT),
+        ]);
         let limits =
             PgPoolOptions::new().max_connections(max_connections).acquire_timeout(acquire_timeout);
         Ok(Self { pool: Pool::new(options, limits), listens: true })
