@@ -11,6 +11,20 @@ use crate::support::{
     tls::{Authority, Files},
 };
 
+/// The driver adds the authorities of this crate to those of `sslrootcert`. With `verify-ca`, anybody
+/// who has a certificate of a public one would be taken for the database.
+#[test]
+fn no_authority_is_trusted_but_those_that_are_named() {
+    let lock = include_str!("../../Cargo.lock");
+    let lists = ["webpki-roots", "rustls-native-certs", "rustls-platform-verifier"];
+    let is_list =
+        |package: &&str| lists.iter().any(|name| package.contains(&format!("\"{name}\"\nversion")));
+    let found = lock.split("[[package]]").filter(is_list).collect::<Vec<_>>();
+    // What is in the tree, and empty, has no source.
+    assert!(found.iter().all(|package| !package.contains("\nsource = ")), "{found:?}");
+    assert_eq!(found.len(), 1, "{found:?}");
+}
+
 /// A server on 127.0.0.1, on `::1` if this machine has it, and on a socket. Its certificate is for
 /// `localhost`.
 struct Server {
