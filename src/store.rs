@@ -16,7 +16,7 @@ use async_trait::async_trait;
 
 use self::migrate::{Migrated, SchemaError};
 pub use self::{
-    postgres::{PostgresOptions, PostgresStore},
+    postgres::{Address, AddressError, PostgresOptions, PostgresStore, TargetSession},
     sqlite::SqliteStore,
 };
 use crate::domain::{

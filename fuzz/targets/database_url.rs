@@ -1,6 +1,7 @@
-//! The address of the database as it is shown: never with the password, whatever was typed.
+//! The address of the database as it is shown, and what is said of a wrong one: never with the
+//! password, whatever was typed.
 
-use jeton::config::DatabaseUrl;
+use jeton::{config::DatabaseUrl, store::Address};
 
 use super::CANARY;
 
@@ -15,6 +16,7 @@ pub(super) fn target(data: &[u8]) {
         format!("postgres://{before}:{CANARY}@{behind}"),
         format!("postgres://u:{within}{CANARY}@{behind}"),
         format!("postgres://u:{CANARY}{within}@h/{behind}"),
+        format!("postgres://u:{within}{CANARY}@h1:5432,[::1]:{before}/{behind}"),
         format!("{before}u:{CANARY}@{behind}"),
         format!("postgres://h/d?{before}&password={CANARY}{within}"),
         format!("postgres://h/d?p%61ssword={within}{CANARY}&{behind}"),
@@ -31,4 +33,9 @@ fn shows_nothing(url: &str) {
     assert!(shown.len() <= url.expose().len() + 2 * "[redacted]".len());
     let Ok(again) = shown.parse::<DatabaseUrl>();
     assert_eq!(again.redacted(), shown, "showing it twice hides more");
+    let said = match Address::parse(url.expose()) {
+        Ok(address) => format!("{address:?}"),
+        Err(error) => format!("{error} {error:?}"),
+    };
+    assert!(!said.contains(CANARY), "of {} is said {said}", url.expose());
 }

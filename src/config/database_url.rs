@@ -89,6 +89,21 @@ mod tests {
                 "postgres:///d?host=/run&password=canary",
                 "postgres:///d?host=/run&password=[redacted]",
             ),
+            (
+                "postgres://u:canary@h1:5432,h2:5433/d?target_session_attrs=read-write",
+                "postgres://u:[redacted]@h1:5432,h2:5433/d?target_session_attrs=read-write",
+            ),
+            (
+                "postgres://u:can,ary@h1,[::1]:6000/d?host=a,b&port=1,2&password=canary",
+                "postgres://u:[redacted]@h1,[::1]:6000/d?host=a,b&port=1,2&password=[redacted]",
+            ),
+            ("postgres://u:canary@[::1]:5432/d", "postgres://u:[redacted]@[::1]:5432/d"),
+            ("postgres://u:can@ary,c:1@h1,h2/d", "postgres://u:[redacted]@h1,h2/d"),
+            ("postgres://u:can:ary/@h1,h2/d", "postgres://u:[redacted]@h1,h2/d"),
+            (
+                "postgres://h1:1,[::1]:2/d?sslmode=require",
+                "postgres://h1:1,[::1]:2/d?sslmode=require",
+            ),
             // What no parser would take is shown too, to whoever looks for the mistake.
             ("postgres://u:can?ary@h/d", "postgres://u:[redacted]@h/d"),
             (

@@ -15,6 +15,7 @@ macro_rules! on_session {
     }};
 }
 
+mod address;
 mod audit;
 mod clients;
 mod fault;
@@ -38,7 +39,10 @@ use std::{
 use async_trait::async_trait;
 use time::OffsetDateTime;
 
-pub use self::open::PostgresOptions;
+pub use self::{
+    address::{Address, AddressError, TargetSession},
+    open::PostgresOptions,
+};
 use self::{
     feed::PgFeed,
     nodes::{Seen, applied_everywhere},

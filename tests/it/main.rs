@@ -4,6 +4,7 @@
 
 mod support;
 
+mod address;
 mod audit;
 mod bench;
 mod checklist;

@@ -68,10 +68,14 @@ fn a_database_that_cannot_be_used_is_named_without_its_password() {
     fs::write(&file, "in the way").unwrap();
     let file = file.to_str().unwrap();
     let nobody = format!("postgres://jeton:canary@{}/jeton", free_port());
-    let rows: [(&[&str], &[&str]); 4] = [
+    let in_clear = "postgres://jeton:canary@db.test/x";
+    let unknown = "postgres://jeton:canary@localhost/x?sslmod=require";
+    let rows: [(&[&str], &[&str]); 6] = [
         (&["--data-dir", file], &[file, "--data-dir"]),
         (&["--database-url", &nobody], &["the database", "refused"]),
-        (&["--database-url", "postgres://jeton:canary@[/x"], &["postgres://user:password@host"]),
+        (&["--database-url", "postgres://jeton:canary@[/x"], &["`host`", "[::1]"]),
+        (&["--database-url", in_clear], &["sslmode=verify-full", "sslmode=disable"]),
+        (&["--database-url", unknown], &["`sslmod`", "sslmode"]),
         (&["--database-url", "mysql://jeton:canary@db/x"], &["postgres://user:password@host"]),
     ];
     let ports = ["--grpc-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0"];

@@ -1,15 +1,11 @@
 //! How a store on Postgres is opened.
 
 use std::{
-    str::FromStr,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
-use sqlx::postgres::PgConnectOptions;
-
-use super::{PostgresStore, pool::Primary, route::Route};
-use crate::domain::Malformed;
+use super::{Address, AddressError, PostgresStore, pool::Primary, route::Route};
 
 /// How a store on Postgres connects.
 #[derive(Debug, Clone, Copy)]
@@ -32,7 +28,10 @@ impl PostgresOptions {
 impl PostgresStore {
     /// A store at `postgres://user:password@host/database?sslmode=…`. Connections are made when
     /// they are needed, so this succeeds while the database is away.
-    pub fn at(url: &str, connections: u32, options: PostgresOptions) -> Result<Self, Malformed> {
+    ///
+    /// # Errors
+    /// If the URL cannot be followed to the letter: see [`Address::parse`].
+    pub fn at(url: &str, connections: u32, options: PostgresOptions) -> Result<Self, AddressError> {
         let [store] = Self::lanes(url, [connections], options)?;
         Ok(store)
     }
@@ -43,16 +42,10 @@ impl PostgresStore {
         url: &str,
         connections: [u32; N],
         options: PostgresOptions,
-    ) -> Result<[Self; N], Malformed> {
-        const SHAPE: Malformed = Malformed(
-            "a database URL reads postgres://user:password@host:5432/database, with sslmode=… \
-             after a question mark if wanted",
-        );
-        if !(url.starts_with("postgres://") || url.starts_with("postgresql://")) {
-            return Err(SHAPE);
-        }
-        let host = PgConnectOptions::from_str(url).map_err(|_| SHAPE)?.application_name("jeton");
-        let route = Route::new(vec![host], options.wait, options.without_listening);
+    ) -> Result<[Self; N], AddressError> {
+        // Whichever session is asked for, only one on the primary is used.
+        let hosts = Address::parse(url)?.hosts().to_vec();
+        let route = Route::new(hosts, options.wait, options.without_listening);
         let primary = Arc::new(Primary::new(route, &connections));
         Ok(std::array::from_fn(|lane| Self {
             primary: Arc::clone(&primary),

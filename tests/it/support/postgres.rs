@@ -4,7 +4,10 @@
 use std::{
     env, fs,
     io::{Read, Write},
-    os::unix::{fs::chown, process::CommandExt},
+    os::unix::{
+        fs::{PermissionsExt, chown},
+        process::CommandExt,
+    },
     path::PathBuf,
     process::{Child, Command, Stdio},
     sync::OnceLock,
@@ -72,7 +75,12 @@ exec setpriv --reuid "$OWNER" --regid "$GROUP" --clear-groups "$@"
 
 impl PrivateServer {
     pub(crate) fn start(settings: &[&str]) -> Self {
-        Self::start_by(|_| Command::new("sh"), settings)
+        Self::start_by(|_| Command::new("sh"), &[], settings)
+    }
+
+    /// A server with these files beside its data, which it alone can read: its key, for one.
+    pub(crate) fn start_with(files: &[(&str, &str)], settings: &[&str]) -> Self {
+        Self::start_by(|_| Command::new("sh"), files, settings)
     }
 
     /// A server whose disk can be filled. None where we are not allowed to mount one.
@@ -90,15 +98,25 @@ impl PrivateServer {
             command.uid(0).gid(0);
             command
         };
-        Some(Self::start_by(within, settings))
+        Some(Self::start_by(within, &[], settings))
     }
 
-    fn start_by(shell: impl FnOnce((u32, u32)) -> Command, settings: &[&str]) -> Self {
+    fn start_by(
+        shell: impl FnOnce((u32, u32)) -> Command,
+        files: &[(&str, &str)],
+        settings: &[&str],
+    ) -> Self {
         let binaries = binaries().expect("install Postgres, or set DATABASE_URL");
         let home = tempfile::Builder::new().prefix("jeton-pg-").tempdir().unwrap().keep();
         // initdb refuses to run as root, so everything there belongs to another user.
         let user = rustix::process::getuid().is_root().then(unprivileged);
         let mut command = shell(user.unwrap_or_default());
+        for (name, text) in files {
+            let path = home.join(name);
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+            chown(&path, user.map(|(uid, _)| uid), user.map(|(_, gid)| gid)).unwrap();
+        }
         if let Some((uid, gid)) = user {
             chown(&home, Some(uid), Some(gid)).unwrap();
             if command.get_program() == "sh" {

@@ -1,0 +1,173 @@
+//! Where the database is and how to reach it, as libpq reads it from a URL.
+//!
+//! The driver has a parser of its own, but that knows one host, ignores what it does not know, and
+//! verifies nothing unless it is told in one particular way. Here every parameter is honoured or
+//! refused by name. docs/operations.md has the table.
+
+mod error;
+mod hosts;
+mod parameters;
+mod password_file;
+mod session_options;
+#[cfg(test)]
+mod tests;
+mod tls;
+mod url;
+
+use std::{fmt, path::PathBuf};
+
+use sqlx::postgres::PgConnectOptions;
+
+pub use self::error::AddressError;
+use self::{
+    hosts::Host,
+    parameters::Parameters,
+    password_file::{Entry, PasswordFiles},
+    tls::Tls,
+};
+
+/// The name under which Postgres shows our sessions, unless the URL has another.
+const APPLICATION_NAME: &str = "jeton";
+
+/// One or more servers, one of which is the primary at a time. Everything else is the same for all
+/// of them: user, database, settings, TLS.
+#[derive(Clone)]
+pub struct Address {
+    hosts: Vec<PgConnectOptions>,
+    target: TargetSession,
+}
+
+/// Which server a session is wanted on, from `target_session_attrs`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TargetSession {
+    /// The first one that lets us in.
+    Any,
+    /// The first one whose sessions can write.
+    ReadWrite,
+    /// The first one that is not in recovery.
+    Primary,
+}
+
+impl Address {
+    /// Reads a URL, and from the environment what it leaves open: `PGHOST` and its like, the
+    /// password file.
+    ///
+    /// # Errors
+    /// If the URL cannot be followed to the letter. The message says what to mend, and repeats
+    /// nothing that could be a password.
+    pub fn parse(url: &str) -> Result<Self, AddressError> {
+        let variable = |name: &str| std::env::var(name).ok();
+        Self::read(url, &Environment { variable: &variable, home: std::env::home_dir() })
+    }
+
+    /// How to connect to each server, in the order in which they are to be tried.
+    #[must_use]
+    pub fn hosts(&self) -> &[PgConnectOptions] {
+        &self.hosts
+    }
+
+    /// Which of them is wanted.
+    #[must_use]
+    pub const fn target(&self) -> TargetSession {
+        self.target
+    }
+
+    fn read(url: &str, environment: &Environment<'_>) -> Result<Self, AddressError> {
+        let mut given = url::read(url)?;
+        given.complete(environment)?;
+        let hosts = hosts::list(&given)?;
+        let tls = Tls::read(&given, &hosts, environment)?;
+        let target = target(&given)?;
+        check_channel_binding(&given)?;
+        let options = session(&given)?;
+        let has_password = given.get("password").is_some();
+        let files = (!has_password).then(|| PasswordFiles::read(environment));
+        let connect = |host: &Host| {
+            let options = options.clone().host(&host.connect).port(host.port);
+            let user = options.get_username();
+            let entry = Entry {
+                hosts: &host.names(),
+                port: host.port,
+                database: options.get_database().unwrap_or(user),
+                user,
+            };
+            let password = files.as_ref().and_then(|files| files.find(&entry));
+            let options = tls.apply(options, host);
+            password.into_iter().fold(options, |options, password| options.password(&password))
+        };
+        Ok(Self { hosts: hosts.iter().map(connect).collect(), target })
+    }
+}
+
+/// Nothing of the URL: a password that was not encoded may have become any part of it.
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Address");
+        shown.field("hosts", &self.hosts.len()).field("target", &self.target).finish()
+    }
+}
+
+/// What an address is completed from.
+struct Environment<'a> {
+    variable: &'a dyn Fn(&str) -> Option<String>,
+    home: Option<PathBuf>,
+}
+
+impl Environment<'_> {
+    /// The value of a variable. An empty one is none.
+    fn variable(&self, name: &str) -> Option<String> {
+        (self.variable)(name).filter(|value| !value.is_empty())
+    }
+}
+
+/// What is the same for all servers, but for TLS. The driver fills in what the environment says,
+/// and the name of the user on this system.
+fn session(given: &Parameters) -> Result<PgConnectOptions, AddressError> {
+    let text = |name: &str| given.get(name).map(|value| &*value.text);
+    let mut options = PgConnectOptions::new_without_pgpass()
+        .application_name(text("application_name").unwrap_or(APPLICATION_NAME));
+    if let Some(user) = text("user") {
+        options = options.username(user);
+    }
+    if let Some(password) = text("password") {
+        options = options.password(password);
+    }
+    if let Some(database) = text("dbname") {
+        options = options.database(database);
+    }
+    if let Some(value) = given.get("statement-cache-capacity") {
+        let rule = "must be a number of statements, such as 100";
+        let wrong = |_| AddressError::Value { name: value.name, rule };
+        options = options.statement_cache_capacity(value.text.parse().map_err(wrong)?);
+    }
+    if !given.settings.is_empty() {
+        options = options.options(given.settings.iter().map(|(name, value)| (name, value)));
+    }
+    Ok(options)
+}
+
+fn target(given: &Parameters) -> Result<TargetSession, AddressError> {
+    let Some(value) = given.get("target_session_attrs") else { return Ok(TargetSession::Any) };
+    match &*value.text {
+        "any" => Ok(TargetSession::Any),
+        "read-write" => Ok(TargetSession::ReadWrite),
+        "primary" => Ok(TargetSession::Primary),
+        _ => {
+            let rule = "must be read-write, primary or any: Jeton needs the primary, and a standby \
+                        could bring a revoked token back";
+            Err(AddressError::Value { name: value.name, rule })
+        }
+    }
+}
+
+/// The driver binds no channel, which `prefer`, the default of libpq, leaves to it.
+fn check_channel_binding(given: &Parameters) -> Result<(), AddressError> {
+    match given.get("channel_binding") {
+        Some(value) if !["prefer", "disable"].contains(&&*value.text) => {
+            let advice = "remove it, or say prefer; sslmode=verify-full makes sure that nobody \
+                          stands between";
+            Err(AddressError::Unsupported { name: value.name, advice })
+        }
+        _ => Ok(()),
+    }
+}

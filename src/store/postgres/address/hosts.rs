@@ -1,0 +1,133 @@
+//! The servers that an address names, in their order.
+
+use std::{net::IpAddr, path::Path};
+
+use super::{
+    error::AddressError,
+    parameters::{Parameters, Value},
+};
+
+const DEFAULT_PORT: u16 = 5432;
+
+/// Where servers keep their socket unless they are told otherwise: on Debian, with Homebrew, and as
+/// Postgres itself has it.
+const SOCKET_DIRECTORIES: [&str; 3] = ["/var/run/postgresql", "/private/tmp", "/tmp"];
+
+/// One server.
+pub(super) struct Host {
+    /// What is connected to: a name, an address, or the directory of a socket.
+    pub(super) connect: String,
+    /// Its name, if `connect` is an address that was given beside it.
+    pub(super) name: Option<String>,
+    /// Its port, which is a part of the name of a socket too.
+    pub(super) port: u16,
+}
+
+impl Host {
+    /// Whether it is reached through a socket in the file system.
+    pub(super) fn is_socket(&self) -> bool {
+        self.connect.starts_with('/')
+    }
+
+    /// Whether the link stays on this machine.
+    pub(super) fn is_local(&self) -> bool {
+        let address = self.connect.parse::<IpAddr>().map(|address| address.to_canonical());
+        self.is_socket()
+            || address.is_ok_and(|address| address.is_loopback())
+            || self.connect.eq_ignore_ascii_case("localhost")
+    }
+
+    /// What a line of the password file may call it.
+    pub(super) fn names(&self) -> Vec<&str> {
+        let mut names = vec![self.name.as_deref().unwrap_or(&self.connect)];
+        if SOCKET_DIRECTORIES.contains(&&*self.connect) {
+            names.push("localhost");
+        }
+        names
+    }
+}
+
+/// The servers that `host`, `hostaddr` and `port` name.
+///
+/// # Errors
+/// If one of them is not what it should be, or if they name different numbers of servers.
+pub(super) fn list(given: &Parameters) -> Result<Vec<Host>, AddressError> {
+    let (hosts, addresses) = (items(given.get("host")), items(given.get("hostaddr")));
+    let ports = items(given.get("port"));
+    let count = addresses.len().max(hosts.len()).max(1);
+    for (parameter, items, rule) in [
+        ("hostaddr", &addresses, "must list as many addresses as `host` lists hosts"),
+        ("host", &hosts, "must list as many hosts as `hostaddr` lists addresses"),
+        ("port", &ports, "must be one port for all hosts, or list one for each"),
+    ] {
+        let is_one_for_all = parameter == "port" && items.len() == 1;
+        if !items.is_empty() && items.len() != count && !is_one_for_all {
+            return Err(wrong(given, parameter, rule));
+        }
+    }
+    let mut servers = Vec::with_capacity(count);
+    for index in 0..count {
+        let port = match *ports.get(index).or(ports.first()).unwrap_or(&"") {
+            "" => DEFAULT_PORT,
+            port => read_port(port).ok_or_else(|| wrong(given, "port", PORT))?,
+        };
+        let item = |items: &[&str]| items.get(index).map_or("", |item| *item).to_owned();
+        let (name, address) = (item(&hosts), item(&addresses));
+        if !is_host(&name) {
+            return Err(wrong(given, "host", HOST));
+        }
+        if !address.is_empty() && !is_address(&address) {
+            return Err(wrong(given, "hostaddr", HOSTADDR));
+        }
+        let named = Some(name.clone()).filter(|name| !name.is_empty());
+        let (connect, name) = match (&*address, named) {
+            ("", None) => (default_host(port), None),
+            ("", Some(name)) => (name, None),
+            (_, name) => (address, name),
+        };
+        servers.push(Host { connect, name, port });
+    }
+    Ok(servers)
+}
+
+const PORT: &str = "must be a number from 1 to 65535 for each host; an IPv6 address before it has \
+                    brackets, as in [::1]:5432";
+const HOST: &str = "must be a name, an address, or the directory of a socket, which begins with /; \
+                    as a parameter, an IPv6 address has no brackets";
+const HOSTADDR: &str = "must be an IPv4 or IPv6 address for each host, without brackets";
+
+fn wrong(given: &Parameters, parameter: &'static str, rule: &'static str) -> AddressError {
+    AddressError::Value { name: given.get(parameter).map_or(parameter, |value| value.name), rule }
+}
+
+fn items(value: Option<&Value>) -> Vec<&str> {
+    value.map(|value| value.text.split(',').collect()).unwrap_or_default()
+}
+
+fn read_port(text: &str) -> Option<u16> {
+    text.parse().ok().filter(|port| *port > 0 && !text.starts_with('+'))
+}
+
+/// Whether a host is one that can be connected to: not the name of an abstract socket, for one.
+fn is_host(text: &str) -> bool {
+    let is_odd = |c: char| c.is_whitespace() || c.is_control() || "[]@/\\".contains(c);
+    text.starts_with('/') || !text.contains(is_odd)
+}
+
+/// Whether a text is an address. That of a link may name the interface: `fe80::1%eth0`.
+fn is_address(text: &str) -> bool {
+    let (address, zone) = text.split_once('%').map_or((text, None), |(a, zone)| (a, Some(zone)));
+    match address.parse() {
+        Ok(IpAddr::V4(_)) => zone.is_none(),
+        Ok(IpAddr::V6(_)) => zone.is_none_or(|zone| !zone.is_empty() && is_host(zone)),
+        Err(_) => false,
+    }
+}
+
+/// Where a server of this port has its socket, else this machine.
+fn default_host(port: u16) -> String {
+    let socket = format!(".s.PGSQL.{port}");
+    let mut directories = SOCKET_DIRECTORIES.iter();
+    let found = directories.find(|directory| Path::new(directory).join(&socket).exists());
+    (*found.unwrap_or(&"localhost")).to_owned()
+}

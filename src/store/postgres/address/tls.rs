@@ -1,0 +1,204 @@
+//! How the link to a server is protected.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use rustls::{
+    RootCertStore,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+};
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
+use zeroize::Zeroizing;
+
+use super::{
+    Environment,
+    error::AddressError,
+    hosts::Host,
+    parameters::{Parameters, Value},
+};
+
+/// Where systems keep the certificates of the authorities that they trust, in one file: Debian and
+/// Alpine, Fedora, openSUSE, the BSDs and macOS.
+const SYSTEM_AUTHORITIES: [&str; 4] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
+/// What is asked of TLS on every link that is not a socket.
+pub(super) struct Tls {
+    mode: PgSslMode,
+    authorities: Option<PathBuf>,
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+}
+
+impl Tls {
+    /// Reads `sslmode` and the files beside it.
+    ///
+    /// # Errors
+    /// If they contradict each other, if a file is of no use, or if a link beyond this machine
+    /// would be in clear although nobody said so.
+    pub(super) fn read(
+        given: &Parameters,
+        hosts: &[Host],
+        environment: &Environment<'_>,
+    ) -> Result<Self, AddressError> {
+        let mut tls =
+            Self { mode: PgSslMode::Disable, authorities: None, certificate: None, key: None };
+        let asked = asked(given)?;
+        if hosts.iter().all(Host::is_socket) || matches!(asked, PgSslMode::Disable) {
+            return Ok(tls);
+        }
+        let is_optional = matches!(asked, PgSslMode::Prefer);
+        if is_optional && !hosts.iter().all(Host::is_local) {
+            return Err(AddressError::Unprotected);
+        }
+        let authorities = given.get("sslrootcert");
+        let is_system = authorities.is_some_and(|value| value.text == "system");
+        let wrong = |name, rule| Err(AddressError::Value { name, rule });
+        tls.mode = match (asked, authorities) {
+            (PgSslMode::Prefer, Some(value)) => return wrong(value.name, UNUSED),
+            (PgSslMode::Require | PgSslMode::VerifyCa, Some(value)) if is_system => {
+                return wrong(value.name, SYSTEM);
+            }
+            // As in libpq: whoever names an authority wants it to be asked.
+            (PgSslMode::Require, Some(_)) => PgSslMode::VerifyCa,
+            (PgSslMode::VerifyCa | PgSslMode::VerifyFull, None) => {
+                return wrong("sslrootcert", MISSING);
+            }
+            (mode, _) => mode,
+        };
+        if matches!(tls.mode, PgSslMode::VerifyFull) && hosts.iter().any(|host| host.name.is_some())
+        {
+            return wrong("hostaddr", NAMED);
+        }
+        tls.authorities = match authorities {
+            Some(value) if is_system => Some(system_authorities(environment, value.name)?),
+            Some(value) => file(value, check_authorities)?,
+            None => None,
+        };
+        let (certificate, key) = (given.get("sslcert"), given.get("sslkey"));
+        match (certificate, key) {
+            (Some(value), None) => return wrong(value.name, "needs `sslkey` beside it"),
+            (None, Some(value)) => return wrong(value.name, "needs `sslcert` beside it"),
+            _ => {}
+        }
+        tls.certificate = certificate.map_or(Ok(None), |value| file(value, check_certificate))?;
+        tls.key = key.map_or(Ok(None), |value| file(value, check_key))?;
+        Ok(tls)
+    }
+
+    /// Asks it of the link to this server. On a socket Postgres speaks no TLS, whatever was asked.
+    pub(super) fn apply(&self, options: PgConnectOptions, host: &Host) -> PgConnectOptions {
+        if host.is_socket() {
+            return options.ssl_mode(PgSslMode::Disable);
+        }
+        let mut options = options.ssl_mode(self.mode);
+        if let Some(path) = &self.authorities {
+            options = options.ssl_root_cert(path);
+        }
+        if let (Some(certificate), Some(key)) = (&self.certificate, &self.key) {
+            options = options.ssl_client_cert(certificate).ssl_client_key(key);
+        }
+        options
+    }
+}
+
+const UNUSED: &str = "is looked at with sslmode=verify-full, sslmode=verify-ca or sslmode=require \
+                      alone: add one of them";
+const SYSTEM: &str = "names the authorities of the system, and anybody has a certificate of one of \
+                      them: it needs sslmode=verify-full";
+const MISSING: &str = "is needed to verify the server: name the file with the certificate of its \
+                       authority, or say sslrootcert=system for those that this machine trusts";
+const NAMED: &str = "cannot stand beside `host` with sslmode=verify-full, because the certificate \
+                     would be held against the address: remove it";
+
+/// The mode that was asked for. With `allow`, libpq tries it in clear before it tries TLS; the
+/// driver knows only the order of `prefer`, and either is for links that need no protection.
+fn asked(given: &Parameters) -> Result<PgSslMode, AddressError> {
+    let Some(value) = given.get("sslmode") else {
+        let is_system = given.get("sslrootcert").is_some_and(|value| value.text == "system");
+        // As in libpq: there is one mode that makes sense with it.
+        return Ok(if is_system { PgSslMode::VerifyFull } else { PgSslMode::Prefer });
+    };
+    Ok(match &*value.text.to_ascii_lowercase() {
+        "disable" => PgSslMode::Disable,
+        "allow" | "prefer" => PgSslMode::Prefer,
+        "require" => PgSslMode::Require,
+        "verify-ca" => PgSslMode::VerifyCa,
+        "verify-full" => PgSslMode::VerifyFull,
+        _ => {
+            let rule = "must be verify-full, verify-ca, require, prefer, allow or disable";
+            return Err(AddressError::Value { name: value.name, rule });
+        }
+    })
+}
+
+/// A file that is of use. None if the variable holds the text itself, which the driver takes from
+/// there.
+fn file(value: &Value, check: Check) -> Result<Option<PathBuf>, AddressError> {
+    let wrong = |cause: String| AddressError::File { name: value.name, cause };
+    let is_variable = value.name.starts_with("PG");
+    if is_variable && value.text.trim().starts_with("-----BEGIN") {
+        return check(value.text.as_bytes()).map(|()| None).map_err(|why| wrong(why.to_owned()));
+    }
+    let path = PathBuf::from(&value.text);
+    let text = read(&path).map_err(wrong)?;
+    check(&text).map_err(|why| wrong(why.to_owned()))?;
+    Ok(Some(path))
+}
+
+/// Reads a file. The driver reads it again for each connection, so a pipe would not do.
+fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
+    let metadata = fs::metadata(path).map_err(|error| error.to_string())?;
+    if !metadata.is_file() {
+        return Err("it is not a regular file".to_owned());
+    }
+    fs::read(path).map(Zeroizing::new).map_err(|error| error.to_string())
+}
+
+type Check = fn(&[u8]) -> Result<(), &'static str>;
+
+/// One certificate that cannot be read would fail every connection.
+fn check_authorities(pem: &[u8]) -> Result<(), &'static str> {
+    let mut store = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let certificate = certificate.map_err(|_| "it is not in the form of PEM")?;
+        store.add(certificate).map_err(|_| "it holds a certificate that cannot be read")?;
+    }
+    if store.is_empty() { Err("it holds no certificate in PEM") } else { Ok(()) }
+}
+
+fn check_certificate(pem: &[u8]) -> Result<(), &'static str> {
+    match CertificateDer::pem_slice_iter(pem).next() {
+        Some(Ok(_)) => Ok(()),
+        _ => Err("it holds no certificate in PEM"),
+    }
+}
+
+fn check_key(pem: &[u8]) -> Result<(), &'static str> {
+    let key = PrivateKeyDer::from_pem_slice(pem);
+    key.map(drop).map_err(|_| "it holds no private key in PEM that is not encrypted")
+}
+
+/// The file with the authorities that this system trusts, or that the environment names for every
+/// program.
+fn system_authorities(
+    environment: &Environment<'_>,
+    name: &'static str,
+) -> Result<PathBuf, AddressError> {
+    let named = environment.variable("SSL_CERT_FILE").map(PathBuf::from);
+    let mut usual = SYSTEM_AUTHORITIES.iter().map(PathBuf::from);
+    let path = named.or_else(|| usual.find(|path| path.is_file()));
+    let wrong = |cause: String| AddressError::File { name, cause };
+    let path = path.ok_or_else(|| {
+        wrong("this system has no file of authorities; install ca-certificates".to_owned())
+    })?;
+    let text = read(&path).map_err(wrong)?;
+    check_authorities(&text).map_err(|why| wrong(why.to_owned()))?;
+    Ok(path)
+}
