@@ -8,6 +8,7 @@
 mod attacks;
 mod audit;
 mod caller;
+mod cluster;
 mod figures;
 mod history;
 mod model;
@@ -26,9 +27,13 @@ use sqlx::{Connection, PgConnection};
 
 use self::{
     table::{Run, Sum, Table},
-    world::{SETTINGS, World},
+    world::{SETTINGS, Setup, Site, World},
 };
-use crate::support::postgres::{self, PrivateServer};
+use crate::support::{
+    clock::Clock,
+    postgres::{self, PrivateServer},
+    replication::{Pair, Replication},
+};
 
 /// A fault from its beginning to its end.
 #[derive(Clone, Copy, Debug)]
@@ -52,9 +57,19 @@ enum Fault {
     NoDescriptors,
     LittleMemory,
     ManyCallers,
+    SwitchedOver,
+    FailedOver,
+    AddressFlips,
+    StandbyLags,
+    StandbyGone,
+    NodeClock(i64),
+    DatabaseClock(i64),
 }
 
-const FAULTS: [(Fault, &str, &str); 19] = [
+/// Over a day, in seconds: there is no partition for it.
+const THIRTY_ONE_HOURS: i64 = 31 * 3_600;
+
+const FAULTS: [(Fault, &str, &str); 28] = [
     (Fault::NodeKilled, "M-01", "kill -9 of the node"),
     (Fault::NodePaused, "M-12", "node paused"),
     (Fault::NodeTerminated, "M-21", "SIGTERM under load"),
@@ -74,11 +89,21 @@ const FAULTS: [(Fault, &str, &str); 19] = [
     (Fault::NoDescriptors, "M-17", "no descriptor left"),
     (Fault::LittleMemory, "M-17", "64 MiB more, and huge input"),
     (Fault::ManyCallers, "M-18", "ten times the callers"),
+    (Fault::SwitchedOver, "M-29", "switchover"),
+    (Fault::FailedOver, "M-29", "failover to a synchronous standby"),
+    (Fault::AddressFlips, "M-29", "address flips between old and new primary"),
+    (Fault::StandbyLags, "M-29", "address leads to a lagging standby"),
+    (Fault::StandbyGone, "M-29", "synchronous standby gone, and back"),
+    (Fault::NodeClock(THIRTY_ONE_HOURS), "M-11", "clock of the node +31 h, and back"),
+    (Fault::NodeClock(-THIRTY_ONE_HOURS), "M-11", "clock of the node −31 h, and back"),
+    (Fault::DatabaseClock(THIRTY_ONE_HOURS), "M-11", "clock of the database +31 h, and back"),
+    (Fault::DatabaseClock(-THIRTY_ONE_HOURS), "M-11", "clock of the database −31 h, and back"),
 ];
 
 impl Fault {
-    /// Whether there is too much to do, and nothing else amiss: then others shall be served.
-    const fn is_overload(self) -> bool {
+    /// Whether nothing is amiss but that there is too much to do, or that it is another time where
+    /// the node is: then others shall be served.
+    const fn shall_be_served(self) -> bool {
         matches!(
             self,
             Self::WrongSecrets
@@ -86,7 +111,37 @@ impl Fault {
                 | Self::StreamsReset
                 | Self::HugeInput
                 | Self::ManyCallers
+                | Self::NodeClock(_)
         )
+    }
+
+    /// Where it can be made to happen, or what it wants for that.
+    async fn setup(self) -> Result<Setup, &'static str> {
+        const CLOCK: &str = "want of libfaketime, the package faketime";
+        Ok(match self {
+            Self::DiskFull => {
+                let server = PrivateServer::on_a_small_disk(&SETTINGS);
+                Setup::of(Site::One(server.ok_or("want of the right to mount a disk")?))
+            }
+            Self::SwitchedOver
+            | Self::FailedOver
+            | Self::AddressFlips
+            | Self::StandbyLags
+            | Self::StandbyGone => {
+                Setup::of(Site::Pair(Pair::start(Replication::Synchronous, &SETTINGS).await))
+            }
+            Self::NodeClock(_) => {
+                let clock = Clock::new().ok_or(CLOCK)?;
+                let site = Site::One(PrivateServer::start(&SETTINGS));
+                Setup { node_clock: Some(clock), ..Setup::of(site) }
+            }
+            Self::DatabaseClock(_) => {
+                let clock = Clock::new().ok_or(CLOCK)?;
+                let server = PrivateServer::start_in(&clock.environment(), &SETTINGS);
+                Setup { database_clock: Some(clock), ..Setup::of(Site::One(server)) }
+            }
+            _ => Setup::of(Site::One(PrivateServer::start(&SETTINGS))),
+        })
     }
 
     /// Makes it happen and end.
@@ -105,11 +160,11 @@ impl Fault {
                 world.signal_node(Signal::TERM);
                 world.restart_node();
             }
-            Self::DatabaseKilled => world.signal_database(Signal::KILL),
+            Self::DatabaseKilled => world.server().signal_all(Signal::KILL),
             Self::DatabasePaused => {
-                world.signal_database(Signal::STOP);
+                world.server().signal_all(Signal::STOP);
                 world.sleep(1_500).await;
-                world.signal_database(Signal::CONT);
+                world.server().signal_all(Signal::CONT);
             }
             Self::BackendsTerminated => terminate_backends(world).await,
             Self::ConnectionsGoSilent => {
@@ -142,7 +197,7 @@ impl Fault {
                 world.proxy.cut_at(0, false);
             }
             Self::DiskFull => {
-                let ballast = world.server.fill_disk();
+                let ballast = world.server().fill_disk();
                 world.sleep(1_500).await;
                 drop(ballast);
             }
@@ -152,12 +207,13 @@ impl Fault {
             Self::NoDescriptors => attacks::no_descriptors(world).await,
             Self::LittleMemory => attacks::little_memory(world).await,
             Self::ManyCallers => attacks::many_callers(world).await,
+            _ => cluster::happen(self, world).await,
         }
     }
 }
 
 async fn terminate_backends(world: &World) {
-    let mut admin = PgConnection::connect(&world.server.url("postgres")).await.unwrap();
+    let mut admin = PgConnection::connect(&world.server().url("postgres")).await.unwrap();
     for _ in 0..10 {
         sqlx::query(
             "select pg_terminate_backend(pid) from pg_stat_activity
@@ -173,7 +229,7 @@ async fn terminate_backends(world: &World) {
 /// Takes every connection that the server has, while those of the node are cut.
 async fn exhaust_connections(world: &World) {
     let mut taken = Vec::new();
-    let url = world.server.url("postgres");
+    let url = world.server().url("postgres");
     while let Ok(connection) = PgConnection::connect(&url).await {
         taken.push(connection);
     }
@@ -184,14 +240,9 @@ async fn exhaust_connections(world: &World) {
     }
 }
 
-/// None where the fault cannot be made to happen.
-async fn run(fault: Fault, seed: u64) -> Option<Run> {
-    let server = if matches!(fault, Fault::DiskFull) {
-        PrivateServer::on_a_small_disk(&SETTINGS)?
-    } else {
-        PrivateServer::start(&SETTINGS)
-    };
-    let mut world = World::new(seed, server).await;
+/// Runs a fault, or says for want of what it cannot be made to happen.
+async fn run(fault: Fault, seed: u64) -> Result<Run, &'static str> {
+    let mut world = World::new(seed, fault.setup().await?).await;
     // Once each kind of call has succeeded, a moment without a fault to compare with.
     world.recovery(Instant::now()).await;
     let calm = Instant::now();
@@ -203,7 +254,7 @@ async fn run(fault: Fault, seed: u64) -> Option<Run> {
     let p99 = world.history.p99(began, ended);
     let goodput = world.history.goodput(began, ended) / world.history.goodput(calm, began);
     world.sleep(100).await;
-    Some(Run { settled: world.settle().await, recovery, p99, goodput })
+    Ok(Run { settled: world.settle().await, recovery, p99, goodput })
 }
 
 fn number(name: &str) -> u64 {
@@ -222,15 +273,18 @@ async fn under_every_fault_nothing_is_lost_and_nobody_is_told_a_lie() {
     for (fault, id, name) in FAULTS.into_iter().filter(|(_, _, name)| name.contains(&wanted)) {
         let mut sum = Sum::default();
         for seed in first..first + rounds {
-            let Some(run) = run(fault, seed).await else {
-                println!("{name}: not run, for want of the right to mount a disk");
-                continue;
+            let run = match run(fault, seed).await {
+                Ok(run) => run,
+                Err(want) => {
+                    println!("{name}: not run, for {want}");
+                    continue;
+                }
             };
             faulty.extend(run.complaint().map(|why| format!("{name}, seed {seed}: {why}")));
             sum.add(&run);
         }
         // The long run takes a quarter of an hour: each row is told when it is there.
-        println!("{}", table.row(id, name, fault.is_overload(), &sum));
+        println!("{}", table.row(id, name, fault.shall_be_served(), &sum));
     }
     println!("{table}");
     assert!(faulty.is_empty(), "{}", faulty.join("\n"));

@@ -12,6 +12,7 @@ mod commands;
 mod conformance;
 mod crash;
 mod error_contract;
+mod failover;
 mod failure_classes;
 mod faults;
 mod lease;

@@ -1,6 +1,7 @@
 //! What the tests stand on: databases, nodes, a plain HTTP client, the binary.
 
 pub(crate) mod binary;
+pub(crate) mod clock;
 pub(crate) mod database;
 pub(crate) mod everything;
 pub(crate) mod http;
@@ -8,6 +9,7 @@ pub(crate) mod node;
 pub(crate) mod postgres;
 pub(crate) mod proxy;
 pub(crate) mod raw_h2;
+pub(crate) mod replication;
 pub(crate) mod tls;
 pub(crate) mod wire;
 

@@ -34,15 +34,14 @@ impl Footprint {
     }
 
     /// Whether it is what was declared. Nodes here have 6 connections to the database and one for
-    /// the change feed; of a pool that is replaced the old ones count until they end, and each lane
-    /// looks for itself.
+    /// the change feed. One that is given up counts until it is closed.
     pub(super) fn is_bounded(self) -> bool {
         let cores = thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
         // One thread hashes for each core but one, in 19 MiB.
         self.memory <= 128 + 20 * cores
             && self.descriptors <= 2 * 1_024 + 64
             && self.threads <= 2 * cores + 8
-            && self.connections <= 2 * 6 + 3
+            && self.connections <= 6 + 1
     }
 
     /// Of a process at this moment; its memory is the most that it ever had.

@@ -8,6 +8,7 @@ use std::{
 
 use jeton::domain::SecretId;
 use tonic::{Code, Status};
+use tonic_types::StatusExt;
 
 /// A client as it was registered once. A name that is given again is another registration.
 #[derive(Debug)]
@@ -81,6 +82,8 @@ pub(super) enum Told {
     Revoked,
     /// Nothing, with this code. What was done is unknown.
     Failed(Code),
+    /// That the node met a fault, which is no reason to come back.
+    Fault,
 }
 
 #[derive(Debug)]
@@ -123,7 +126,14 @@ impl History {
         let mut past = self.past();
         let told = told.unwrap_or_else(|status| {
             writeln!(past.said, "{status:?}").unwrap();
-            Told::Failed(status.code())
+            // A connection that breaks under a call has no code: tonic makes one up, without the
+            // reason that a node would give.
+            match status.code() {
+                Code::Unknown | Code::Internal if status.get_details_error_info().is_some() => {
+                    Told::Fault
+                }
+                code => Told::Failed(code),
+            }
         });
         let is_refused = matches!(told, Told::Failed(Code::Unauthenticated));
         past.calls.push(Call { who, asked, told, began, ended });
@@ -153,7 +163,9 @@ impl History {
     pub(super) fn goodput(&self, from: Instant, to: Instant) -> f64 {
         let past = self.past();
         let good = past.calls.iter().filter(|call| {
-            from <= call.ended && call.ended <= to && !matches!(call.told, Told::Failed(_))
+            from <= call.ended
+                && call.ended <= to
+                && !matches!(call.told, Told::Failed(_) | Told::Fault)
         });
         f64::from(u32::try_from(good.count()).unwrap()) / (to - from).as_secs_f64()
     }

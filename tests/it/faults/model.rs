@@ -28,8 +28,8 @@ pub(super) struct Verdict {
     /// Told of a token that nobody issued, that this caller may not see, or something else than
     /// was asked for (I4, I6).
     pub(super) mixed_up: usize,
-    /// Failed with a code that does not tell what is the case: a false refusal, or one that does
-    /// not say to come back (I5).
+    /// Failed with a code that does not tell what is the case: a false refusal, a fault of the
+    /// node's own, or one that does not say to come back (I5).
     pub(super) dishonest: usize,
 }
 
@@ -132,7 +132,7 @@ impl<'a> Model<'a> {
     }
 
     fn judge(&self, call: &Call, verdict: &mut Verdict) {
-        if !matches!(call.told, Told::Failed(_)) {
+        if !matches!(call.told, Told::Failed(_) | Told::Fault) {
             let served = self.may_act(call.who, true, call);
             verdict.stopped_and_served += usize::from(!served);
         }
@@ -140,6 +140,10 @@ impl<'a> Model<'a> {
             (_, Told::Failed(code)) => {
                 verdict.failed += 1;
                 verdict.dishonest += usize::from(!self.is_honest(*code, call));
+            }
+            (_, Told::Fault) => {
+                verdict.failed += 1;
+                verdict.dishonest += 1;
             }
             (Asked::Issue(asked), Told::Issued(_, told)) => {
                 verdict.issued += 1;

@@ -62,7 +62,9 @@ impl Sum {
     }
 
     fn median_goodput(&self) -> f64 {
+        // Infinite where nothing succeeded in the moment before the fault.
         let mut goodputs = self.goodputs.clone();
+        goodputs.retain(|goodput| goodput.is_finite());
         goodputs.sort_by(f64::total_cmp);
         goodputs.get(goodputs.len() / 2).copied().unwrap_or_default()
     }

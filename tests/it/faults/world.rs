@@ -1,6 +1,7 @@
 //! A node on a Postgres of its own, with a proxy between them, under load.
 
 use std::{
+    process::Command,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
@@ -29,10 +30,12 @@ use crate::{
     },
     support::{
         Database,
-        binary::{Served, free_port},
+        binary::{Served, free_port, jeton},
+        clock::Clock,
         http,
         postgres::PrivateServer,
         proxy::Proxy,
+        replication::Pair,
     },
 };
 
@@ -56,9 +59,50 @@ const NODE: [&str; 8] = [
     "5",
 ];
 
+/// Where the database is.
+pub(super) enum Site {
+    One(PrivateServer),
+    Pair(Pair),
+}
+
+impl Site {
+    /// The server that has the database now.
+    pub(super) const fn server(&self) -> &PrivateServer {
+        match self {
+            Self::One(server) => server,
+            Self::Pair(pair) => pair.primary(),
+        }
+    }
+}
+
+/// What a world is made of.
+pub(super) struct Setup {
+    pub(super) site: Site,
+    /// By which the node goes, if not by that of the machine.
+    pub(super) node_clock: Option<Clock>,
+    /// By which the database goes that is in the site.
+    pub(super) database_clock: Option<Clock>,
+}
+
+impl Setup {
+    pub(super) const fn of(site: Site) -> Self {
+        Self { site, node_clock: None, database_clock: None }
+    }
+
+    /// What becomes a node.
+    fn command(&self) -> Command {
+        let mut command = jeton();
+        let clock = self.node_clock.iter().flat_map(Clock::environment);
+        command.envs(clock);
+        command
+    }
+}
+
 pub(super) struct World {
-    pub(super) server: PrivateServer,
+    setup: Setup,
     pub(super) proxy: Proxy,
+    /// The way of the operator, which leads to the primary at every time.
+    sure: Proxy,
     direct: Database,
     /// The database as the node sees it, through the proxy.
     through: Database,
@@ -100,22 +144,29 @@ pub(super) struct Settled {
 }
 
 impl World {
-    pub(super) async fn new(seed: u64, server: PrivateServer) -> Self {
-        let direct = Database::at(server.url("postgres"));
+    pub(super) async fn new(seed: u64, setup: Setup) -> Self {
+        let url = setup.site.server().url("postgres");
+        let sure = Proxy::before(&url).await;
+        let direct = match setup.site {
+            Site::One(_) => Database::at(url.clone()),
+            Site::Pair(_) => Database::at(sure.url.clone()),
+        };
         let store = direct.migrated().await;
         let tag_key = store.installation().await.unwrap().tag_key;
         let history = Arc::<History>::default();
         let operator = Operator::new(store, Arc::clone(&history), seed).await;
-        let proxy = Proxy::before(&direct.url).await;
+        let proxy = Proxy::before(&url).await;
         let url = proxy.url.replace("postgres@", &format!("postgres:{PASSWORD}@"));
         let through = Database::at(url);
         // What a log may hold is looked at in all of it; but to write all of it takes half of the
         // time, so every second run goes without.
         let log = if seed.is_multiple_of(2) { "info" } else { "trace" };
         let flags = [&NODE[..], &["--log", log]].concat();
-        let node = Served::start_at((free_port(), free_port()), &through, &flags);
+        let ports = (free_port(), free_port());
+        let node = Served::start_at_as(&mut setup.command(), ports, &through, &flags);
         let mut world = Self {
-            server,
+            setup,
+            sure,
             direct,
             through,
             pid: Arc::new(AtomicU32::new(node.child.id())),
@@ -178,16 +229,30 @@ impl World {
         kill_process(pid, signal).unwrap();
     }
 
-    /// Every process of the server: stopped alone, its parent would leave the others at work.
-    pub(super) fn signal_database(&self, signal: Signal) {
-        let Some(parent) = self.server.pid() else { return };
-        let children = format!("/proc/{0}/task/{0}/children", parent.as_raw_nonzero());
-        let children = std::fs::read_to_string(children).unwrap_or_default();
-        let children =
-            children.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?));
-        for pid in children.chain([parent]) {
-            let _ = kill_process(pid, signal);
+    pub(super) const fn server(&self) -> &PrivateServer {
+        self.setup.site.server()
+    }
+
+    pub(super) const fn pair(&mut self) -> &mut Pair {
+        match &mut self.setup.site {
+            Site::Pair(pair) => pair,
+            Site::One(_) => panic!("this world has no standby"),
         }
+    }
+
+    pub(super) fn node_clock(&self) -> &Clock {
+        self.setup.node_clock.as_ref().unwrap()
+    }
+
+    pub(super) fn database_clock(&self) -> &Clock {
+        self.setup.database_clock.as_ref().unwrap()
+    }
+
+    /// From now on the address of the database leads to the primary. Connections stay.
+    pub(super) fn lead_to_primary(&self) {
+        let url = self.server().url("postgres");
+        self.sure.lead_to(&url);
+        self.proxy.lead_to(&url);
     }
 
     /// The address space of the node, in KiB.
@@ -200,7 +265,8 @@ impl World {
     pub(super) fn restart_node(&mut self) {
         self.node.child.wait().unwrap();
         let ports = (self.node.grpc, self.node.http);
-        let node = Served::start_at(ports, &self.through, &self.flags);
+        let command = &mut self.setup.command();
+        let node = Served::start_at_as(command, ports, &self.through, &self.flags);
         self.pid.store(node.child.id(), Ordering::Relaxed);
         self.log += &std::mem::replace(&mut self.node, node).end();
     }

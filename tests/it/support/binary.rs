@@ -79,13 +79,29 @@ impl Served {
         database: &Database,
         more: &[&str],
     ) -> Self {
-        Self::launch(jeton().arg("serve").args(more).args(database.flags()), ports, "serving")
+        Self::start_at_as(&mut jeton(), ports, database, more)
+    }
+
+    /// The same, by a command that becomes `jeton`.
+    pub(crate) fn start_at_as(
+        command: &mut Command,
+        ports: (SocketAddr, SocketAddr),
+        database: &Database,
+        more: &[&str],
+    ) -> Self {
+        Self::launch(command.arg("serve").args(more).args(database.flags()), ports, "serving")
+    }
+
+    /// Starts `jeton serve`, which may end before it serves. Then this is what it said.
+    pub(crate) fn attempt(database: &Database, more: &[&str]) -> Result<Self, String> {
+        let mut command = jeton();
+        command.arg("serve").args(more).args(database.flags());
+        Self::try_launch(&mut command, (free_port(), free_port()), "serving")
     }
 
     /// The same as `start`, by a command that becomes `jeton`.
     pub(crate) fn start_as(command: &mut Command, database: &Database, more: &[&str]) -> Self {
-        let command = command.arg("serve").args(more).args(database.flags());
-        Self::launch(command, (free_port(), free_port()), "serving")
+        Self::start_at_as(command, (free_port(), free_port()), database, more)
     }
 
     /// Starts `jeton dev` and waits until it has said everything.
@@ -100,13 +116,22 @@ impl Served {
         Self::launch(jeton().arg("shim").args(arguments), ports, "serving")
     }
 
-    fn launch(command: &mut Command, (grpc, http): (SocketAddr, SocketAddr), last: &str) -> Self {
+    fn launch(command: &mut Command, ports: (SocketAddr, SocketAddr), last: &str) -> Self {
+        let launched = Self::try_launch(command, ports, last);
+        launched.unwrap_or_else(|said| panic!("the node ended: {said}"))
+    }
+
+    fn try_launch(
+        command: &mut Command,
+        (grpc, http): (SocketAddr, SocketAddr),
+        last: &str,
+    ) -> Result<Self, String> {
         let (reader, writer) = std::io::pipe().unwrap();
         if everything::FOLDER.is_some() {
             // Beneath the flags of those tests that want a level of their own.
             command.env("JETON_LOG", "trace");
         }
-        let child = command
+        let mut child = command
             .env("JETON_ADMIN_ADDR", "127.0.0.1:0")
             .args(["--grpc-addr", &grpc.to_string(), "--http-addr", &http.to_string()])
             .stdout(writer.try_clone().unwrap())
@@ -120,13 +145,16 @@ impl Served {
         let mut lines = BufReader::new(reader).lines().map_while(Result::ok).inspect(kept);
         let mut said = String::new();
         while !said.lines().last().unwrap_or_default().contains(last) {
-            let Some(line) = lines.next() else { panic!("the node ended: {said}") };
+            let Some(line) = lines.next() else {
+                child.wait().unwrap();
+                return Err(said);
+            };
             said.push_str(&line);
             said.push('\n');
         }
         let (tell, later) = mpsc::channel();
         std::thread::spawn(move || lines.try_for_each(|line| tell.send(line + "\n")));
-        Self { child, grpc, http, said, later }
+        Ok(Self { child, grpc, http, said, later })
     }
 
     /// Where it serves operators, which it has said.

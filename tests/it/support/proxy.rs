@@ -1,12 +1,12 @@
 //! A TCP proxy before the private Postgres, which can make its connections die silently, and
-//! statements fail.
+//! statements fail, and lead to another server.
 
 mod failpoint;
 
 use std::{
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
 };
@@ -21,6 +21,8 @@ pub(crate) use self::failpoint::{Failpoint, Failure};
 
 #[derive(Default)]
 struct State {
+    /// Where new connections lead.
+    upstream: Mutex<Upstream>,
     /// Connections are numbered from 1.
     last: AtomicU64,
     /// Connections up to this number swallow what they are given, in both directions.
@@ -59,15 +61,21 @@ impl Proxy {
     async fn with(url: &str, state: State) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
+        *state.upstream.lock().unwrap() = Upstream::of(url);
         let state = Arc::new(state);
-        let upstream = Upstream::of(url);
-        tokio::spawn(accept(listener, upstream, Arc::clone(&state)));
+        tokio::spawn(accept(listener, Arc::clone(&state)));
         Self { url: through(url, address), state }
     }
 
     /// What counts the connections that the node holds.
     pub(crate) fn open_connections(&self) -> OpenConnections {
         OpenConnections(Arc::clone(&self.state))
+    }
+
+    /// New connections lead to this server; those that there are stay where they are, as they do
+    /// when a name or a balancer leads elsewhere.
+    pub(crate) fn lead_to(&self, url: &str) {
+        *self.state.upstream.lock().unwrap() = Upstream::of(url);
     }
 
     /// All connections of this moment go silent for good; new ones work.
@@ -127,8 +135,10 @@ impl State {
     }
 }
 
-#[derive(Clone)]
+#[derive(Clone, Default)]
 enum Upstream {
+    #[default]
+    Nowhere,
     Unix(String),
     Tcp(String),
 }
@@ -154,16 +164,18 @@ fn through(url: &str, proxy: SocketAddr) -> String {
     format!("{scheme}://{user}@{proxy}/{database}?sslmode=disable")
 }
 
-async fn accept(listener: TcpListener, upstream: Upstream, state: Arc<State>) {
+async fn accept(listener: TcpListener, state: Arc<State>) {
     loop {
         let (client, _) = listener.accept().await.unwrap();
         if state.refuses.load(Ordering::SeqCst) {
             continue;
         }
         let number = state.last.fetch_add(1, Ordering::SeqCst) + 1;
-        let (upstream, state) = (upstream.clone(), Arc::clone(&state));
+        let upstream = state.upstream.lock().unwrap().clone();
+        let state = Arc::clone(&state);
         tokio::spawn(async move {
             match upstream {
+                Upstream::Nowhere => (),
                 Upstream::Unix(path) => {
                     // A database that is away closes the connection to it, as it would its own.
                     let Ok(server) = UnixStream::connect(path).await else { return };

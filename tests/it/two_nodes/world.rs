@@ -1,4 +1,5 @@
-//! Two nodes on one Postgres of their own, each by a proxy of its own, and what befalls them.
+//! Two nodes on one Postgres of their own, each by a proxy of its own, and what befalls them. The
+//! Postgres has a synchronous standby, so that the primary can change and nothing is lost.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,8 +10,8 @@ use super::actor::{Actor, Dice, Secret};
 use crate::support::{
     Database,
     binary::{Served, free_port},
-    postgres::PrivateServer,
     proxy::Proxy,
+    replication::{Pair, Replication},
 };
 
 /// The cheapest hash that a node takes, which is not what is tried here; no line a request; and
@@ -39,10 +40,19 @@ pub(super) enum Fault {
     NodeCutOff,
     DatabaseRestarted,
     DatabaseCrashes,
+    /// In order; the address of one node goes on leading to the former primary for a while.
+    SwitchedOver,
+    /// The primary is killed, and the standby takes its place.
+    FailedOver,
+    /// The address of one node leads to a standby that stands still, and what it connected to
+    /// there stays.
+    StandbyLags,
+    /// Commits wait for a standby that is gone.
+    StandbyGone,
 }
 
 impl Fault {
-    pub(super) const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::NodeKilled,
         Self::NodePaused,
         Self::ConnectionsCut,
@@ -50,6 +60,10 @@ impl Fault {
         Self::NodeCutOff,
         Self::DatabaseRestarted,
         Self::DatabaseCrashes,
+        Self::SwitchedOver,
+        Self::FailedOver,
+        Self::StandbyLags,
+        Self::StandbyGone,
     ];
 }
 
@@ -61,25 +75,28 @@ struct Node {
 }
 
 pub(super) struct World {
-    server: PrivateServer,
+    pair: Pair,
+    /// The way of the stewards, which leads to the primary at every time.
+    sure: Proxy,
     nodes: [Node; 2],
 }
 
 impl World {
     pub(super) async fn start() -> Self {
-        let server = PrivateServer::start(&["-c", "max_connections=100"]);
-        let url = server.url("postgres");
+        let pair = Pair::start(Replication::Synchronous, &["-c", "max_connections=100"]).await;
+        let url = pair.primary().url("postgres");
+        let sure = Proxy::before(&url).await;
         let nodes = [Node::start(&url).await, Node::start(&url).await];
-        Self { server, nodes }
+        Self { pair, sure, nodes }
     }
 
     pub(super) fn addresses(&self) -> [std::net::SocketAddr; 2] {
         self.nodes.each_ref().map(|node| node.served.grpc)
     }
 
-    /// The database itself.
+    /// The database, whichever server has it.
     pub(super) fn database(&self) -> Database {
-        Database::at(self.server.url("postgres"))
+        Database::at(self.sure.url.clone())
     }
 
     /// Makes a fault happen and end, and waits until both nodes issue tokens again.
@@ -114,6 +131,18 @@ impl World {
             // Connections that are open are ended in order, or at once as in a crash.
             Fault::DatabaseRestarted => self.restart_database(Signal::INT).await,
             Fault::DatabaseCrashes => self.restart_database(Signal::QUIT).await,
+            Fault::SwitchedOver => self.switch_over(number).await,
+            Fault::FailedOver => {
+                self.pair.fail_over().await;
+                self.lead_to_primary(&[0, 1]);
+                self.pair.rejoin().await;
+            }
+            Fault::StandbyLags => self.lag(number).await,
+            Fault::StandbyGone => {
+                self.pair.stop_standby().await;
+                tokio::time::sleep(LONGER_THAN_A_LEASE).await;
+                self.pair.start_standby().await;
+            }
         }
         history.mark(&format!("{fault:?} is over"));
         for number in 0..2 {
@@ -124,11 +153,39 @@ impl World {
         history.mark("both nodes issue tokens");
     }
 
+    /// The addresses of the stewards and of these nodes lead to the primary.
+    fn lead_to_primary(&self, nodes: &[usize]) {
+        let url = self.pair.primary().url("postgres");
+        self.sure.lead_to(&url);
+        for &number in nodes {
+            self.nodes[number].proxy.lead_to(&url);
+        }
+    }
+
+    async fn switch_over(&mut self, late: usize) {
+        self.pair.switch_over().await;
+        self.lead_to_primary(&[1 - late]);
+        self.pair.rejoin().await;
+        tokio::time::sleep(LONGER_THAN_A_LEASE).await;
+        self.lead_to_primary(&[0, 1]);
+    }
+
+    async fn lag(&self, number: usize) {
+        self.pair.pause_replay().await;
+        let proxy = &self.nodes[number].proxy;
+        proxy.lead_to(&self.pair.standby().url("postgres"));
+        proxy.cut();
+        tokio::time::sleep(LONGER_THAN_A_LEASE).await;
+        self.lead_to_primary(&[number]);
+        tokio::time::sleep(LONGER_THAN_A_LEASE).await;
+        self.pair.resume_replay().await;
+    }
+
     /// Ends the database by this signal, and waits until another has taken its place.
     async fn restart_database(&self, signal: Signal) {
-        let before = self.server.pid();
+        let before = self.pair.primary().pid();
         kill_process(before.unwrap(), signal).unwrap();
-        while [None, before].contains(&self.server.pid()) {
+        while [None, before].contains(&self.pair.primary().pid()) {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }

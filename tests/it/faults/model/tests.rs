@@ -134,6 +134,8 @@ fn a_client_that_was_stopped_and_acts_is_found_out() {
         told.revokes(1, Told::Failed(Code::Unauthenticated), 91, 95);
     };
     assert_found(past, refused, |is| is.dishonest = 1);
+    let faulty = |told: &mut Story| told.revokes(1, Told::Fault, 91, 95);
+    assert_found(past, faulty, |is| is.dishonest = 1);
 }
 
 #[test]
