@@ -31,10 +31,7 @@ mod session;
 mod tokens;
 mod unit;
 
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use time::OffsetDateTime;
@@ -43,11 +40,7 @@ pub use self::{
     address::{Address, AddressError, TargetSession},
     open::PostgresOptions,
 };
-use self::{
-    feed::PgFeed,
-    nodes::{Seen, applied_everywhere},
-    pool::Primary,
-};
+use self::{feed::PgFeed, nodes::applied_everywhere, pool::Primary};
 use super::{
     Connections, Creation, Feed, FoundClient, FoundOrFault, Installation, Retirement, Store,
     Upkeep,
@@ -62,8 +55,6 @@ use crate::domain::{
 pub struct PostgresStore {
     primary: Arc<Primary>,
     lane: usize,
-    /// The leases that the last round of upkeep saw.
-    leases: Mutex<Seen>,
 }
 
 #[async_trait]
@@ -237,7 +228,7 @@ impl Store for PostgresStore {
         let mut done = on_session!(self.primary, self.lane, |connection, _| partitions::upkeep(
             connection, now
         ))?;
-        nodes::forget(&self.primary, self.lane, &self.leases, &mut done).await?;
+        nodes::forget(&self.primary, self.lane, &mut done).await?;
         done.audit_forgotten =
             on_session!(self.primary, self.lane, |connection, _| audit::forget(
                 connection, audit_days

@@ -41,11 +41,8 @@ impl Follower {
         }
         let (running, ended) = oneshot::channel::<Infallible>();
         let spawned = thread::Builder::new().name("feed".to_owned()).spawn(move || {
-            let runtime = Builder::new_current_thread().enable_all().build();
-            match runtime {
-                Ok(runtime) => runtime.block_on(self.follow(stop)),
-                Err(error) => tracing::error!(%error, "the change feed cannot be followed"),
-            }
+            let mut is_lost = false;
+            while self.follow_once(&stop, &mut is_lost) {}
             drop(running);
         });
         match spawned {
@@ -54,32 +51,41 @@ impl Follower {
         }
     }
 
-    async fn follow(self, stop: CancellationToken) {
-        let mut is_lost = false;
-        loop {
-            let mut feed = None;
-            let followed = stop.run_until_cancelled(self.session(&mut feed)).await;
-            let Some(Err(error)) = followed else {
-                self.memory.distrust();
-                if let Some(mut feed) = feed {
-                    let _ = timeout(FAREWELL, feed.leave()).await;
-                }
-                return;
-            };
-            // Once for each loss: a database that is away is told of by those who need it.
-            let was_followed = feed.take().is_some();
-            if was_followed || !is_lost {
-                tracing::warn!(cause = chain(&error), "the change feed is lost: it is joined anew");
-            }
-            is_lost = true;
-            // A connection that breaks is mostly a single one, and another one is had at once.
-            if was_followed && self.memory.is_trusted() {
-                continue;
-            }
-            if stop.run_until_cancelled(sleep(REST)).await.is_none() {
-                return;
+    /// Follows one feed until it is lost. False once the node stops.
+    ///
+    /// Each has a runtime of its own, which is dropped with it: the driver leaves a task behind that
+    /// says goodbye on a connection, and on one that does not answer it would hold the socket.
+    fn follow_once(&self, stop: &CancellationToken, is_lost: &mut bool) -> bool {
+        match Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime.block_on(self.until_lost(stop, is_lost)),
+            Err(error) => {
+                tracing::error!(%error, "the change feed cannot be followed");
+                false
             }
         }
+    }
+
+    async fn until_lost(&self, stop: &CancellationToken, is_lost: &mut bool) -> bool {
+        let mut feed = None;
+        let followed = stop.run_until_cancelled(self.session(&mut feed)).await;
+        let Some(Err(error)) = followed else {
+            self.memory.distrust();
+            if let Some(mut feed) = feed {
+                let _ = timeout(FAREWELL, feed.leave()).await;
+            }
+            return false;
+        };
+        // Once for each loss: a database that is away is told of by those who need it.
+        let was_followed = feed.take().is_some();
+        if was_followed || !*is_lost {
+            tracing::warn!(cause = chain(&error), "the change feed is lost: it is joined anew");
+        }
+        *is_lost = true;
+        // A connection that breaks is mostly a single one, and another one is had at once.
+        if was_followed && self.memory.is_trusted() {
+            return true;
+        }
+        stop.run_until_cancelled(sleep(REST)).await.is_some()
     }
 
     /// One feed, from its beginning to its loss.
@@ -98,7 +104,12 @@ impl Follower {
             let began = self.clock.uptime();
             if let Some(database_time) = feed.renew().await? {
                 let observed = self.clock.observe(began, self.clock.uptime(), database_time);
-                observed.map_err(Error::unavailable)?;
+                if let Err(disagree) = observed {
+                    // Nobody shall wait for a lease that is not used.
+                    self.memory.distrust();
+                    feed.leave().await;
+                    return Err(Error::unavailable(disagree));
+                }
             }
             let changes = feed.read().await?;
             self.memory.apply(&changes);

@@ -106,6 +106,7 @@ async fn connect(
     listener.eager_reconnect(false);
     let found = session::set_up(&mut listener).await?;
     unit.standing.accept(&found)?;
+    primary.route.warn_of_durability(&found);
     primary.route.end_left_behind(&mut listener).await?;
     if !primary.route.is_pooled {
         listener.listen(CHANNEL).await?;

@@ -40,12 +40,11 @@ pub(super) async fn applied_everywhere(primary: &Primary, lane: usize) -> Result
 
 async fn wait(primary: &Primary, lane: usize) -> Result<(), Error> {
     let newest = on_session!(primary, lane, |connection, lease| newest(connection, lease))?;
-    let mut seen = Seen::default();
     let mut rest = FIRST_REST;
     loop {
         let behind =
             on_session!(primary, lane, |connection, lease| behind(connection, newest, lease))?;
-        let over = seen.over(&behind);
+        let over = primary.leases.over(&behind);
         if over.len() == behind.len() {
             if !over.is_empty() {
                 on_session!(primary, lane, |connection, _lease| expire(connection, &over))?;
@@ -68,17 +67,19 @@ struct Holder {
     lease: Duration,
 }
 
-/// Since when each lease was seen as it is now.
+/// Since when each lease was seen as it is now, by any caller of this process: the next one goes on
+/// where one was cut off by its deadline.
 #[derive(Default)]
-pub(super) struct Seen(HashMap<Uuid, (Holder, Instant)>);
+pub(super) struct Leases(Mutex<HashMap<Uuid, (Holder, Instant)>>);
 
-impl Seen {
+impl Leases {
     /// Those of these leases that were not renewed for as long as they last.
-    fn over(&mut self, holders: &[Holder]) -> Vec<Holder> {
-        self.0.retain(|node, _| holders.iter().any(|holder| holder.node == *node));
+    fn over(&self, holders: &[Holder]) -> Vec<Holder> {
+        // Nothing under the lock panics, so it cannot be poisoned.
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut over = Vec::new();
         for holder in holders {
-            let entry = self.0.entry(holder.node);
+            let entry = seen.entry(holder.node);
             let (as_seen, since) = entry.or_insert_with(|| (holder.clone(), Instant::now()));
             if as_seen != holder {
                 (*as_seen, *since) = (holder.clone(), Instant::now());
@@ -87,6 +88,12 @@ impl Seen {
             }
         }
         over
+    }
+
+    /// Forgets all but these.
+    fn keep(&self, holders: &[Holder]) {
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.retain(|node, _| holders.iter().any(|holder| holder.node == *node));
     }
 }
 
@@ -141,14 +148,10 @@ async fn expire(connection: &mut PgConnection, over: &[Holder]) -> Result<(), Er
 
 /// Removes the leases of nodes that ended without giving theirs back: those that were not renewed
 /// since the last round. Then removes the changes that every node has applied.
-pub(super) async fn forget(
-    primary: &Primary,
-    lane: usize,
-    seen: &Mutex<Seen>,
-    done: &mut Upkeep,
-) -> Result<(), Error> {
+pub(super) async fn forget(primary: &Primary, lane: usize, done: &mut Upkeep) -> Result<(), Error> {
     let all = on_session!(primary, lane, |connection, _lease| behind(connection, i64::MAX, None))?;
-    let over = seen.lock().unwrap_or_else(PoisonError::into_inner).over(&all);
+    primary.leases.keep(&all);
+    let over = primary.leases.over(&all);
     if !over.is_empty() {
         on_session!(primary, lane, |connection, _lease| expire(connection, &over))?;
     }

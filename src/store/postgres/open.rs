@@ -1,9 +1,6 @@
 //! How a store on Postgres is opened.
 
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use super::{Address, AddressError, PostgresStore, pool::Primary, route::Route};
 
@@ -47,10 +44,6 @@ impl PostgresStore {
         let hosts = Address::parse(url)?.hosts().to_vec();
         let route = Route::new(hosts, options.wait, options.without_listening);
         let primary = Arc::new(Primary::new(route, &connections));
-        Ok(std::array::from_fn(|lane| Self {
-            primary: Arc::clone(&primary),
-            lane,
-            leases: Mutex::default(),
-        }))
+        Ok(std::array::from_fn(|lane| Self { primary: Arc::clone(&primary), lane }))
     }
 }

@@ -21,6 +21,7 @@ use tokio::{
 
 use super::{
     lease::Lease,
+    nodes::Leases,
     route::Route,
     session::OpenError,
     unit::{Opener, Places, Unit},
@@ -90,6 +91,8 @@ pub(super) struct Primary {
     unit: RwLock<Arc<Unit>>,
     /// Whether a node answers from here, and so needs a lease.
     needs_lease: AtomicBool,
+    /// The leases of all nodes as they were seen.
+    pub(super) leases: Leases,
 }
 
 impl Primary {
@@ -103,7 +106,7 @@ impl Primary {
         });
         let places: Vec<_> = places.collect();
         let unit = RwLock::new(Arc::new(Unit::new(&route, &places)));
-        Self { route, places, unit, needs_lease: AtomicBool::new(false) }
+        Self { route, places, unit, needs_lease: AtomicBool::new(false), leases: Leases::default() }
     }
 
     /// A new unit, which is not in use yet.

@@ -1,7 +1,7 @@
 //! Where a Postgres is, and which processes of it this node has left behind.
 
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, Once, PoisonError},
     time::Duration,
 };
 
@@ -20,12 +20,14 @@ pub(super) struct Route {
     pub(super) is_pooled: bool,
     /// Processes of the server that are to be ended.
     left_behind: Mutex<Vec<Backend>>,
+    /// What was warned of already.
+    warned: Once,
 }
 
 impl Route {
     /// A way to these hosts.
     pub(super) const fn new(hosts: Vec<PgConnectOptions>, wait: Duration, is_pooled: bool) -> Self {
-        Self { hosts, wait, is_pooled, left_behind: Mutex::new(Vec::new()) }
+        Self { hosts, wait, is_pooled, left_behind: Mutex::new(Vec::new()), warned: Once::new() }
     }
 
     /// A new session, set up and proved to be on a primary. Ends what earlier ones left behind.
@@ -33,6 +35,11 @@ impl Route {
         let (mut connection, found) = session::connect(&self.hosts, self.wait).await?;
         self.end_left_behind(&mut connection).await?;
         Ok((connection, found))
+    }
+
+    /// Warns once of a database that can lose what it acknowledged.
+    pub(super) fn warn_of_durability(&self, found: &Description) {
+        self.warned.call_once(|| warn_of_durability(found));
     }
 
     /// Notes a process that may still be at work for a session that was given up.
@@ -56,5 +63,17 @@ impl Route {
     fn lock(&self) -> MutexGuard<'_, Vec<Backend>> {
         // Nothing under the lock panics, so it cannot be poisoned.
         self.left_behind.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn warn_of_durability(found: &Description) {
+    if let Some(asked) = &found.raised_from {
+        tracing::warn!(
+            synchronous_commit = asked,
+            "the database is configured to lose commits in a crash: sessions of this node use on"
+        );
+    }
+    if !found.flushes {
+        tracing::warn!("fsync is off: what is acknowledged is lost if the database server crashes");
     }
 }

@@ -51,10 +51,7 @@ pub(super) struct Standing {
 impl Standing {
     /// Accepts a session if it is on the server of this unit; the first one decides which.
     pub(super) fn accept(&self, found: &Description) -> Result<(), OpenError> {
-        let server = self.server.get_or_init(|| {
-            warn_of_durability(found);
-            found.server.clone()
-        });
+        let server = self.server.get_or_init(|| found.server.clone());
         if *server == found.server { Ok(()) } else { Err(OpenError::OtherServer) }
     }
 
@@ -76,18 +73,6 @@ impl Standing {
 
     pub(super) fn set_lease(&self, lease: Lease) {
         *self.lease.write().unwrap_or_else(PoisonError::into_inner) = Some(lease);
-    }
-}
-
-fn warn_of_durability(found: &Description) {
-    if let Some(asked) = &found.raised_from {
-        tracing::warn!(
-            synchronous_commit = asked,
-            "the database is configured to lose commits in a crash: sessions of this node use on"
-        );
-    }
-    if !found.flushes {
-        tracing::warn!("fsync is off: what is acknowledged is lost if the database server crashes");
     }
 }
 

@@ -88,7 +88,7 @@ exec setpriv --reuid "$OWNER" --regid "$GROUP" --clear-groups "$@"
 "#;
 
 /// What a server has beside its settings.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 struct Extras<'a> {
     /// The server that it is a standby of.
     primary: Option<&'a Path>,
