@@ -229,6 +229,13 @@ pub struct Config {
           value_parser = clap::value_parser!(u32).range(0..=65_536))]
     pub remembered_tokens_mib: u32,
 
+    /// How long a client or token stays in the cache after it was read, in seconds. A node hears
+    /// of every change at once; this bounds how long it goes on if a change could not be announced,
+    /// as where somebody disabled the triggers of a table
+    #[arg(long, value_name = "S", env = "JETON_CACHE_SECONDS", default_value_t = 300,
+          value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    pub cache_seconds: u64,
+
     /// How long what is remembered counts after the database was last heard, in milliseconds; and
     /// how long whoever revokes waits for a node that died. On Postgres only
     #[arg(long, value_name = "MS", env = "JETON_LEASE_MS", default_value_t = 2_000,

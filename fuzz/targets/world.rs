@@ -198,7 +198,12 @@ async fn service(directory: &Path, clock: Arc<dyn Clock>) -> (TokenRpc, [String;
         verified_capacity: 2,
         verified_lifetime: Duration::from_mins(5),
         // Nothing follows the feed here, so every call asks the database.
-        memory: MemoryOptions { clients: 0, token_bytes: 0, lease: Duration::from_secs(2) },
+        memory: MemoryOptions {
+            clients: 0,
+            token_bytes: 0,
+            lease: Duration::from_secs(2),
+            lifetime: Duration::from_mins(5),
+        },
         issuer: options().issuer,
     });
     let authority = authority.await;

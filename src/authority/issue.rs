@@ -119,7 +119,15 @@ fn granted_scopes(client: &Client, asked: BTreeSet<Scope>) -> Result<BTreeSet<Sc
     if client.default_scopes.is_empty() && !client.scopes.is_empty() {
         return Err(Error::InvalidScope("the client has no default scopes, so it must name some"));
     }
-    Ok(client.default_scopes.clone())
+    // A scope that was taken away is no default any more, whatever the row says.
+    let granted: BTreeSet<_> =
+        client.default_scopes.intersection(&client.scopes).cloned().collect();
+    if granted.is_empty() && !client.default_scopes.is_empty() {
+        return Err(Error::InvalidScope(
+            "none of the default scopes of the client is registered for it any more",
+        ));
+    }
+    Ok(granted)
 }
 
 fn granted_audiences(
@@ -133,4 +141,50 @@ fn granted_audiences(
         return Ok(asked);
     }
     Err(Error::InvalidTarget("a requested resource is not registered for the client"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{ClientId, ClientKey, ClientState, Timestamp, TokenLifetime};
+
+    fn scopes(names: &[&str]) -> BTreeSet<Scope> {
+        Scope::parse_set(names).unwrap()
+    }
+
+    fn granted(registered: &[&str], default: &[&str]) -> Result<BTreeSet<Scope>, Error> {
+        let client = Client {
+            key: ClientKey(uuid::Uuid::nil()),
+            client_id: ClientId::parse("orders").unwrap(),
+            name: String::new(),
+            state: ClientState::Active,
+            grants: BTreeSet::new(),
+            scopes: scopes(registered),
+            default_scopes: scopes(default),
+            audiences: BTreeSet::new(),
+            serves: BTreeSet::new(),
+            token_lifetime: TokenLifetime::DEFAULT,
+            not_before: None,
+            created_at: Timestamp::from_unix_micros(0),
+            version: 1,
+        };
+        granted_scopes(&client, BTreeSet::new())
+    }
+
+    #[test]
+    fn a_default_scope_is_granted_while_it_is_registered() {
+        assert_eq!(granted(&["a", "b"], &["a"]).unwrap(), scopes(&["a"]));
+        assert_eq!(granted(&["a"], &["a", "admin"]).unwrap(), scopes(&["a"]));
+        assert_eq!(granted(&[], &[]).unwrap(), scopes(&[]));
+        for (registered, default, why) in [
+            (&["a"][..], &["admin"][..], "none of the default scopes of the client is registered"),
+            (&[], &["admin"], "none of the default scopes of the client is registered"),
+            (&["a"], &[], "the client has no default scopes"),
+        ] {
+            let Err(Error::InvalidScope(refusal)) = granted(registered, default) else {
+                panic!("{default:?} is granted")
+            };
+            assert!(refusal.starts_with(why), "{refusal}");
+        }
+    }
 }

@@ -85,6 +85,9 @@ pub struct MemoryOptions {
     /// How long a lease lasts: what is remembered counts for so long after the database was last
     /// heard, and whoever revokes waits for so long for a node that died.
     pub lease: Duration,
+    /// How long after it was read an entry counts, so that a change that was missed does not count
+    /// for ever. Rounded down to whole seconds.
+    pub lifetime: Duration,
 }
 
 impl Records {
@@ -104,7 +107,7 @@ impl Records {
         });
         Self {
             stores,
-            memory: Arc::new(Memory::new(clock, options.clients, options.token_bytes)),
+            memory: Arc::new(Memory::new(clock, options)),
             recording,
             looking_up,
             clients: Flights::default(),

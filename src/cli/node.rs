@@ -201,6 +201,7 @@ pub(super) async fn start(config: &Config, stores: Stores) -> anyhow::Result<Nod
             clients: config.remembered_clients as usize,
             token_bytes: config.remembered_tokens_mib as usize * 1024 * 1024,
             lease: Duration::from_millis(config.lease_ms),
+            lifetime: Duration::from_secs(config.cache_seconds),
         },
         audit_days: config.audit_days,
         limits: limits(config, 2, config.database_connections),

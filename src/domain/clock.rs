@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    sync::atomic::{AtomicI64, Ordering},
+    sync::atomic::{AtomicI64, AtomicU64, Ordering},
     time::Duration,
 };
 
@@ -109,29 +109,39 @@ impl Clock for SystemClock {
 
 /// A clock whose present moment stands until it is moved: what tests of expiry run on.
 #[derive(Debug)]
-pub struct ManualClock(AtomicI64);
+pub struct ManualClock {
+    now: AtomicI64,
+    /// By how many microseconds the uptime is ahead of that of the system.
+    ahead: AtomicU64,
+}
 
 impl ManualClock {
     /// A clock that stands at `now`.
     #[must_use]
     pub const fn at(now: Timestamp) -> Self {
-        Self(AtomicI64::new(now.0))
+        Self { now: AtomicI64::new(now.0), ahead: AtomicU64::new(0) }
     }
 
     /// Moves the clock, forwards or back.
     pub fn set(&self, now: Timestamp) {
-        self.0.store(now.0, Ordering::SeqCst);
+        self.now.store(now.0, Ordering::SeqCst);
+    }
+
+    /// Moves the uptime on, as if the machine had run for so much longer.
+    pub fn run_for(&self, duration: Duration) {
+        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        self.ahead.fetch_add(micros, Ordering::SeqCst);
     }
 }
 
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
-        Timestamp(self.0.load(Ordering::SeqCst))
+        Timestamp(self.now.load(Ordering::SeqCst))
     }
 
-    /// Nothing of a test waits for this one.
+    /// Goes on by itself, so that leases run, and can be moved on beyond that.
     fn uptime(&self) -> Duration {
-        SystemClock.uptime()
+        SystemClock.uptime() + Duration::from_micros(self.ahead.load(Ordering::SeqCst))
     }
 
     fn can_be_corrected(&self) -> bool {

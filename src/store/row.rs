@@ -138,6 +138,12 @@ pub(super) fn audit_hash(bytes: &[u8]) -> Option<AuditHash> {
     bytes.try_into().ok().map(AuditHash)
 }
 
+/// The one row of `installation` is gone, and with it the moment before which tokens are dead: no
+/// token can be told to be alive.
+pub(super) fn no_installation() -> Error {
+    Error::internal("the table installation has no row: restore it from a backup")
+}
+
 fn unreadable(table: &'static str, id: Uuid, malformed: Malformed) -> Error {
     Error::internal(format!("the row {id} of {table} cannot be read: {malformed}"))
 }

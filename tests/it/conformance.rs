@@ -232,6 +232,22 @@ async fn what_ends_a_token_is_seen_with_it() {
     }
 }
 
+/// The secret may have leaked, and the installation may say that no token counts.
+#[tokio::test]
+async fn a_row_that_is_missing_lets_no_token_live() {
+    for kind in Kind::BOTH {
+        let Fixture { store, client, secret, _database: database } = fixture(kind).await;
+        let token = token(&client, &secret, now());
+        store.record_tokens(&[token.clone()]).await.unwrap();
+        assert!(!find(&store, token.id).await.unwrap().secret_burnt);
+        database.execute("delete from client_secret").await;
+        assert!(find(&store, token.id).await.unwrap().secret_burnt, "{kind:?}");
+        database.execute("delete from installation").await;
+        let (_, found) = store.find_tokens(&[token.id]).await.unwrap().remove(0);
+        assert!(found.unwrap_err().to_string().contains("internal"), "{kind:?}");
+    }
+}
+
 #[tokio::test]
 async fn clients_are_listed_in_pages_in_the_same_order_on_both() {
     let mut orders = Vec::new();

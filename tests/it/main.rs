@@ -11,6 +11,7 @@ mod checklist;
 mod commands;
 mod conformance;
 mod crash;
+mod edits;
 mod error_contract;
 mod failover;
 mod failure_classes;

@@ -3,8 +3,11 @@
 //! Nothing here is believed but while a lease runs, and each change that the feed brings is applied
 //! before the node says so: whoever made it is not answered earlier. So what is remembered is as
 //! true as a look into the database.
+//!
+//! A change that the feed does not bring, such as an edit while the triggers were disabled, must
+//! not be missed for ever: every entry has a lifetime, and is read anew after it.
 
-mod known;
+mod entries;
 
 use std::{
     collections::HashMap,
@@ -18,11 +21,13 @@ use std::{
 use quick_cache::sync::Cache;
 use tokio::{sync::Notify, time::timeout};
 
-pub(in crate::authority) use self::known::Watch;
-use self::known::{KnownClient, KnownToken};
+pub(super) use self::entries::Epoch;
+pub(in crate::authority) use self::entries::Watch;
+use self::entries::{KnownClient, KnownSecret, KnownToken, Seconds};
+use super::MemoryOptions;
 use crate::{
     authority::stats::{Count, MemoryStats},
-    domain::{Client, ClientId, ClientKey, Clock, Granted, SecretId, StoredSecret, TokenId},
+    domain::{Client, ClientId, ClientKey, Clock, Granted, SecretId, TokenId},
     store::{Change, FoundClient, FoundToken},
 };
 
@@ -32,20 +37,20 @@ pub(super) const TOKEN_BYTES: usize = 160;
 /// Sets of scopes and audiences that are shared by the tokens that carry them.
 const SHARED_GRANTS: usize = 1_024;
 
-/// What was read from the database belongs to a state of it, and each change begins a new one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Epoch(u64);
-
 /// The memory of a node.
 pub(super) struct Memory {
     clock: Arc<dyn Clock>,
+    /// The uptime at which the node started.
+    started: Duration,
+    /// How long after it was read an entry counts.
+    lifetime: Seconds,
     /// By the clock that runs through suspension, in microseconds.
     trusted_until: AtomicU64,
     /// Wakes those who wait for trust.
     trusted: Notify,
     /// Held for reading by whoever puts something in, for writing by whoever applies a change.
     epoch: RwLock<u64>,
-    clients: Cache<(ClientId, SecretId), (Arc<KnownClient>, Arc<StoredSecret>)>,
+    clients: Cache<(ClientId, SecretId), KnownSecret>,
     tokens: Cache<TokenId, KnownToken>,
     token_capacity: usize,
     /// Where a change finds the client that it concerns. Swept when it has doubled.
@@ -62,10 +67,13 @@ struct ByKey {
 }
 
 impl Memory {
-    /// Remembers at most so many clients with a secret each, and so many bytes of tokens.
-    pub(super) fn new(clock: Arc<dyn Clock>, clients: usize, token_bytes: usize) -> Self {
+    /// A cache of this size, whose entries live for as long as the options say.
+    pub(super) fn new(clock: Arc<dyn Clock>, options: MemoryOptions) -> Self {
+        let MemoryOptions { clients, token_bytes, lifetime, .. } = options;
         let token_capacity = token_bytes / TOKEN_BYTES;
         Self {
+            started: clock.uptime(),
+            lifetime: Seconds::of(lifetime),
             clock,
             trusted_until: AtomicU64::new(0),
             trusted: Notify::new(),
@@ -117,7 +125,21 @@ impl Memory {
     }
 
     fn current(&self) -> Epoch {
-        Epoch(*self.epoch.read().unwrap_or_else(PoisonError::into_inner))
+        let number = *self.epoch.read().unwrap_or_else(PoisonError::into_inner);
+        Epoch { number, began: self.seconds() }
+    }
+
+    /// How long the node has been running, also while the machine was suspended.
+    fn seconds(&self) -> Seconds {
+        Seconds::of(self.clock.uptime().saturating_sub(self.started))
+    }
+
+    /// Whether what was read then still counts. Entries that were read together, after a start or a
+    /// change of everything, are not all to be read again together: by the last byte of its id,
+    /// each lives for up to an eighth less.
+    fn is_fresh(&self, read_at: Seconds, id: uuid::Uuid) -> bool {
+        let spread = u32::from(id.as_bytes()[15]);
+        self.seconds().since(read_at) < self.lifetime.less_an_eighth_of(spread)
     }
 
     /// A client and the secret that was asked for. Only for whoever has an epoch.
@@ -127,18 +149,17 @@ impl Memory {
         secret: SecretId,
     ) -> Option<(FoundClient, Watch)> {
         let known = self.clients.get(&(client_id.clone(), secret));
-        let known = known.filter(|(known, _)| !known.has_changed());
+        let known = known
+            .filter(|known| self.is_fresh(known.read_at, secret.0) && !known.client.has_changed());
         self.count(known.is_some());
-        known.map(|(known, secret)| {
-            let client = Arc::clone(&known.client);
-            (FoundClient { client, secret: Some(secret) }, Watch(known))
-        })
+        known.map(KnownSecret::found)
     }
 
     /// A token. Only for whoever has an epoch.
     pub(super) fn token(&self, id: TokenId) -> Option<FoundToken> {
         let known = self.tokens.get(&id);
-        let known = known.filter(|known| !known.client.has_changed());
+        let known =
+            known.filter(|known| self.is_fresh(known.read_at, id.0) && !known.client.has_changed());
         self.count(known.is_some());
         known.map(|known| known.found(id))
     }
@@ -152,10 +173,11 @@ impl Memory {
     pub(super) fn keep_client(&self, epoch: Epoch, found: &FoundClient) -> Option<Watch> {
         let secret = found.secret.as_ref()?;
         self.keep(epoch, || {
-            let known = self.known(&found.client);
-            let key = (found.client.client_id.clone(), secret.id);
-            self.clients.insert(key, (Arc::clone(&known), Arc::clone(secret)));
-            Watch(known)
+            let client = self.known(&found.client);
+            let watch = Watch(Arc::clone(&client));
+            let known = KnownSecret { client, secret: Arc::clone(secret), read_at: epoch.began };
+            self.clients.insert((found.client.client_id.clone(), secret.id), known);
+            watch
         })
     }
 
@@ -174,6 +196,7 @@ impl Memory {
                 revoked: found.revoked,
                 secret_burnt: found.secret_burnt,
                 superseded: found.superseded,
+                read_at: epoch.began,
             };
             self.tokens.insert(token.id, known);
         });
@@ -183,17 +206,20 @@ impl Memory {
     /// memory already and will not come again.
     fn keep<T>(&self, read_in: Epoch, put: impl FnOnce() -> T) -> Option<T> {
         let epoch = self.epoch.read().unwrap_or_else(PoisonError::into_inner);
-        (Epoch(*epoch) == read_in).then(put)
+        (*epoch == read_in.number).then(put)
     }
 
+    /// The entry that all share who know this client. One that was read otherwise before has
+    /// changed, even if nobody said so, and so have the tokens that hang on it.
     fn known(&self, client: &Arc<Client>) -> Arc<KnownClient> {
         let mut by_key = self.by_key.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = by_key.clients.get(&client.key).and_then(Weak::upgrade);
-        if let Some(known) = known.filter(|known| !known.has_changed()) {
-            return known;
+        if let Some(known) = by_key.clients.get(&client.key).and_then(Weak::upgrade) {
+            if !known.has_changed() && known.client == *client {
+                return known;
+            }
+            known.change();
         }
-        let client = Arc::clone(client);
-        let known = Arc::new(KnownClient::new(client));
+        let known = Arc::new(KnownClient::new(Arc::clone(client)));
         by_key.clients.insert(known.client.key, Arc::downgrade(&known));
         if by_key.clients.len() > 2 * by_key.swept_at + 16 {
             by_key.clients.retain(|_, known| known.strong_count() > 0);
@@ -228,12 +254,12 @@ impl Memory {
 
     fn client_changed(&self, key: ClientKey) {
         let mut by_key = self.by_key.lock().unwrap_or_else(PoisonError::into_inner);
-        by_key.clients.remove(&key).as_ref().map(KnownClient::changed);
+        changed(by_key.clients.remove(&key));
     }
 
     fn everything_changed(&self) {
         let mut by_key = self.by_key.lock().unwrap_or_else(PoisonError::into_inner);
-        by_key.clients.drain().for_each(|(_, known)| KnownClient::changed(&known));
+        changed(by_key.clients.drain().map(|(_, known)| known));
         self.clients.clear();
         self.tokens.clear();
     }
@@ -260,6 +286,11 @@ impl Memory {
             is_trusted: self.is_trusted(),
         }
     }
+}
+
+/// Ends what hangs on these clients.
+fn changed(clients: impl IntoIterator<Item = Weak<KnownClient>>) {
+    clients.into_iter().filter_map(|known| known.upgrade()).for_each(|known| known.change());
 }
 
 #[cfg(test)]

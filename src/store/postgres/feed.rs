@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
 use super::{
@@ -46,7 +46,12 @@ pub(super) struct PgFeed {
     lease: Duration,
     node: Uuid,
     position: i64,
+    /// When it was last made sure that no partition was lost.
+    looked: Option<Instant>,
 }
+
+/// What a renewal returns: its number, the newest change, the time in microseconds.
+type Renewed = (i64, i64, i64, Option<()>);
 
 impl PgFeed {
     /// Connects to the first host that has a usable primary.
@@ -56,9 +61,16 @@ impl PgFeed {
         for host in &primary.route.hosts {
             match timeout(lease, connect(primary, &unit, host)).await {
                 Ok(Ok((listener, backend))) => {
-                    let primary = Arc::clone(primary);
-                    let (node, position) = (Uuid::nil(), 0);
-                    return Ok(Self { primary, unit, listener, backend, lease, node, position });
+                    return Ok(Self {
+                        primary: Arc::clone(primary),
+                        unit,
+                        listener,
+                        backend,
+                        lease,
+                        node: Uuid::nil(),
+                        position: 0,
+                        looked: None,
+                    });
                 }
                 Ok(Err(error)) => last = error,
                 Err(_) => last = sqlx::Error::PoolTimedOut.into(),
@@ -148,24 +160,32 @@ impl Feed for PgFeed {
     }
 
     async fn renew(&mut self) -> Result<Option<Timestamp>, Error> {
+        // A partition that is dropped announces nothing, so somebody has to look. Once a beat is
+        // enough: after each change there is a renewal as well.
+        let looks = self.looked.is_none_or(|looked| looked.elapsed() >= self.lease / BEATS);
         let renewed = sqlx::query_as(
             "update node set applied = $2, renewals = renewals + 1,
                              lease_until =
                                  clock_timestamp() + make_interval(secs => lease_ms / 1000.0)
              where id = $1
              returning renewals, (select last_value from change_id_seq),
-                       (extract(epoch from clock_timestamp()) * 1000000)::bigint",
+                       (extract(epoch from clock_timestamp()) * 1000000)::bigint,
+                       (select notice_lost_partitions() where $3)",
         )
         .bind(self.node)
         .bind(self.position)
+        .bind(looks)
         .fetch_optional(&mut self.listener);
         // Soon enough for another connection to be had before the lease is over.
-        let renewed: Option<(i64, i64, i64)> = within(self.lease / 2, renewed).await?;
+        let renewed: Option<Renewed> = within(self.lease / 2, renewed).await?;
+        if looks {
+            self.looked = Some(Instant::now());
+        }
         // A node whose row is gone was away for so long that others stopped waiting for it. A feed
         // that ends before what was read from it is another one: the database was restored, or
         // another server took its place that had not yet heard everything.
         match renewed {
-            Some((renewals, newest, now)) if newest >= self.position => {
+            Some((renewals, newest, now, _)) if newest >= self.position => {
                 self.unit.standing.set_lease(Lease { node: self.node, renewals });
                 Ok(Some(Timestamp::from_unix_micros(now)))
             }

@@ -36,6 +36,8 @@ const PATIENCE: &str = "set local lock_timeout = '200ms'";
 pub(super) async fn upkeep(connection: &mut PgConnection, now: Timestamp) -> Result<Upkeep, Error> {
     let (partitions_made, standing, database_now) = make_missing(connection, now).await?;
     let mut done = Upkeep { partitions_made, ..Upkeep::default() };
+    // Triggers that somebody disabled, and partitions that somebody else attached.
+    sqlx::query("select keep_announcing()").execute(&mut *connection).await.map_err(fault)?;
 
     // A partition is dead only by both clocks: one that is ahead must not take living tokens away.
     for start in standing {
@@ -115,6 +117,7 @@ async fn make_one(connection: &mut PgConnection, start: i64) -> Result<(), sqlx:
             "alter table access_token attach partition {name} \
              for values from ('{from}') to ('{to}')"
         ),
+        format!("select announce_partition_writes('{name}')"),
     ];
     for statement in statements {
         sqlx::query(AssertSqlSafe(statement)).execute(&mut *connection).await?;

@@ -10,7 +10,7 @@ use crate::{
     domain::{AccessToken, Actor, Error, Timestamp, TokenId},
     store::{
         FoundOrFault, FoundToken,
-        row::{TokenRow, joined},
+        row::{TokenRow, joined, no_installation},
     },
 };
 
@@ -46,6 +46,7 @@ pub(super) async fn record(
                    and secret.retired_at is null and secret.burnt_at is null
                    and (secret.expires_at is null or secret.expires_at > token.issued_at)
               cross join installation
+              cross join (select set_config('jeton.actor', $11, true)) as actor
          where (select require_lease($9, $10))
          returning id",
     )
@@ -59,6 +60,7 @@ pub(super) async fn record(
     .bind(expires)
     .bind(lease.map(|lease| lease.node))
     .bind(lease.map(|lease| lease.renewals))
+    .bind(Actor::node().as_str())
     .fetch_all(connection)
     .await
     .map_err(fault)?;
@@ -66,7 +68,8 @@ pub(super) async fn record(
 }
 
 /// Tokens, their clients, and what else decides their worth, in one statement. Each id is looked
-/// for by itself: asked for as a list, it would be looked for in every partition.
+/// for by itself: asked for as a list, it would be looked for in every partition. A row that is
+/// missing grants nothing: a secret that was deleted counts as burnt.
 pub(super) async fn find(
     connection: &mut PgConnection,
     ids: &[TokenId],
@@ -82,6 +85,7 @@ pub(super) async fn find(
                 coalesce(token.generation < client.generation
                              + (select generation from installation),
                          token.generation is not null) as superseded,
+                exists (select from installation) as is_installed,
                 (select not_before from installation) as installation_not_before,
                 client.id, client.client_id, client.name, client.state, client.grant_types,
                 client.scopes, client.default_scopes, client.audiences, client.serves,
@@ -109,6 +113,9 @@ pub(super) async fn find(
 fn read(row: &PgRow) -> FoundOrFault {
     let not_before: Option<OffsetDateTime> =
         row.try_get("installation_not_before").map_err(fault)?;
+    if !row.try_get::<bool, _>("is_installed").map_err(fault)? {
+        return Err(no_installation());
+    }
     Ok(FoundToken {
         token: token_row(row).map_err(fault)?.read()?,
         client: Arc::new(clients::client_row(row).map_err(fault)?.read()?),

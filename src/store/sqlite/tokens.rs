@@ -10,7 +10,7 @@ use crate::{
     domain::{AccessToken, Actor, Error, Timestamp, TokenId, TokenLifetime},
     store::{
         FoundOrFault, FoundToken, Upkeep,
-        row::{TokenRow, joined},
+        row::{TokenRow, joined, no_installation},
     },
 };
 
@@ -74,7 +74,8 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// Tokens, their clients, and what else decides their worth, in one statement.
+/// Tokens, their clients, and what else decides their worth, in one statement. A row that is
+/// missing grants nothing: a secret that was deleted counts as burnt.
 pub(super) async fn find(
     pool: &SqlitePool,
     ids: &[TokenId],
@@ -89,6 +90,7 @@ pub(super) async fn find(
                 coalesce(token.generation < client.generation
                              + (select generation from installation),
                          token.generation is not null) as superseded,
+                exists (select 1 from installation) as is_installed,
                 (select not_before from installation) as installation_not_before,
                 client.id, client.client_id, client.name, client.state, client.grant_types,
                 client.scopes, client.default_scopes, client.audiences, client.serves,
@@ -111,6 +113,9 @@ pub(super) async fn find(
 
 fn read(row: &SqliteRow) -> FoundOrFault {
     let not_before: Option<i64> = row.try_get("installation_not_before").map_err(fault)?;
+    if !row.try_get::<bool, _>("is_installed").map_err(fault)? {
+        return Err(no_installation());
+    }
     Ok(FoundToken {
         token: token_row(row).map_err(fault)?.read()?,
         client: Arc::new(clients::client_row(row).map_err(fault)?.read()?),

@@ -105,6 +105,11 @@ async fn rows_are_not_changed_by_accident() {
         node.client("orders").await;
         let refused = node.database.refuses("update audit set actor = 'else'").await;
         assert!(refused.contains("never changed"), "{kind:?}: {refused}");
+        if kind == Kind::Sqlite {
+            let replace = "replace into audit (seq, action, detail) values (1, 'else', '{}')";
+            let refused = node.database.refuses(replace).await;
+            assert!(refused.contains("never changed"), "{refused}");
+        }
     }
 }
 

@@ -100,6 +100,19 @@ impl Database {
             Kind::Postgres => {
                 let mut connection = PgConnection::connect(&self.url).await.unwrap();
                 sqlx::query(statement).execute(&mut connection).await.unwrap();
+            }
+            Kind::Sqlite => {
+                sqlx::query(statement).execute(&mut self.file().await).await.unwrap();
+            }
+        }
+        self.heard().await;
+    }
+
+    /// Waits until every node has heard of what was written.
+    pub(crate) async fn heard(&self) {
+        match self.kind {
+            Kind::Postgres => {
+                let mut connection = PgConnection::connect(&self.url).await.unwrap();
                 let is_awaited = "select to_regclass('node') is not null and exists
                     (select from node where applied < (select max(id) from change)
                                             and lease_until > clock_timestamp())";
@@ -107,18 +120,34 @@ impl Database {
                     tokio::time::sleep(Duration::from_millis(5)).await;
                 }
             }
-            Kind::Sqlite => {
-                sqlx::query(statement).execute(&mut self.file().await).await.unwrap();
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
+            Kind::Sqlite => tokio::time::sleep(Duration::from_millis(100)).await,
         }
     }
 
-    /// Runs statements one after the other on one connection, on Postgres.
+    /// Runs statements one after the other on one connection.
     pub(crate) async fn execute_all(&self, statements: &str) {
-        let mut connection = PgConnection::connect(&self.url).await.unwrap();
-        let statements = AssertSqlSafe(statements.to_owned());
-        sqlx::raw_sql(statements).execute(&mut connection).await.unwrap();
+        let sql = AssertSqlSafe(statements.to_owned());
+        let done = match self.kind {
+            Kind::Postgres => {
+                let mut connection = PgConnection::connect(&self.url).await.unwrap();
+                sqlx::raw_sql(sql).execute(&mut connection).await.map(drop)
+            }
+            Kind::Sqlite => sqlx::raw_sql(sql).execute(&mut self.file().await).await.map(drop),
+        };
+        done.unwrap_or_else(|error| panic!("{statements}: {error}"));
+    }
+
+    /// One number that a query finds.
+    pub(crate) async fn number(&self, query: &str) -> i64 {
+        let query = AssertSqlSafe(query.to_owned());
+        let found = match self.kind {
+            Kind::Postgres => {
+                let mut connection = PgConnection::connect(&self.url).await.unwrap();
+                sqlx::query_scalar(query).fetch_one(&mut connection).await
+            }
+            Kind::Sqlite => sqlx::query_scalar(query).fetch_one(&mut self.file().await).await,
+        };
+        found.unwrap()
     }
 
     /// Runs statements in a transaction that is rolled back.

@@ -29,8 +29,12 @@ pub(crate) fn operator() -> Actor {
     Actor::operator("tests").unwrap()
 }
 
-pub(crate) const MEMORY: MemoryOptions =
-    MemoryOptions { clients: 1_000, token_bytes: 1024 * 1024, lease: Duration::from_secs(2) };
+pub(crate) const MEMORY: MemoryOptions = MemoryOptions {
+    clients: 1_000,
+    token_bytes: 1024 * 1024,
+    lease: Duration::from_secs(2),
+    lifetime: Duration::from_mins(5),
+};
 
 /// For tests of what happens at the database, which a node that remembers does not always ask.
 pub(crate) const NO_MEMORY: MemoryOptions = MemoryOptions { clients: 0, token_bytes: 0, ..MEMORY };

@@ -332,6 +332,12 @@ impl PrivateServer {
     }
 }
 
+/// A program of Postgres, such as `pg_dump`.
+pub(crate) fn program(name: &str) -> Option<Command> {
+    let path = binaries()?.join(name);
+    path.exists().then(|| Command::new(path))
+}
+
 /// Whether a server could be started here.
 pub(crate) fn is_installed() -> bool {
     binaries().is_some()

@@ -6,12 +6,28 @@ use uuid::Uuid;
 
 use super::*;
 use crate::domain::{
-    AccessToken, ClientState, ManualClock, SecretHash, Timestamp, TokenDigest, TokenLifetime,
+    AccessToken, ClientState, ManualClock, SecretHash, StoredSecret, Timestamp, TokenDigest,
+    TokenLifetime,
 };
 
+const LIFETIME: Duration = Duration::from_secs(80);
+
+fn clock() -> Arc<ManualClock> {
+    Arc::new(ManualClock::at(Timestamp::from_unix_micros(0)))
+}
+
 fn memory() -> Memory {
-    let clock = Arc::new(ManualClock::at(Timestamp::from_unix_micros(0)));
-    let memory = Memory::new(clock, 100, 100 * TOKEN_BYTES);
+    memory_at(clock())
+}
+
+fn memory_at(clock: Arc<ManualClock>) -> Memory {
+    let options = MemoryOptions {
+        clients: 100,
+        token_bytes: 100 * TOKEN_BYTES,
+        lease: Duration::from_secs(2),
+        lifetime: LIFETIME,
+    };
+    let memory = Memory::new(clock, options);
     memory.trust_until(Duration::MAX);
     memory
 }
@@ -136,6 +152,53 @@ fn a_client_that_changed_and_was_read_again_is_the_new_one() {
         assert_eq!(known.client.state, ClientState::Disabled);
         assert!(!has_token(&memory, 11), "the old one is swept with all that hung on it");
     }
+}
+
+/// As where the triggers of a table were disabled while somebody edited it.
+#[test]
+fn what_was_read_counts_for_its_lifetime_and_no_longer() {
+    let clock = clock();
+    let memory = memory_at(Arc::clone(&clock));
+    // The last byte of an id says how much shorter its entry lives, up to an eighth.
+    let [long, short] = [0x100, 0x1ff];
+    let epoch = memory.epoch().unwrap();
+    // The read itself takes a while.
+    clock.run_for(Duration::from_secs(2));
+    for number in [long, short] {
+        memory.keep_client(epoch, &found_client(number));
+        memory.keep_token(epoch, &found_token(number, number));
+    }
+    let is_known = |number| {
+        let known = has_token(&memory, number);
+        assert_eq!(has_client(&memory, number), known);
+        known
+    };
+    for (elapsed, expected) in [(66, [true; 2]), (71, [true, false]), (80, [false; 2])] {
+        let elapsed = Duration::from_secs(elapsed) + memory.started;
+        clock.run_for(elapsed.saturating_sub(clock.uptime()));
+        assert_eq!([is_known(long), is_known(short)], expected, "{elapsed:?}");
+    }
+
+    // Read again it counts anew.
+    memory.keep_token(memory.epoch().unwrap(), &found_token(short, short));
+    assert!(has_token(&memory, short));
+}
+
+/// The tokens of a client share what was read of it, so it must not live on with a newer one.
+#[test]
+fn a_client_that_is_read_otherwise_ends_what_hung_on_the_old_one() {
+    let memory = filled();
+    let epoch = memory.epoch().unwrap();
+    let mut found = found_token(12, 1);
+    memory.keep_token(epoch, &found);
+    assert!(has_token(&memory, 10), "the same is no change");
+
+    Arc::make_mut(&mut found.client).state = ClientState::Disabled;
+    memory.keep_token(epoch, &found);
+    let known = memory.token(found.token.id).unwrap();
+    assert_eq!(known.client.state, ClientState::Disabled);
+    assert!(!has_token(&memory, 10) && !has_client(&memory, 1));
+    assert!(has_token(&memory, 20) && has_client(&memory, 2));
 }
 
 #[test]
