@@ -1,17 +1,21 @@
 //! The commands: one file each.
 
 mod audit;
+mod backup;
 mod bench;
 mod client;
 mod config;
+mod deadline;
 mod dev;
 mod endpoint;
 mod migrate;
 mod node;
 mod output;
+mod restore;
 mod serve;
 mod shim;
 mod shutdown;
+mod target;
 mod token;
 mod web;
 
@@ -20,7 +24,12 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 #[cfg(all(target_os = "linux", not(debug_assertions)))]
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::{
+    fs::Mode,
+    process::{Resource, Rlimit, setrlimit, umask},
+};
+
+use self::deadline::Deadline;
 
 /// Access tokens for machines: the OAuth 2.0 client-credentials grant over gRPC and HTTP
 #[derive(Debug, Parser)]
@@ -36,6 +45,11 @@ struct Cli {
     #[arg(long, global = true, value_name = "FILE", env = "JETON_CONFIG")]
     config: Option<PathBuf>,
 
+    /// How long a command waits for a database or a node before it gives up; 0 for as long as it
+    /// takes  [default: 30, and 0 where the work itself takes long: backup, restore]
+    #[arg(long, global = true, value_name = "SECONDS", env = "JETON_TIMEOUT")]
+    timeout: Option<u64>,
+
     #[command(subcommand)]
     command: Command,
 }
@@ -48,6 +62,10 @@ enum Command {
     Dev(dev::Dev),
     /// Bring the schema of the database up to date
     Migrate(migrate::Migrate),
+    /// Save the database in a file, beside running nodes
+    Backup(backup::Backup),
+    /// Put a backup back; tokens that were issued before are inactive then
+    Restore(restore::Restore),
     /// Run the HTTP face alone, before a node elsewhere
     Shim(shim::Shim),
     /// Administer clients and their secrets, straight in the database
@@ -69,13 +87,20 @@ enum Command {
 #[must_use]
 pub fn main() -> ExitCode {
     forbid_core_dumps();
+    // Whatever is made holds secrets or hashes, unless the code says otherwise.
+    umask(Mode::from_raw_mode(0o077));
     let matches = Cli::command().get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let outcome = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(anyhow::Error::from)
-        .and_then(|runtime| runtime.block_on(run(cli, innermost(&matches))));
+        .and_then(|runtime| {
+            let outcome = runtime.block_on(run(cli, innermost(&matches)));
+            // A command that gave up does not wait for what it gave up.
+            runtime.shutdown_background();
+            outcome
+        });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -97,14 +122,17 @@ fn forbid_core_dumps() {
 
 async fn run(cli: Cli, matches: &ArgMatches) -> anyhow::Result<()> {
     let file = cli.config.as_ref();
+    let (deadline, whole) = (Deadline::brief(cli.timeout), Deadline::whole(cli.timeout));
     match cli.command {
         Command::Serve(serve) => serve.run(matches, file).await,
         Command::Dev(dev) => dev.run(matches, file).await,
-        Command::Migrate(migrate) => migrate.run(file).await,
+        Command::Migrate(migrate) => migrate.run(file, deadline).await,
+        Command::Backup(backup) => backup.run(file, deadline, whole).await,
+        Command::Restore(restore) => restore.run(file, deadline, whole).await,
         Command::Shim(shim) => shim.run(matches, file).await,
-        Command::Client(client) => client.run(file).await,
-        Command::Audit(audit) => audit.run(file).await,
-        Command::Token(token) => token.run().await,
+        Command::Client(client) => client.run(file, deadline).await,
+        Command::Audit(audit) => audit.run(file, deadline).await,
+        Command::Token(token) => token.run(deadline).await,
         Command::Bench(bench) => bench.run(file).await,
         Command::Config(show) => show.run(matches, file),
     }

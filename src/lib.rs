@@ -28,6 +28,7 @@ pub mod domain;
 
 pub mod cli;
 pub mod config;
+mod data_dir;
 mod form_encoding;
 pub mod telemetry;
 

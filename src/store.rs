@@ -5,7 +5,9 @@
 //! whether or not its caller still waits, so that a caller who goes away leaves no transaction
 //! half open.
 
+mod holdings;
 pub mod migrate;
+mod obstacle;
 mod postgres;
 mod row;
 mod sqlite;
@@ -16,8 +18,10 @@ use async_trait::async_trait;
 
 use self::migrate::{Migrated, SchemaError};
 pub use self::{
-    postgres::{Address, AddressError, PostgresOptions, PostgresStore, TargetSession},
-    sqlite::SqliteStore,
+    holdings::{Finished, Holdings},
+    obstacle::Obstacle,
+    postgres::{Address, AddressError, PostgresOptions, PostgresStore, Snapshot, TargetSession},
+    sqlite::{Replacement, SqliteStore},
 };
 use crate::domain::{
     AccessToken, Actor, AuditEntry, AuditMark, Client, ClientId, ClientKey, ClientState, Error,
@@ -268,6 +272,13 @@ pub trait Store: Send + Sync {
     /// the wrong one, a standby that is behind, and only a lease that was written shows that it is
     /// not. A file is always the right one.
     fn needs_lease(&self) -> bool;
+    /// Does what must be done to a database that was restored from a copy: the tokens of before are
+    /// dead, the change feed and the leases begin anew, and the audit trail says so. Returns when
+    /// no node goes by what was true before.
+    async fn finish_restore(&self, now: Timestamp, actor: &Actor) -> Result<Finished, Error>;
+
+    /// What changes wait for at this moment, as far as it can be told.
+    async fn obstacles(&self) -> Result<Vec<Obstacle>, Error>;
 
     /// A way to hear of changes, by leases of this length where the database has leases. Connects,
     /// and does not begin yet.

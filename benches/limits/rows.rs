@@ -17,7 +17,7 @@ use crate::{
     empty,
     load::{Seen, Target},
     postgres,
-    process::{Process, free_port, register, serve_at},
+    process::{Process, free_port, migrate, register, serve_at},
     yardsticks::{Statements, argon2, flush},
 };
 
@@ -169,6 +169,8 @@ impl Bench {
     async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let scratch = folder.path().join("scratch").display().to_string();
+        let scratch = vec!["--data-dir".to_owned(), scratch];
+        migrate(&scratch);
         let http = free_port();
         let mut command = Command::new(env::current_exe().unwrap());
         command.args([empty::ARGUMENT, "--http-addr", &http.to_string()]);
@@ -178,7 +180,7 @@ impl Bench {
             http,
             pid: process.child.id(),
             postgres_pid: None,
-            database: vec!["--data-dir".to_owned(), scratch],
+            database: scratch,
         };
 
         let url = tokio::task::spawn_blocking(|| postgres::url("postgres")).await.unwrap();

@@ -14,8 +14,9 @@ use tonic::transport::Channel;
 /// The kernel counts CPU time in hundredths of a second.
 const TICK_MICROS: f64 = 10_000.0;
 
-/// Registers a client.
+/// Registers a client, on a database that is made if there is none.
 pub(crate) fn register(client_id: &str, flags: &[String]) -> ClientAuthentication {
+    migrate(flags);
     let output = jeton("client")
         .args(["create", "--client-id", client_id, "--scope", "read", "--json"])
         .args(flags)
@@ -24,6 +25,11 @@ pub(crate) fn register(client_id: &str, flags: &[String]) -> ClientAuthenticatio
     let created: Value = serde_json::from_slice(&output.stdout).unwrap();
     let text = |name: &str| created[name].as_str().unwrap().to_owned();
     ClientAuthentication { client_id: text("client_id"), client_secret: text("client_secret") }
+}
+
+/// Makes a database, if there is none.
+pub(crate) fn migrate(flags: &[String]) {
+    assert!(jeton("migrate").args(flags).output().unwrap().status.success());
 }
 
 pub(crate) fn jeton(command: &str) -> Command {

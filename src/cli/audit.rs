@@ -1,19 +1,18 @@
 //! `jeton audit …`: straight on the database.
 
-use std::{path::PathBuf, sync::Arc};
+use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::{
-    node::{self, Database},
+    deadline::Deadline,
+    node::Database,
     output,
+    target::{Target, UNCHANGED},
 };
-use crate::{
-    domain::{AuditEntry, AuditMark, AuditReader, AuditSummary, ClientId},
-    store::Store,
-};
+use crate::domain::{AuditEntry, AuditMark, AuditReader, AuditSummary, ClientId};
 
 /// Rows of one look.
 const PAGE: u32 = 1_000;
@@ -73,25 +72,26 @@ pub(super) struct Verify {
 }
 
 impl AuditCommand {
-    pub(super) async fn run(self, file: Option<&PathBuf>) -> anyhow::Result<()> {
+    pub(super) async fn run(
+        self,
+        file: Option<&PathBuf>,
+        deadline: Deadline,
+    ) -> anyhow::Result<()> {
         match self {
-            Self::List(list) => list.run(file).await,
-            Self::Verify(verify) => verify.run(file).await,
+            Self::List(list) => list.run(file, deadline).await,
+            Self::Verify(verify) => verify.run(file, deadline).await,
         }
     }
 }
 
-async fn open(database: Database, file: Option<&PathBuf>) -> anyhow::Result<Arc<dyn Store>> {
-    let store = node::open_store(&database.config(file)?)?;
-    node::require_schema(store.as_ref()).await?;
-    Ok(store)
-}
-
 impl List {
-    async fn run(self, file: Option<&PathBuf>) -> anyhow::Result<()> {
-        let store = open(self.database, file).await?;
-        let entries = store.last_of_audit(self.client.as_ref(), self.last).await;
-        let mut entries = entries.context("the database cannot be used")?;
+    async fn run(self, file: Option<&PathBuf>, deadline: Deadline) -> anyhow::Result<()> {
+        let target = Target::of(self.database, file)?;
+        let work = async {
+            let entries = target.store.last_of_audit(self.client.as_ref(), self.last).await;
+            entries.context("the database cannot be used")
+        };
+        let mut entries = target.look(deadline, work).await?;
         entries.reverse();
         if self.json {
             output::json(&entries.iter().map(entry_json).collect());
@@ -147,12 +147,17 @@ fn entry_json(entry: &AuditEntry) -> Value {
 }
 
 impl Verify {
-    async fn run(self, file: Option<&PathBuf>) -> anyhow::Result<()> {
-        let store = open(self.database, file).await?;
+    async fn run(self, file: Option<&PathBuf>, deadline: Deadline) -> anyhow::Result<()> {
+        let target = Target::of(self.database, file)?;
+        target.step(deadline, UNCHANGED, target.ready_for(async { Ok(()) })).await?;
         let mut reader = AuditReader::new(self.marks);
         loop {
-            let page = store.audit_after(reader.position(), PAGE).await;
-            let page = page.context("the database cannot be used")?;
+            // The trail may be long, so each look at it has a deadline of its own.
+            let work = async {
+                let page = target.store.audit_after(reader.position(), PAGE).await;
+                page.context("the database cannot be used")
+            };
+            let page = target.step(deadline, UNCHANGED, work).await?;
             if page.is_empty() {
                 break;
             }
@@ -164,6 +169,7 @@ impl Verify {
                 output::progress(&format!("{} rows read", reader.position()));
             }
         }
+        target.leave().await;
         report(&reader.finish().context(TAMPERED)?, self.json);
         Ok(())
     }

@@ -4,19 +4,17 @@ mod create;
 mod secrets;
 mod show;
 
-use std::{path::PathBuf, sync::Arc};
+use std::path::PathBuf;
 
-use anyhow::Context;
 use clap::{Args, Subcommand};
 
 use super::{
-    node::{self, Database, Operator},
+    deadline::Deadline,
+    node::{Database, Operator},
     output,
+    target::Target,
 };
-use crate::{
-    domain::{Actor, ClientId, ClientState, OsRandom, SystemClock},
-    registry::Registry,
-};
+use crate::domain::{ClientId, ClientState};
 
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
@@ -87,55 +85,76 @@ pub(super) struct Named {
 }
 
 impl ClientCommand {
-    pub(super) async fn run(self, file: Option<&PathBuf>) -> anyhow::Result<()> {
+    pub(super) async fn run(
+        self,
+        file: Option<&PathBuf>,
+        deadline: Deadline,
+    ) -> anyhow::Result<()> {
         match self {
-            Self::Create(create) => create.run(file).await,
-            Self::List(list) => list.run(file).await,
-            Self::Show(show) => show.run(file).await,
-            Self::Disable(named) => named.set_state(file, ClientState::Disabled).await,
-            Self::Enable(named) => named.set_state(file, ClientState::Active).await,
-            Self::RevokeTokens(named) => named.revoke_tokens(file).await,
-            Self::Delete(named) => named.delete(file).await,
-            Self::AddSecret(add) => add.run(file).await,
-            Self::RetireSecret(retire) => retire.run(file).await,
+            Self::Create(create) => create.run(file, deadline).await,
+            Self::List(list) => list.run(file, deadline).await,
+            Self::Show(show) => show.run(file, deadline).await,
+            Self::Disable(named) => named.set_state(file, deadline, ClientState::Disabled).await,
+            Self::Enable(named) => named.set_state(file, deadline, ClientState::Active).await,
+            Self::RevokeTokens(named) => named.revoke_tokens(file, deadline).await,
+            Self::Delete(named) => named.delete(file, deadline).await,
+            Self::AddSecret(add) => add.run(file, deadline).await,
+            Self::RetireSecret(retire) => retire.run(file, deadline).await,
         }
     }
 }
 
 impl Named {
-    async fn set_state(self, file: Option<&PathBuf>, state: ClientState) -> anyhow::Result<()> {
-        let registry = open(self.database, self.operator.actor(), file).await?;
-        registry.set_client_state(&self.client_id, state).await?;
-        output::say(&format!("Client {} is {}.", self.client_id, state.as_str()));
+    async fn set_state(
+        self,
+        file: Option<&PathBuf>,
+        deadline: Deadline,
+        state: ClientState,
+    ) -> anyhow::Result<()> {
+        let (client, to_be) = (&self.client_id, state.as_str());
+        let undecided = undecided(client, &format!("Client {client} may or may not be {to_be}"));
+        let target = Target::of(self.database, file)?;
+        let work = async {
+            let registry = target.registry(self.operator.actor()).await?;
+            Ok(registry.set_client_state(client, state).await?)
+        };
+        target.change(deadline, &undecided, work).await?;
+        output::say(&format!("Client {client} is {to_be}."));
         Ok(())
     }
 
-    async fn revoke_tokens(self, file: Option<&PathBuf>) -> anyhow::Result<()> {
-        let registry = open(self.database, self.operator.actor(), file).await?;
-        registry.revoke_tokens(&self.client_id).await?;
-        output::say(&format!("All tokens that client {} had are revoked.", self.client_id));
+    async fn revoke_tokens(self, file: Option<&PathBuf>, deadline: Deadline) -> anyhow::Result<()> {
+        let client = &self.client_id;
+        let what = format!("The tokens of client {client} may or may not be revoked");
+        let undecided = undecided(client, &what);
+        let target = Target::of(self.database, file)?;
+        let work = async {
+            let registry = target.registry(self.operator.actor()).await?;
+            Ok(registry.revoke_tokens(client).await?)
+        };
+        target.change(deadline, &undecided, work).await?;
+        output::say(&format!("All tokens that client {client} had are revoked."));
         Ok(())
     }
 
-    async fn delete(self, file: Option<&PathBuf>) -> anyhow::Result<()> {
-        let registry = open(self.database, self.operator.actor(), file).await?;
-        registry.delete_client(&self.client_id).await?;
-        output::say(&format!("Client {} is deleted; its tokens are dead.", self.client_id));
+    async fn delete(self, file: Option<&PathBuf>, deadline: Deadline) -> anyhow::Result<()> {
+        let client = &self.client_id;
+        let undecided = undecided(client, &format!("Client {client} may or may not be deleted"));
+        let target = Target::of(self.database, file)?;
+        let work = async {
+            let registry = target.registry(self.operator.actor()).await?;
+            Ok(registry.delete_client(client).await?)
+        };
+        target.change(deadline, &undecided, work).await?;
+        output::say(&format!("Client {client} is deleted; its tokens are dead."));
         Ok(())
     }
 }
 
-/// The registry on the database that the flags name.
-async fn open(
-    database: Database,
-    actor: Actor,
-    file: Option<&PathBuf>,
-) -> anyhow::Result<Registry> {
-    let config = database.config(file)?;
-    let store = node::open_store(&config)?;
-    node::require_schema(store.as_ref()).await?;
-    let cost = node::hash_cost(&config);
-    Registry::open(store, Arc::new(SystemClock), Arc::new(OsRandom), cost, actor)
-        .await
-        .context("the database cannot be used")
+/// What is said of a change of a client that was given up: it can be asked for again.
+fn undecided(client: &ClientId, what: &str) -> String {
+    format!(
+        "{what}, and may still become so: look with `jeton client show {client}`, then give the \
+         command again."
+    )
 }

@@ -8,7 +8,7 @@ use clap::{ArgMatches, Args};
 use serde_json::Value;
 use tonic::{Request, metadata::MetadataValue};
 
-use super::{endpoint::endpoint, node, output, serve, shutdown::Signals, web};
+use super::{endpoint::endpoint, node, output, serve, shutdown::Signals, target, web};
 use crate::{
     config::Config,
     domain::{
@@ -54,12 +54,14 @@ impl Dev {
         let _telemetry = telemetry::start(&config)?;
         let mut signals = Signals::listen().context("signals cannot be listened to")?;
         let stores = node::open_stores(&config)?;
+        output::remark(&format!("Database: {}", target::place(&config)));
         let store = Arc::clone(&stores.issue);
         let node = node::start(&config, stores).await.context(
             "the node did not start; if an address is in use, choose others with --grpc-addr, \
              --http-addr and --admin-addr",
         )?;
-        let pem = node::pem_files(&config)?.context("a node for trying things out has TLS")?;
+        let pem =
+            node::pem_files(&config).await?.context("a node for trying things out has TLS")?;
         let secret = fresh_secret(store, &config).await?;
         let visitor = Visitor::new(&node, pem, &secret);
         let shown = visitor.check().await?;

@@ -1,6 +1,6 @@
 //! From a configuration to the parts of a node.
 
-use std::{fs, net::SocketAddr, num::NonZero, path::Path, sync::Arc, thread, time::Duration};
+use std::{net::SocketAddr, num::NonZero, sync::Arc, thread, time::Duration};
 
 use anyhow::{Context, ensure};
 use clap::Args;
@@ -9,12 +9,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::{
     authority::{HashPoolOptions, MemoryOptions, Stores},
     config::{Config, DatabaseUrl},
-    domain::{Actor, Clock, HashCost, HashCostCap, OsRandom, SystemClock},
+    data_dir,
+    domain::{Actor, HashCost, HashCostCap, OsRandom, SystemClock},
     server::{
         Limits, Node, NodeOptions, fit_connections,
         tls::{self, PemFiles, Tls, TlsFiles},
     },
-    store::{PostgresOptions, PostgresStore, SqliteStore, Store, migrate::SchemaError},
+    store::{PostgresOptions, PostgresStore, SqliteStore, Store},
 };
 
 /// Which database a command works on.
@@ -68,9 +69,10 @@ pub(super) fn this_user() -> Actor {
 }
 
 /// The ways of a node to its store. On Postgres each has a part of the connections; the embedded
-/// database has no connections that could run out.
+/// database has no connections that could run out. Its data directory is made if it is needed.
 pub(super) fn open_stores(config: &Config) -> anyhow::Result<Stores> {
     let Some(url) = &config.database_url else {
+        make_directory(config)?;
         let store = open_store(config)?;
         return Ok(Stores { issue: Arc::clone(&store), inspect: store });
     };
@@ -82,14 +84,13 @@ pub(super) fn open_stores(config: &Config) -> anyhow::Result<Stores> {
     Ok(Stores { issue: Arc::new(issue), inspect: Arc::new(inspect) })
 }
 
-/// The store that the configuration names. The data directory is made if it is needed.
+/// The store that the configuration names. Nothing is made and nobody is asked yet.
 pub(super) fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
     let connections = config.database_connections;
     if let Some(url) = &config.database_url {
         let options = postgres_options(config);
         return Ok(Arc::new(PostgresStore::at(url.expose(), connections, options)?));
     }
-    make_private_directory(&config.data_dir)?;
     let wait = Duration::from_millis(config.database_wait_ms);
     Ok(Arc::new(SqliteStore::in_directory(&config.data_dir, connections, wait)))
 }
@@ -101,16 +102,10 @@ const fn postgres_options(config: &Config) -> PostgresOptions {
     }
 }
 
-/// For commands beside a node: the schema must be up to date. An empty database is made ready,
-/// since there is nothing in it to be careful with; an older one is left to `jeton migrate`,
-/// because looking at clients should not change a schema under running nodes.
-pub(super) async fn require_schema(store: &dyn Store) -> Result<(), SchemaError> {
-    match store.check_schema().await {
-        Err(SchemaError::Older { found: 0, .. }) => {
-            store.migrate(SystemClock.now(), &OsRandom).await.map(|_| ())
-        }
-        checked => checked,
-    }
+/// A store on Postgres, for what there is on no other database.
+pub(super) fn open_postgres(config: &Config, url: &DatabaseUrl) -> anyhow::Result<PostgresStore> {
+    let options = postgres_options(config);
+    Ok(PostgresStore::at(url.expose(), config.database_connections, options)?)
 }
 
 /// The cost of the hashes that are made.
@@ -119,10 +114,10 @@ pub(super) const fn hash_cost(config: &Config) -> HashCost {
 }
 
 /// The certificate that both listeners show, if any.
-pub(super) fn pem_files(config: &Config) -> anyhow::Result<Option<PemFiles>> {
+pub(super) async fn pem_files(config: &Config) -> anyhow::Result<Option<PemFiles>> {
     if config.tls_self_signed {
-        make_private_directory(&config.data_dir)?;
-        return Ok(Some(tls::self_signed(&config.data_dir)?));
+        make_directory(config)?;
+        return Ok(Some(tls::self_signed(&config.data_dir).await?));
     }
     let files = config.tls_cert.clone().zip(config.tls_key.clone());
     Ok(files.map(|(cert, key)| PemFiles { cert, key }))
@@ -131,8 +126,11 @@ pub(super) fn pem_files(config: &Config) -> anyhow::Result<Option<PemFiles>> {
 /// What both listeners do TLS with, if any. Files that somebody renews are followed; the
 /// self-signed ones change only with a start, and SIGHUP keeps its meaning there: the terminal is
 /// gone.
-pub(super) fn tls(config: &Config, served: &[SocketAddr]) -> anyhow::Result<Option<Arc<Tls>>> {
-    let Some(pem) = pem_files(config)? else {
+pub(super) async fn tls(
+    config: &Config,
+    served: &[SocketAddr],
+) -> anyhow::Result<Option<Arc<Tls>>> {
+    let Some(pem) = pem_files(config).await? else {
         // RFC 6749, section 3.2: TLS is a must wherever credentials travel. A warning would stand
         // in a log that nobody reads.
         let is_local = served.iter().all(|address| address.ip().is_loopback());
@@ -183,7 +181,7 @@ pub(super) async fn start(config: &Config, stores: Stores) -> anyhow::Result<Nod
         grpc_addr: config.grpc_addr,
         http_addr: config.http_addr,
         admin_addr: config.admin_addr,
-        tls: tls(config, &[config.grpc_addr, config.http_addr])?,
+        tls: tls(config, &[config.grpc_addr, config.http_addr]).await?,
         issuer: config.issuer.clone(),
         migrate: !config.no_migrate,
         start_timeout: Duration::from_secs(config.start_timeout_seconds),
@@ -224,14 +222,8 @@ fn spare_cores() -> usize {
     cores().saturating_sub(1).max(1)
 }
 
-/// The data directory holds hashes and a private key: it is for its owner alone.
-fn make_private_directory(path: &Path) -> anyhow::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path).with_context(|| {
-        let path = path.display();
-        format!("the data directory {path} cannot be made; name another with --data-dir")
-    })
+/// The data directory, which is made if it is not there.
+pub(super) fn make_directory(config: &Config) -> anyhow::Result<()> {
+    data_dir::make(&config.data_dir)
+        .context("the data directory cannot be made; name another with --data-dir")
 }

@@ -30,13 +30,30 @@ pub(super) fn progress(text: &str) {
 /// Prints why a command failed, with all that lies behind it, each thing once.
 pub(super) fn complain(error: &anyhow::Error) {
     let mut text = String::new();
-    for said in error.chain().filter_map(said_by) {
-        if !text.ends_with(&said) {
+    for error in error.chain() {
+        // Behind it stands the same once more, with a line of the source code of Postgres, which
+        // would be taken for one of the operator's.
+        let of_database = database_message(error);
+        let is_last = of_database.is_some();
+        if let Some(said) = of_database.or_else(|| said_by(error))
+            && !text.ends_with(&said)
+        {
             text.push_str(if text.is_empty() { "" } else { ": " });
             text.push_str(&said);
         }
+        if is_last {
+            break;
+        }
     }
     eprintln!("jeton: {text}");
+}
+
+/// What a database answered.
+fn database_message(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    match error.downcast_ref() {
+        Some(sqlx::Error::Database(database)) => Some(database.message().to_owned()),
+        _ => None,
+    }
 }
 
 /// The domain's errors speak to callers far away, who are not told of causes. Who runs a command

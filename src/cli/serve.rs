@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::{ArgMatches, Args};
 
-use super::{node, shutdown::Signals};
+use super::{node, shutdown::Signals, target};
 use crate::{config::Config, server::Node, telemetry};
 
 #[derive(Debug, Args)]
@@ -42,7 +42,8 @@ impl Serve {
 fn announce(node: &Node, config: &Config) {
     let tls = config.tls_self_signed || config.tls_cert.is_some();
     let (grpc, http, admin) = (node.grpc_addr(), node.http_addr(), node.admin_addr());
-    tracing::info!(%grpc, %http, %admin, tls, issuer = node.issuer(), "serving");
+    let (issuer, database) = (node.issuer(), target::place(config));
+    tracing::info!(%grpc, %http, %admin, tls, issuer, database, "serving");
 }
 
 /// Drains a node after a first signal; a second one ends it at once.

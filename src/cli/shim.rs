@@ -65,7 +65,7 @@ impl Shim {
             http_addr: config.http_addr,
             admin_addr: config.admin_addr,
             random: Arc::new(OsRandom),
-            tls: node::tls(&config, &[config.http_addr])?,
+            tls: node::tls(&config, &[config.http_addr]).await?,
             issuer: config.issuer.clone(),
             limits: node::limits(&config, 1, 0),
             workers: node::workers(&config),

@@ -11,15 +11,23 @@ use std::{
 use anyhow::{Context, bail, ensure};
 use clap::{Args, Subcommand};
 use serde_json::json;
-use tonic::{Status, transport::Channel};
+use tonic::{Response, Status, transport::Channel};
 use zeroize::Zeroizing;
 
-use super::{endpoint::endpoint, output};
+use super::{
+    deadline::{Deadline, Wait},
+    endpoint::endpoint,
+    output,
+    target::UNCHANGED,
+};
 use crate::pb::v1::{
     ClientAuthentication, ClientCredentialsGrant, IntrospectTokenRequest, IntrospectTokenResponse,
     IssueTokenRequest, RevokeTokenRequest, issue_token_request::Grant,
     token_service_client::TokenServiceClient,
 };
+
+/// The way to a node.
+type Node = TokenServiceClient<Channel>;
 
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
@@ -117,31 +125,26 @@ pub(super) struct Revoke {
 }
 
 impl TokenCommand {
-    pub(super) async fn run(self) -> anyhow::Result<()> {
+    pub(super) async fn run(self, deadline: Deadline) -> anyhow::Result<()> {
         match self {
-            Self::Issue(issue) => issue.run().await,
-            Self::Introspect(introspect) => introspect.run().await,
-            Self::Revoke(revoke) => revoke.run().await,
+            Self::Issue(issue) => issue.run(deadline).await,
+            Self::Introspect(introspect) => introspect.run(deadline).await,
+            Self::Revoke(revoke) => revoke.run(deadline).await,
         }
     }
 }
 
 impl Issue {
-    async fn run(self) -> anyhow::Result<()> {
+    async fn run(self, deadline: Deadline) -> anyhow::Result<()> {
         let request = IssueTokenRequest {
             grant: Some(Grant::ClientCredentials(ClientCredentialsGrant {})),
             scopes: self.scopes,
             resources: self.resources,
             client_authentication: Some(self.caller.authentication()?),
         };
-        let issued = self
-            .caller
-            .client()
-            .await?
-            .issue_token(request)
-            .await
-            .map_err(|status| explain(&status))?
-            .into_inner();
+        let undecided = "A token may have been issued that nobody holds; it ends by itself.";
+        let call = async |mut node: Node| node.issue_token(request).await;
+        let issued = self.caller.ask(deadline, undecided, call).await?;
         let expires_in = issued.expires_in.unwrap_or_default().seconds;
         let scopes = issued.scopes.join(" ");
         if self.token_only {
@@ -166,15 +169,14 @@ impl Issue {
 }
 
 impl Introspect {
-    async fn run(self) -> anyhow::Result<()> {
+    async fn run(self, deadline: Deadline) -> anyhow::Result<()> {
         let request = IntrospectTokenRequest {
             token: read_token(self.token_file.as_deref())?,
             token_type_hint: String::new(),
             client_authentication: Some(self.caller.authentication()?),
         };
-        let client = &mut self.caller.client().await?;
-        let answer =
-            client.introspect_token(request).await.map_err(|status| explain(&status))?.into_inner();
+        let call = async |mut node: Node| node.introspect_token(request).await;
+        let answer = self.caller.ask(deadline, UNCHANGED, call).await?;
         let rows = rows(&answer);
         if self.json {
             let members = rows.into_iter().map(|(name, value)| (name.to_owned(), json!(value)));
@@ -209,18 +211,15 @@ fn rows(answer: &IntrospectTokenResponse) -> Vec<(&'static str, String)> {
 }
 
 impl Revoke {
-    async fn run(self) -> anyhow::Result<()> {
+    async fn run(self, deadline: Deadline) -> anyhow::Result<()> {
         let request = RevokeTokenRequest {
             token: read_token(self.token_file.as_deref())?,
             token_type_hint: String::new(),
             client_authentication: Some(self.caller.authentication()?),
         };
-        self.caller
-            .client()
-            .await?
-            .revoke_token(request)
-            .await
-            .map_err(|status| explain(&status))?;
+        let undecided = "The token may or may not be revoked: give the command again.";
+        let call = async |mut node: Node| node.revoke_token(request).await;
+        self.caller.ask(deadline, undecided, call).await?;
         output::say("The token can no longer be used.");
         Ok(())
     }
@@ -242,7 +241,22 @@ impl Caller {
         })
     }
 
-    async fn client(&self) -> anyhow::Result<TokenServiceClient<Channel>> {
+    /// Asks the node. The time in which a person types a secret is over by then.
+    async fn ask<T>(
+        &self,
+        deadline: Deadline,
+        undecided: &str,
+        call: impl AsyncFnOnce(Node) -> Result<Response<T>, Status>,
+    ) -> anyhow::Result<T> {
+        let whom = format!("the node at {}", self.server);
+        let work = async {
+            let node = self.node().await?;
+            Ok(call(node).await.map_err(|status| explain(&status))?.into_inner())
+        };
+        deadline.bound(&Wait { whom: &whom, undecided, store: None }, work).await
+    }
+
+    async fn node(&self) -> anyhow::Result<Node> {
         let endpoint = endpoint(&self.server, self.tls_ca.as_deref())?;
         let channel = endpoint.connect().await.with_context(|| {
             format!("no node answers at {}; is the URL http where it should be https?", self.server)

@@ -101,6 +101,9 @@ impl AuditEntry {
     /// The action of a row that says where the trail was cut.
     pub const CUT: &str = "audit.cut";
 
+    /// The action of a row that says that the database was restored from a copy.
+    pub const RESTORE: &str = "installation.restore";
+
     /// What the hash of this row must be, after a row of this hash. Each field is preceded by its
     /// length in bytes, so that nothing can be moved from one into the next; `-` stands for none.
     #[must_use]

@@ -1,5 +1,7 @@
 //! TLS from PEM files, which are followed when they change, or self-signed for a start without any.
 
+mod self_signed;
+
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -13,6 +15,8 @@ use rustls::{
     server::{VerifierBuilderError, WebPkiClientVerifier},
 };
 use tokio::{signal::unix::Signal, sync::watch, time::sleep};
+
+pub use self::self_signed::self_signed;
 
 /// Both protocols on one port; the order is the server's preference.
 const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
@@ -206,55 +210,9 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
         .map_err(|source| TlsError::Pem { path: path.to_owned(), what: "certificate", source })
 }
 
-/// The self-signed certificate of a data directory, made at the first call and kept.
-pub fn self_signed(data_dir: &Path) -> Result<PemFiles, TlsError> {
-    let directory = data_dir.join("tls");
-    let files = PemFiles { cert: directory.join("cert.pem"), key: directory.join("key.pem") };
-    if files.cert.exists() && files.key.exists() {
-        return Ok(files);
-    }
-    let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
-    let made = rcgen::generate_simple_self_signed(names)?;
-    let keep = || {
-        fs::create_dir_all(&directory)?;
-        write_private(&files.key, &made.signing_key.serialize_pem())?;
-        fs::write(&files.cert, made.cert.pem())
-    };
-    keep().map_err(|source| TlsError::Keep { path: directory.clone(), source })?;
-    Ok(files)
-}
-
-#[cfg(unix)]
-fn write_private(path: &Path, text: &str) -> io::Result<()> {
-    use std::{io::Write, os::unix::fs::OpenOptionsExt};
-    let mut options = fs::OpenOptions::new();
-    options
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)?
-        .write_all(text.as_bytes())
-}
-
-#[cfg(not(unix))]
-fn write_private(path: &Path, text: &str) -> io::Result<()> {
-    fs::write(path, text)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_self_signed_certificate_is_made_once_and_kept() {
-        let directory = tempfile::tempdir().unwrap();
-        let files = self_signed(directory.path()).unwrap();
-        let first = fs::read(&files.cert).unwrap();
-        assert_eq!(self_signed(directory.path()).unwrap(), files);
-        assert_eq!(fs::read(&files.cert).unwrap(), first);
-        assert_eq!(Tls::load(files).unwrap().current().alpn_protocols.len(), 2);
-    }
 
     #[test]
     fn a_file_that_is_no_certificate_is_named() {

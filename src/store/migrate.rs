@@ -21,14 +21,24 @@ pub enum SchemaError {
     /// Migrations are missing and were not to be applied.
     #[error(
         "the database schema is at version {found}, and this jeton needs version {known}: run \
-         `jeton migrate`, or start without --no-migrate"
+         `jeton migrate`, or start a node without --no-migrate, which does the same"
     )]
     Older {
-        /// The version found in the database; 0 for an empty one.
+        /// The version found in the database.
         found: i64,
         /// The version that this binary needs.
         known: i64,
     },
+    /// Nobody has made a database of Jeton in this place. A command that made one here would show
+    /// an empty registry to whoever named the wrong place.
+    #[error(
+        "there is no database of Jeton; name another place with --data-dir or --database-url, or \
+         make one here with `jeton migrate`"
+    )]
+    Missing,
+    /// The place holds tables of the same names that somebody else made.
+    #[error("there are tables that Jeton did not make: give it a database of its own")]
+    Foreign,
     /// A migration failed. Each runs in a transaction, so the schema is as it was before it.
     #[error("a migration failed")]
     Migration(#[source] MigrateError),
@@ -44,6 +54,11 @@ pub enum SchemaError {
          database in --database-url"
     )]
     Refused(#[source] sqlx::Error),
+    /// The database lets this role in and denies it what is needed.
+    #[error(
+        "the database denies this role what Jeton needs: grant it that, or name a role that has it"
+    )]
+    Forbidden(#[source] sqlx::Error),
     /// The embedded database cannot be made or locked.
     #[error("the data directory cannot be used")]
     DataDirectory(#[source] std::io::Error),
@@ -74,5 +89,9 @@ pub(super) fn refuse_newer(found: i64, migrator: &Migrator) -> Result<(), Schema
 pub(super) fn require_exact(found: i64, migrator: &Migrator) -> Result<(), SchemaError> {
     refuse_newer(found, migrator)?;
     let known = known(migrator);
-    if found < known { Err(SchemaError::Older { found, known }) } else { Ok(()) }
+    match found {
+        0 => Err(SchemaError::Missing),
+        found if found < known => Err(SchemaError::Older { found, known }),
+        _ => Ok(()),
+    }
 }

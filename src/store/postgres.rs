@@ -22,9 +22,11 @@ mod fault;
 mod feed;
 mod lease;
 mod nodes;
+mod obstacles;
 mod open;
 mod partitions;
 mod pool;
+mod restore;
 mod route;
 mod schema;
 mod session;
@@ -39,11 +41,12 @@ use time::OffsetDateTime;
 pub use self::{
     address::{Address, AddressError, TargetSession},
     open::PostgresOptions,
+    restore::Snapshot,
 };
 use self::{feed::PgFeed, nodes::applied_everywhere, pool::Primary};
 use super::{
-    Connections, Creation, Feed, FoundClient, FoundOrFault, Installation, Retirement, Store,
-    Upkeep,
+    Connections, Creation, Feed, Finished, FoundClient, FoundOrFault, Installation, Obstacle,
+    Retirement, Store, Upkeep,
     migrate::{Migrated, SchemaError},
 };
 use crate::domain::{
@@ -217,6 +220,14 @@ impl Store for PostgresStore {
 
     fn needs_lease(&self) -> bool {
         true
+    }
+
+    async fn finish_restore(&self, _now: Timestamp, actor: &Actor) -> Result<Finished, Error> {
+        restore::finish(&self.primary, actor).await
+    }
+
+    async fn obstacles(&self) -> Result<Vec<Obstacle>, Error> {
+        obstacles::find(&self.primary, self.lane).await
     }
 
     async fn follow(&self, lease: Duration) -> Result<Box<dyn Feed>, Error> {

@@ -8,11 +8,13 @@ mod audit;
 mod clients;
 mod fault;
 mod feed;
+mod file;
+mod replace;
+mod restore;
 mod schema;
 mod tokens;
 
 use std::{
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -23,15 +25,19 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 
+pub use self::replace::Replacement;
 use self::{fault::fault, feed::SqliteFeed};
 use super::{
-    Connections, Creation, Feed, FoundClient, FoundOrFault, Installation, Retirement, Store,
-    Upkeep,
+    Connections, Creation, Feed, Finished, FoundClient, FoundOrFault, Installation, Obstacle,
+    Retirement, Store, Upkeep,
     migrate::{Migrated, SchemaError},
 };
-use crate::domain::{
-    AccessToken, Actor, AuditEntry, AuditMark, Client, ClientId, ClientState, Error, Random,
-    SecretId, StoredSecret, TagKey, Timestamp, TokenId,
+use crate::{
+    data_dir::Lock,
+    domain::{
+        AccessToken, Actor, AuditEntry, AuditMark, Client, ClientId, ClientState, Error, Random,
+        SecretId, StoredSecret, TagKey, Timestamp, TokenId,
+    },
 };
 
 /// The name of the file in the data directory.
@@ -48,19 +54,21 @@ pub struct SqliteStore {
     writer: SqlitePool,
     /// Which file that was when its schema was last looked at.
     opened: Arc<Mutex<Option<FileId>>>,
+    /// Says to other processes that the file is in use, so that none replaces it.
+    in_use: Arc<Mutex<Option<Lock>>>,
 }
 
 /// Device and number of a file: a path may come to name another one.
 type FileId = (u64, u64);
 
 impl SqliteStore {
-    /// A store in `directory`, which exists. The file is made when it is first used.
+    /// A store in `directory`, which exists. The file is made when the schema is migrated.
     #[must_use]
     pub fn in_directory(directory: &Path, readers: u32, acquire_timeout: Duration) -> Self {
-        let path = directory.join(FILE);
+        let path = Self::file_in(directory);
         let options = SqliteConnectOptions::new()
             .filename(&path)
-            .create_if_missing(true)
+            .create_if_missing(false)
             .foreign_keys(true)
             .busy_timeout(BUSY)
             .journal_mode(SqliteJournalMode::Wal)
@@ -71,42 +79,28 @@ impl SqliteStore {
                 .acquire_timeout(acquire_timeout)
                 .connect_lazy_with(options.clone())
         };
-        Self { reader: pool(readers), writer: pool(1), path, opened: Arc::default() }
+        let (opened, in_use) = (Arc::default(), Arc::default());
+        Self { reader: pool(readers), writer: pool(1), path, opened, in_use }
     }
 
-    fn file_id(&self) -> Option<FileId> {
-        let metadata = std::fs::metadata(&self.path).ok()?;
-        Some((metadata.dev(), metadata.ino()))
-    }
-
-    fn remember_file(&self) {
-        *self.opened.lock().unwrap_or_else(PoisonError::into_inner) = self.file_id();
-    }
-
-    /// Whether what was just written is still to be found. A file that was removed or replaced
-    /// takes writes as before, and nobody will ever read them: they must not be acknowledged.
-    fn still_there(&self) -> Result<(), Error> {
-        let opened = *self.opened.lock().unwrap_or_else(PoisonError::into_inner);
-        if opened.is_none() || opened == self.file_id() {
-            return Ok(());
-        }
-        Err(Error::unavailable(
-            "the file of the database was removed or replaced: restart the node",
-        ))
+    /// The file of a store in `directory`.
+    #[must_use]
+    pub fn file_in(directory: &Path) -> PathBuf {
+        directory.join(FILE)
     }
 }
 
 #[async_trait]
 impl Store for SqliteStore {
     async fn migrate(&self, now: Timestamp, random: &dyn Random) -> Result<Migrated, SchemaError> {
-        let migrated = schema::migrate(&self.writer, &self.path, now, random).await?;
-        self.remember_file();
+        let (migrated, in_use) = schema::migrate(&self.writer, &self.path, now, random).await?;
+        self.hold(in_use);
         Ok(migrated)
     }
 
     async fn check_schema(&self) -> Result<(), SchemaError> {
-        schema::check(&self.writer).await?;
-        self.remember_file();
+        let in_use = schema::check(&self.writer, &self.path).await?;
+        self.hold(in_use);
         Ok(())
     }
 
@@ -240,6 +234,16 @@ impl Store for SqliteStore {
         false
     }
 
+    async fn finish_restore(&self, now: Timestamp, actor: &Actor) -> Result<Finished, Error> {
+        let finished = restore::finish(&self.writer, now, actor).await?;
+        feed::applied_everywhere().await;
+        Ok(finished)
+    }
+
+    async fn obstacles(&self) -> Result<Vec<Obstacle>, Error> {
+        Ok(schema::obstacles(&self.path))
+    }
+
     async fn follow(&self, _lease: Duration) -> Result<Box<dyn Feed>, Error> {
         // A connection of its own, which no request has taken.
         let options = self.reader.connect_options().as_ref().clone();
@@ -267,6 +271,7 @@ impl Store for SqliteStore {
     async fn close(&self) {
         self.reader.close().await;
         self.writer.close().await;
+        self.in_use.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 }
 

@@ -72,7 +72,7 @@ impl House {
         let plain = TestNode::start_with(Kind::Sqlite, options.clone()).await;
         let client = plain.client("orders").await;
         let server = plain.resource_server("api").await;
-        let files = tls::self_signed(plain.database.dir.path()).unwrap();
+        let files = tls::self_signed(plain.database.dir.path()).await.unwrap();
         let pem = std::fs::read(&files.cert).unwrap();
         let tls = Some(Arc::new(Tls::load(files).unwrap()));
         let secured = TestNode::beside(&plain, TestNodeOptions { tls, ..options }).await;

@@ -63,7 +63,7 @@ impl<'a> Caller<'a> {
 #[tokio::test]
 async fn the_life_of_a_client_from_its_creation_to_its_deletion() {
     for kind in Kind::BOTH {
-        let database = Database::new(kind).await;
+        let database = Database::ready(kind).await;
         let create = "client create --client-id orders --name Orders --scope read --scope write \
                       --audience https://a.test --serves https://b.test --token-lifetime-seconds 120";
         let created = run_json(&create.split_whitespace().collect::<Vec<_>>(), &database);
@@ -120,7 +120,7 @@ async fn the_life_of_a_client_from_its_creation_to_its_deletion() {
 #[tokio::test]
 async fn the_audit_trail_is_listed_and_verified() {
     for kind in Kind::BOTH {
-        let database = Database::new(kind).await;
+        let database = Database::ready(kind).await;
         let empty = said(&run(&["audit", "verify"], &database));
         assert!(empty.contains("empty"), "{empty}");
         run_json(&["client", "create", "--client-id", "orders"], &database);
@@ -159,7 +159,7 @@ async fn the_audit_trail_is_listed_and_verified() {
 
 #[tokio::test]
 async fn a_mistake_is_answered_with_what_to_do() {
-    let database = Database::new(Kind::Sqlite).await;
+    let database = Database::ready(Kind::Sqlite).await;
     let created = run_json(&["client", "create", "--client-id", "orders"], &database);
     let served = Served::start(&database, &["--tls-self-signed"]);
     let url = |scheme: &str| format!("{scheme}://localhost:{}", served.grpc.port());
@@ -262,7 +262,7 @@ fn examples(path: &[&str]) -> Vec<String> {
 /// Runs an example as it is printed, but for the addresses, in a folder that holds what examples
 /// speak of: the client `orders`, its secret in a file, and a token.
 async fn try_example(example: &str, postgres: &Database) {
-    let database = Database::new(Kind::Sqlite).await;
+    let database = Database::ready(Kind::Sqlite).await;
     let folder = database.dir.path();
     symlink(env!("CARGO_BIN_EXE_jeton"), folder.join("jeton")).unwrap();
     let mut line = example.replace("postgres://jeton@localhost/jeton", "\"$DATABASE\"");
@@ -272,6 +272,10 @@ async fn try_example(example: &str, postgres: &Database) {
         let created = run_json(&create, &database);
         line = line.replace("0b8d9d5e-7c6b-4e0f-8f0e-2f1d6a3c9b7a", &text(&created, "secret_id"));
         fs::write(folder.join("orders.secret"), text(&created, "client_secret")).unwrap();
+        if example.contains("jeton restore jeton.backup") {
+            let backup = folder.join("jeton.backup").display().to_string();
+            said(&run(&["backup", &backup], &database));
+        }
         if example.contains("jeton token") || example.contains("jeton bench") {
             let node = served.insert(Served::start(&database, &[]));
             let secret = text(&created, "client_secret");
@@ -296,7 +300,7 @@ async fn try_example(example: &str, postgres: &Database) {
 
 #[tokio::test]
 async fn every_help_ends_with_an_example_that_works() {
-    let postgres = Database::new(Kind::Postgres).await;
+    let postgres = Database::ready(Kind::Postgres).await;
     let mut tried = 0;
     for command in commands(&[]) {
         let path: Vec<_> = command.iter().map(String::as_str).collect();

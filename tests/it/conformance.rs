@@ -238,7 +238,7 @@ async fn a_row_that_is_missing_lets_no_token_live() {
     for kind in Kind::BOTH {
         let Fixture { store, client, secret, _database: database } = fixture(kind).await;
         let token = token(&client, &secret, now());
-        store.record_tokens(&[token.clone()]).await.unwrap();
+        store.record_tokens(std::slice::from_ref(&token)).await.unwrap();
         assert!(!find(&store, token.id).await.unwrap().secret_burnt);
         database.execute("delete from client_secret").await;
         assert!(find(&store, token.id).await.unwrap().secret_burnt, "{kind:?}");

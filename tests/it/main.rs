@@ -6,6 +6,7 @@ mod support;
 
 mod address;
 mod audit;
+mod backup;
 mod bench;
 mod checklist;
 mod commands;
@@ -21,6 +22,8 @@ mod listeners;
 mod memory;
 mod mistakes;
 mod overload;
+mod patience;
+mod places;
 mod pool;
 mod real_clients;
 mod schema;

@@ -21,7 +21,7 @@ fn assert_says(output: &Output, expected: &[&str]) {
 async fn a_client_or_a_secret_that_is_not_there_is_named() {
     let secret_id = "0b8d9d5e-7c6b-4e0f-8f0e-2f1d6a3c9b7a";
     for kind in Kind::BOTH {
-        let database = Database::new(kind).await;
+        let database = Database::ready(kind).await;
         run_json(&["client", "create", "--client-id", "orders"], &database);
         let retire = ["client", "retire-secret", "nobody", secret_id];
         for command in ["show", "disable", "enable", "delete", "add-secret"] {
@@ -39,7 +39,7 @@ async fn a_client_or_a_secret_that_is_not_there_is_named() {
 #[tokio::test]
 async fn what_a_client_cannot_be_is_refused_before_anything_is_stored() {
     for kind in Kind::BOTH {
-        let database = Database::new(kind).await;
+        let database = Database::ready(kind).await;
         let rows: [(&[&str], &[&str]); 9] = [
             (&["--client-id", "a b"], &["--client-id"]),
             (&["--scope", "a b"], &["--scope", "without space"]),

@@ -47,7 +47,7 @@ fn assert_token_response(answer: &str) {
 #[tokio::test]
 async fn both_requests_of_the_page_are_answered_over_a_self_signed_certificate() {
     for kind in Kind::BOTH {
-        let database = Database::new(kind).await;
+        let database = Database::ready(kind).await;
         let created =
             run_json(&["client", "create", "--client-id", "orders", "--scope", "a"], &database);
         let served = Served::start(&database, &["--tls-self-signed"]);
@@ -151,7 +151,7 @@ async fn channel(served: &Served, directory: &Path) -> Channel {
 
 #[tokio::test]
 async fn grpc_over_tls_serves_tokens_health_and_reflection() {
-    let database = Database::new(Kind::Sqlite).await;
+    let database = Database::ready(Kind::Sqlite).await;
     let created = run_json(&["client", "create", "--client-id", "orders"], &database);
     let served = Served::start(&database, &["--tls-self-signed"]);
     let channel = channel(&served, database.dir.path()).await;

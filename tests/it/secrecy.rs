@@ -73,7 +73,7 @@ async fn no_log_no_answer_and_no_database_holds_a_secret_or_a_token() {
         (Kind::Sqlite, "text"),
         (Kind::Sqlite, "json"),
     ] {
-        let mut database = Database::new(kind).await;
+        let mut database = Database::ready(kind).await;
         database.url = database.url.replace("postgres@", &format!("postgres:{PASSWORD}@"));
         let secrets = [create("orders", &database), create("stock", &database)];
         let served = Served::start(&database, &["--log", "trace", "--log-format", format]);
@@ -99,7 +99,7 @@ async fn no_log_no_answer_and_no_database_holds_a_secret_or_a_token() {
 /// Here the credentials pass through a client of gRPC as well.
 #[tokio::test]
 async fn the_log_of_a_shim_holds_neither() {
-    let database = Database::new(Kind::Sqlite).await;
+    let database = Database::ready(Kind::Sqlite).await;
     let secrets = [create("orders", &database), create("stock", &database)];
     let node = Served::start(&database, &[]);
     let upstream = format!("http://{}", node.grpc);

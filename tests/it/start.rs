@@ -278,7 +278,7 @@ async fn a_drain_says_so_lets_requests_finish_and_refuses_new_connections() {
 #[tokio::test]
 async fn sigterm_lets_an_open_request_finish_and_ends_with_status_0() {
     for kind in Kind::BOTH {
-        let database = Database::new(kind).await;
+        let database = Database::ready(kind).await;
         let created = run_json(&["client", "create", "--client-id", "orders"], &database);
         let secret = created["client_secret"].as_str().unwrap();
         let mut served = Served::start(&database, &["--pre-stop-seconds", "1"]);

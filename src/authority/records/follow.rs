@@ -53,8 +53,8 @@ impl Follower {
 
     /// Follows one feed until it is lost. False once the node stops.
     ///
-    /// Each has a runtime of its own, which is dropped with it: the driver leaves a task behind that
-    /// says goodbye on a connection, and on one that does not answer it would hold the socket.
+    /// Each has a runtime of its own, which is dropped with it: the driver leaves a task behind
+    /// that says goodbye on a connection, and on one that does not answer it would hold the socket.
     fn follow_once(&self, stop: &CancellationToken, is_lost: &mut bool) -> bool {
         match Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => runtime.block_on(self.until_lost(stop, is_lost)),

@@ -7,7 +7,7 @@ use tokio::{sync::Semaphore, task::JoinSet};
 
 use super::{caller::Caller, work::Call};
 use crate::{
-    cli::{node, output},
+    cli::{node, output, target},
     config::Config,
     domain::{ClientId, GrantType, HashCost, OsRandom, Random, SystemClock, TokenLifetime},
     pb::v1::ClientAuthentication,
@@ -30,7 +30,8 @@ pub(super) struct Crowd {
 /// Registers so many clients, of names that no other run has.
 pub(super) async fn register(config: &Config, count: usize) -> anyhow::Result<Crowd> {
     let store = node::open_store(config)?;
-    node::require_schema(store.as_ref()).await?;
+    output::remark(&format!("Database: {}", target::place(config)));
+    store.check_schema().await.with_context(|| target::place(config))?;
     let cost = if count > REAL_HASHES { LEAST } else { node::hash_cost(config) };
     let (clock, random) = (Arc::new(SystemClock), Arc::new(OsRandom));
     let registry = Registry::open(store, clock, random, cost, node::this_user()).await;

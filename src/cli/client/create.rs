@@ -5,9 +5,13 @@ use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 use clap::{Args, builder::RangedU64ValueParser};
 use serde_json::json;
 
-use super::{open, output};
+use super::output;
 use crate::{
-    cli::node::{Database, Operator},
+    cli::{
+        deadline::Deadline,
+        node::{Database, Operator},
+        target::Target,
+    },
     domain::{Audience, ClientId, Clock, GrantType, Malformed, Scope, SystemClock, TokenLifetime},
     registry::{NewClient, NewSecret},
 };
@@ -74,8 +78,16 @@ fn lifetime(text: &str) -> Result<TokenLifetime, Malformed> {
     TokenLifetime::from_seconds(text.parse().unwrap_or(0))
 }
 
+/// What is said if it is not known whether the client was made.
+const UNDECIDED: &str = "The client may have been registered, and nobody knows its secret: look \
+    with `jeton client list`, and delete it there before you give the command again.";
+
 impl Create {
-    pub(super) async fn run(self, file: Option<&PathBuf>) -> anyhow::Result<()> {
+    pub(super) async fn run(
+        self,
+        file: Option<&PathBuf>,
+        deadline: Deadline,
+    ) -> anyhow::Result<()> {
         let scopes = Scope::parse_set(self.scopes.iter().map(Scope::as_str))?;
         let default_scopes = match (self.no_default_scope, self.default_scopes.is_empty()) {
             (true, _) => Some(BTreeSet::new()),
@@ -95,8 +107,12 @@ impl Create {
         };
         let secret =
             NewSecret { label: self.secret_label, expires_at: expiry(self.secret_expires_in) };
-        let registry = open(self.database, self.operator.actor(), file).await?;
-        let (client, secret) = registry.create_client(new, secret).await?;
+        let target = Target::of(self.database, file)?;
+        let work = async {
+            let registry = target.registry(self.operator.actor()).await?;
+            Ok(registry.create_client(new, secret).await?)
+        };
+        let (client, secret) = target.change(deadline, UNDECIDED, work).await?;
         if self.json {
             output::json(&json!({
                 "client_id": client.client_id.as_str(),

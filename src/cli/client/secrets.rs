@@ -8,10 +8,14 @@ use uuid::Uuid;
 
 use super::{
     create::{expiry, secret_lifetime},
-    open, output,
+    output, undecided,
 };
 use crate::{
-    cli::node::{Database, Operator},
+    cli::{
+        deadline::Deadline,
+        node::{Database, Operator},
+        target::Target,
+    },
     domain::{ClientId, SecretId},
     registry::NewSecret,
     store::Retirement,
@@ -43,10 +47,23 @@ pub(in crate::cli) struct Add {
 }
 
 impl Add {
-    pub(super) async fn run(self, file: Option<&PathBuf>) -> anyhow::Result<()> {
+    pub(super) async fn run(
+        self,
+        file: Option<&PathBuf>,
+        deadline: Deadline,
+    ) -> anyhow::Result<()> {
         let new = NewSecret { label: self.label, expires_at: expiry(self.expires_in) };
-        let registry = open(self.database, self.operator.actor(), file).await?;
-        let (stored, secret) = registry.add_secret(&self.client_id, new).await?;
+        let client = &self.client_id;
+        let undecided = format!(
+            "A secret may have been added that nobody knows: look with `jeton client show \
+             {client}`, and retire it there before you give the command again."
+        );
+        let target = Target::of(self.database, file)?;
+        let work = async {
+            let registry = target.registry(self.operator.actor()).await?;
+            Ok(registry.add_secret(client, new).await?)
+        };
+        let (stored, secret) = target.change(deadline, &undecided, work).await?;
         if self.json {
             output::json(&json!({
                 "client_id": self.client_id.as_str(),
@@ -87,16 +104,23 @@ pub(in crate::cli) struct Retire {
 }
 
 impl Retire {
-    pub(super) async fn run(self, file: Option<&PathBuf>) -> anyhow::Result<()> {
+    pub(super) async fn run(
+        self,
+        file: Option<&PathBuf>,
+        deadline: Deadline,
+    ) -> anyhow::Result<()> {
         let retirement = if self.leaked { Retirement::Burnt } else { Retirement::Retired };
-        let registry = open(self.database, self.operator.actor(), file).await?;
-        registry.retire_secret(&self.client_id, SecretId(self.secret_id), retirement).await?;
+        let (client, secret) = (&self.client_id, self.secret_id);
+        let undecided = undecided(client, &format!("Secret {secret} may or may not be retired"));
         let tokens = if self.leaked { "are dead" } else { "live on until they expire" };
-        output::say(&format!(
-            "Secret {} is retired; tokens issued with it {tokens}.",
-            self.secret_id
-        ));
-        let (_, secrets) = registry.show_client(&self.client_id).await?;
+        let target = Target::of(self.database, file)?;
+        let work = async {
+            let registry = target.registry(self.operator.actor()).await?;
+            registry.retire_secret(client, SecretId(secret), retirement).await?;
+            output::say(&format!("Secret {secret} is retired; tokens issued with it {tokens}."));
+            Ok(registry.show_client(client).await?.1)
+        };
+        let secrets = target.change(deadline, &undecided, work).await?;
         let now = crate::domain::Clock::now(&crate::domain::SystemClock);
         if !secrets.iter().any(|secret| secret.is_live(now)) {
             output::remark(&format!("Client {} has no live secret left.", self.client_id));

@@ -5,9 +5,13 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{open, output};
+use super::output;
 use crate::{
-    cli::node::{self, Database},
+    cli::{
+        deadline::Deadline,
+        node::{self, Database},
+        target::Target,
+    },
     domain::{Client, ClientId, Clock, StoredSecret, SystemClock, Timestamp},
 };
 
@@ -22,8 +26,14 @@ pub(in crate::cli) struct List {
 }
 
 impl List {
-    pub(super) async fn run(self, file: Option<&PathBuf>) -> anyhow::Result<()> {
-        let clients = open(self.database, node::this_user(), file).await?.list_clients().await?;
+    pub(super) async fn run(
+        self,
+        file: Option<&PathBuf>,
+        deadline: Deadline,
+    ) -> anyhow::Result<()> {
+        let target = Target::of(self.database, file)?;
+        let work = async { Ok(target.registry(node::this_user()).await?.list_clients().await?) };
+        let clients = target.look(deadline, work).await?;
         if self.json {
             output::json(&clients.iter().map(client_json).collect());
             return Ok(());
@@ -68,9 +78,17 @@ pub(in crate::cli) struct Show {
 }
 
 impl Show {
-    pub(super) async fn run(self, file: Option<&PathBuf>) -> anyhow::Result<()> {
-        let registry = open(self.database, node::this_user(), file).await?;
-        let (client, secrets) = registry.show_client(&self.client_id).await?;
+    pub(super) async fn run(
+        self,
+        file: Option<&PathBuf>,
+        deadline: Deadline,
+    ) -> anyhow::Result<()> {
+        let target = Target::of(self.database, file)?;
+        let work = async {
+            let registry = target.registry(node::this_user()).await?;
+            Ok(registry.show_client(&self.client_id).await?)
+        };
+        let (client, secrets) = target.look(deadline, work).await?;
         let now = SystemClock.now();
         if self.json {
             let mut value = client_json(&client);

@@ -42,5 +42,11 @@ pub(super) fn is_passing(error: &sqlx::Error) -> bool {
 /// Whether the database refused this user, password or name, which waiting does not mend.
 pub(super) fn is_refusal(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    code.is_some_and(|code| code.starts_with("28") || code == "3D000" || code == "42501")
+    code.is_some_and(|code| code.starts_with("28") || code == "3D000")
+}
+
+/// Whether the database let this role in and denies it a right.
+pub(super) fn is_denial(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| code == "42501")
 }

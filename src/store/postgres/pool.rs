@@ -114,6 +114,12 @@ impl Primary {
         Arc::new(Unit::new(&self.route, &self.places))
     }
 
+    /// A session beside the pools.
+    pub(super) async fn connect(&self) -> Result<PgConnection, Error> {
+        let opened = self.route.connect().await;
+        opened.map(|(connection, _)| connection).map_err(OpenError::into_fault)
+    }
+
     /// Puts a unit in the place of the one in use, whose sessions are closed as they are given
     /// back.
     pub(super) fn install(&self, unit: Arc<Unit>) {

@@ -10,7 +10,7 @@ use sqlx::{
 };
 
 use super::{
-    fault::{fault, is_passing, is_refusal},
+    fault::{fault, is_denial, is_passing, is_refusal},
     moment, partitions,
     pool::Primary,
     session::OpenError,
@@ -22,6 +22,19 @@ use crate::{
 };
 
 static MIGRATOR: Migrator = sqlx::migrate!("migrations/postgres");
+
+/// The tables of the first migrations. Where one of them stands and Jeton was never here, it is
+/// somebody else's.
+const TABLES: [&str; 8] = [
+    "installation",
+    "client",
+    "client_secret",
+    "access_token",
+    "revoked_token",
+    "change",
+    "node",
+    "audit",
+];
 
 /// The database does not know the table that is asked for.
 const UNDEFINED_TABLE: &str = "42P01";
@@ -36,6 +49,7 @@ pub(super) async fn migrate(
     let from = version(primary).await?;
     refuse_newer(from, &MIGRATOR)?;
     let mut lock = lock(primary).await?;
+    refuse_foreign(&mut lock).await?;
     let mut connection = connect(primary).await?;
     unlocked().run_direct(None, &mut connection, false).await.map_err(failed)?;
     make_installation(&mut connection, now, random).await?;
@@ -56,10 +70,11 @@ pub(super) async fn installation(connection: &mut PgConnection) -> Result<Instal
     Ok(Installation { tag_key: TagKey::from_bytes(key) })
 }
 
-async fn connect(primary: &Primary) -> Result<PgConnection, SchemaError> {
+/// A connection beside the pools. A refusal is told apart from a database that is away.
+pub(super) async fn connect(primary: &Primary) -> Result<PgConnection, SchemaError> {
     match primary.route.connect().await {
         Ok((connection, _)) => Ok(connection),
-        Err(OpenError::Connect(error)) if is_refusal(&error) => Err(SchemaError::Refused(error)),
+        Err(OpenError::Connect(error)) => Err(sorted(error)),
         Err(error) => Err(error.into_fault().into()),
     }
 }
@@ -100,9 +115,46 @@ fn unlocked() -> Migrator {
     migrator
 }
 
-/// Refuses every version but the one that this binary needs.
+/// Refuses every version but the one that this binary needs. If somebody is migrating at this
+/// moment, that is waited for.
 pub(super) async fn check(primary: &Primary) -> Result<(), SchemaError> {
+    let found = version(primary).await?;
+    if found >= known(&MIGRATOR) {
+        return require_exact(found, &MIGRATOR);
+    }
+    let lock = lock(primary).await?;
+    lock.close().await.map_err(fault)?;
     require_exact(version(primary).await?, &MIGRATOR)
+}
+
+/// Refuses a version that is later than those that this binary knows, and none at all.
+pub(super) fn refuse_unknown(version: i64) -> Result<(), SchemaError> {
+    match require_exact(version, &MIGRATOR) {
+        Err(SchemaError::Older { .. }) => Ok(()),
+        checked => checked,
+    }
+}
+
+async fn refuse_foreign(connection: &mut PgConnection) -> Result<(), SchemaError> {
+    let is_foreign: bool = sqlx::query_scalar(
+        "select to_regclass('_sqlx_migrations') is null and exists
+             (select from unnest($1::text[]) as name where to_regclass(name) is not null)",
+    )
+    .bind(&TABLES[..])
+    .fetch_one(connection)
+    .await
+    .map_err(fault)?;
+    if is_foreign { Err(SchemaError::Foreign) } else { Ok(()) }
+}
+
+fn sorted(error: sqlx::Error) -> SchemaError {
+    if is_refusal(&error) {
+        SchemaError::Refused(error)
+    } else if is_denial(&error) {
+        SchemaError::Forbidden(error)
+    } else {
+        fault(error).into()
+    }
 }
 
 async fn version(primary: &Primary) -> Result<i64, SchemaError> {
@@ -117,8 +169,7 @@ async fn version(primary: &Primary) -> Result<i64, SchemaError> {
         Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(UNDEFINED_TABLE) => {
             Ok(0)
         }
-        Err(error) if is_refusal(&error) => Err(SchemaError::Refused(error)),
-        Err(error) => Err(fault(error).into()),
+        Err(error) => Err(sorted(error)),
     }
 }
 

@@ -56,7 +56,10 @@ pub(super) async fn seal_others(writer: &SqlitePool) -> Result<(), Error> {
 }
 
 /// Gives every row that has no hash its actor and its hash.
-async fn seal(connection: &mut SqliteConnection, actor: Option<&Actor>) -> Result<(), sqlx::Error> {
+pub(super) async fn seal(
+    connection: &mut SqliteConnection,
+    actor: Option<&Actor>,
+) -> Result<(), sqlx::Error> {
     let unsealed = sqlx::query(
         "select seq, at, actor, login, action, client, client_id, subject, detail, hash
          from audit where hash = x'' order by seq",

@@ -2,69 +2,159 @@
 //! one after the other, which SQLite itself does not.
 
 use std::{
-    fs::{self, File},
-    io,
+    fs, io,
     path::{Path, PathBuf},
 };
 
-use sqlx::{SqlitePool, migrate::Migrator};
+use sqlx::{SqliteConnection, SqlitePool, migrate::Migrator};
 
 use super::fault::fault;
 use crate::{
+    data_dir::{self, Lock},
     domain::{Random, RandomFailed, Timestamp},
-    store::migrate::{Migrated, SchemaError, known, refuse_newer, require_exact},
+    store::{
+        Obstacle,
+        migrate::{Migrated, SchemaError, known, refuse_newer, require_exact},
+    },
 };
 
 static MIGRATOR: Migrator = sqlx::migrate!("migrations/sqlite");
 
-/// Brings the schema up to date and gives a new installation its key.
+/// Held exclusively by whoever makes or migrates the file.
+const MIGRATING: &str = "migrate-lock";
+
+/// Held by every process that uses the file, and exclusively by whoever replaces it.
+const IN_USE: &str = "lock";
+
+/// Brings the schema up to date and gives a new installation its key. The file is made if there is
+/// none. Returns the lock that says that the file is in use.
 pub(super) async fn migrate(
     pool: &SqlitePool,
     path: &Path,
     now: Timestamp,
     random: &dyn Random,
-) -> Result<Migrated, SchemaError> {
-    let _lock = lock_beside(path.to_owned()).await.map_err(SchemaError::DataDirectory)?;
+) -> Result<(Migrated, Lock), SchemaError> {
+    let _migrating = lock(path, MIGRATING, Use::Alone).await?;
+    let in_use = lock(path, IN_USE, Use::BesideOthers).await?;
+    let is_left_alone = make_file(path).map_err(SchemaError::DataDirectory)?;
     let from = version(pool).await?;
     refuse_newer(from, &MIGRATOR)?;
+    if from == 0 {
+        refuse_foreign(pool).await?;
+    }
+    if from == 0 && is_left_alone {
+        tracing::warn!(
+            file = %path.display(),
+            "the database is empty although its file is not new: if the file is a copy, it was \
+             made without its write-ahead log, and what it lacks is in the original alone"
+        );
+    }
     MIGRATOR.run(pool).await.map_err(SchemaError::Migration)?;
     make_installation(pool, now, random).await?;
-    restrict(path).map_err(SchemaError::DataDirectory)?;
-    Ok(Migrated { from, to: known(&MIGRATOR) })
+    Ok((Migrated { from, to: known(&MIGRATOR) }, in_use))
 }
 
-/// Refuses every version but the one that this binary needs.
-pub(super) async fn check(pool: &SqlitePool) -> Result<(), SchemaError> {
-    require_exact(version(pool).await?, &MIGRATOR)
+/// Refuses every version but the one that this binary needs, and makes nothing. If another process
+/// is making, migrating or replacing the file at this moment, that is waited for.
+pub(super) async fn check(pool: &SqlitePool, path: &Path) -> Result<Lock, SchemaError> {
+    if !(path.exists() || lock_file(path, MIGRATING).exists() || lock_file(path, IN_USE).exists()) {
+        return Err(SchemaError::Missing);
+    }
+    let in_use = lock(path, IN_USE, Use::BesideOthers).await?;
+    if found(pool, path).await.ok() != Some(known(&MIGRATOR)) {
+        drop(lock(path, MIGRATING, Use::BesideOthers).await?);
+        require_exact(found(pool, path).await?, &MIGRATOR)?;
+    }
+    Ok(in_use)
 }
 
-/// The lock is held until the file is dropped, or its process dies.
-async fn lock_beside(database: PathBuf) -> io::Result<File> {
-    let locked = tokio::task::spawn_blocking(move || {
-        let file = File::create(database.with_extension("migrate-lock"))?;
-        file.lock()?;
-        Ok(file)
-    });
-    locked.await.map_err(io::Error::other)?
+/// The lock under which the file may be replaced; none if a process uses it.
+pub(super) fn hold_alone(path: &Path) -> io::Result<Option<Lock>> {
+    Lock::try_exclusive(&lock_file(path, IN_USE))
 }
 
-/// The file holds hashes and the tag key: it is for its owner alone.
-#[cfg(unix)]
-fn restrict(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600))
+/// What other processes do that a command has to wait for.
+pub(super) fn obstacles(path: &Path) -> Vec<Obstacle> {
+    let held = |name, obstacle| Lock::is_held(&lock_file(path, name)).then_some(obstacle);
+    let all = [held(MIGRATING, Obstacle::Migration), held(IN_USE, Obstacle::Replacement)];
+    all.into_iter().flatten().collect()
 }
 
-#[cfg(not(unix))]
-fn restrict(path: &Path) -> io::Result<()> {
-    fs::metadata(path).map(|_| ())
+/// How a lock is held.
+#[derive(Clone, Copy)]
+enum Use {
+    Alone,
+    BesideOthers,
+}
+
+fn lock_file(database: &Path, name: &str) -> PathBuf {
+    database.with_extension(name)
+}
+
+async fn lock(database: &Path, name: &str, way: Use) -> Result<Lock, SchemaError> {
+    let path = lock_file(database, name);
+    let locked = match way {
+        Use::Alone => Lock::exclusive(&path).await,
+        Use::BesideOthers => Lock::shared(&path).await,
+    };
+    locked.map_err(SchemaError::DataDirectory)
+}
+
+/// Makes the file for its owner alone, before SQLite opens it: SQLite gives the write-ahead log
+/// and the file of its index the mode of the database. Says whether a file with something in it was
+/// there, and no write-ahead log: a first start that was interrupted leaves both.
+fn make_file(path: &Path) -> io::Result<bool> {
+    match data_dir::create(path) {
+        Ok(_) => Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let log = beside(path, "-wal");
+            for file in [path, &log, &beside(path, "-shm")] {
+                data_dir::restrict(file)?;
+            }
+            Ok(fs::metadata(path)?.len() > 0 && !log.exists())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// A file that SQLite keeps beside a database.
+pub(super) fn beside(database: &Path, suffix: &str) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// The version that a file has; 0 if there is none, or nothing in it.
+async fn found(pool: &SqlitePool, path: &Path) -> Result<i64, SchemaError> {
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.len() > 0 => version(pool).await,
+        Ok(_) => Ok(0),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+        Err(error) => Err(SchemaError::DataDirectory(error)),
+    }
+}
+
+async fn refuse_foreign(pool: &SqlitePool) -> Result<(), SchemaError> {
+    let is_foreign: bool = sqlx::query_scalar(
+        "select exists (select 1 from sqlite_master
+                        where type = 'table' and name not like 'sqlite%'
+                          and name <> '_sqlx_migrations')",
+    )
+    .fetch_one(pool)
+    .await
+    .map_err(fault)?;
+    if is_foreign { Err(SchemaError::Foreign) } else { Ok(()) }
 }
 
 async fn version(pool: &SqlitePool) -> Result<i64, SchemaError> {
+    version_on(&mut *pool.acquire().await.map_err(fault)?).await
+}
+
+async fn version_on(connection: &mut SqliteConnection) -> Result<i64, SchemaError> {
     let exists: bool = sqlx::query_scalar(
         "select exists (select 1 from sqlite_master where name = '_sqlx_migrations')",
     )
-    .fetch_one(pool)
+    .fetch_one(&mut *connection)
     .await
     .map_err(fault)?;
     if !exists {
@@ -72,10 +162,20 @@ async fn version(pool: &SqlitePool) -> Result<i64, SchemaError> {
     }
     let version: Option<i64> =
         sqlx::query_scalar("select max(version) from _sqlx_migrations where success")
-            .fetch_one(pool)
+            .fetch_one(connection)
             .await
             .map_err(fault)?;
     Ok(version.unwrap_or(0))
+}
+
+/// Whether a copy has the schema of this binary or an older one. Others are refused.
+pub(super) async fn is_current(copy: &mut SqliteConnection) -> Result<bool, SchemaError> {
+    let version = version_on(copy).await?;
+    match require_exact(version, &MIGRATOR) {
+        Ok(()) => Ok(true),
+        Err(SchemaError::Older { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 async fn make_installation(

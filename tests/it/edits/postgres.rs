@@ -202,7 +202,7 @@ async fn a_table_that_is_truncated_is_empty_to_running_nodes_at_once() {
     let edits = [
         edit("truncate client_secret", false, false, &["secret.truncate"]),
         edit("truncate client cascade", false, false, &["client.truncate", "secret.truncate"]),
-        edit("truncate installation", true, false, &["installation.truncate"]),
+        edit("truncate installation", false, false, &["installation.truncate"]),
     ];
     for session in SESSIONS {
         for edit in &edits {

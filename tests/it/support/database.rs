@@ -58,6 +58,13 @@ impl Database {
         Self { kind, url, name, dir, users: Arc::default() }
     }
 
+    /// One that a node has been on, for commands that come first.
+    pub(crate) async fn ready(kind: Kind) -> Self {
+        let database = Self::new(kind).await;
+        database.migrated().await.close().await;
+        database
+    }
+
     /// One that somebody else made and removes.
     pub(crate) fn at(url: String) -> Self {
         let dir = Arc::new(tempfile::tempdir().unwrap());

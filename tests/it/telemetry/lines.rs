@@ -47,7 +47,7 @@ fn authentication(client_id: &str, client_secret: &str) -> ClientAuthentication 
 
 #[tokio::test]
 async fn a_request_has_one_id_and_one_line_on_every_face() {
-    let database = Database::new(Kind::Sqlite).await;
+    let database = Database::ready(Kind::Sqlite).await;
     let client = ["client", "create", "--client-id", "orders", "--scope", "read"];
     let secret = run_json(&client, &database)["client_secret"].as_str().unwrap().to_owned();
     let node = Served::start(&database, &JSON);

@@ -55,7 +55,7 @@ async fn a_collector_is_sent_a_span_a_request_and_no_secret() {
     let collecting = tonic::transport::Server::builder().add_service(service);
     tokio::spawn(collecting.serve_with_incoming(TcpIncoming::from(socket)));
 
-    let database = Database::new(Kind::Sqlite).await;
+    let database = Database::ready(Kind::Sqlite).await;
     let created = run_json(&["client", "create", "--client-id", "orders"], &database);
     let secret = created["client_secret"].as_str().unwrap();
     let mut served = Served::start(&database, &["--otlp-endpoint", &endpoint]);

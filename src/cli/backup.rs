@@ -1,0 +1,173 @@
+//! `jeton backup`
+
+pub(super) mod archive;
+mod libpq;
+pub(super) mod program;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, ensure};
+use clap::Args;
+use serde_json::{Value, json};
+
+use self::archive::Archive;
+use super::{
+    deadline::Deadline,
+    node::{self, Database},
+    output,
+    shutdown::Signals,
+    target::{Target, UNCHANGED},
+};
+use crate::{
+    config::DatabaseUrl,
+    data_dir::Draft,
+    store::{Holdings, SqliteStore},
+};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Nodes go on beside it. The file holds the hashes of all secrets and the key of the installation:
+keep it as you keep passwords. `jeton restore` puts it back; docs/backup.md says what is lost then.
+
+Examples:
+  jeton backup jeton.backup
+  jeton backup jeton-2.backup --database-url postgres://jeton@localhost/jeton")]
+pub(super) struct Backup {
+    /// The file to make; it must not be there yet
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    database: Database,
+}
+
+impl Backup {
+    pub(super) async fn run(
+        self,
+        file: Option<&PathBuf>,
+        brief: Deadline,
+        whole: Deadline,
+    ) -> anyhow::Result<()> {
+        ensure!(
+            !self.file.exists(),
+            "{} is there already, and is not overwritten: name another file",
+            self.file.display()
+        );
+        let target = Target::of(self.database, file)?;
+        let ready = target.ready_for(async { Ok(()) });
+        target.step(brief, UNCHANGED, ready).await?;
+        let draft = Draft::file_beside(&self.file)
+            .context("the backup cannot be written there; name a file in another folder")?;
+        let save = async {
+            match target.config.database_url.clone() {
+                Some(url) => save_postgres(&target, &url, draft.path()).await,
+                None => save_embedded(&target, draft.path()).await,
+            }
+        };
+        let undecided = "Nothing was changed, and no backup was made.";
+        let saved = Box::pin(until_interrupted(target.step(whole, undecided, save))).await?;
+        target.leave().await;
+        let bytes = std::fs::metadata(draft.path())?.len();
+        draft.become_file(&self.file).context("the backup cannot be given its name")?;
+        report(&self.file, bytes, &target.place, &saved, self.json);
+        Ok(())
+    }
+}
+
+/// Ends the work at the first signal, so that what is half done is removed.
+pub(super) async fn until_interrupted<T>(
+    work: impl Future<Output = anyhow::Result<T>>,
+) -> anyhow::Result<T> {
+    let mut signals = Signals::listen().context("signals cannot be listened to")?;
+    tokio::select! {
+        done = work => done,
+        () = signals.next() => Err(anyhow::anyhow!("interrupted, before it was done")),
+    }
+}
+
+/// SQLite writes the copy itself, in one transaction. What had been changed before is in it: the
+/// end of the audit trail shows that.
+async fn save_embedded(target: &Target, draft: &Path) -> anyhow::Result<Holdings> {
+    let readers = target.config.database_connections;
+    let wait = std::time::Duration::from_millis(target.config.database_wait_ms);
+    let store = SqliteStore::in_directory(&target.config.data_dir, readers, wait);
+    let before = target.store.audit_head().await.context("the database cannot be used")?;
+    tokio::select! {
+        copied = store.copy_into(draft) => copied.context("the copy cannot be written")?,
+        () = program::tell_growth(Some(draft)) => (),
+    }
+    let saved = SqliteStore::look_over(draft, before).await.context("the copy is not whole")?;
+    saved.context("the copy is of another schema than the database")
+}
+
+/// `pg_dump` reads the very snapshot in which the rows are counted, and then all rows of its
+/// archive are counted as well.
+async fn save_postgres(
+    target: &Target,
+    url: &DatabaseUrl,
+    draft: &Path,
+) -> anyhow::Result<Holdings> {
+    let snapshot = node::open_postgres(&target.config, url)?.snapshot().await;
+    let snapshot = snapshot.context("the database cannot be used")?;
+    let programs = program::suitable("pg_dump", program::major_of(snapshot.server)).await?;
+    let dump = programs.first().context("there is no pg_dump")?;
+    let mut command = dump.at(url);
+    command
+        .args(["--format=custom", "--no-password", "--snapshot", &snapshot.name, "--file"])
+        .arg(draft);
+    program::run(command, Some(draft)).await?;
+    let counted = snapshot.holdings;
+    snapshot.close().await.context("the database cannot be used")?;
+    // An archive is read by a program of at least the version that wrote it.
+    let programs = program::suitable("pg_restore", dump.major()).await?;
+    let (archive, _) = Archive::read(draft, programs).await?;
+    archive.compare(&counted).context("the backup is not whole")?;
+    Ok(counted)
+}
+
+fn report(file: &Path, bytes: u64, place: &str, saved: &Holdings, as_json: bool) {
+    if as_json {
+        let mut report = holdings_json(saved);
+        report["file"] = json!(file.display().to_string());
+        report["bytes"] = json!(bytes);
+        report["database"] = json!(place);
+        output::json(&report);
+        return;
+    }
+    output::say(&format!("Saved {place} in {}, {bytes} bytes:", file.display()));
+    output::properties(&holdings_rows(saved));
+    output::remark("It holds the hashes of all secrets: keep it as you keep passwords.");
+}
+
+/// What a database holds, as JSON.
+pub(super) fn holdings_json(held: &Holdings) -> Value {
+    json!({
+        "schema": held.schema,
+        "clients": held.clients,
+        "secrets": held.secrets,
+        "tokens": held.tokens,
+        "revocations": held.revocations,
+        "audit_rows": held.audit,
+        "newest": held.newest.map(|newest| newest.to_string()),
+        "mark": held.mark.map(|mark| mark.to_string()),
+    })
+}
+
+/// What a database holds, for people.
+pub(super) fn holdings_rows(held: &Holdings) -> [(&'static str, String); 8] {
+    let none = || "none".to_owned();
+    [
+        ("schema", held.schema.to_string()),
+        ("clients", held.clients.to_string()),
+        ("secrets", held.secrets.to_string()),
+        ("tokens", held.tokens.to_string()),
+        ("revocations", held.revocations.to_string()),
+        ("audit trail", format!("{} rows", held.audit)),
+        ("newest row", held.newest.map_or_else(none, |newest| newest.to_string())),
+        ("mark", held.mark.map_or_else(none, |mark| mark.to_string())),
+    ]
+}

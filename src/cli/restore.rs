@@ -1,0 +1,193 @@
+//! `jeton restore`
+
+mod embedded;
+mod postgres;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use clap::Args;
+use serde_json::json;
+
+use super::{
+    backup::{holdings_json, holdings_rows, until_interrupted},
+    deadline::Deadline,
+    node::{Database, Operator},
+    output,
+    target::Target,
+};
+use crate::{
+    domain::{Clock, SystemClock},
+    store::{Finished, Store, migrate::SchemaError},
+};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Stop the nodes first. All tokens that were issued before are inactive afterwards; what was changed
+after the backup was made is not there, and the command says what to look at. docs/backup.md says
+how to rehearse it.
+
+Whoever restores by other means (a snapshot, point-in-time recovery, a managed service) gives
+`jeton restore --finish` on the restored database, before nodes are started on it.
+
+Examples:
+  jeton restore jeton.backup --data-dir restored
+  jeton restore jeton.backup --replace
+  jeton restore --finish --database-url postgres://jeton@localhost/jeton")]
+pub(super) struct Restore {
+    /// The backup, as `jeton backup` made it
+    #[arg(value_name = "FILE", required_unless_present = "finish", conflicts_with = "finish")]
+    file: Option<PathBuf>,
+
+    /// Put the backup in the place of the embedded database that is there, which is kept in a
+    /// folder beside it
+    #[arg(long, conflicts_with = "finish")]
+    replace: bool,
+
+    /// The database was restored by other means: only invalidate the tokens of before, begin the
+    /// leases and the change feed anew, and note it in the audit trail
+    #[arg(long)]
+    finish: bool,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    operator: Operator,
+
+    #[command(flatten)]
+    database: Database,
+}
+
+/// What came of it.
+struct Restored {
+    finished: Finished,
+    /// Where the database is that was there before.
+    kept: Option<PathBuf>,
+}
+
+impl Restore {
+    pub(super) async fn run(
+        self,
+        file: Option<&PathBuf>,
+        brief: Deadline,
+        whole: Deadline,
+    ) -> anyhow::Result<()> {
+        let target = Target::of(self.database, file)?;
+        let actor = self.operator.actor();
+        output::remark(&format!("Database: {}", target.place));
+        let restoring = async {
+            match (&self.file, target.config.database_url.clone()) {
+                (None, _) => {
+                    let finish = finish(target.store.as_ref(), &actor);
+                    let work = target.ready_for(finish);
+                    let finished = target.step(brief, UNDECIDED, work).await?;
+                    Ok(Restored { finished, kept: None })
+                }
+                (Some(backup), None) => {
+                    let embedded = embedded::restore(backup, &target, self.replace, &actor);
+                    Box::pin(target.step(whole, embedded::UNDECIDED, embedded)).await
+                }
+                (Some(_), Some(_)) if self.replace => bail!(
+                    "--replace is for the embedded database: make a new one on the server with \
+                     createdb, restore there, and give its URL to the nodes; what is there stays"
+                ),
+                (Some(backup), Some(url)) => {
+                    let unpacked = postgres::unpack(backup, &target, &url);
+                    Box::pin(target.step(whole, postgres::UNDECIDED, unpacked)).await?;
+                    let finished = postgres::finish(&target, &actor);
+                    let finished = target.step(brief, postgres::UNFINISHED, finished).await?;
+                    Ok(Restored { finished, kept: None })
+                }
+            }
+        };
+        let restored = Box::pin(until_interrupted(restoring)).await?;
+        target.leave().await;
+        report(&target.place, &restored, self.json);
+        Ok(())
+    }
+}
+
+/// What is said if it is not known whether a database was finished.
+const UNDECIDED: &str = "It was done as a whole or not at all: give the command again.";
+
+/// Does what must be done to a restored database before nodes are started on it.
+async fn finish(store: &dyn Store, actor: &crate::domain::Actor) -> anyhow::Result<Finished> {
+    let finished = store.finish_restore(SystemClock.now(), actor).await;
+    finished.context("the database cannot be used")
+}
+
+/// Why a file cannot be restored.
+fn unusable(backup: &Path, error: SchemaError) -> anyhow::Error {
+    let backup = backup.display();
+    match error {
+        SchemaError::Missing => anyhow::anyhow!("{backup} is no backup of Jeton"),
+        error => anyhow::Error::from(error).context(format!("{backup} cannot be restored")),
+    }
+}
+
+fn report(place: &str, restored: &Restored, as_json: bool) {
+    let Restored { finished, kept } = restored;
+    let kept = kept.as_ref().map(|kept| kept.display().to_string());
+    let checks = checks(finished, kept.as_deref());
+    if as_json {
+        let mut report = holdings_json(&finished.found);
+        report["database"] = json!(place);
+        report["not_before"] = json!(finished.not_before.to_string());
+        report["lost_seconds"] = json!(finished.lost.map(|lost| lost.as_secs()));
+        report["kept"] = json!(kept);
+        report["check"] = json!(checks);
+        output::json(&report);
+        return;
+    }
+    output::say(&format!("Restored {place}:"));
+    output::properties(&holdings_rows(&finished.found));
+    output::say(&format!(
+        "\nAll tokens issued before {} are inactive, revoked or not. Services ask for new ones.\n\
+         Before you let callers in:",
+        finished.not_before
+    ));
+    for check in checks {
+        output::say(&format!("- {check}"));
+    }
+}
+
+/// What an operator has to look at, because only people know it.
+fn checks(finished: &Finished, kept: Option<&str>) -> Vec<String> {
+    let since = match (finished.found.newest, finished.lost) {
+        (Some(newest), Some(lost)) => format!("{newest} ({} ago)", spoken(lost.as_secs())),
+        _ => "the backup".to_owned(),
+    };
+    let mut checks = vec![
+        format!("Nothing that happened after {since} is in this database. Check each change."),
+        "Clients that were disabled or deleted after that can act again: disable or delete them \
+         again, before anything else."
+            .to_owned(),
+        "Secrets that were retired or had leaked after that work again: retire them again."
+            .to_owned(),
+        "Clients and secrets that were made after that are unknown: make them anew.".to_owned(),
+        "Changes of scopes, audiences and lifetimes after that are undone: make them again."
+            .to_owned(),
+    ];
+    checks.push(match kept {
+        Some(kept) => format!(
+            "The database of before is kept; what was changed there is shown by `jeton audit list \
+             --data-dir {kept}`."
+        ),
+        None => "The audit trail of the lost database, or the log of its nodes, says what was \
+                 changed."
+            .to_owned(),
+    });
+    checks.push("Then start the nodes, and make a new backup.".to_owned());
+    checks
+}
+
+fn spoken(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}

@@ -1,0 +1,119 @@
+//! A backup of the embedded database. It is made ready in a folder beside the place and put there
+//! as a whole, so that no node ever starts on one that is half done.
+
+use std::{
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context, bail, ensure};
+
+use super::{Restored, finish, unusable};
+use crate::{
+    cli::{backup::program::tell_growth, node, output, target::Target},
+    data_dir::{self, Draft},
+    domain::{Actor, Clock, OsRandom, SystemClock},
+    store::{Replacement, SqliteStore, Store},
+};
+
+/// What is said if it took too long.
+pub(super) const UNDECIDED: &str = "The database is as it was.";
+
+/// What another process must be told that has the database open.
+const IN_USE: &str = "a node or a command uses the database: stop the nodes first";
+
+pub(super) async fn restore(
+    backup: &Path,
+    target: &Target,
+    replace: bool,
+    actor: &Actor,
+) -> anyhow::Result<Restored> {
+    let directory = &target.config.data_dir;
+    File::open(backup).with_context(|| format!("{} cannot be read", backup.display()))?;
+    refuse_half_of_a_database(backup)?;
+    node::make_directory(&target.config)?;
+    let place = Replacement::begin(directory).context("the data directory cannot be used")?;
+    let place = place.context(IN_USE)?;
+    if let Some(present) = place.present() {
+        ensure!(
+            replace,
+            "{} is there already: name another --data-dir, or say --replace, which keeps it in a \
+             folder beside it",
+            present.display()
+        );
+        make_one_file(present).await?;
+    }
+    let draft = Draft::folder(directory, "restoring").context("the backup cannot be made ready")?;
+    let staged = SqliteStore::file_in(draft.path());
+    copy(backup, &staged).await?;
+    let looked = SqliteStore::look_over(&staged, None).await;
+    looked.map_err(|error| unusable(backup, error))?;
+
+    let store = SqliteStore::in_directory(draft.path(), 1, Duration::from_secs(5));
+    store.migrate(SystemClock.now(), &OsRandom).await.context("the backup cannot be migrated")?;
+    let finished = finish(&store, actor).await?;
+    store.close().await;
+    ensure!(SqliteStore::make_one_file(&staged).await?, IN_USE);
+    File::open(&staged).and_then(|file| file.sync_all())?;
+
+    let kept = kept_beside(directory, place.present().is_some());
+    place
+        .put(&staged, &kept.clone().unwrap_or_default())
+        .context("the backup cannot be put there")?;
+    Ok(Restored { finished, kept })
+}
+
+/// A database whose newest rows lie in a file beside it, which a backup never has.
+fn refuse_half_of_a_database(backup: &Path) -> anyhow::Result<()> {
+    let mut log = backup.as_os_str().to_owned();
+    log.push("-wal");
+    let log = PathBuf::from(log);
+    let length = fs::metadata(&log).map_or(0, |metadata| metadata.len());
+    ensure!(
+        length == 0,
+        "{} has a write-ahead log beside it: it is a database that was copied or is in use, and no \
+         backup. Put it with its log into a folder, as jeton.db and jeton.db-wal, and make a \
+         backup of that with `jeton backup --data-dir`",
+        backup.display()
+    );
+    Ok(())
+}
+
+/// The last rows of what is there may lie in its write-ahead log. A database that cannot be read is
+/// kept with the log as it is.
+async fn make_one_file(present: &Path) -> anyhow::Result<()> {
+    match SqliteStore::make_one_file(present).await {
+        Ok(true) => Ok(()),
+        Ok(false) => bail!("{IN_USE}, and close other programs that have opened it"),
+        Err(error) => {
+            let cause = crate::domain::chain(&error);
+            output::remark(&format!(
+                "The database that is there cannot be read and is kept as it is: {}",
+                output::printable(&cause)
+            ));
+            Ok(())
+        }
+    }
+}
+
+async fn copy(backup: &Path, staged: &Path) -> anyhow::Result<()> {
+    let (from, to) = (backup.to_owned(), staged.to_owned());
+    let copying = tokio::task::spawn_blocking(move || {
+        let mut from = File::open(from)?;
+        io::copy(&mut from, &mut data_dir::create(&to)?)
+    });
+    let copied = tokio::select! {
+        copied = copying => copied?,
+        () = tell_growth(Some(staged)) => bail!("a wait ended that has no end"),
+    };
+    copied.with_context(|| format!("{} cannot be read", backup.display()))?;
+    Ok(())
+}
+
+/// A folder that is named after the moment, for the database that was there.
+fn kept_beside(directory: &Path, is_needed: bool) -> Option<PathBuf> {
+    let moment = SystemClock.now().to_string().replace(['-', ':'], "");
+    is_needed.then(|| directory.join(format!("before-restore-{moment}")))
+}

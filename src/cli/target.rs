@@ -1,0 +1,112 @@
+//! The database that a command works on.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use anyhow::Context;
+use tokio::time::timeout;
+
+use super::{
+    deadline::{Deadline, Wait},
+    node::{self, Database},
+    output,
+};
+use crate::{
+    config::Config,
+    domain::{Actor, OsRandom, SystemClock},
+    registry::Registry,
+    store::{SqliteStore, Store},
+};
+
+/// What is said of a command that only looks.
+pub(super) const UNCHANGED: &str = "Nothing was changed.";
+
+/// How long a command takes leave of its database. A statement that was given up may still run.
+const CLOSE: Duration = Duration::from_secs(1);
+
+/// The database that a command works on.
+pub(super) struct Target {
+    pub(super) config: Config,
+    pub(super) store: Arc<dyn Store>,
+    /// Which one that is, for people, without its password.
+    pub(super) place: String,
+}
+
+impl Target {
+    /// The database that the flags name. Nothing is asked of it yet, and nothing is made.
+    pub(super) fn of(database: Database, file: Option<&PathBuf>) -> anyhow::Result<Self> {
+        let config = database.config(file)?;
+        let store = node::open_store(&config)?;
+        let place = place(&config);
+        Ok(Self { config, store, place })
+    }
+
+    /// Does work that changes nothing.
+    pub(super) async fn look<T>(
+        &self,
+        deadline: Deadline,
+        work: impl Future<Output = anyhow::Result<T>>,
+    ) -> anyhow::Result<T> {
+        let done = self.step(deadline, UNCHANGED, self.ready_for(work)).await;
+        self.leave().await;
+        done
+    }
+
+    /// Does work that changes something, and says first where. `undecided` is said if no answer
+    /// comes.
+    pub(super) async fn change<T>(
+        &self,
+        deadline: Deadline,
+        undecided: &str,
+        work: impl Future<Output = anyhow::Result<T>>,
+    ) -> anyhow::Result<T> {
+        output::remark(&format!("Database: {}", self.place));
+        let done = self.step(deadline, undecided, self.ready_for(work)).await;
+        self.leave().await;
+        done
+    }
+
+    /// Does a part of the work, with a deadline of its own.
+    pub(super) async fn step<T>(
+        &self,
+        deadline: Deadline,
+        undecided: &str,
+        work: impl Future<Output = anyhow::Result<T>>,
+    ) -> anyhow::Result<T> {
+        let wait = Wait { whom: &self.place, undecided, store: Some(self.store.as_ref()) };
+        deadline.bound(&wait, work).await
+    }
+
+    /// Does the work once the schema has been found up to date. Looking at clients must not change
+    /// a schema under running nodes, nor make a database where somebody named the wrong place.
+    pub(super) async fn ready_for<T>(
+        &self,
+        work: impl Future<Output = anyhow::Result<T>>,
+    ) -> anyhow::Result<T> {
+        self.store.check_schema().await.with_context(|| self.place.clone())?;
+        work.await
+    }
+
+    /// The use cases on clients.
+    pub(super) async fn registry(&self, actor: Actor) -> anyhow::Result<Registry> {
+        let (clock, random) = (Arc::new(SystemClock), Arc::new(OsRandom));
+        let cost = node::hash_cost(&self.config);
+        Registry::open(Arc::clone(&self.store), clock, random, cost, actor)
+            .await
+            .context("the database cannot be used")
+    }
+
+    /// Closes the connections. The last one that leaves an embedded database puts all of it into
+    /// its one file.
+    pub(super) async fn leave(&self) {
+        let _ = timeout(CLOSE, self.store.close()).await;
+    }
+}
+
+/// Names a database for people: its URL without the password, or its file.
+pub(super) fn place(config: &Config) -> String {
+    if let Some(url) = &config.database_url {
+        return url.redacted();
+    }
+    let file = SqliteStore::file_in(&config.data_dir);
+    std::path::absolute(&file).unwrap_or(file).display().to_string()
+}

@@ -1,0 +1,60 @@
+//! What a change waits for on Postgres: nodes whose leases run, and sessions that hold locks.
+
+use std::time::Duration;
+
+use sqlx::PgConnection;
+use tokio::time::timeout;
+
+use super::{fault::fault, pool::Primary};
+use crate::{domain::Error, store::Obstacle};
+
+/// How long the list of nodes may take.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Whose locks sessions of this role wait for. Those who wait themselves are not the reason.
+const SESSIONS: &str = "
+    select distinct blocking.pid,
+           concat_ws(', ', nullif(blocking.application_name, ''), blocking.usename,
+                     blocking.state),
+           coalesce(extract(epoch from clock_timestamp() - blocking.xact_start), 0)::float8
+    from pg_stat_activity as waiting
+    cross join unnest(pg_blocking_pids(waiting.pid)) as blocker
+    join pg_stat_activity as blocking on blocking.pid = blocker
+    where waiting.datname = current_database() and waiting.usename = session_user
+      and cardinality(pg_blocking_pids(blocking.pid)) = 0
+    order by blocking.pid limit 3";
+
+pub(super) async fn find(primary: &Primary, lane: usize) -> Result<Vec<Obstacle>, Error> {
+    let mut found = on_session!(primary, lane, |connection, _| sessions(connection))?;
+    // The table may be what is locked.
+    let nodes = async { on_session!(primary, lane, |connection, _| nodes(connection)) };
+    if let Ok(Ok((count, longest))) = timeout(LOOK, nodes).await
+        && count > 0
+    {
+        found.push(Obstacle::Nodes { count, longest: seconds(longest) });
+    }
+    Ok(found)
+}
+
+async fn sessions(connection: &mut PgConnection) -> Result<Vec<Obstacle>, Error> {
+    let sessions: Vec<(i32, String, f64)> =
+        sqlx::query_as(SESSIONS).fetch_all(connection).await.map_err(fault)?;
+    let obstacle = |(pid, name, since)| Obstacle::Session { pid, name, since: seconds(since) };
+    Ok(sessions.into_iter().map(obstacle).collect())
+}
+
+async fn nodes(connection: &mut PgConnection) -> Result<(i64, f64), Error> {
+    sqlx::query_as(
+        "select count(*),
+                coalesce(max(lease_ms) / 1000.0, 0)::float8
+         from node
+         where applied < (select max(id) from change)",
+    )
+    .fetch_one(connection)
+    .await
+    .map_err(fault)
+}
+
+fn seconds(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or_default()
+}

@@ -1,0 +1,214 @@
+//! Copies of a database on Postgres: the snapshot of which one is made, and what is done to one
+//! that was put in place again.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use sqlx::{Connection, PgConnection};
+
+use super::{PostgresStore, fault::fault, pool::Primary, schema};
+use crate::{
+    domain::{Actor, AuditEntry, AuditMark, Error, Timestamp},
+    store::{Finished, Holdings, migrate::SchemaError, row::audit_hash},
+};
+
+/// The longest wait for a lease: no lease is longer.
+const LONGEST_LEASE: Duration = Duration::from_secs(10);
+
+/// One state of the database that other sessions can read as well, as long as this is kept.
+pub struct Snapshot {
+    connection: PgConnection,
+    /// The name by which others ask for it.
+    pub name: String,
+    /// The version of the server: 150004 for 15.4.
+    pub server: i32,
+    /// What the database holds in it.
+    pub holdings: Holdings,
+}
+
+impl Snapshot {
+    /// Ends it.
+    ///
+    /// # Errors
+    /// As those of [`crate::store::Store`].
+    pub async fn close(self) -> Result<(), Error> {
+        self.connection.close().await.map_err(fault)
+    }
+}
+
+impl PostgresStore {
+    /// Takes a snapshot of a database whose schema is up to date.
+    ///
+    /// # Errors
+    /// As those of [`crate::store::Store`].
+    pub async fn snapshot(&self) -> Result<Snapshot, Error> {
+        let mut connection = self.primary.connect().await?;
+        sqlx::raw_sql(
+            "begin isolation level repeatable read read only;
+             set local statement_timeout = 0;
+             set local idle_in_transaction_session_timeout = 0",
+        )
+        .execute(&mut connection)
+        .await
+        .map_err(fault)?;
+        let (name, server) = sqlx::query_as(
+            "select pg_export_snapshot(), current_setting('server_version_num')::integer",
+        )
+        .fetch_one(&mut connection)
+        .await
+        .map_err(fault)?;
+        let holdings = count(&mut connection).await?;
+        Ok(Snapshot { connection, name, server, holdings })
+    }
+
+    /// Refuses a copy whose schema is of a later version than this binary knows, or of none.
+    ///
+    /// # Errors
+    /// Which of the two it is.
+    pub fn refuse_unknown(schema: i64) -> Result<(), SchemaError> {
+        schema::refuse_unknown(schema)
+    }
+
+    /// The version of a server whose database holds nothing yet, and else what it holds.
+    ///
+    /// # Errors
+    /// As those of [`crate::store::Store::check_schema`].
+    pub async fn empty_server(&self) -> Result<Result<i32, Vec<String>>, SchemaError> {
+        let mut connection = schema::connect(&self.primary).await?;
+        let (server, found): (i32, Vec<String>) = sqlx::query_as(
+            "select current_setting('server_version_num')::integer,
+                    array(select pg_class.oid::regclass::text from pg_class
+                          join pg_namespace on pg_namespace.oid = relnamespace
+                          where nspname !~ '^pg_' and nspname <> 'information_schema'
+                            and relkind in ('r', 'p', 'v', 'm', 'S', 'f') and not relispartition
+                            and not exists (select from pg_depend
+                                            where objid = pg_class.oid and deptype = 'e')
+                          order by 1)",
+        )
+        .fetch_one(&mut connection)
+        .await
+        .map_err(fault)?;
+        connection.close().await.map_err(fault)?;
+        Ok(if found.is_empty() { Ok(server) } else { Err(found) })
+    }
+}
+
+/// Moments beyond all calendars, which somebody may have written by hand, tell nothing.
+const NEWEST: &str = "
+    select (extract(epoch from max(moment)) * 1000000)::bigint from (
+        select max(created_at) as moment from client where isfinite(created_at)
+        union all select max(created_at) from client_secret where isfinite(created_at)
+        union all select max(revoked_at) from revoked_token where isfinite(revoked_at)
+        union all (select issued_at from access_token where isfinite(issued_at)
+                   order by id desc limit 1)
+        union all (select at from audit where isfinite(at) order by seq desc limit 1)) as moments";
+
+async fn count(connection: &mut PgConnection) -> Result<Holdings, Error> {
+    type Counts = (i64, i64, i64, i64, i64, i64);
+    let (schema, clients, secrets, tokens, revocations, audit): Counts = sqlx::query_as(
+        "select (select max(version) from _sqlx_migrations where success),
+                (select count(*) from client), (select count(*) from client_secret),
+                (select count(*) from access_token), (select count(*) from revoked_token),
+                (select count(*) from audit)",
+    )
+    .fetch_one(&mut *connection)
+    .await
+    .map_err(fault)?;
+    let newest: Option<i64> =
+        sqlx::query_scalar(NEWEST).fetch_one(&mut *connection).await.map_err(fault)?;
+    let head: Option<(i64, Vec<u8>)> =
+        sqlx::query_as("select seq, hash from audit order by seq desc limit 1")
+            .fetch_optional(connection)
+            .await
+            .map_err(fault)?;
+    let mark = head.and_then(|(seq, hash)| Some(AuditMark { seq, hash: audit_hash(&hash)? }));
+    let newest = newest.map(Timestamp::from_unix_micros);
+    Ok(Holdings { schema, clients, secrets, tokens, revocations, audit, newest, mark })
+}
+
+/// Makes the tokens of before dead and begins the change feed anew, with one row in the audit trail
+/// that says so: all or nothing. Returns when no lease of before runs any more.
+pub(super) async fn finish(primary: &Primary, actor: &Actor) -> Result<Finished, Error> {
+    let connection = primary.connect().await?;
+    // It runs to its end even if nobody waits for it any more.
+    let finishing = tokio::spawn(in_one_transaction(connection, actor.clone()));
+    let (finished, lease) =
+        finishing.await.map_err(|_| Error::internal("a restore did not end"))??;
+    // A node that is connected goes by what it remembers until its lease is over, unless it hears
+    // before that everything has changed.
+    tokio::time::sleep(lease.min(LONGEST_LEASE)).await;
+    Ok(finished)
+}
+
+async fn in_one_transaction(
+    mut connection: PgConnection,
+    actor: Actor,
+) -> Result<(Finished, Duration), Error> {
+    let mut transaction = connection.begin().await.map_err(fault)?;
+    sqlx::raw_sql("set local statement_timeout = 0")
+        .execute(&mut *transaction)
+        .await
+        .map_err(fault)?;
+    sqlx::query("select set_config('jeton.actor', $1, true)")
+        .bind(actor.as_str())
+        .execute(&mut *transaction)
+        .await
+        .map_err(fault)?;
+    let found = count(&mut transaction).await?;
+    let lease = begin_feed_anew(&mut transaction).await.map_err(fault)?;
+    let (not_before, now) = invalidate_tokens(&mut transaction).await?;
+    let lost = found.newest.map(|newest| now.since(newest));
+    let finished = Finished { found, not_before, lost };
+    // The trigger writes a row of its own, `installation.update`, for the column that changed. This
+    // one says why.
+    sqlx::query("select record_audit($1, null, null, null, $2)")
+        .bind(AuditEntry::RESTORE)
+        .bind::<Value>(finished.detail())
+        .execute(&mut *transaction)
+        .await
+        .map_err(fault)?;
+    transaction.commit().await.map_err(fault)?;
+    connection.close().await.map_err(fault)?;
+    Ok((finished, lease))
+}
+
+/// The one place that makes all tokens dead that were issued before a restore. The clock of the
+/// node that issued the newest may have been ahead. Returns from when on tokens count, and the
+/// present.
+async fn invalidate_tokens(connection: &mut PgConnection) -> Result<(Timestamp, Timestamp), Error> {
+    let micros: Option<(i64, i64)> = sqlx::query_as(
+        "update installation set generation = generation + 1, not_before = greatest(
+             not_before, clock_timestamp(),
+             (select max(issued_at) + interval '1 microsecond' from access_token
+              where issued_at between clock_timestamp() and clock_timestamp() + interval '1 hour'))
+         returning (extract(epoch from not_before) * 1000000)::bigint,
+                   (extract(epoch from clock_timestamp()) * 1000000)::bigint",
+    )
+    .fetch_optional(connection)
+    .await
+    .map_err(fault)?;
+    let (not_before, now) =
+        micros.ok_or_else(|| Error::internal("the table installation has no row"))?;
+    Ok((Timestamp::from_unix_micros(not_before), Timestamp::from_unix_micros(now)))
+}
+
+/// Removes what the feed holds, and the leases, and says how long the last of these still runs. The
+/// feed goes on at a place that none of before can have reached, were it read a million times a
+/// second, so that nobody takes it for the feed that it follows.
+async fn begin_feed_anew(connection: &mut PgConnection) -> Result<Duration, sqlx::Error> {
+    let lease: Option<f64> = sqlx::query_scalar(
+        "with gone as (delete from node returning lease_ms)
+         select (max(lease_ms) / 1000.0)::float8 from gone",
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    sqlx::query("delete from change").execute(&mut *connection).await?;
+    sqlx::query(
+        "select setval('change_id_seq', greatest(
+             (select last_value from change_id_seq),
+             (extract(epoch from clock_timestamp()) * 1000000)::bigint))",
+    )
+    .execute(connection)
+    .await?;
+    Ok(lease.and_then(|lease| Duration::try_from_secs_f64(lease).ok()).unwrap_or_default())
+}

@@ -1,0 +1,236 @@
+//! Copies of the embedded database: how one is made and looked over, and what is done to one that
+//! was put in place again.
+
+use std::{path::Path, time::Duration};
+
+use sqlx::{
+    Connection, SqliteConnection, SqlitePool,
+    error::DatabaseError,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode},
+};
+
+use super::{SqliteStore, audit, fault::fault, moment, schema};
+use crate::{
+    domain::{Actor, AuditEntry, AuditMark, Error, Timestamp},
+    store::{Finished, Holdings, migrate::SchemaError, row::audit_hash},
+};
+
+/// Somebody else uses the database.
+const BUSY: i64 = 5;
+
+/// The file is not one of SQLite.
+const NO_DATABASE: i64 = 26;
+
+/// How far ahead the clock of a node may have been when it issued a token.
+const CLOCKS_DIFFER: Duration = Duration::from_hours(1);
+
+impl SqliteStore {
+    /// Writes all that is stored at one moment into an empty file, beside running nodes. SQLite
+    /// does not flush it.
+    ///
+    /// # Errors
+    /// As those of [`crate::store::Store`].
+    pub async fn copy_into(&self, file: &Path) -> Result<(), Error> {
+        let name = file.to_str().ok_or_else(|| Error::internal("the name of a file is no text"))?;
+        sqlx::query("vacuum into $1")
+            .bind(name.to_owned())
+            .execute(&self.reader)
+            .await
+            .map_err(fault)?;
+        Ok(())
+    }
+
+    /// Looks a copy over that nobody else uses: that it is one database, undamaged, of a schema
+    /// that this binary knows, that it has this row of the audit trail, and what it holds. One of
+    /// an older schema holds nothing that can be counted yet.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub async fn look_over(
+        file: &Path,
+        mark: Option<AuditMark>,
+    ) -> Result<Option<Holdings>, SchemaError> {
+        let options = SqliteConnectOptions::new().filename(file).read_only(true).immutable(true);
+        let mut copy = SqliteConnection::connect_with(&options).await.map_err(fault)?;
+        let checked = sqlx::query_scalar("pragma integrity_check(1)").fetch_one(&mut copy).await;
+        let damage: String = match checked {
+            Err(sqlx::Error::Database(error)) if has_code(error.as_ref(), NO_DATABASE) => {
+                return Err(SchemaError::Missing);
+            }
+            checked => checked.map_err(fault)?,
+        };
+        if damage != "ok" {
+            return Err(Error::internal(format!("the file is damaged: {damage}")).into());
+        }
+        let is_current = schema::is_current(&mut copy).await?;
+        let holdings = if is_current { Some(count(&mut copy).await?) } else { None };
+        if let Some(mark) = mark
+            && !has_mark(&mut copy, mark).await?
+        {
+            let lacks = format!("the file lacks row {} of the audit trail", mark.seq);
+            return Err(Error::internal(lacks).into());
+        }
+        copy.close().await.map_err(fault)?;
+        Ok(holdings)
+    }
+
+    /// Makes one file of a database that nobody uses, without a write-ahead log beside it. False if
+    /// somebody uses it after all.
+    ///
+    /// # Errors
+    /// As those of [`crate::store::Store`].
+    pub async fn make_one_file(file: &Path) -> Result<bool, Error> {
+        let options = SqliteConnectOptions::new()
+            .filename(file)
+            .busy_timeout(Duration::from_millis(500))
+            .journal_mode(SqliteJournalMode::Wal);
+        let made = async {
+            let mut connection = SqliteConnection::connect_with(&options).await?;
+            let mode: String = sqlx::query_scalar("pragma journal_mode = delete")
+                .fetch_one(&mut connection)
+                .await?;
+            connection.close().await?;
+            Ok(mode == "delete")
+        };
+        match made.await {
+            Err(sqlx::Error::Database(error)) if has_code(error.as_ref(), BUSY) => Ok(false),
+            made => made.map_err(fault),
+        }
+    }
+}
+
+async fn has_mark(copy: &mut SqliteConnection, mark: AuditMark) -> Result<bool, Error> {
+    let hash: Option<Vec<u8>> = sqlx::query_scalar("select hash from audit where seq = $1")
+        .bind(mark.seq)
+        .fetch_optional(copy)
+        .await
+        .map_err(fault)?;
+    Ok(hash.and_then(|hash| audit_hash(&hash)) == Some(mark.hash))
+}
+
+/// Whether SQLite failed with this primary code, the low byte of the code.
+fn has_code(error: &dyn DatabaseError, wanted: i64) -> bool {
+    let code = error.code().and_then(|code| code.parse::<i64>().ok());
+    code.is_some_and(|code| code & 0xFF == wanted)
+}
+
+/// Counts what is there.
+pub(super) async fn count(connection: &mut SqliteConnection) -> Result<Holdings, Error> {
+    type Counts = (i64, i64, i64, i64, i64, i64);
+    let (schema, clients, secrets, tokens, revocations, audit): Counts = sqlx::query_as(
+        "select (select max(version) from _sqlx_migrations where success),
+                (select count(*) from client), (select count(*) from client_secret),
+                (select count(*) from access_token), (select count(*) from revoked_token),
+                (select count(*) from audit)",
+    )
+    .fetch_one(&mut *connection)
+    .await
+    .map_err(fault)?;
+    let newest: Option<i64> = sqlx::query_scalar(
+        "select max(moment) from (
+             select max(created_at) as moment from client
+             union all select max(created_at) from client_secret
+             union all select issued_at from (
+                 select issued_at from access_token order by id desc limit 1)
+             union all select max(revoked_at) from revoked_token
+             union all select at from (select at from audit order by seq desc limit 1))",
+    )
+    .fetch_one(&mut *connection)
+    .await
+    .map_err(fault)?;
+    let head: Option<(i64, Vec<u8>)> =
+        sqlx::query_as("select seq, hash from audit where hash <> x'' order by seq desc limit 1")
+            .fetch_optional(connection)
+            .await
+            .map_err(fault)?;
+    let mark = head.and_then(|(seq, hash)| Some(AuditMark { seq, hash: audit_hash(&hash)? }));
+    let newest = newest.map(moment);
+    Ok(Holdings { schema, clients, secrets, tokens, revocations, audit, newest, mark })
+}
+
+/// Makes the tokens of before dead and begins the change feed anew, with one row in the audit trail
+/// that says so: all or nothing.
+pub(super) async fn finish(
+    writer: &SqlitePool,
+    now: Timestamp,
+    actor: &Actor,
+) -> Result<Finished, Error> {
+    let (writer, actor) = (writer.clone(), actor.clone());
+    let finishing = tokio::spawn(async move {
+        let mut transaction = writer.begin_with("begin immediate").await.map_err(fault)?;
+        // What others wrote is not this actor's.
+        audit::seal(&mut transaction, None).await.map_err(fault)?;
+        let found = count(&mut transaction).await?;
+        let issued = last_issue(&mut transaction, now).await.map_err(fault)?;
+        let not_before = now.max(issued.plus(Duration::from_micros(1)));
+        let lost = found.newest.map(|newest| now.since(newest));
+        let finished = Finished { found, not_before, lost };
+
+        sqlx::query("insert into audit (action, detail) values ($1, $2)")
+            .bind(AuditEntry::RESTORE)
+            .bind(finished.detail().to_string())
+            .execute(&mut *transaction)
+            .await
+            .map_err(fault)?;
+        begin_feed_anew(&mut transaction, now).await.map_err(fault)?;
+        invalidate_tokens(&mut transaction, not_before).await?;
+        audit::seal(&mut transaction, Some(&actor)).await.map_err(fault)?;
+        transaction.commit().await.map_err(fault)?;
+        Ok(finished)
+    });
+    finishing.await.map_err(|_| Error::internal("a restore did not end"))?
+}
+
+/// When the newest token was issued. The clock of the node that did so may have been ahead.
+async fn last_issue(
+    connection: &mut SqliteConnection,
+    now: Timestamp,
+) -> Result<Timestamp, sqlx::Error> {
+    let last: Option<i64> = sqlx::query_scalar(
+        "select max(issued_at) from access_token where issued_at between $1 and $2",
+    )
+    .bind(now.unix_micros())
+    .bind(now.plus(CLOCKS_DIFFER).unix_micros())
+    .fetch_one(connection)
+    .await?;
+    Ok(last.map_or(now, moment))
+}
+
+/// The one place that makes all tokens dead that were issued before a restore.
+async fn invalidate_tokens(
+    connection: &mut SqliteConnection,
+    not_before: Timestamp,
+) -> Result<(), Error> {
+    let changed = sqlx::query(
+        "update installation set generation = generation + 1,
+                    not_before = max(coalesce(not_before, 0), $1)",
+    )
+    .bind(not_before.unix_micros())
+    .execute(connection)
+    .await
+    .map_err(fault)?;
+    if changed.rows_affected() == 1 {
+        return Ok(());
+    }
+    Err(Error::internal("the table installation has not one row"))
+}
+
+/// Removes what the feed holds. It goes on at a place that none of before can have reached, were it
+/// read a million times a second, so that nobody takes it for the feed that it follows.
+async fn begin_feed_anew(
+    connection: &mut SqliteConnection,
+    now: Timestamp,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("delete from change").execute(&mut *connection).await?;
+    sqlx::query(
+        "insert into sqlite_sequence (name, seq)
+         select 'change', 0 where not exists (select 1 from sqlite_sequence where name = 'change')",
+    )
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query("update sqlite_sequence set seq = max(seq, $1) where name = 'change'")
+        .bind(now.unix_micros())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
