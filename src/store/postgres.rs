@@ -54,6 +54,9 @@ use crate::domain::{
     SecretId, StoredSecret, Timestamp, TokenId,
 };
 
+/// How long it may take to read one row.
+const ONE_ROW: Duration = Duration::from_secs(2);
+
 /// A store on Postgres, by one lane of its connections.
 pub struct PostgresStore {
     primary: Arc<Primary>,
@@ -79,9 +82,14 @@ impl Store for PostgresStore {
         client_id: &ClientId,
         secret: Option<SecretId>,
     ) -> Result<Option<FoundClient>, Error> {
-        on_session!(self.primary, self.lane, |connection, lease| clients::find(
-            connection, client_id, secret, lease
-        ))
+        let found = async {
+            on_session!(self.primary, self.lane, |connection, lease| clients::find(
+                connection, client_id, secret, lease
+            ))
+        };
+        // A caller waits for it, who is told before its own deadline that the database is silent.
+        let silent = || Err(Error::unavailable("the database does not answer"));
+        tokio::time::timeout(ONE_ROW, found).await.unwrap_or_else(|_| silent())
     }
 
     async fn record_tokens(&self, tokens: &[AccessToken]) -> Result<Vec<TokenId>, Error> {
