@@ -87,6 +87,14 @@ async fn while_the_clock_of_the_database_differs_nothing_is_answered_and_nothing
         clock.set(0);
         node.until_it_serves(&caller).await;
         assert_eq!(node.is_active(&caller, &token).await, Some(true), "after {ahead} s ahead");
+        // Nobody waits for leases that were taken by the wrong clock.
+        until("a revocation is quick", RECOVERY, async || {
+            let token = node.token(&caller).await;
+            let began = Instant::now();
+            assert_eq!(node.revoke(&caller, &token).await.status, 200);
+            began.elapsed() < LEASE / 2
+        })
+        .await;
     }
 }
 

@@ -11,7 +11,10 @@ use std::{
 
 use jeton::domain::PresentedToken;
 use rustix::process::Signal;
-use tokio::{task::JoinSet, time::sleep};
+use tokio::{
+    task::JoinSet,
+    time::{sleep, timeout},
+};
 
 use super::{
     NO_POSTGRES,
@@ -159,5 +162,49 @@ async fn what_is_acknowledged_is_on_the_standby_whatever_the_database_is_set_to(
         assert_unavailable(&node.revoke(&caller, &token).await);
         pair.start_standby().await;
         node.until_it_serves(&caller).await;
+    }
+}
+
+/// Whoever is not answered asks again. A commit that waited for a standby and was ended from outside
+/// has taken effect here and not there: whoever then finds nothing left to do must not say that it
+/// is done.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_asked_for_again_while_a_standby_goes_away_is_on_it_if_acknowledged() {
+    const CALLERS: usize = 8;
+    if !postgres::is_installed() {
+        println!("{NO_POSTGRES}");
+        return;
+    }
+    let mut pair = Pair::start(Synchronous, &[]).await;
+    let node = Node::start(&pair.primary().url("postgres"));
+    let caller = node.client("orders");
+    let mut callers = JoinSet::new();
+    let until = Instant::now() + 3 * LEASE;
+    for number in 0..CALLERS {
+        let (node, caller) = (*node, caller.clone());
+        let token = node.token(&caller).await;
+        callers.spawn(async move {
+            sleep(LEASE / 2).await;
+            while Instant::now() < until {
+                let patience = Duration::from_millis(50 + 40 * number as u64);
+                let revoked = timeout(patience, node.revoke(&caller, &token)).await;
+                if revoked.is_ok_and(|answer| answer.status == 200) {
+                    return Some(token);
+                }
+            }
+            None
+        });
+    }
+    sleep(LEASE / 2).await;
+    pair.stop_standby().await;
+    let acknowledged = callers.join_all().await;
+    pair.primary().halt(Signal::KILL).await;
+    pair.standby().resume().await;
+    pair.fail_over().await;
+    for token in acknowledged.into_iter().flatten() {
+        let id = PresentedToken::parse(&token).unwrap().id().0;
+        let question = format!("select exists (select from revoked_token where id = '{id}')");
+        let is_there = pair.primary().answer("postgres", &question).await.unwrap();
+        assert!(is_there, "a revocation that was acknowledged is not on the standby");
     }
 }

@@ -282,7 +282,11 @@ impl World {
             if let Some(recovered) = self.history.recovered(from) {
                 return recovered;
             }
-            assert!(Instant::now() < deadline, "the node does not recover by itself");
+            if Instant::now() > deadline {
+                let said = &self.history.past().said;
+                let last = said.lines().rev().take(5).collect::<Vec<_>>().join("\n");
+                panic!("the node does not recover by itself; what it said last:\n{last}");
+            }
             self.sleep(20).await;
         }
     }

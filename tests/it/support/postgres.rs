@@ -265,8 +265,9 @@ impl PrivateServer {
 
     /// Stops the server and keeps it down: in order by INT, at once by QUIT, as a crash by KILL.
     pub(crate) async fn halt(&self, signal: Signal) {
-        let Some(parent) = self.pid() else { return };
-        fs::write(self.home.join("halt"), "").unwrap();
+        let halt = self.home.join("halt");
+        let Some(parent) = self.pid().filter(|_| !halt.exists()) else { return };
+        fs::write(halt, "").unwrap();
         if signal == Signal::KILL {
             self.signal_all(signal);
         } else {
