@@ -84,7 +84,7 @@ async fn the_metrics_tell_what_happened_and_name_nobody() {
 /// A name that changes must change where people look for it.
 #[tokio::test]
 async fn every_metric_that_the_manual_and_the_dashboard_name_is_there() {
-    let node = TestNode::start(Kind::Sqlite).await;
+    let node = TestNode::start(Kind::Postgres).await;
     let client = node.client("orders").await;
     node.issue(&client).await.unwrap();
     // The first round and the first look are in tasks of their own.

@@ -153,16 +153,28 @@ impl Primary {
 
     /// A session of a lane.
     pub(super) async fn session(&self, lane: usize) -> Result<InUse, Error> {
-        let (unit, needs_lease) = (self.unit(), self.needs_lease());
-        if unit.standing.is_over.is_cancelled() {
-            return Err(Error::unavailable("another connection to the primary is being made"));
-        }
-        let session = timeout(self.route.wait, unit.pools[lane].get()).await;
-        let session = session.unwrap_or_else(|Elapsed { .. }| Err(OpenError::Busy.into()));
-        match session {
-            Ok(session) => Ok(InUse { session, unit, needs_lease }),
-            Err(PoolError::Backend(error)) => Err(error.into_fault()),
-            Err(_) => Err(OpenError::Busy.into_fault()),
+        let found = timeout(self.route.wait, self.find_session(lane)).await;
+        found.unwrap_or_else(|Elapsed { .. }| Err(OpenError::Busy.into_fault()))
+    }
+
+    /// Waits for a session. Whoever waits while the unit is replaced goes on with the new one.
+    async fn find_session(&self, lane: usize) -> Result<InUse, Error> {
+        let mut unit = self.unit();
+        loop {
+            if unit.standing.is_over.is_cancelled() {
+                return Err(Error::unavailable("another connection to the primary is being made"));
+            }
+            let needs_lease = self.needs_lease();
+            match unit.pools[lane].get().await {
+                Ok(session) => return Ok(InUse { session, unit, needs_lease }),
+                Err(PoolError::Backend(error)) => return Err(error.into_fault()),
+                Err(_) => {
+                    let closed = std::mem::replace(&mut unit, self.unit());
+                    if Arc::ptr_eq(&closed, &unit) {
+                        return Err(Error::unavailable("the connections are being closed"));
+                    }
+                }
+            }
         }
     }
 
