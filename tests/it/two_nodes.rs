@@ -14,11 +14,13 @@ mod history;
 mod judge;
 mod lies;
 mod model;
+mod patroni;
 mod steward;
 mod world;
 
 use std::{
     env,
+    net::SocketAddr,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -30,7 +32,7 @@ use jeton::{
 use tokio::task::JoinSet;
 
 use self::{
-    actor::{Actor, Dice, Shared, Token},
+    actor::{Actor, Dice, Secret, Shared, Token},
     crowd::Caller,
     history::{History, Moment, Told},
     judge::{Lie, judge, trail},
@@ -38,6 +40,7 @@ use self::{
     world::{Fault, World},
 };
 use crate::support::{
+    Database,
     node::{CHEAP, new_client, operator},
     postgres,
 };
@@ -58,19 +61,24 @@ fn number_of(name: &str) -> Option<u64> {
     Some(env::var(name).ok()?.parse().unwrap_or_else(|_| panic!("{name} is a number")))
 }
 
+/// The seed of a race, which is to be printed.
+fn seed() -> u64 {
+    number_of("JETON_RACE_SEED").unwrap_or_else(|| {
+        let mut bytes = [0; 4];
+        OsRandom.fill(&mut bytes).unwrap();
+        u64::from(u32::from_le_bytes(bytes))
+    })
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_two_nodes_what_was_acknowledged_is_true_for_whoever_asks_later() {
     if !postgres::is_installed() {
         println!("not run: a Postgres that can be restarted must be one of our own");
         return;
     }
-    let seed = number_of("JETON_RACE_SEED").unwrap_or_else(|| {
-        let mut bytes = [0; 4];
-        OsRandom.fill(&mut bytes).unwrap();
-        u64::from(u32::from_le_bytes(bytes))
-    });
-    let operations = number_of("JETON_RACE_OPERATIONS").unwrap_or(0);
+    let seed = seed();
     println!("JETON_RACE_SEED={seed}");
+    let operations = number_of("JETON_RACE_OPERATIONS").unwrap_or(0);
     let report = race(seed, usize::try_from(operations).unwrap()).await;
     println!("{}", report.figures);
     assert!(report.lies.is_empty(), "JETON_RACE_SEED={seed}\n{}", report.lies);
@@ -86,44 +94,76 @@ struct Report {
 /// Races until each fault has happened and so many calls have been answered.
 async fn race(seed: u64, operations: usize) -> Report {
     let mut world = World::start().await;
-    let store = world.database().store();
-    let (clock, random) = (Arc::new(SystemClock), Arc::new(OsRandom));
-    let registry = Registry::open(store, clock, random, CHEAP, operator()).await.unwrap();
-    let recorded = Recorded { registry: Arc::new(registry), numbers: Arc::new(Numbers::default()) };
-    let history = History::new();
-    let (_, reader) = recorded.create(&history, None, resource_server()).await.unwrap();
-    // A client without a steward: nodes that issue tokens to it have recovered.
-    let untouched = new_client("named-later");
-    let (_, untouched) = recorded.create(&history, None, untouched).await.unwrap();
-    let shared = Arc::new(Shared::new(history, world.addresses(), reader, CLIENTS));
-    let watcher = Actor::new(Arc::clone(&shared), Duration::from_secs(1));
-
-    let mut racers = JoinSet::new();
-    for slot in 0..CLIENTS {
-        racers.spawn(Steward::new(&shared, recorded.clone(), seed, slot).run());
-    }
-    for number in 0..CALLERS {
-        racers.spawn(Caller::new(&shared, seed, number).run());
-    }
+    let race = Race::begin(seed, &world.database(), world.addresses()).await;
     let mut dice = Dice::of(seed, 2_000);
     let mut rounds = 0;
-    while rounds == 0 || shared.answered.load(Ordering::Relaxed) < operations {
+    while rounds == 0 || race.shared.answered.load(Ordering::Relaxed) < operations {
         rounds += 1;
         for fault in shuffled(&mut dice) {
             let calm = if operations == 0 { 200..600 } else { 1_000..4_000 };
             let calm = calm.start + dice.below(calm.end - calm.start);
             tokio::time::sleep(Duration::from_millis(calm as u64)).await;
-            world.suffer(fault, &mut dice, &watcher, &untouched).await;
+            world.suffer(fault, &mut dice, &race).await;
         }
     }
-    let took = shared.history.now();
-    shared.stop.store(true, Ordering::Relaxed);
-    racers.join_all().await;
-    shared.tracker.close();
-    shared.tracker.wait().await;
+    race.end(&format!("every fault {rounds} times")).await
+}
 
-    let rest = settle(&shared).await;
-    report(&shared.history, rounds, took, rest)
+/// Callers and stewards who race on two nodes.
+struct Race {
+    shared: Arc<Shared>,
+    watcher: Arc<Actor>,
+    /// Of a client without a steward: nodes that issue tokens to it have recovered.
+    untouched: Arc<Secret>,
+    racers: JoinSet<()>,
+}
+
+impl Race {
+    async fn begin(seed: u64, database: &Database, nodes: [SocketAddr; 2]) -> Self {
+        let store = database.store();
+        let (clock, random) = (Arc::new(SystemClock), Arc::new(OsRandom));
+        let registry = Registry::open(store, clock, random, CHEAP, operator()).await.unwrap();
+        let recorded =
+            Recorded { registry: Arc::new(registry), numbers: Arc::new(Numbers::default()) };
+        let history = History::new();
+        let (_, reader) = recorded.create(&history, None, resource_server()).await.unwrap();
+        let untouched = new_client("named-later");
+        let (_, untouched) = recorded.create(&history, None, untouched).await.unwrap();
+        let shared = Arc::new(Shared::new(history, nodes, reader, CLIENTS));
+        let watcher = Actor::new(Arc::clone(&shared), Duration::from_secs(1));
+
+        let mut racers = JoinSet::new();
+        for slot in 0..CLIENTS {
+            racers.spawn(Steward::new(&shared, recorded.clone(), seed, slot).run());
+        }
+        for number in 0..CALLERS {
+            racers.spawn(Caller::new(&shared, seed, number).run());
+        }
+        Self { shared, watcher, untouched, racers }
+    }
+
+    /// Waits until both nodes issue tokens. False if that takes too long.
+    async fn both_issue(&self, limit: Duration) -> bool {
+        let answers = async {
+            for number in 0..2 {
+                while self.watcher.issue(number, &self.untouched).await.is_none() {}
+            }
+        };
+        tokio::time::timeout(limit, answers).await.is_ok()
+    }
+
+    /// Ends the race, asks once more about everything, and judges it.
+    async fn end(self, what: &str) -> Report {
+        let Self { shared, racers, .. } = self;
+        let took = shared.history.now();
+        shared.stop.store(true, Ordering::Relaxed);
+        racers.join_all().await;
+        shared.tracker.close();
+        shared.tracker.wait().await;
+
+        let rest = settle(&shared).await;
+        report(&shared.history, what, took, rest)
+    }
 }
 
 fn shuffled(dice: &mut Dice) -> Vec<Fault> {
@@ -161,13 +201,13 @@ async fn settle(shared: &Arc<Shared>) -> Moment {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "figures for people")]
-fn report(history: &History, rounds: usize, took: Moment, rest: Moment) -> Report {
+fn report(history: &History, what: &str, took: Moment, rest: Moment) -> Report {
     let calls = history.calls();
     let verdict = judge(&calls, rest);
     let seconds = took as f64 / 1e9;
     let racing = calls.iter().filter(|call| call.began < took && call.node.is_some()).count();
     let figures = format!(
-        "every fault {rounds} times within {seconds:.0} s, {:.0} calls a second\n\n{}",
+        "{what} within {seconds:.0} s, {:.0} calls a second\n\n{}",
         racing as f64 / seconds,
         verdict.table()
     );

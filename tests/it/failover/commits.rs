@@ -18,11 +18,11 @@ use tokio::{
 
 use super::{
     NO_POSTGRES,
-    node::{Caller, Face, LEASE, Most, Node, RECOVERY, assert_unavailable, token_in, until},
+    node::{Caller, Face, LEASE, Node, RECOVERY, assert_unavailable, token_in, until},
 };
 use crate::support::{
     postgres::{self, PrivateServer},
-    proxy::Proxy,
+    proxy::{Most, Proxy},
     replication::{Pair, Replication::Synchronous},
 };
 
@@ -61,7 +61,7 @@ async fn while_commits_hang_nothing_is_read_and_connections_stay_below_their_lim
     let caller = node.client("orders");
     let token = node.token(&caller).await;
     assert_eq!(node.is_active(&caller, &token).await, Some(true));
-    let (most, stop) = (Most::of(&address), Arc::<AtomicBool>::default());
+    let (most, stop) = (Most::of(&[&address]), Arc::<AtomicBool>::default());
     let mut callers = JoinSet::new();
     for _ in 0..8 {
         callers.spawn(call(*node, caller.clone(), Arc::clone(&stop)));

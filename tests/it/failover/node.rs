@@ -4,10 +4,6 @@ use std::{
     net::SocketAddr,
     ops::Deref,
     process::{Child, Command, Stdio},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
     time::{Duration, Instant},
 };
 
@@ -21,7 +17,6 @@ use crate::support::{
     Database,
     binary::{Served, free_port, jeton, run_json},
     http::{Answer, get, post_form},
-    proxy::{OpenConnections, Proxy},
 };
 
 /// The lease of a node, as it is by default.
@@ -226,35 +221,4 @@ pub(super) async fn until<F: Future<Output = bool>>(
         sleep(Duration::from_millis(20)).await;
     }
     began.elapsed()
-}
-
-/// The most connections that a node was seen to hold through a proxy.
-pub(super) struct Most {
-    most: Arc<AtomicU64>,
-    watching: tokio::task::JoinHandle<()>,
-}
-
-impl Most {
-    pub(super) fn of(proxy: &Proxy) -> Self {
-        let most = Arc::<AtomicU64>::default();
-        let watching = tokio::spawn(watch(proxy.open_connections(), Arc::clone(&most)));
-        Self { most, watching }
-    }
-
-    pub(super) fn seen(&self) -> u64 {
-        self.most.load(Ordering::Relaxed)
-    }
-}
-
-impl Drop for Most {
-    fn drop(&mut self) {
-        self.watching.abort();
-    }
-}
-
-async fn watch(open: OpenConnections, most: Arc<AtomicU64>) {
-    loop {
-        most.fetch_max(open.now(), Ordering::Relaxed);
-        sleep(Duration::from_millis(5)).await;
-    }
 }

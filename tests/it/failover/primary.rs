@@ -7,12 +7,12 @@ use tokio::time::sleep;
 
 use super::{
     NO_POSTGRES,
-    node::{Caller, LEASE, Most, Node, RECOVERY, assert_unavailable, until},
+    node::{Caller, LEASE, Node, RECOVERY, assert_unavailable, until},
 };
 use crate::support::{
     binary::jeton,
     postgres::{self, PrivateServer},
-    proxy::Proxy,
+    proxy::{Most, Proxy},
     replication::{Pair, Replication::Asynchronous},
 };
 
@@ -83,7 +83,7 @@ async fn a_node_that_reaches_a_standby_alone_is_not_ready_and_answers_nothing() 
     }
     let pair = Pair::start(Asynchronous, &[]).await;
     let address = Proxy::before(&pair.primary().url("postgres")).await;
-    let most = Most::of(&address);
+    let most = Most::of(&[&address]);
     let near = Node::start(&address.url);
     let caller = near.client("orders");
     let token = near.token(&caller).await;

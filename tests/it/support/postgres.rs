@@ -247,19 +247,10 @@ impl PrivateServer {
         sqlx::query_scalar(question).fetch_one(&mut connection).await
     }
 
-    /// Sends a signal to every process of the server: stopped alone, the parent of them would leave
-    /// the others at work, and killed first, it could not start new ones while the rest are killed.
+    /// Sends a signal to every process of the server.
     pub(crate) fn signal_all(&self, signal: Signal) {
-        let Some(parent) = self.pid() else { return };
-        if signal == Signal::KILL {
-            let _ = kill_process(parent, Signal::STOP);
-        }
-        let children = format!("/proc/{0}/task/{0}/children", parent.as_raw_nonzero());
-        let children = fs::read_to_string(children).unwrap_or_default();
-        let children =
-            children.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?));
-        for pid in children.chain([parent]) {
-            let _ = kill_process(pid, signal);
+        if let Some(parent) = self.pid() {
+            signal_family(parent, signal);
         }
     }
 
@@ -339,6 +330,20 @@ pub(crate) fn program(name: &str) -> Option<Command> {
     path.exists().then(|| Command::new(path))
 }
 
+/// Sends a signal to a server and its processes: stopped alone, the parent of them would leave the
+/// others at work, and killed last, it could start new ones while the rest are killed.
+pub(crate) fn signal_family(parent: Pid, signal: Signal) {
+    if signal == Signal::KILL {
+        let _ = kill_process(parent, Signal::STOP);
+    }
+    let children = format!("/proc/{0}/task/{0}/children", parent.as_raw_nonzero());
+    let children = fs::read_to_string(children).unwrap_or_default();
+    let children = children.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?));
+    for pid in children.chain([parent]) {
+        let _ = kill_process(pid, signal);
+    }
+}
+
 /// Whether a server could be started here.
 pub(crate) fn is_installed() -> bool {
     binaries().is_some()
@@ -359,7 +364,7 @@ fn await_ready(guard: &mut Child) {
 }
 
 /// Where initdb, postgres and their like are.
-fn binaries() -> Option<PathBuf> {
+pub(crate) fn binaries() -> Option<PathBuf> {
     let on_path = env::split_paths(&env::var_os("PATH").unwrap_or_default()).collect::<Vec<_>>();
     let installed = ["/usr/lib/postgresql", "/opt/homebrew/opt", "/usr/local/opt"];
     let mut versions: Vec<PathBuf> = installed
@@ -381,7 +386,8 @@ fn binaries() -> Option<PathBuf> {
     Some(folder.map_or(found, Path::to_owned))
 }
 
-fn unprivileged() -> (u32, u32) {
+/// The user and the group that servers run as where we are root, as which they refuse to run.
+pub(crate) fn unprivileged() -> (u32, u32) {
     let users = fs::read_to_string("/etc/passwd").unwrap();
     let ids = |name: &str| {
         let line = users.lines().find(|line| line.split(':').next() == Some(name))?;

@@ -9,12 +9,14 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream, UnixStream},
     sync::Notify,
+    task::JoinHandle,
 };
 
 pub(crate) use self::failpoint::{Failpoint, Failure};
@@ -108,6 +110,38 @@ pub(crate) struct OpenConnections(Arc<State>);
 impl OpenConnections {
     pub(crate) fn now(&self) -> u64 {
         self.0.open.load(Ordering::SeqCst)
+    }
+}
+
+/// The most connections that a node was seen to hold, by way of proxies that only it uses.
+pub(crate) struct Most {
+    most: Arc<AtomicU64>,
+    watching: JoinHandle<()>,
+}
+
+impl Most {
+    pub(crate) fn of(proxies: &[&Proxy]) -> Self {
+        let open: Vec<_> = proxies.iter().map(|proxy| proxy.open_connections()).collect();
+        let most = Arc::<AtomicU64>::default();
+        let seen = Arc::clone(&most);
+        let watching = tokio::spawn(async move {
+            loop {
+                let open = open.iter().map(OpenConnections::now).sum();
+                seen.fetch_max(open, Ordering::Relaxed);
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        });
+        Self { most, watching }
+    }
+
+    pub(crate) fn seen(&self) -> u64 {
+        self.most.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Most {
+    fn drop(&mut self) {
+        self.watching.abort();
     }
 }
 

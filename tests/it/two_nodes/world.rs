@@ -1,12 +1,12 @@
 //! Two nodes on one Postgres of their own, each by a proxy of its own, and what befalls them. The
 //! Postgres has a synchronous standby, so that the primary can change and nothing is lost.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use rustix::process::{Signal, kill_process};
 use tokio::task::block_in_place;
 
-use super::actor::{Actor, Dice, Secret};
+use super::{Race, actor::Dice};
 use crate::support::{
     Database,
     binary::{Served, free_port},
@@ -100,15 +100,9 @@ impl World {
     }
 
     /// Makes a fault happen and end, and waits until both nodes issue tokens again.
-    pub(super) async fn suffer(
-        &mut self,
-        fault: Fault,
-        dice: &mut Dice,
-        watcher: &Arc<Actor>,
-        untouched: &Arc<Secret>,
-    ) {
+    pub(super) async fn suffer(&mut self, fault: Fault, dice: &mut Dice, race: &Race) {
         let number = dice.below(2);
-        let history = &watcher.shared.history;
+        let history = &race.shared.history;
         history.mark(&format!("{fault:?} begins, node {number} if it is one"));
         let node = &mut self.nodes[number];
         match fault {
@@ -145,11 +139,8 @@ impl World {
             }
         }
         history.mark(&format!("{fault:?} is over"));
-        for number in 0..2 {
-            let answers = async { while watcher.issue(number, untouched).await.is_none() {} };
-            let answers = tokio::time::timeout(Duration::from_mins(1), answers).await;
-            assert!(answers.is_ok(), "node {number} does not recover by itself from {fault:?}");
-        }
+        let is_over = race.both_issue(Duration::from_mins(1)).await;
+        assert!(is_over, "the nodes do not recover by themselves from {fault:?}");
         history.mark("both nodes issue tokens");
     }
 
