@@ -20,7 +20,7 @@ use self::migrate::{Migrated, SchemaError};
 pub use self::{
     holdings::{Finished, Holdings},
     obstacle::Obstacle,
-    postgres::{Address, AddressError, PostgresOptions, PostgresStore, Snapshot, TargetSession},
+    postgres::{Address, AddressError, PostgresOptions, PostgresStore, Snapshot},
     sqlite::{Replacement, SqliteStore},
 };
 use crate::domain::{

@@ -39,7 +39,7 @@ use async_trait::async_trait;
 use time::OffsetDateTime;
 
 pub use self::{
-    address::{Address, AddressError, TargetSession},
+    address::{Address, AddressError},
     open::PostgresOptions,
     restore::Snapshot,
 };

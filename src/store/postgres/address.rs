@@ -34,18 +34,6 @@ const APPLICATION_NAME: &str = "jeton";
 #[derive(Clone)]
 pub struct Address {
     hosts: Vec<PgConnectOptions>,
-    target: TargetSession,
-}
-
-/// Which server a session is wanted on, from `target_session_attrs`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TargetSession {
-    /// The first one that lets us in.
-    Any,
-    /// The first one whose sessions can write.
-    ReadWrite,
-    /// The first one that is not in recovery.
-    Primary,
 }
 
 impl Address {
@@ -66,18 +54,12 @@ impl Address {
         &self.hosts
     }
 
-    /// Which of them is wanted.
-    #[must_use]
-    pub const fn target(&self) -> TargetSession {
-        self.target
-    }
-
     fn read(url: &str, environment: &Environment<'_>) -> Result<Self, AddressError> {
         let mut given = url::read(url)?;
         given.complete(environment)?;
         let hosts = hosts::list(&given)?;
         let tls = Tls::read(&given, &hosts, environment)?;
-        let target = target(&given)?;
+        check_target(&given)?;
         check_channel_binding(&given)?;
         let options = session(&given)?;
         let has_password = given.get("password").is_some();
@@ -95,15 +77,14 @@ impl Address {
             let options = tls.apply(options, host);
             password.into_iter().fold(options, |options, password| options.password(&password))
         };
-        Ok(Self { hosts: hosts.iter().map(connect).collect(), target })
+        Ok(Self { hosts: hosts.iter().map(connect).collect() })
     }
 }
 
 /// Nothing of the URL: a password that was not encoded may have become any part of it.
 impl fmt::Debug for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut shown = f.debug_struct("Address");
-        shown.field("hosts", &self.hosts.len()).field("target", &self.target).finish()
+        f.debug_struct("Address").field("hosts", &self.hosts.len()).finish()
     }
 }
 
@@ -146,17 +127,16 @@ fn session(given: &Parameters) -> Result<PgConnectOptions, AddressError> {
     Ok(options)
 }
 
-fn target(given: &Parameters) -> Result<TargetSession, AddressError> {
-    let Some(value) = given.get("target_session_attrs") else { return Ok(TargetSession::Any) };
-    match &*value.text {
-        "any" => Ok(TargetSession::Any),
-        "read-write" => Ok(TargetSession::ReadWrite),
-        "primary" => Ok(TargetSession::Primary),
-        _ => {
+/// A session is always opened on the primary, so whatever asks for it is granted. What asks for a
+/// standby is refused: a standby could bring a revoked token back.
+fn check_target(given: &Parameters) -> Result<(), AddressError> {
+    match given.get("target_session_attrs") {
+        Some(value) if !["any", "read-write", "primary"].contains(&&*value.text) => {
             let rule = "must be read-write, primary or any: Jeton needs the primary, and a standby \
                         could bring a revoked token back";
             Err(AddressError::Value { name: value.name, rule })
         }
+        _ => Ok(()),
     }
 }
 

@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use super::{Variables, details, hosts, read};
-use crate::store::TargetSession;
 
 #[test]
 fn hosts_and_ports_are_read_as_libpq_reads_them() {
@@ -122,17 +121,15 @@ fn tls_is_what_was_asked_for_and_sockets_need_none() {
 
 #[test]
 fn the_primary_can_be_asked_for() {
-    let rows = [
-        ("", TargetSession::Any),
-        ("?target_session_attrs=any", TargetSession::Any),
-        ("?target_session_attrs=read-write", TargetSession::ReadWrite),
-        ("?target_session_attrs=primary", TargetSession::Primary),
-        ("?target_session_attrs=read-write&channel_binding=prefer", TargetSession::ReadWrite),
-        ("?channel_binding=disable", TargetSession::Any),
-    ];
-    for (query, expected) in rows {
-        let address = read(&format!("postgres://localhost,[::1]:6000/d{query}"), &[], None);
-        assert_eq!(address.unwrap().target(), expected, "{query}");
+    for query in [
+        "target_session_attrs=any",
+        "target_session_attrs=read-write",
+        "target_session_attrs=primary",
+        "target_session_attrs=read-write&channel_binding=prefer",
+        "channel_binding=disable",
+    ] {
+        let address = read(&format!("postgres://localhost,[::1]:6000/d?{query}"), &[], None);
+        assert_eq!(hosts(&address.unwrap()), ["localhost:5432", "::1:6000"], "{query}");
     }
 }
 
@@ -160,8 +157,9 @@ fn the_environment_fills_in_what_the_url_leaves_open() {
     let both = [("PGHOST", "a,b"), ("PGPORT", "1,2"), ("PGSSLMODE", "disable")];
     assert_eq!(hosts(&read("postgres://", &both, None).unwrap()), ["a:1", "b:2"]);
     let target = [("PGTARGETSESSIONATTRS", "primary")];
-    let address = read("postgres://localhost", &target, None).unwrap();
-    assert_eq!(address.target(), TargetSession::Primary);
+    read("postgres://localhost", &target, None).unwrap();
+    let target = [("PGTARGETSESSIONATTRS", "standby")];
+    assert!(read("postgres://localhost", &target, None).is_err());
 }
 
 /// They may be there for other programs, and ask for nothing that the link would not have.
@@ -184,5 +182,5 @@ fn variables_that_demand_nothing_are_left_alone() {
 fn an_address_is_printed_without_its_password() {
     let url = "postgres://canary:canary@localhost,[::1]:7/d?password=canary";
     let shown = format!("{:?}", read(url, &[], Some(Path::new("/nowhere"))).unwrap());
-    assert_eq!(shown, "Address { hosts: 2, target: Any }");
+    assert_eq!(shown, "Address { hosts: 2 }");
 }
