@@ -8,6 +8,8 @@ mod audit;
 mod client;
 mod clock;
 mod error;
+#[cfg(test)]
+mod formats;
 mod node_clock;
 mod random;
 mod scope;
