@@ -14,9 +14,8 @@ mod verified;
 use std::{sync::Arc, time::Duration};
 
 pub use self::{
-    authenticate::{Arrival, AuthenticatedClient, Credentials},
+    authenticate::{AuthenticatedClient, Credentials},
     hash_pool::{HashPool, HashPoolOptions},
-    hash_queue::Lane,
     introspect::{ActiveToken, Introspection},
     issue::{IssueRequest, IssuedToken},
     records::{Follower, MemoryOptions},
@@ -30,32 +29,11 @@ use self::{
 };
 use crate::{
     domain::{Error, NodeClock, Random, TagKey},
-    store::Store,
+    store::Stores,
 };
 
 /// Clients and sources whose failures are remembered.
 const REMEMBERED_FAILURES: usize = 10_000;
-
-/// The ways to the database, one for each lane: they share what is stored and no connection, so
-/// that callers who ask for tokens cannot keep those waiting who ask about them.
-#[derive(Clone)]
-pub struct Stores {
-    /// For issuing.
-    pub issue: Arc<dyn Store>,
-    /// For introspection and revocation.
-    pub inspect: Arc<dyn Store>,
-}
-
-impl Stores {
-    /// The way of a lane.
-    #[must_use]
-    pub const fn of(&self, lane: Lane) -> &Arc<dyn Store> {
-        match lane {
-            Lane::Issue => &self.issue,
-            Lane::Inspect => &self.inspect,
-        }
-    }
-}
 
 /// What an authority is made of.
 pub struct AuthorityOptions {

@@ -10,6 +10,7 @@ mod clock;
 mod error;
 #[cfg(test)]
 mod formats;
+mod lane;
 mod node_clock;
 mod random;
 mod scope;
@@ -26,6 +27,7 @@ pub use client::{
 };
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use error::{Cause, Error, Malformed, chain};
+pub use lane::Lane;
 pub use node_clock::{CLOCK_TOLERANCE, ClockOffset, ClocksDisagree, NodeClock};
 pub use random::{OsRandom, Random, RandomFailed, SeededRandom, uuid_v4, uuid_v7};
 pub use scope::{MAX_SCOPES, Scope};

@@ -2,14 +2,14 @@
 //!
 //! ```text
 //! request ─ router ─ form_request ─ form ─ token, introspect or revoke ─ TokenService
-//!           path,    query, type,   names,  form → message → RPC            │
+//!           path,    query, type,   names,  form → message → method         │
 //!           method   size, time     values                                  ▼
 //! answer ◄────────── cache headers ◄─────── JSON, or error_response ◄─ message or status
 //! ```
 //!
 //! It has no rule of its own beyond the syntax of HTTP and of forms. Who may do what, and how Basic
-//! credentials are read, is said by the service behind it, which may be in this process or far away
-//! ([`Transport`]); so both faces of Jeton answer alike.
+//! credentials are read, is decided by the service behind it: the one of this process, which is
+//! called directly, or that of a node elsewhere. So both transports answer alike.
 
 mod error_response;
 mod form;
@@ -20,26 +20,19 @@ mod request_error;
 mod revoke;
 mod token;
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    http::{Extensions, HeaderMap, HeaderValue, Request, Response, StatusCode, header},
+    http::{HeaderValue, StatusCode, header},
     middleware::map_response,
     response::IntoResponse,
     routing::{get, post},
 };
-use bytes::Bytes;
-use http_body::Body;
 use serde::Serialize;
-use tonic::{Status, metadata::MetadataMap, transport::Channel};
-use tower::{
-    Service,
-    util::{BoxCloneSyncService, MapErr, MapResponse},
-};
 
 use self::{error_response::ErrorResponse, form_request::Drained};
-use crate::pb::v1::token_service_client::TokenServiceClient;
+use crate::pb::v1::token_service_server::TokenService;
 
 const TOKEN_PATH: &str = "/oauth2/token";
 const INTROSPECTION_PATH: &str = "/oauth2/introspect";
@@ -57,44 +50,12 @@ pub struct Options {
     pub max_body_bytes: usize,
     /// How long a body may take to arrive, from its first byte to its last.
     pub body_timeout: Duration,
-    /// The deadline that each RPC is given.
-    pub request_timeout: Duration,
 }
 
-/// The way to the service. One type for both, so that the shim cannot tell them apart.
-///
-/// Its error is tonic's and not a boxed `dyn Error`: with that one the calls are not `Send` enough
-/// for a handler of axum.
-pub type Transport = BoxCloneSyncService<
-    Request<tonic::body::Body>,
-    Response<tonic::body::Body>,
-    tonic::transport::Error,
->;
-
-/// A transport to the service in this process: what gRPC callers reach, with all that stands around
-/// it, so that deadlines, panics and limits are the same for both.
-pub fn local<S, B>(service: S) -> Transport
-where
-    S: Service<Request<tonic::body::Body>, Response = Response<B>, Error = Infallible>,
-    S: Clone + Send + Sync + 'static,
-    S::Future: Send + 'static,
-    B: Body<Data = Bytes, Error: Into<axum::BoxError>> + Send + 'static,
-{
-    let service =
-        MapResponse::new(service, |answer: Response<B>| answer.map(tonic::body::Body::new));
-    Transport::new(MapErr::new(service, |impossible: Infallible| match impossible {}))
-}
-
-/// A transport to a remote node.
-#[must_use]
-pub fn remote(channel: Channel) -> Transport {
-    Transport::new(channel)
-}
-
-/// The endpoints, before the service that `transport` leads to.
-pub fn router(transport: Transport, options: Options) -> Router {
+/// The endpoints, before a service in this process or elsewhere.
+pub fn router(service: Arc<dyn TokenService>, options: Options) -> Router {
     let metadata_paths = metadata::paths(&options.issuer);
-    let shim = Arc::new(Shim { client: TokenServiceClient::new(transport), options });
+    let shim = Arc::new(Shim { service, options });
 
     // An issuer's path may hold any character, and none of them is a pattern.
     let mut router = Router::new()
@@ -122,36 +83,8 @@ pub fn paths(issuer: &str) -> Vec<String> {
 
 /// What the endpoints share.
 struct Shim {
-    client: TokenServiceClient<Transport>,
+    service: Arc<dyn TokenService>,
     options: Options,
-}
-
-impl Shim {
-    /// A client for one call; the transport beneath is shared.
-    fn client(&self) -> TokenServiceClient<Transport> {
-        self.client.clone()
-    }
-
-    /// Wraps a message into a call in the caller's name. Nothing travels in extensions, since they
-    /// would reach a service in this process and not a remote one.
-    fn rpc_request<T>(&self, authorization: HeaderMap, message: T) -> tonic::Request<T> {
-        let metadata = MetadataMap::from_headers(authorization);
-        let mut request = tonic::Request::from_parts(metadata, Extensions::new(), message);
-        request.set_timeout(self.options.request_timeout);
-        request
-    }
-
-    /// Waits for a call until its deadline. The deadline travels with the call, but a transport to
-    /// a remote node heeds it only once it is connected: while a node is off, callers would wait in
-    /// line, each for an attempt to connect of its own.
-    async fn within_deadline<T>(
-        &self,
-        call: impl Future<Output = Result<tonic::Response<T>, Status>>,
-    ) -> Result<T, Status> {
-        let answered = tokio::time::timeout(self.options.request_timeout, call).await;
-        let late = |_| Status::deadline_exceeded("the deadline passed");
-        Ok(answered.map_err(late)??.into_inner())
-    }
 }
 
 fn json(status: StatusCode, body: &impl Serialize) -> axum::response::Response {

@@ -12,6 +12,8 @@
 
 pub mod server;
 
+pub mod request;
+
 pub mod http;
 
 pub mod pb;
@@ -38,7 +40,7 @@ pub mod telemetry;
 pub mod fuzzing {
     pub use crate::{
         form_encoding::{DecodeError, decode, decode_any_text},
+        request::grpc_timeout,
         rpc::basic::{Basic, parse as parse_basic},
-        server::policy::grpc_timeout,
     };
 }

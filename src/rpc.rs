@@ -1,10 +1,15 @@
-//! The gRPC face: protobuf to values, use case, values to protobuf.
+//! The gRPC side: protobuf to values, use case, values to protobuf. Both transports come through
+//! here: a form becomes one of these messages first.
 
-mod arrival;
+mod admission;
 pub(crate) mod basic;
 mod caller;
-mod request;
+mod grpc_service;
+mod parse;
+mod remote;
 pub mod status;
 mod token_service;
 
-pub use self::{arrival::Origin, token_service::TokenRpc};
+pub use self::{
+    admission::Admission, grpc_service::GrpcService, remote::RemoteTokens, token_service::TokenRpc,
+};

@@ -1,8 +1,6 @@
 //! The wiring of a node: listeners, TLS, limits, health, drain.
 
-mod access;
 mod admin;
-mod answer;
 mod brake;
 mod connection;
 mod descriptors;
@@ -11,7 +9,6 @@ mod health;
 mod listen;
 mod opening;
 mod peer;
-pub(crate) mod policy;
 mod prepare;
 mod shim;
 pub mod tls;
@@ -20,18 +17,14 @@ mod workers;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use futures_util::FutureExt;
 use tonic::service::Routes;
 use tonic_health::pb::health_server::HealthServer;
-use tower::service_fn;
 
 use self::{
-    access::Access,
     admin::{Admin, Need, Readiness},
     following::Following,
     health::Health,
     listen::{Listener, Serving},
-    policy::{Calls, Places},
     shim::default_issuer,
     tls::Tls,
     workers::Workers,
@@ -42,14 +35,13 @@ pub use self::{
     shim::{Shim, ShimOptions},
 };
 use crate::{
-    authority::{
-        Authority, AuthorityOptions, HashPool, HashPoolOptions, Lane, MemoryOptions, Stores,
-    },
-    domain::{Cause, Clock, Error, NodeClock, Random},
+    authority::{Authority, AuthorityOptions, HashPool, HashPoolOptions, MemoryOptions},
+    domain::{Cause, Clock, Error, Lane, NodeClock, Random},
     http,
     pb::{self, v1::token_service_server::TokenServiceServer},
-    rpc::TokenRpc,
-    store::migrate::SchemaError,
+    request::AccessLog,
+    rpc::{Admission, GrpcService, TokenRpc},
+    store::{Stores, migrate::SchemaError},
     telemetry::{Face, Metrics, Readings},
 };
 
@@ -59,9 +51,6 @@ const MAX_MESSAGE_BYTES: usize = 64 * 1024;
 /// How long the store may take to close. Its connections wait for whoever still uses them, which
 /// may be a statement that a silent database never answers.
 const CLOSE: Duration = Duration::from_secs(2);
-
-/// Each with its own way to the database.
-const LANES: [Lane; 2] = [Lane::Issue, Lane::Inspect];
 
 /// What a node is made of.
 pub struct NodeOptions {
@@ -157,20 +146,20 @@ impl Node {
         let hash_pool = HashPool::start(options.hash_pool).map_err(StartError::HashPool)?;
         let workers = Workers::start(options.workers).map_err(StartError::Workers)?;
 
-        let rpc = TokenRpc::default();
-        let places = Places::new(options.limits.max_requests);
-        let metrics = metrics(rpc.clone(), places.clone(), options.stores.clone());
+        let limits = options.limits;
+        let admission = Admission::new(limits.max_requests, limits.request_timeout);
+        let rpc = TokenRpc::new(admission.clone());
+        let metrics = metrics(rpc.clone(), admission, options.stores.clone());
         let readiness =
-            Readiness::new(LANES.map(|_| Need::store()).into_iter().chain([Need::lease()]));
+            Readiness::new(Lane::ALL.map(|_| Need::store()).into_iter().chain([Need::lease()]));
         let admin = Admin::start(options.admin_addr, &metrics, &readiness).await?;
 
         let (reporter, health_service) = tonic_health::server::health_reporter();
         let health = Health::not_serving(reporter).await;
-        // The same calls, with the policy around them, serve both faces: one within the process
-        // passes nothing that stands around a listener.
-        let most = options.limits.request_timeout;
-        let calls = Calls::new(tokens(rpc.clone()), others(health_service)?, places, most);
-        let forms = forms(calls.clone(), shim::http_options(issuer.clone(), &options.limits));
+        // One service, with the limits around each call, serves both transports.
+        let forms =
+            http::router(Arc::new(rpc.clone()), shim::http_options(issuer.clone(), &limits));
+        let calls = grpc_service(rpc.clone(), health_service, &limits)?;
 
         let node = Self {
             grpc_addr: grpc.address,
@@ -179,13 +168,14 @@ impl Node {
             stores: options.stores,
             health,
             readiness,
-            serving: Serving::new(options.limits, Arc::clone(&metrics), workers),
+            serving: Serving::new(limits, Arc::clone(&metrics), workers),
             following: Following::default(),
             admin,
         };
-        let access = Access::new(metrics, options.random.as_ref());
-        let calls = access.around(Face::Grpc, Calls::paths(), calls);
-        let forms = access.around(Face::Http, http::paths(&issuer), forms);
+        let random = options.random.as_ref();
+        let paths = GrpcService::paths();
+        let calls = AccessLog::new(Face::Grpc, paths, Arc::clone(&metrics), random, calls);
+        let forms = AccessLog::new(Face::Http, http::paths(&issuer), metrics, random, forms);
         node.serving.serve(grpc, calls, options.tls.clone());
         node.serving.serve(shim, forms, options.tls);
 
@@ -261,33 +251,25 @@ impl Node {
     }
 }
 
-/// The HTTP face before the calls of this node.
-fn forms(calls: Calls, options: http::Options) -> axum::Router {
-    let calls = service_fn(move |request| calls.clone().call(request).map(Ok));
-    http::router(http::local(calls), options)
-}
-
-/// The calls of the contract.
-fn tokens(rpc: TokenRpc) -> TokenServiceServer<TokenRpc> {
-    TokenServiceServer::new(rpc).max_decoding_message_size(MAX_MESSAGE_BYTES)
-}
-
-/// Health and reflection.
-fn others(
+/// The contract, health and reflection.
+fn grpc_service(
+    rpc: TokenRpc,
     health: HealthServer<impl tonic_health::pb::health_server::Health>,
-) -> Result<axum::Router, StartError> {
+    limits: &Limits,
+) -> Result<GrpcService, StartError> {
+    let tokens = TokenServiceServer::new(rpc).max_decoding_message_size(MAX_MESSAGE_BYTES);
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(pb::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()?;
-    let routes = Routes::new(health).add_service(reflection);
-    Ok(routes.prepare().into_axum_router())
+    let others = Routes::new(health).add_service(reflection).prepare().into_axum_router();
+    Ok(GrpcService::new(tokens, others, limits.request_timeout))
 }
 
-fn metrics(rpc: TokenRpc, places: Places, stores: Stores) -> Arc<Metrics> {
+fn metrics(rpc: TokenRpc, admission: Admission, stores: Stores) -> Arc<Metrics> {
     Arc::new(Metrics::new(move || Readings {
         authority: rpc.stats(),
-        busy: places.refused(),
-        stores: LANES.map(|lane| (lane.as_str(), stores.of(lane).connections())).to_vec(),
+        busy: admission.refused(),
+        stores: Lane::ALL.map(|lane| (lane.as_str(), stores.of(lane).connections())).to_vec(),
     }))
 }

@@ -2,10 +2,10 @@
 //! conformance suite runs on both.
 //!
 //! A query is on the trait because a use case needs it. Each is one statement, or runs to its end
-//! whether or not its caller still waits, so that a caller who goes away leaves no transaction
-//! half open.
+//! although its caller may be gone, so that no transaction is left half open.
 
 mod holdings;
+mod lanes;
 pub mod migrate;
 mod obstacle;
 mod postgres;
@@ -19,6 +19,7 @@ use async_trait::async_trait;
 use self::migrate::{Migrated, SchemaError};
 pub use self::{
     holdings::{Finished, Holdings},
+    lanes::Stores,
     obstacle::Obstacle,
     postgres::{Address, AddressError, PostgresOptions, PostgresStore, Snapshot},
     sqlite::{Replacement, SqliteStore},
@@ -285,14 +286,13 @@ pub trait Store: Send + Sync {
     async fn follow(&self, lease: Duration) -> Result<Box<dyn Feed>, Error>;
 
     /// Makes room for the tokens to come, and removes those that are long dead and what is older
-    /// than so many days from the audit trail. Any number of nodes may call it at once.
+    /// than so many days from the audit trail. Several nodes may call it at once.
     async fn upkeep(&self, now: Timestamp, audit_days: u32) -> Result<Upkeep, Error>;
 
-    /// Makes one round trip: whether the database answers now, and is still the right one. A node
-    /// calls this every second, once at a time.
+    /// Makes one round trip: whether the database answers now, and is still the right one.
     async fn check(&self) -> Result<(), Error>;
 
-    /// How the connections stand now, for whoever looks after a node.
+    /// How the connections stand now.
     fn connections(&self) -> Connections;
 
     /// Waits for running statements and closes all connections.

@@ -6,14 +6,17 @@ use std::{
     time::Duration,
 };
 
-use axum::{
-    Router,
-    body::{Body, Bytes, to_bytes},
-    extract::Request,
+use axum::{Router, extract::Request};
+use jeton::{
+    http,
+    pb::v1::{
+        IntrospectTokenRequest, IntrospectTokenResponse, IssueTokenRequest, IssueTokenResponse,
+        RevokeTokenRequest, RevokeTokenResponse, token_service_server::TokenService,
+    },
 };
-use jeton::http;
+use prost::Message;
 use tokio::runtime::{Builder, Runtime};
-use tonic::Status;
+use tonic::{Response, Status};
 
 use super::http_answer::Answer;
 
@@ -23,30 +26,64 @@ pub(super) const MAX_BODY_BYTES: usize = 1_024;
 pub(super) struct PlayedNode {
     runtime: Runtime,
     http: Router,
-    /// What was received, and what is answered.
-    play: Arc<Mutex<(Option<Bytes>, Status)>>,
+    play: Arc<Mutex<Play>>,
+}
+
+/// The message that was received, and the status that every call is answered with.
+struct Play {
+    received: Option<Vec<u8>>,
+    status: Status,
+}
+
+/// The service of the node.
+struct Player(Arc<Mutex<Play>>);
+
+impl Player {
+    fn answer<T>(&self, request: &tonic::Request<impl Message>) -> Result<Response<T>, Status> {
+        let mut play = self.0.lock().expect("no call panics while it holds this");
+        play.received = Some(request.get_ref().encode_to_vec());
+        Err(play.status.clone())
+    }
+}
+
+#[tonic::async_trait]
+impl TokenService for Player {
+    async fn issue_token(
+        &self,
+        request: tonic::Request<IssueTokenRequest>,
+    ) -> Result<Response<IssueTokenResponse>, Status> {
+        self.answer(&request)
+    }
+
+    async fn introspect_token(
+        &self,
+        request: tonic::Request<IntrospectTokenRequest>,
+    ) -> Result<Response<IntrospectTokenResponse>, Status> {
+        self.answer(&request)
+    }
+
+    async fn revoke_token(
+        &self,
+        request: tonic::Request<RevokeTokenRequest>,
+    ) -> Result<Response<RevokeTokenResponse>, Status> {
+        self.answer(&request)
+    }
 }
 
 impl PlayedNode {
     pub(super) fn new() -> Self {
-        let play = Arc::new(Mutex::new((None, Status::ok(""))));
-        let node = Arc::clone(&play);
-        let grpc = Router::new().fallback(async move |request: Request| {
-            let body = to_bytes(request.into_body(), usize::MAX).await;
-            let mut play = node.lock().expect("no call panics while it holds this");
-            play.0 = body.ok();
-            play.1.clone().into_http::<Body>()
-        });
-        let http = http::router(http::local(grpc), options());
+        let play = Arc::new(Mutex::new(Play { received: None, status: Status::ok("") }));
+        let http = http::router(Arc::new(Player(Arc::clone(&play))), options());
         Self { runtime: runtime(), http, play }
     }
 
-    /// The answer of the shim, and the message within the one frame that the node received.
-    pub(super) fn call(&self, status: Status, request: Request) -> (Answer, Option<Bytes>) {
-        *self.play.lock().expect("no call panics while it holds this") = (None, status);
+    /// The answer of the shim, and the message that the node received.
+    pub(super) fn call(&self, status: Status, request: Request) -> (Answer, Option<Vec<u8>>) {
+        let ready = Play { received: None, status };
+        *self.play.lock().expect("no call panics while it holds this") = ready;
         let answer = self.runtime.block_on(Answer::of(self.http.clone(), request));
         let mut play = self.play.lock().expect("no call panics while it holds this");
-        (answer, play.0.take().map(|frame| frame.slice(5..)))
+        (answer, play.received.take())
     }
 }
 
@@ -56,7 +93,6 @@ pub(super) fn options() -> http::Options {
         issuer: "https://tokens.test".to_owned(),
         max_body_bytes: MAX_BODY_BYTES,
         body_timeout: Duration::from_secs(10),
-        request_timeout: Duration::from_secs(10),
     }
 }
 

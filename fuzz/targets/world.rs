@@ -11,7 +11,7 @@ use std::{
 use axum::{Router, extract::Request, http::HeaderValue};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use jeton::{
-    authority::{Authority, AuthorityOptions, HashPool, HashPoolOptions, MemoryOptions, Stores},
+    authority::{Authority, AuthorityOptions, HashPool, HashPoolOptions, MemoryOptions},
     domain::{
         Actor, Audience, ClientId, ClientState, Clock, GrantType, HashCost, HashCostCap,
         ManualClock, NodeClock, Random, Scope, SeededRandom, Timestamp, TokenLifetime,
@@ -23,8 +23,8 @@ use jeton::{
         token_service_server::{TokenService, TokenServiceServer},
     },
     registry::{NewClient, NewSecret, Registry},
-    rpc::TokenRpc,
-    store::{SqliteStore, Store},
+    rpc::{Admission, TokenRpc},
+    store::{SqliteStore, Store, Stores},
 };
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -72,7 +72,7 @@ impl World {
         let clock = Arc::new(ManualClock::at(Timestamp::from_unix_micros(1_800_000_000_000_000)));
         let (rpc, secrets) = runtime.block_on(service(directory.path(), clock.clone()));
         let grpc = Routes::new(TokenServiceServer::new(rpc.clone())).prepare().into_axum_router();
-        let http = http::router(http::local(grpc.clone()), options());
+        let http = http::router(Arc::new(rpc.clone()), options());
         Self {
             runtime,
             http,
@@ -207,7 +207,7 @@ async fn service(directory: &Path, clock: Arc<dyn Clock>) -> (TokenRpc, [String;
         issuer: options().issuer,
     });
     let authority = authority.await;
-    let rpc = TokenRpc::default();
+    let rpc = TokenRpc::new(Admission::new(16, Duration::from_secs(10)));
     rpc.begin(authority.expect("the store is ready"));
     (rpc, secrets.try_into().expect("three clients"))
 }

@@ -1,10 +1,11 @@
 //! Who is calling (RFC 6749, section 2.3).
 
-use std::{net::IpAddr, sync::Arc, time::Instant};
+use std::sync::Arc;
 
-use super::{Authority, Lane, records::Watch};
+use super::{Authority, records::Watch};
 use crate::{
-    domain::{Client, ClientId, ClientSecret, ClientState, Clock, Error, SecretId},
+    domain::{Client, ClientId, ClientSecret, ClientState, Clock, Error, Lane, SecretId},
+    request::RequestContext,
     store::FoundClient,
 };
 
@@ -35,17 +36,6 @@ impl AuthenticatedClient {
     }
 }
 
-/// How a request came in. None of it comes from what the caller wrote.
-#[derive(Debug, Clone, Copy)]
-pub struct Arrival {
-    /// Which callers it waits behind.
-    pub lane: Lane,
-    /// The address of the connection, if there is one.
-    pub source: Option<IpAddr>,
-    /// When the caller stops waiting, if that is known.
-    pub deadline: Option<Instant>,
-}
-
 impl Authority {
     /// Authenticates a client.
     ///
@@ -56,9 +46,10 @@ impl Authority {
     pub async fn authenticate(
         &self,
         credentials: Credentials,
-        arrival: Arrival,
+        lane: Lane,
+        context: &RequestContext,
     ) -> Result<AuthenticatedClient, Error> {
-        let Arrival { lane, source, .. } = arrival;
+        let source = context.source;
         let secret_id = credentials.secret.id();
 
         // 1. A text that was never made here is turned away before any query and any hash. That
@@ -76,7 +67,7 @@ impl Authority {
         let verified = self.verified.matched(&presented, now);
         if verified.is_none() {
             self.failures.check(&client_id, source, now)?;
-            self.hash_pool.check_place(&presented, &client_id, arrival)?;
+            self.hash_pool.check_place(&presented, &client_id, lane, context)?;
         }
 
         // 3. Find the client and the one secret that the text names: one statement.
@@ -100,7 +91,8 @@ impl Authority {
 
         // 5. Compute exactly one hash. Where there is none to compare with, it is one of equal
         //    cost whose outcome does not count.
-        let matches = self.hash_pool.verify(presented, credentials, hash.clone(), arrival).await?;
+        let matches =
+            self.hash_pool.verify(presented, credentials, hash.clone(), lane, context).await?;
 
         // 6. Only now look at what would have refused without a hash: everybody paid the same.
         match (client, hash) {

@@ -15,14 +15,17 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::{
-    Arrival, Credentials,
+    Credentials,
     hash_queue::{Full, HashQueue, Job, QueueLimits, Waiter},
     stats::HashStats,
     verified::Fingerprint,
 };
-use crate::domain::{
-    Cause, ClientId, ClientSecret, Error, HashCost, HashCostCap, HashMemory, Malformed, OsRandom,
-    Random, SecretHash, TagKey,
+use crate::{
+    domain::{
+        Cause, ClientId, ClientSecret, Error, HashCost, HashCostCap, HashMemory, Lane, Malformed,
+        OsRandom, Random, SecretHash, TagKey,
+    },
+    request::RequestContext,
 };
 
 /// How many threads hash, how long the queue is, and what a hash costs.
@@ -80,16 +83,17 @@ impl HashPool {
         &self,
         presented: &Fingerprint,
         client_id: &ClientId,
-        arrival: Arrival,
+        lane: Lane,
+        context: &RequestContext,
     ) -> Result<(), Error> {
-        let Arrival { lane, source, .. } = arrival;
-        let deadline = self.deadline(arrival);
+        let deadline = self.deadline(context);
+        let source = context.source;
         self.queue.check_place(lane, presented, client_id, source, deadline).map_err(refused)
     }
 
-    fn deadline(&self, arrival: Arrival) -> Instant {
+    fn deadline(&self, context: &RequestContext) -> Instant {
         let patience = Instant::now() + self.patience;
-        arrival.deadline.map_or(patience, |deadline| deadline.min(patience))
+        context.deadline.map_or(patience, |deadline| deadline.min(patience))
     }
 
     /// Whether `hash` is the hash of the secret; always false for none, after the same time.
@@ -102,15 +106,16 @@ impl HashPool {
         presented: Fingerprint,
         credentials: Credentials,
         hash: Option<SecretHash>,
-        arrival: Arrival,
+        lane: Lane,
+        context: &RequestContext,
     ) -> Result<bool, Error> {
         let (answer, answered) = oneshot::channel();
-        let (since, deadline) = (Instant::now(), self.deadline(arrival));
-        let job = Job { presented, credentials, source: arrival.source, hash, since };
-        self.queue.push(arrival.lane, job, Waiter { deadline, answer }).map_err(refused)?;
+        let (since, deadline) = (Instant::now(), self.deadline(context));
+        let job = Job { presented, credentials, source: context.source, hash, since };
+        self.queue.push(lane, job, Waiter { deadline, answer }).map_err(refused)?;
         // Who is dropped unanswered waited too long.
-        let late = |_| Error::TooManyRequests { retry_after: self.patience };
-        answered.await.map_err(late)?.map_err(Error::internal)
+        let too_late = |_| Error::TooManyRequests { retry_after: self.patience };
+        answered.await.map_err(too_late)?.map_err(Error::internal)
     }
 
     pub(super) fn stats(&self) -> HashStats {
@@ -169,14 +174,10 @@ fn work(queue: &HashQueue, dummy: &SecretHash, cap: HashCostCap) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        authority::{Lane, verified::FingerprintKey},
-        domain::SeededRandom,
-    };
+    use crate::{authority::verified::FingerprintKey, domain::SeededRandom};
 
     const CHEAP: HashCost = HashCost { memory_kib: 64, passes: 1, lanes: 1 };
     const LONG: Duration = Duration::from_secs(10);
-    const ARRIVAL: Arrival = Arrival { lane: Lane::Issue, source: None, deadline: None };
 
     fn options(queue: usize, patience: Duration) -> HashPoolOptions {
         let (cost, cap) = (CHEAP, HashCostCap::DEFAULT);
@@ -191,11 +192,12 @@ mod tests {
         pool: &HashPool,
         secret: ClientSecret,
         hash: Option<SecretHash>,
-        arrival: Arrival,
+        deadline: Option<Instant>,
     ) -> Result<bool, Error> {
+        let context = RequestContext::new(None, deadline);
         let key = FingerprintKey::new(&OsRandom).unwrap();
         let credentials = Credentials { client_id: ClientId::parse("orders").unwrap(), secret };
-        pool.verify(key.of(&credentials), credentials, hash, arrival).await
+        pool.verify(key.of(&credentials), credentials, hash, Lane::Issue, &context).await
     }
 
     #[tokio::test]
@@ -204,21 +206,20 @@ mod tests {
         let pool = HashPool::start(options(4, LONG)).unwrap();
         let (right, wrong) = (secret(&random), secret(&random));
         let hash = SecretHash::compute(&right, CHEAP, &random, &mut HashMemory::default()).unwrap();
-        assert!(!ask(&pool, wrong, Some(hash.clone()), ARRIVAL).await.unwrap());
-        assert!(ask(&pool, right, Some(hash), ARRIVAL).await.unwrap());
-        assert!(!ask(&pool, secret(&random), None, ARRIVAL).await.unwrap());
+        assert!(!ask(&pool, wrong, Some(hash.clone()), None).await.unwrap());
+        assert!(ask(&pool, right, Some(hash), None).await.unwrap());
+        assert!(!ask(&pool, secret(&random), None, None).await.unwrap());
     }
 
     #[tokio::test]
     async fn who_has_no_time_left_is_turned_away_at_once() {
         let random = SeededRandom::default();
         let impatient = HashPool::start(options(4, Duration::ZERO)).unwrap();
-        let outcome = ask(&impatient, secret(&random), None, ARRIVAL).await;
+        let outcome = ask(&impatient, secret(&random), None, None).await;
         assert!(matches!(outcome, Err(Error::TooManyRequests { .. })));
 
         let pool = HashPool::start(options(4, LONG)).unwrap();
-        let late = Arrival { deadline: Some(Instant::now()), ..ARRIVAL };
-        let outcome = ask(&pool, secret(&random), None, late).await;
+        let outcome = ask(&pool, secret(&random), None, Some(Instant::now())).await;
         assert!(matches!(outcome, Err(Error::TooManyRequests { .. })));
     }
 
@@ -227,8 +228,8 @@ mod tests {
         let random = SeededRandom::default();
         let pool = HashPool::start(options(4, LONG)).unwrap();
         let broken = SecretHash::from_stored("$argon2id$v=19$m=9999999,t=1,p=1$AA$AA".into());
-        let outcome = ask(&pool, secret(&random), Some(broken), ARRIVAL).await;
+        let outcome = ask(&pool, secret(&random), Some(broken), None).await;
         assert!(matches!(outcome, Err(Error::Internal { .. })));
-        assert!(!ask(&pool, secret(&random), None, ARRIVAL).await.unwrap());
+        assert!(!ask(&pool, secret(&random), None, None).await.unwrap());
     }
 }

@@ -17,29 +17,7 @@ use super::{
     stats::{HashStats, HashTimes},
     verified::Fingerprint,
 };
-use crate::domain::{ClientId, Malformed, SecretHash};
-
-/// Which callers wait behind each other. Issuing and asking have a lane each, so that a flood of
-/// the one does not hold up the other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lane {
-    /// Callers that want a token.
-    Issue,
-    /// Callers that introspect or revoke: what keeps resource servers working, and what ends a
-    /// token that must end.
-    Inspect,
-}
-
-impl Lane {
-    /// Its name in metrics.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Issue => "issue",
-            Self::Inspect => "inspect",
-        }
-    }
-}
+use crate::domain::{ClientId, Lane, Malformed, SecretHash};
 
 /// How much may wait, and how long.
 #[derive(Debug, Clone, Copy)]

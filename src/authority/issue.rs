@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use super::{AuthenticatedClient, Authority, Lane};
+use super::{AuthenticatedClient, Authority};
 use crate::domain::{
-    AccessToken, Audience, Client, ClientState, Clock, Error, GrantType, Granted, PresentedToken,
-    Scope,
+    AccessToken, Audience, Client, ClientState, Clock, Error, GrantType, Granted, Lane,
+    PresentedToken, Scope,
 };
 
 /// What is asked for. Empty sets ask for what is registered as the default.

@@ -22,13 +22,12 @@ use self::{
     grouped::{GroupLimits, Grouped},
     memory::{Epoch, Memory},
 };
-use super::{
-    Lane, Stores,
-    stats::{GroupStats, MemoryStats},
-};
+use super::stats::{GroupStats, MemoryStats};
 use crate::{
-    domain::{AccessToken, Actor, ClientId, Clock, Error, NodeClock, SecretId, Timestamp, TokenId},
-    store::{FoundClient, FoundToken},
+    domain::{
+        AccessToken, Actor, ClientId, Clock, Error, Lane, NodeClock, SecretId, Timestamp, TokenId,
+    },
+    store::{FoundClient, FoundToken, Stores},
 };
 
 /// Callers of one statement beyond which it takes longer and gains nothing.

@@ -7,7 +7,7 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
-    authority::{HashPoolOptions, MemoryOptions, Stores},
+    authority::{HashPoolOptions, MemoryOptions},
     config::{Config, DatabaseUrl},
     data_dir,
     domain::{Actor, HashCost, HashCostCap, OsRandom, SystemClock},
@@ -15,7 +15,7 @@ use crate::{
         Limits, Node, NodeOptions, fit_connections,
         tls::{self, PemFiles, Tls, TlsFiles},
     },
-    store::{PostgresOptions, PostgresStore, SqliteStore, Store},
+    store::{PostgresOptions, PostgresStore, SqliteStore, Store, Stores},
 };
 
 /// Which database a command works on.

@@ -7,7 +7,7 @@ use clap::{ArgMatches, Args};
 use tonic::transport::Endpoint;
 
 use super::{endpoint::endpoint, node, shutdown::Signals};
-use crate::{config::Config, domain::OsRandom, http, server, telemetry};
+use crate::{config::Config, domain::OsRandom, server, telemetry};
 
 /// Knobs of a node that has a database, which a shim alone has not.
 const NOT_OF_A_SHIM: [&str; 12] = [
@@ -59,9 +59,8 @@ impl Shim {
         let endpoint: Endpoint = endpoint(&self.upstream, self.upstream_ca.as_deref())?;
         let mut signals = Signals::listen().context("signals cannot be listened to")?;
         // Connected when the first request comes, so that node and shim may start in any order.
-        let transport = http::remote(endpoint.connect_lazy());
         let shim = server::Shim::start(server::ShimOptions {
-            transport,
+            upstream: endpoint.connect_lazy(),
             http_addr: config.http_addr,
             admin_addr: config.admin_addr,
             random: Arc::new(OsRandom),

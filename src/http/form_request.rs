@@ -10,34 +10,52 @@ use std::sync::Arc;
 use axum::{
     body::Body,
     extract::{FromRequest, Request},
-    http::{HeaderMap, header, request::Parts},
+    http::{Extensions, HeaderMap, header, request::Parts},
 };
 use http_body_util::BodyExt;
+use tonic::metadata::MetadataMap;
 
 use super::{
     Options, Shim,
     error_response::ErrorResponse,
     form::{Form, Parameter, query_names_a_parameter},
 };
+use crate::request::RequestContext;
 
-/// The id of the request, so that a node elsewhere tells of it by the same.
+/// The id of the request, by which a node elsewhere logs it too.
 const REQUEST_ID: &str = "x-request-id";
 
 /// How much of a body past the limit is read and thrown away so that the connection stays usable.
 /// Whoever sends still more finds it closed.
 const MAX_DISCARDED_BYTES: usize = 1024 * 1024;
 
-/// A form and the caller's `authorization` headers, as they came.
+/// A form, and what else its caller sent.
 pub(super) struct FormRequest {
     pub(super) form: Form,
-    pub(super) authorization: HeaderMap,
+    pub(super) caller: Caller,
+}
+
+/// What travels with a message: the headers that the service reads, and the context of the request.
+pub(super) struct Caller {
+    headers: HeaderMap,
+    context: RequestContext,
+}
+
+impl Caller {
+    /// A call in the name of this caller.
+    pub(super) fn request<T>(self, message: T) -> tonic::Request<T> {
+        let metadata = MetadataMap::from_headers(self.headers);
+        let mut extensions = Extensions::new();
+        extensions.insert(self.context);
+        tonic::Request::from_parts(metadata, extensions, message)
+    }
 }
 
 impl FromRequest<Arc<Shim>> for FormRequest {
     type Rejection = ErrorResponse;
 
     async fn from_request(request: Request, shim: &Arc<Shim>) -> Result<Self, ErrorResponse> {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let body = read(body, &shim.options).await?;
 
         check_query(&parts)?;
@@ -49,7 +67,8 @@ impl FromRequest<Arc<Shim>> for FormRequest {
         let form = Form::parse(&body).map_err(|e| ErrorResponse::invalid_request(e.to_string()))?;
         check_client_assertion(&form, &parts.headers)?;
 
-        Ok(Self { form, authorization: authorization(&parts.headers) })
+        let context = parts.extensions.remove().unwrap_or_default();
+        Ok(Self { form, caller: Caller { headers: forwarded(&parts.headers), context } })
     }
 }
 
@@ -150,19 +169,20 @@ fn check_client_assertion(form: &Form, headers: &HeaderMap) -> Result<(), ErrorR
     Ok(())
 }
 
-/// All of them and as they are: that two are too many is said by the RPC, which a caller over gRPC
-/// meets as well. They are marked so that no log and no header compression keeps them.
-fn authorization(headers: &HeaderMap) -> HeaderMap {
-    let mut authorization = HeaderMap::new();
+/// The headers that the service reads: the id of the request, and all `authorization` headers as
+/// they are. That two are too many is decided by the service, which a gRPC caller meets as well.
+/// They are marked as sensitive, so that no log and no header compression keeps them.
+fn forwarded(headers: &HeaderMap) -> HeaderMap {
+    let mut forwarded = HeaderMap::with_capacity(2);
     for value in headers.get_all(header::AUTHORIZATION) {
         let mut value = value.clone();
         value.set_sensitive(true);
-        authorization.append(header::AUTHORIZATION, value);
+        forwarded.append(header::AUTHORIZATION, value);
     }
     if let Some(id) = headers.get(REQUEST_ID) {
-        authorization.insert(REQUEST_ID, id.clone());
+        forwarded.insert(REQUEST_ID, id.clone());
     }
-    authorization
+    forwarded
 }
 
 #[cfg(test)]

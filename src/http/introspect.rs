@@ -12,15 +12,14 @@ use crate::pb::v1::{IntrospectTokenRequest, IntrospectTokenResponse};
 
 pub(super) async fn endpoint(
     State(shim): State<Arc<Shim>>,
-    FormRequest { mut form, authorization }: FormRequest,
+    FormRequest { mut form, caller }: FormRequest,
 ) -> Result<Response, ErrorResponse> {
     let message = IntrospectTokenRequest {
         token: form.take(Parameter::Token).unwrap_or_default(),
         token_type_hint: form.take(Parameter::TokenTypeHint).unwrap_or_default(),
         client_authentication: form.take_client_authentication(),
     };
-    let request = shim.rpc_request(authorization, message);
-    let answer = shim.within_deadline(shim.client().introspect_token(request)).await?;
+    let answer = shim.service.introspect_token(caller.request(message)).await?.into_inner();
     Ok(json(StatusCode::OK, &Introspection::from(answer)))
 }
 

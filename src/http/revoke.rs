@@ -9,14 +9,13 @@ use crate::pb::v1::RevokeTokenRequest;
 
 pub(super) async fn endpoint(
     State(shim): State<Arc<Shim>>,
-    FormRequest { mut form, authorization }: FormRequest,
+    FormRequest { mut form, caller }: FormRequest,
 ) -> Result<StatusCode, ErrorResponse> {
     let message = RevokeTokenRequest {
         token: form.take(Parameter::Token).unwrap_or_default(),
         token_type_hint: form.take(Parameter::TokenTypeHint).unwrap_or_default(),
         client_authentication: form.take_client_authentication(),
     };
-    let request = shim.rpc_request(authorization, message);
-    shim.within_deadline(shim.client().revoke_token(request)).await?;
+    shim.service.revoke_token(caller.request(message)).await?;
     Ok(StatusCode::OK)
 }

@@ -18,10 +18,9 @@ use crate::pb::v1::{
 
 pub(super) async fn endpoint(
     State(shim): State<Arc<Shim>>,
-    FormRequest { form, authorization }: FormRequest,
+    FormRequest { form, caller }: FormRequest,
 ) -> Result<Response, ErrorResponse> {
-    let request = shim.rpc_request(authorization, message(form));
-    let answer = shim.within_deadline(shim.client().issue_token(request)).await?;
+    let answer = shim.service.issue_token(caller.request(message(form))).await?.into_inner();
     Ok(json(StatusCode::OK, &TokenResponse::from(answer)))
 }
 

@@ -50,35 +50,6 @@ pub fn overloaded() -> Status {
     render(ErrorReason::Unavailable, message, Some(Duration::from_secs(1)))
 }
 
-/// What a status comes to, in one word: the reason that it carries, else its code.
-#[must_use]
-pub fn outcome(status: &Status) -> &'static str {
-    let ours = status.get_details_error_info().filter(|info| info.domain == ERROR_DOMAIN);
-    if let Some(reason) = ours.and_then(|info| ErrorReason::from_reason(&info.reason)) {
-        return reason.reason();
-    }
-    match status.code() {
-        Code::Ok => "OK",
-        Code::Cancelled => "CANCELLED",
-        Code::InvalidArgument => "INVALID_ARGUMENT",
-        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
-        Code::NotFound => "NOT_FOUND",
-        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
-        Code::OutOfRange => "OUT_OF_RANGE",
-        Code::Unimplemented => "UNIMPLEMENTED",
-        Code::Internal => "INTERNAL",
-        Code::Unavailable => "UNAVAILABLE",
-        // No layer of a node makes these.
-        Code::Unknown
-        | Code::AlreadyExists
-        | Code::PermissionDenied
-        | Code::FailedPrecondition
-        | Code::Aborted
-        | Code::DataLoss
-        | Code::Unauthenticated => "UNKNOWN",
-    }
-}
-
 /// The code and the OAuth error of a reason, as `error_reason.proto` says.
 #[must_use]
 pub const fn contract(reason: ErrorReason) -> (Code, &'static str) {

@@ -6,17 +6,17 @@ use prost_types::{Duration, Timestamp as ProtoTimestamp};
 use tonic::{Request, Response, Status};
 use tracing::Span;
 
-use super::{arrival::arrival, caller, request, status};
+use super::{Admission, caller, parse, status};
 use crate::{
     authority::{
-        ActiveToken, Arrival, AuthenticatedClient, Authority, Credentials, Introspection,
-        IssuedToken, Lane, Stats,
+        ActiveToken, AuthenticatedClient, Authority, Credentials, Introspection, IssuedToken, Stats,
     },
     domain::{Error, Timestamp},
     pb::v1::{
         IntrospectTokenRequest, IntrospectTokenResponse, IssueTokenRequest, IssueTokenResponse,
         RevokeTokenRequest, RevokeTokenResponse, token_service_server::TokenService,
     },
+    request::{Method, RequestContext},
 };
 
 /// How every token of ours is used (RFC 6750).
@@ -24,12 +24,19 @@ const BEARER: &str = "Bearer";
 
 /// The service. Its authority comes when the database is ready; until then every call is answered
 /// with UNAVAILABLE.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct TokenRpc {
     authority: Arc<OnceLock<Authority>>,
+    admission: Admission,
 }
 
 impl TokenRpc {
+    /// The service without an authority as yet.
+    #[must_use]
+    pub fn new(admission: Admission) -> Self {
+        Self { authority: Arc::default(), admission }
+    }
+
     /// Lets the service begin. A second authority is ignored.
     pub fn begin(&self, authority: Authority) {
         let _ = self.authority.set(authority);
@@ -51,48 +58,56 @@ impl TokenRpc {
         self.authority.get().ok_or_else(|| Error::unavailable("the database is not ready yet"))
     }
 
-    async fn issue(&self, request: Request<IssueTokenRequest>) -> Result<IssuedToken, Error> {
+    async fn issue(
+        &self,
+        request: Request<IssueTokenRequest>,
+        context: RequestContext,
+    ) -> Result<IssuedToken, Error> {
         let authority = self.authority()?;
-        let (metadata, extensions, message) = request.into_parts();
+        let (metadata, _, message) = request.into_parts();
         let credentials = caller::credentials(&metadata, message.client_authentication.as_ref())?;
-        let arrival = arrival(&extensions, Lane::Issue);
-        let caller = authenticate(authority, credentials, arrival).await?;
-        authority.issue(&caller, request::issue(&message)?).await
+        let caller = authenticate(authority, credentials, Method::IssueToken, &context).await?;
+        authority.issue(&caller, parse::issue(&message)?).await
     }
 
     async fn introspect(
         &self,
         request: Request<IntrospectTokenRequest>,
+        context: RequestContext,
     ) -> Result<Introspection, Error> {
         let authority = self.authority()?;
-        let (metadata, extensions, message) = request.into_parts();
+        let (metadata, _, message) = request.into_parts();
         let credentials = caller::credentials(&metadata, message.client_authentication.as_ref())?;
-        let arrival = arrival(&extensions, Lane::Inspect);
-        let caller = authenticate(authority, credentials, arrival).await?;
-        authority.introspect(&caller, request::token(&message.token)?.as_ref()).await
+        let caller =
+            authenticate(authority, credentials, Method::IntrospectToken, &context).await?;
+        authority.introspect(&caller, parse::token(&message.token)?.as_ref()).await
     }
 
-    async fn revoke(&self, request: Request<RevokeTokenRequest>) -> Result<(), Error> {
+    async fn revoke(
+        &self,
+        request: Request<RevokeTokenRequest>,
+        context: RequestContext,
+    ) -> Result<(), Error> {
         let authority = self.authority()?;
-        let (metadata, extensions, message) = request.into_parts();
+        let (metadata, _, message) = request.into_parts();
         let credentials = caller::credentials(&metadata, message.client_authentication.as_ref())?;
-        let arrival = arrival(&extensions, Lane::Inspect);
-        let caller = authenticate(authority, credentials, arrival).await?;
-        match request::token(&message.token)? {
+        let caller = authenticate(authority, credentials, Method::RevokeToken, &context).await?;
+        match parse::token(&message.token)? {
             Some(token) => authority.revoke(&caller, &token).await,
             None => Ok(()),
         }
     }
 }
 
-/// From here on the lines of this request name its client: not before, because a name that is not
-/// proved may be anything that somebody typed.
+/// From here on the log lines of this request name its client: not before, because a name that is
+/// not proved may be anything that somebody typed.
 async fn authenticate(
     authority: &Authority,
     credentials: Credentials,
-    arrival: Arrival,
+    method: Method,
+    context: &RequestContext,
 ) -> Result<AuthenticatedClient, Error> {
-    let caller = authority.authenticate(credentials, arrival).await?;
+    let caller = authority.authenticate(credentials, method.lane(), context).await?;
     Span::current().record("client_id", caller.client_id().as_str());
     Ok(caller)
 }
@@ -103,35 +118,48 @@ impl TokenService for TokenRpc {
         &self,
         request: Request<IssueTokenRequest>,
     ) -> Result<Response<IssueTokenResponse>, Status> {
-        let issued = self.issue(request).await.map_err(status::from_error)?;
-        Ok(Response::new(IssueTokenResponse {
-            access_token: issued.token.expose().to_owned(),
-            token_type: BEARER.to_owned(),
-            expires_in: Some(Duration {
-                seconds: i64::try_from(issued.expires_in.as_secs()).unwrap_or(i64::MAX),
-                nanos: 0,
-            }),
-            scopes: issued.granted.scopes.iter().map(ToString::to_string).collect(),
-        }))
+        let call = async |request, context| {
+            let issued = self.issue(request, context).await.map_err(status::from_error)?;
+            Ok(answer(&issued))
+        };
+        self.admission.run(Method::IssueToken, request, call).await
     }
 
     async fn introspect_token(
         &self,
         request: Request<IntrospectTokenRequest>,
     ) -> Result<Response<IntrospectTokenResponse>, Status> {
-        let introspection = self.introspect(request).await.map_err(status::from_error)?;
-        Ok(Response::new(match introspection {
-            Introspection::Inactive => IntrospectTokenResponse::default(),
-            Introspection::Active(token) => active(&token),
-        }))
+        let call = async |request, context| {
+            let found = self.introspect(request, context).await.map_err(status::from_error)?;
+            Ok(match found {
+                Introspection::Inactive => IntrospectTokenResponse::default(),
+                Introspection::Active(token) => active(&token),
+            })
+        };
+        self.admission.run(Method::IntrospectToken, request, call).await
     }
 
     async fn revoke_token(
         &self,
         request: Request<RevokeTokenRequest>,
     ) -> Result<Response<RevokeTokenResponse>, Status> {
-        self.revoke(request).await.map_err(status::from_error)?;
-        Ok(Response::new(RevokeTokenResponse {}))
+        let call = async |request, context| {
+            self.revoke(request, context).await.map_err(status::from_error)?;
+            Ok(RevokeTokenResponse {})
+        };
+        self.admission.run(Method::RevokeToken, request, call).await
+    }
+}
+
+fn answer(issued: &IssuedToken) -> IssueTokenResponse {
+    IssueTokenResponse {
+        access_token: issued.token.expose().to_owned(),
+        token_type: BEARER.to_owned(),
+        expires_in: Some(Duration {
+            seconds: i64::try_from(issued.expires_in.as_secs()).unwrap_or(i64::MAX),
+            nanos: 0,
+        }),
+        scopes: issued.granted.scopes.iter().map(ToString::to_string).collect(),
     }
 }
 

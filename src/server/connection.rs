@@ -27,13 +27,13 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    answer::Answer,
     brake::{Braked, Brakes},
     listen::Limits,
     opening::{self, Protocol},
-    peer::{self, Peer},
+    peer,
     tls::Tls,
 };
+use crate::request::{Handler, Outcome};
 
 /// Most fields in the header of a request over HTTP/1.1. Behind a proxy there are some thirty. On
 /// HTTP/2 each counts for 32 bytes more than it holds, so that their size limits their number.
@@ -60,8 +60,8 @@ const MIN_HEADER_BYTES: u32 = 8 * 1024;
 
 /// What the connections of one listener share.
 #[derive(Clone)]
-pub(super) struct Connections<A> {
-    pub(super) face: A,
+pub(super) struct Connections<H> {
+    pub(super) service: H,
     pub(super) tls: Option<Arc<Tls>>,
     pub(super) limits: Limits,
     pub(super) brakes: Brakes,
@@ -69,7 +69,7 @@ pub(super) struct Connections<A> {
     pub(super) stop: CancellationToken,
 }
 
-impl<A: Answer> Connections<A> {
+impl<H: Handler> Connections<H> {
     /// Serves one connection until it ends by itself, has had its time, or the node stops.
     pub(super) async fn serve(
         self,
@@ -120,12 +120,16 @@ impl<A: Answer> Connections<A> {
 
         // That requests begin is counted, which is all it takes to see that none does any more.
         let begun = Arc::new(AtomicU64::new(0));
-        let (face, count) = (self.face.clone(), Arc::clone(&begun));
-        let peer_of_all = Peer { source, brake };
+        let (service, count) = (self.service.clone(), Arc::clone(&begun));
         let service = service_fn(move |request| {
             count.fetch_add(1, Ordering::Relaxed);
-            let answer = peer::serving(peer_of_all.clone(), face.clone().answer(request));
-            answer.map(Ok::<_, Infallible>)
+            let brake = Arc::clone(&brake);
+            service.clone().handle(request, source).map(move |response| {
+                if response.extensions().get().is_some_and(Outcome::is_throttled) {
+                    brake.failed();
+                }
+                Ok::<_, Infallible>(response)
+            })
         });
         let builder = self.builder(protocol);
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));

@@ -6,10 +6,11 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{
-    StartError, answer::Answer, brake::Brakes, connection::Connections, tls::Tls, workers::Workers,
+use super::{StartError, brake::Brakes, connection::Connections, tls::Tls, workers::Workers};
+use crate::{
+    request::Handler,
+    telemetry::{Face, Metrics},
 };
-use crate::telemetry::{Face, Metrics};
 
 /// How long to rest when the system cannot give a connection, for one because descriptors ran
 /// out: without a rest the loop would spin.
@@ -118,11 +119,11 @@ impl Serving {
         Self { limits, metrics, workers, brakes, stop, cut, tasks: TaskTracker::new() }
     }
 
-    /// Serves a face on a listener, with TLS if there is any.
-    pub(super) fn serve(&self, listener: Listener, face: impl Answer, tls: Option<Arc<Tls>>) {
+    /// Serves a service on a listener, with TLS if there is any.
+    pub(super) fn serve(&self, listener: Listener, service: impl Handler, tls: Option<Arc<Tls>>) {
         let limits = self.limits.clone();
         let (brakes, stop) = (self.brakes.clone(), self.stop.clone());
-        let connections = Connections { face, tls, limits, brakes, stop };
+        let connections = Connections { service, tls, limits, brakes, stop };
         let (tasks, cut) = (self.tasks.clone(), self.cut.clone());
         let (metrics, workers) = (Arc::clone(&self.metrics), self.workers.clone());
         let served = Served { connections, metrics, workers, tasks, cut };
@@ -161,8 +162,8 @@ impl Drop for Serving {
 }
 
 /// What an accept loop works with.
-struct Served<A> {
-    connections: Connections<A>,
+struct Served<H> {
+    connections: Connections<H>,
     metrics: Arc<Metrics>,
     workers: Workers,
     tasks: TaskTracker,
@@ -170,7 +171,7 @@ struct Served<A> {
 }
 
 /// Accepts connections until the node stops; each is served in a task of its own.
-async fn accept(listener: Listener, served: Served<impl Answer>) {
+async fn accept(listener: Listener, served: Served<impl Handler>) {
     let Served { connections, metrics, workers, tasks, cut } = served;
     let places = Arc::new(Semaphore::new(connections.limits.max_connections as usize));
     let mut is_failing = false;

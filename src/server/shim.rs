@@ -2,9 +2,10 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
+use tonic::transport::Channel;
+
 use super::{
     StartError,
-    access::Access,
     admin::{Admin, Readiness},
     listen::{Limits, Listener, Serving},
     tls::Tls,
@@ -12,14 +13,16 @@ use super::{
 };
 use crate::{
     domain::Random,
-    http::{self, Transport},
+    http,
+    request::AccessLog,
+    rpc::{Admission, RemoteTokens},
     telemetry::{Face, Metrics, Readings},
 };
 
 /// What a shim is made of.
 pub struct ShimOptions {
     /// The way to the node.
-    pub transport: Transport,
+    pub upstream: Channel,
     /// Where HTTP is served.
     pub http_addr: SocketAddr,
     /// Where metrics and probes are served.
@@ -53,14 +56,19 @@ impl Shim {
         let issuer =
             options.issuer.unwrap_or_else(|| default_issuer(http_addr, options.tls.is_some()));
         let paths = http::paths(&issuer);
-        let router = http::router(options.transport, http_options(issuer, &options.limits));
-        let metrics = Arc::new(Metrics::new(Readings::default));
+        let limits = options.limits;
+        let admission = Admission::new(limits.max_requests, limits.request_timeout);
+        let remote = RemoteTokens::new(options.upstream, admission.clone());
+        let router = http::router(Arc::new(remote), http_options(issuer, &limits));
+        let busy = move || Readings { busy: admission.refused(), ..Readings::default() };
+        let metrics = Arc::new(Metrics::new(busy));
         let readiness = Readiness::new([]);
         let admin = Admin::start(options.admin_addr, &metrics, &readiness).await?;
         let workers = Workers::start(options.workers).map_err(StartError::Workers)?;
-        let serving = Serving::new(options.limits, Arc::clone(&metrics), workers);
-        let access = Access::new(metrics, options.random.as_ref());
-        serving.serve(listener, access.around(Face::Http, paths, router), options.tls);
+        let serving = Serving::new(limits, Arc::clone(&metrics), workers);
+        let random = options.random.as_ref();
+        let router = AccessLog::new(Face::Http, paths, metrics, random, router);
+        serving.serve(listener, router, options.tls);
         readiness.set_serving(true);
         Ok(Self { http_addr, readiness, serving, admin })
     }
@@ -92,7 +100,6 @@ pub(super) const fn http_options(issuer: String, limits: &Limits) -> http::Optio
         issuer,
         max_body_bytes: limits.max_body_bytes,
         body_timeout: limits.body_timeout,
-        request_timeout: limits.request_timeout,
     }
 }
 

@@ -12,13 +12,13 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    domain::{Clock, chain},
+    domain::{Clock, Lane, chain},
     rpc::TokenRpc,
     store::Store,
     telemetry::Metrics,
 };
 
-use super::{LANES, Node, admin::Readiness};
+use super::{Node, admin::Readiness};
 
 /// How often a store is looked after: far more often than partitions are needed.
 const UPKEEP: Duration = Duration::from_mins(10);
@@ -44,7 +44,7 @@ impl Node {
             let (mut rounds, mut held) = (every(LEASE_WATCH), Some(held));
             while stop.run_until_cancelled(rounds.tick()).await.is_some() {
                 if rpc.may_answer() {
-                    readiness.met(LANES.len());
+                    readiness.met(Lane::ALL.len());
                     // The node may have begun without it.
                     let _ = held.take().map(|held| held.send(()));
                 } else if held.is_some() {
@@ -64,7 +64,7 @@ impl Node {
         let store = Arc::clone(&self.stores.issue);
         let (clock, counted) = (Arc::clone(clock), Arc::clone(metrics));
         self.serving.spawn(upkeep(store, clock, audit_days, counted, stop.clone()));
-        for (number, lane) in LANES.into_iter().enumerate() {
+        for (number, lane) in Lane::ALL.into_iter().enumerate() {
             // Its schema was just read.
             self.readiness.met(number);
             let watched = Watched {

@@ -12,7 +12,6 @@ use std::{
 use ::http::{HeaderMap, Request, header};
 use jeton::{
     domain::{Clock, OsRandom, SystemClock, Timestamp},
-    http,
     server::{Limits, Shim, ShimOptions},
 };
 use tokio::{
@@ -34,7 +33,7 @@ async fn shim(upstream: SocketAddr, request_timeout: Duration, issuer: &str) -> 
     let endpoint = Endpoint::from_shared(format!("http://{upstream}")).unwrap();
     let options = ShimOptions {
         workers: 1,
-        transport: http::remote(endpoint.connect_timeout(Duration::from_secs(1)).connect_lazy()),
+        upstream: endpoint.connect_timeout(Duration::from_secs(1)).connect_lazy(),
         http_addr: "127.0.0.1:0".parse().unwrap(),
         admin_addr: Some("127.0.0.1:0".parse().unwrap()),
         random: Arc::new(OsRandom),

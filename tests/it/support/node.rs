@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use jeton::{
-    authority::{HashPoolOptions, MemoryOptions, Stores},
+    authority::{HashPoolOptions, MemoryOptions},
     domain::{
         Actor, Audience, Client, ClientId, ClientSecret, Clock, GrantType, HashCost, HashCostCap,
         OsRandom, Scope, SystemClock, TokenLifetime,
@@ -15,7 +15,7 @@ use jeton::{
     },
     registry::{NewClient, NewSecret, Registry},
     server::{Limits, Node, NodeOptions, tls::Tls},
-    store::Store,
+    store::{Store, Stores},
 };
 use tonic::{Status, transport::Channel};
 

@@ -3,7 +3,7 @@
 //!
 //! `./test --patroni SWITCHOVERS CRASHES` runs it. One node names both hosts and asks for the
 //! primary, as libpq does; the address of the other leads to the member that says to be the primary,
-//! as with HAProxy, and connections stay where they are. Stewards go by such an address too.
+//! as with a balancer, and connections stay where they are. Stewards go by such an address too.
 
 mod cluster;
 

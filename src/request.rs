@@ -1,0 +1,14 @@
+//! One request, over either transport: its context, its outcome, its line in the access log.
+
+mod access_log;
+mod context;
+mod grpc_timeout;
+mod handler;
+mod method;
+mod outcome;
+mod request_id;
+
+pub(crate) use self::{access_log::AccessLog, handler::Handler};
+pub use self::{
+    context::RequestContext, grpc_timeout::grpc_timeout, method::Method, outcome::Outcome,
+};

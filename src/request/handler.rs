@@ -1,0 +1,37 @@
+//! What serves the requests of a listener.
+
+use std::{convert::Infallible, net::IpAddr};
+
+use axum::Router;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use tower::Service;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Answers requests. A layer of `axum::middleware` would box its future for every request; this
+/// trait lets each handler name its own (tower-rs/tower#753 asks for such a trait).
+pub(crate) trait Handler: Clone + Send + Sync + 'static {
+    /// The body of an answer.
+    type Body: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static;
+
+    /// Answers one request from this source. A failure is an answer too. Its [`super::Outcome`] is
+    /// in the extensions of the answer, where it is known.
+    fn handle(
+        self,
+        request: Request<Incoming>,
+        source: IpAddr,
+    ) -> impl Future<Output = Response<Self::Body>> + Send + 'static;
+}
+
+impl Handler for Router {
+    type Body = axum::body::Body;
+
+    async fn handle(mut self, request: Request<Incoming>, _: IpAddr) -> Response<Self::Body> {
+        let answered: Result<_, Infallible> = self.call(request).await;
+        let Ok(response) = answered;
+        response
+    }
+}

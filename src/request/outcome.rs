@@ -1,0 +1,110 @@
+//! What became of a request, in one value: for metrics, the access log and the read throttle.
+
+use http::StatusCode;
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+use crate::pb::{ERROR_DOMAIN, v1::ErrorReason};
+
+/// The outcome of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was answered as asked.
+    Ok,
+    /// It was answered with an error of ours.
+    Error(ErrorReason),
+    /// It was answered with a gRPC status that has no reason of ours.
+    Status(Code),
+    /// Its caller went away before the answer.
+    Cancelled,
+}
+
+impl Outcome {
+    /// The outcome of a call that failed with this status.
+    #[must_use]
+    pub fn of_status(status: &Status) -> Self {
+        let ours = status.get_details_error_info().filter(|info| info.domain == ERROR_DOMAIN);
+        match ours.and_then(|info| ErrorReason::from_reason(&info.reason)) {
+            Some(reason) => Self::Error(reason),
+            None if status.code() == Code::Ok => Self::Ok,
+            None => Self::Status(status.code()),
+        }
+    }
+
+    /// The outcome of an HTTP request that never became a call. The errors of HTTP itself are
+    /// `invalid_request`.
+    #[must_use]
+    pub(super) fn of_http(status: StatusCode) -> Self {
+        match status {
+            StatusCode::SERVICE_UNAVAILABLE => Self::Error(ErrorReason::Unavailable),
+            status if status.is_server_error() => Self::Error(ErrorReason::Internal),
+            status if status.is_client_error() => Self::Error(ErrorReason::InvalidRequest),
+            _ => Self::Ok,
+        }
+    }
+
+    /// Its name in metrics and in the access log: the reason of an error, else the gRPC code.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok | Self::Status(Code::Ok) => "OK",
+            Self::Error(reason) => reason.reason(),
+            Self::Cancelled | Self::Status(Code::Cancelled) => "CANCELLED",
+            Self::Status(Code::InvalidArgument) => "INVALID_ARGUMENT",
+            Self::Status(Code::DeadlineExceeded) => "DEADLINE_EXCEEDED",
+            Self::Status(Code::NotFound) => "NOT_FOUND",
+            Self::Status(Code::ResourceExhausted) => "RESOURCE_EXHAUSTED",
+            Self::Status(Code::OutOfRange) => "OUT_OF_RANGE",
+            Self::Status(Code::Unimplemented) => "UNIMPLEMENTED",
+            Self::Status(Code::Internal) => "INTERNAL",
+            Self::Status(Code::Unavailable) => "UNAVAILABLE",
+            // No layer of a node makes these.
+            Self::Status(
+                Code::Unknown
+                | Code::AlreadyExists
+                | Code::PermissionDenied
+                | Code::FailedPrecondition
+                | Code::Aborted
+                | Code::DataLoss
+                | Code::Unauthenticated,
+            ) => "UNKNOWN",
+        }
+    }
+
+    /// Whether the connection is read more slowly if this happens often: the caller could not prove
+    /// who it is, or has to wait because that failed too often.
+    #[must_use]
+    pub const fn is_throttled(&self) -> bool {
+        matches!(self, Self::Error(ErrorReason::InvalidClient | ErrorReason::TooManyRequests))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic_types::ErrorDetails;
+
+    use super::*;
+
+    #[test]
+    fn a_reason_of_ours_goes_before_the_code() {
+        let status = |domain, reason| {
+            let details = ErrorDetails::with_error_info(reason, domain, []);
+            Status::with_error_details(Code::Unauthenticated, "", details)
+        };
+        let ours = Outcome::of_status(&status(ERROR_DOMAIN, "INVALID_CLIENT"));
+        assert_eq!(ours, Outcome::Error(ErrorReason::InvalidClient));
+        assert!(ours.is_throttled());
+        for foreign in [status("proxy.test", "INVALID_CLIENT"), status(ERROR_DOMAIN, "NO_SUCH")] {
+            assert_eq!(Outcome::of_status(&foreign), Outcome::Status(Code::Unauthenticated));
+        }
+    }
+
+    #[test]
+    fn an_error_of_http_is_an_invalid_request_or_a_fault() {
+        let rows = [(200, "OK"), (404, "INVALID_REQUEST"), (413, "INVALID_REQUEST")];
+        for (status, name) in rows.into_iter().chain([(500, "INTERNAL"), (503, "UNAVAILABLE")]) {
+            let status = StatusCode::from_u16(status).unwrap();
+            assert_eq!(Outcome::of_http(status).as_str(), name, "{status}");
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! The id of a request, by which its lines are found in the logs of all that it passed.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::domain::Random;
+
+/// The header that carries it, on requests and on answers.
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The longest id that is taken over from a caller.
+const MAX_LENGTH: usize = 64;
+
+/// Makes ids for requests that brought none. They count up from a random start: nobody is trusted
+/// for knowing one, and randomness for each would cost a system call.
+pub(super) struct RequestIds {
+    start: u64,
+    made: AtomicU64,
+}
+
+impl RequestIds {
+    pub(super) fn new(random: &dyn Random) -> Self {
+        let mut start = [0; 8];
+        // Without randomness no token can be made either, and that is reported where it happens.
+        let _ = random.fill(&mut start);
+        Self { start: u64::from_be_bytes(start), made: AtomicU64::new(0) }
+    }
+
+    /// The id that the caller gave, if it is one that can be written anywhere; else a new one.
+    pub(super) fn of(&self, headers: &HeaderMap) -> HeaderValue {
+        let given = headers.get(&REQUEST_ID).filter(|given| is_plain(given.as_bytes()));
+        given.cloned().unwrap_or_else(|| {
+            let made = self.made.fetch_add(1, Ordering::Relaxed);
+            let made = format!("{:016x}-{made:x}", self.start);
+            HeaderValue::from_str(&made).unwrap_or(HeaderValue::from_static("none"))
+        })
+    }
+}
+
+fn is_plain(id: &[u8]) -> bool {
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"._-".contains(byte);
+    (1..=MAX_LENGTH).contains(&id.len()) && id.iter().all(is_plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::OsRandom;
+
+    #[test]
+    fn an_id_is_taken_over_only_if_it_is_plain() {
+        let ids = RequestIds::new(&OsRandom);
+        let longest = "a".repeat(64);
+        for good in ["7", "a.B_c-9", "01a20802-dd11-737f-8462-c8fc9f0e8ede", &longest] {
+            let headers = HeaderMap::from_iter([(REQUEST_ID, good.parse().unwrap())]);
+            assert_eq!(ids.of(&headers), good);
+        }
+        let long = "a".repeat(65);
+        for bad in ["", "a b", "a\tb", "a\"b", "a;b", "{a}", "caf\u{e9}", &long] {
+            let value = HeaderValue::from_bytes(bad.as_bytes()).unwrap();
+            let headers = HeaderMap::from_iter([(REQUEST_ID, value)]);
+            let made = ids.of(&headers);
+            assert!(made != bad.as_bytes() && is_plain(made.as_bytes()), "{bad}: {made:?}");
+        }
+        let none = HeaderMap::new();
+        assert_ne!(ids.of(&none), ids.of(&none));
+        assert_ne!(RequestIds::new(&OsRandom).of(&none), RequestIds::new(&OsRandom).of(&none));
+    }
+}

@@ -1,0 +1,174 @@
+//! What holds for every call over both transports: a limit on how many there are at once, a
+//! deadline, and a panic that stays one caller's.
+
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use futures_util::FutureExt;
+use tokio::{
+    sync::Semaphore,
+    time::{error::Elapsed, timeout_at},
+};
+use tonic::{Request, Response, Status};
+
+use super::status;
+use crate::{
+    domain::Lane,
+    request::{Method, Outcome, RequestContext},
+};
+
+/// Admits calls. Clones share their limits.
+#[derive(Debug, Clone)]
+pub struct Admission {
+    limits: Arc<ConcurrencyLimits>,
+    /// How long a call may take, from its whole message to its answer.
+    request_timeout: Duration,
+}
+
+/// Permits for calls under way. Each lane has its own, so that neither takes those of the other.
+#[derive(Debug)]
+struct ConcurrencyLimits {
+    issue: Semaphore,
+    inspect: Semaphore,
+    refused: AtomicU64,
+}
+
+impl Admission {
+    /// Admits `max_requests` calls at once in each lane, for `request_timeout` each.
+    #[must_use]
+    pub fn new(max_requests: u32, request_timeout: Duration) -> Self {
+        let permits = || Semaphore::new(max_requests as usize);
+        let limits =
+            ConcurrencyLimits { issue: permits(), inspect: permits(), refused: AtomicU64::new(0) };
+        Self { limits: Arc::new(limits), request_timeout }
+    }
+
+    /// Calls that were refused because too many were under way.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.limits.refused.load(Ordering::Relaxed)
+    }
+
+    /// Runs one call: a permit first, within it the deadline, within it the panic guard. The method
+    /// and the outcome go to the access log.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` if too many calls are under way, `DEADLINE_EXCEEDED` at the deadline of the
+    /// caller or ours, `INTERNAL` for a panic; else what the call says.
+    pub(super) async fn run<M, T, F>(
+        &self,
+        method: Method,
+        request: Request<M>,
+        call: impl FnOnce(Request<M>, RequestContext) -> F,
+    ) -> Result<Response<T>, Status>
+    where
+        F: Future<Output = Result<T, Status>>,
+    {
+        let context = request.extensions().get::<RequestContext>().cloned().unwrap_or_default();
+        context.record_method(method);
+        let permits = match method.lane() {
+            Lane::Issue => &self.limits.issue,
+            Lane::Inspect => &self.limits.inspect,
+        };
+        // A caller is refused at once and does not queue: one that is told to come back is better
+        // served than one that waits until its deadline.
+        let answered = if let Ok(_permit) = permits.try_acquire() {
+            let context = context.clone().limited_to(self.request_timeout);
+            let deadline = context.deadline;
+            guarded(deadline, call(request, context)).await
+        } else {
+            self.limits.refused.fetch_add(1, Ordering::Relaxed);
+            Err(status::overloaded())
+        };
+        let outcome = answered.as_ref().err().map_or(Outcome::Ok, Outcome::of_status);
+        context.record_outcome(outcome);
+        answered.map(Response::new)
+    }
+}
+
+/// Ends a call at its deadline and turns a panic into an error of its caller alone.
+pub(super) async fn guarded<T>(
+    deadline: Option<Instant>,
+    call: impl Future<Output = Result<T, Status>>,
+) -> Result<T, Status> {
+    // Nothing of a call is used again after its panic, so nothing half done is seen.
+    let call = AssertUnwindSafe(call).catch_unwind();
+    let answered = match deadline {
+        Some(deadline) => timeout_at(deadline.into(), call).await,
+        None => Ok(call.await),
+    };
+    match answered {
+        Ok(Ok(answered)) => answered,
+        // The payload is not looked at: it could hold a piece of the request. The panic hook has
+        // written where it happened.
+        Ok(Err(_payload)) => {
+            tracing::error!("a call panicked");
+            Err(status::internal())
+        }
+        Err(Elapsed { .. }) => Err(Status::deadline_exceeded("the deadline passed")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::Code;
+
+    use super::*;
+
+    const SHORT: Duration = Duration::from_millis(20);
+
+    async fn run<F>(
+        admission: &Admission,
+        context: RequestContext,
+        call: impl FnOnce() -> F,
+    ) -> Option<Code>
+    where
+        F: Future<Output = Result<(), Status>>,
+    {
+        let mut request = Request::new(());
+        request.extensions_mut().insert(context);
+        let answered = admission.run(Method::IssueToken, request, |_, _| call()).await;
+        answered.err().map(|status| status.code())
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_internal_and_a_slow_call_ends_at_its_deadline() {
+        let admission = Admission::new(1, SHORT);
+        let panics = async || panic!("on purpose");
+        let sleeps = async || {
+            tokio::time::sleep(Duration::from_mins(1)).await;
+            Ok(())
+        };
+        let fresh = RequestContext::default;
+        assert_eq!(run(&admission, fresh(), panics).await, Some(Code::Internal));
+        assert_eq!(run(&admission, fresh(), sleeps).await, Some(Code::DeadlineExceeded));
+        // The earlier deadline counts, be it the caller's.
+        let patient = Admission::new(1, Duration::from_mins(1));
+        let soon = RequestContext::new(None, Some(Instant::now() + SHORT));
+        assert_eq!(run(&patient, soon, sleeps).await, Some(Code::DeadlineExceeded));
+        assert_eq!(run(&admission, fresh(), async || Ok(())).await, None);
+    }
+
+    #[tokio::test]
+    async fn lanes_have_permits_of_their_own_which_are_given_back() {
+        let admission = Admission::new(1, Duration::from_mins(1));
+        let outer = admission.run(Method::IssueToken, Request::new(()), async |_, _| {
+            let same = admission.run(Method::IssueToken, Request::new(()), async |_, _| Ok(()));
+            assert_eq!(same.await.map_err(|status| status.code()).err(), Some(Code::Unavailable));
+            for method in [Method::IntrospectToken, Method::RevokeToken] {
+                admission.run(method, Request::new(()), async |_, _| Ok(())).await?;
+            }
+            Ok(())
+        });
+        outer.await.unwrap();
+        assert_eq!(admission.refused(), 1);
+        let again = admission.run(Method::IssueToken, Request::new(()), async |_, _| Ok(()));
+        again.await.unwrap();
+    }
+}

@@ -1,0 +1,75 @@
+//! The service of a node elsewhere, for a shim alone.
+
+use std::time::Instant;
+
+use tonic::{Request, Response, Status, transport::Channel};
+
+use super::Admission;
+use crate::{
+    pb::v1::{
+        IntrospectTokenRequest, IntrospectTokenResponse, IssueTokenRequest, IssueTokenResponse,
+        RevokeTokenRequest, RevokeTokenResponse, token_service_client::TokenServiceClient,
+        token_service_server::TokenService,
+    },
+    request::{Method, RequestContext},
+};
+
+/// Passes calls on to a node. Limits and deadline hold here as they do there: while a node is off,
+/// callers would otherwise queue, each for an attempt to connect of its own.
+#[derive(Debug, Clone)]
+pub struct RemoteTokens {
+    client: TokenServiceClient<Channel>,
+    admission: Admission,
+}
+
+impl RemoteTokens {
+    /// The service at the other end of `channel`.
+    #[must_use]
+    pub fn new(channel: Channel, admission: Admission) -> Self {
+        Self { client: TokenServiceClient::new(channel), admission }
+    }
+}
+
+/// The request as it leaves: message and metadata, and what is left of the time.
+fn forwarded<T>(mut request: Request<T>, context: &RequestContext) -> Request<T> {
+    if let Some(deadline) = context.deadline {
+        request.set_timeout(deadline.saturating_duration_since(Instant::now()));
+    }
+    request
+}
+
+#[tonic::async_trait]
+impl TokenService for RemoteTokens {
+    async fn issue_token(
+        &self,
+        request: Request<IssueTokenRequest>,
+    ) -> Result<Response<IssueTokenResponse>, Status> {
+        let call = async |request, context: RequestContext| {
+            let answer = self.client.clone().issue_token(forwarded(request, &context)).await?;
+            Ok(answer.into_inner())
+        };
+        self.admission.run(Method::IssueToken, request, call).await
+    }
+
+    async fn introspect_token(
+        &self,
+        request: Request<IntrospectTokenRequest>,
+    ) -> Result<Response<IntrospectTokenResponse>, Status> {
+        let call = async |request, context: RequestContext| {
+            let answer = self.client.clone().introspect_token(forwarded(request, &context)).await?;
+            Ok(answer.into_inner())
+        };
+        self.admission.run(Method::IntrospectToken, request, call).await
+    }
+
+    async fn revoke_token(
+        &self,
+        request: Request<RevokeTokenRequest>,
+    ) -> Result<Response<RevokeTokenResponse>, Status> {
+        let call = async |request, context: RequestContext| {
+            let answer = self.client.clone().revoke_token(forwarded(request, &context)).await?;
+            Ok(answer.into_inner())
+        };
+        self.admission.run(Method::RevokeToken, request, call).await
+    }
+}
