@@ -12,7 +12,7 @@ pub mod v1 {
     tonic::include_proto!("jeton.v1");
 }
 
-use std::{fmt, marker::PhantomData};
+use std::marker::PhantomData;
 
 use tonic::codec::BufferSettings;
 use tonic_prost::{ProstCodec, ProstDecoder, ProstEncoder};
@@ -79,49 +79,30 @@ impl v1::ErrorReason {
 
 const REDACTED: &str = "[redacted]";
 
-impl fmt::Debug for v1::ClientAuthentication {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClientAuthentication")
-            .field("client_id", &self.client_id)
-            .field("client_secret", &REDACTED)
-            .finish()
-    }
-}
-
-impl fmt::Debug for v1::IssueTokenResponse {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("IssueTokenResponse")
-            .field("access_token", &REDACTED)
-            .field("token_type", &self.token_type)
-            .field("expires_in", &self.expires_in)
-            .field("scopes", &self.scopes)
-            .finish()
-    }
-}
-
-impl fmt::Debug for v1::IntrospectTokenRequest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("IntrospectTokenRequest")
-            .field("token", &REDACTED)
-            .field("token_type_hint", &self.token_type_hint)
-            .field("client_authentication", &self.client_authentication)
-            .finish()
-    }
-}
-
-impl fmt::Debug for v1::RevokeTokenRequest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RevokeTokenRequest")
-            .field("token", &REDACTED)
-            .field("token_type_hint", &self.token_type_hint)
-            .field("client_authentication", &self.client_authentication)
-            .finish()
-    }
-}
+// `Debug` for the messages that hold a secret, as `build.rs` finds them in `proto/`.
+include!(concat!(env!("OUT_DIR"), "/redacted_debug.rs"));
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A new field that sounds like a secret is marked, or is named here as none.
+    #[test]
+    fn every_field_that_sounds_like_a_secret_is_marked_as_one() {
+        const HARMLESS: [&str; 4] =
+            ["token_type", "token_type_hint", "token_id", "client_credentials"];
+        let pool = prost_reflect::DescriptorPool::decode(DESCRIPTORS).unwrap();
+        let ours = pool.all_messages().filter(|message| message.package_name() == "jeton.v1");
+        for field in ours.flat_map(|message| message.fields().collect::<Vec<_>>()) {
+            let options = field.options();
+            let redact = options.get_field_by_name("debug_redact");
+            let is_marked = redact.is_some_and(|redact| redact.as_bool() == Some(true));
+            let sounds = ["secret", "token", "password", "assertion", "key", "credential"];
+            let is_suspect = sounds.iter().any(|sound| field.name().contains(sound));
+            let is_harmless = HARMLESS.contains(&field.name());
+            assert_eq!(is_marked, is_suspect && !is_harmless, "{}", field.full_name());
+        }
+    }
 
     #[test]
     fn no_message_prints_its_secret() {

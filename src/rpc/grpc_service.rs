@@ -23,8 +23,6 @@ use crate::{
     request::{Handler, Method, Outcome, RequestContext},
 };
 
-const SERVICE: &str = "/jeton.v1.TokenService/";
-
 /// The paths of health and reflection.
 const OTHERS: [&str; 3] = [
     "/grpc.health.v1.Health/Check",
@@ -78,8 +76,8 @@ impl GrpcService {
     /// The paths that callers ask for, but for mistakes.
     #[must_use]
     pub fn paths() -> Vec<String> {
-        let own = Method::ALL.map(|method| format!("{SERVICE}{}", method.name()));
-        own.into_iter().chain(OTHERS.map(str::to_owned)).collect()
+        let own = Method::ALL.map(Method::path);
+        own.into_iter().chain(OTHERS).map(str::to_owned).collect()
     }
 
     fn call(
@@ -87,10 +85,9 @@ impl GrpcService {
         request: Request<Incoming>,
         context: &RequestContext,
     ) -> BoxFuture<'static, Response<Body>> {
-        if let Some(name) = request.uri().path().strip_prefix(SERVICE) {
-            if let Some(method) = Method::ALL.into_iter().find(|method| method.name() == name) {
-                context.record_method(method);
-            }
+        let path = request.uri().path();
+        if let Some(method) = Method::ALL.into_iter().find(|method| method.path() == path) {
+            context.record_method(method);
             let request = request.map(|body| Body::new(Arriving::new(body, self.request_timeout)));
             return self.tokens.call(request).map(|Ok(response)| response).boxed();
         }
