@@ -2,6 +2,7 @@
 
 mod commands;
 mod many;
+mod nodes;
 mod values;
 mod world;
 
