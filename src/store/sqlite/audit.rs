@@ -5,7 +5,7 @@ use sqlx::{
     Sqlite, SqliteConnection, SqlitePool, query::Query, sqlite::SqliteArguments, sqlite::SqliteRow,
 };
 
-use super::fault::fault;
+use super::{cells::Mended, fault::fault};
 use crate::{
     domain::{Actor, AuditEntry, AuditMark, ClientId, Error, Timestamp},
     store::{Readable, row},
@@ -54,8 +54,10 @@ pub(super) async fn seal_others(writer: &SqlitePool) -> Result<(), Error> {
     transaction.commit().await.map_err(fault)
 }
 
-/// Gives every row that has no hash its actor and its hash. One that cannot be read stays as it is,
-/// and whoever verifies the trail finds it: it must not stop every revocation after it.
+/// Gives every row that has no hash its actor and its hash. Somebody may have written a name beside
+/// Jeton that is not in UTF-8: until it is sealed its row can be mended, and it must not stop every
+/// revocation after it. A row that cannot be read all the same stays as it is, and whoever verifies
+/// the trail finds it.
 pub(super) async fn seal(
     connection: &mut SqliteConnection,
     actor: Option<&Actor>,
@@ -66,7 +68,7 @@ pub(super) async fn seal(
     )
     .fetch_all(&mut *connection)
     .await?;
-    let readable = unsealed.iter().filter_map(|row| entry(row).ok());
+    let readable = unsealed.iter().filter_map(|row| row::audit_entry(&Mended(row), true).ok());
     let unsealed: Vec<_> = readable.collect();
     if unsealed.is_empty() {
         return Ok(());
@@ -80,12 +82,16 @@ pub(super) async fn seal(
     for entry in unsealed {
         let entry = AuditEntry { actor: actor.map(|actor| actor.as_str().to_owned()), ..entry };
         let hash = entry.hash_after(previous);
-        sqlx::query("update audit set actor = $1, hash = $2 where seq = $3")
-            .bind(entry.actor)
-            .bind(hash.0.to_vec())
-            .bind(entry.seq)
-            .execute(&mut *connection)
-            .await?;
+        sqlx::query(
+            "update audit set actor = $1, client_id = $2, detail = $3, hash = $4 where seq = $5",
+        )
+        .bind(entry.actor)
+        .bind(entry.client_id)
+        .bind(entry.detail)
+        .bind(hash.0.to_vec())
+        .bind(entry.seq)
+        .execute(&mut *connection)
+        .await?;
         previous = Some(hash);
     }
     Ok(())

@@ -44,3 +44,37 @@ impl Cells for SqliteRow {
         cell(self, column)
     }
 }
+
+/// The same row, in which each text is one in UTF-8: what is not is replaced by U+FFFD.
+pub(super) struct Mended<'r>(pub(super) &'r SqliteRow);
+
+impl Cells for Mended<'_> {
+    fn maybe_uuid(&self, column: &'static str) -> Cell<Option<Uuid>> {
+        self.0.maybe_uuid(column)
+    }
+
+    fn maybe_text(&self, column: &'static str) -> Cell<Option<String>> {
+        let bytes = self.0.maybe_bytes(column)?;
+        Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+    }
+
+    fn maybe_texts(&self, column: &'static str) -> Cell<Option<Vec<String>>> {
+        self.0.maybe_texts(column)
+    }
+
+    fn maybe_bytes(&self, column: &'static str) -> Cell<Option<Vec<u8>>> {
+        self.0.maybe_bytes(column)
+    }
+
+    fn maybe_integer(&self, column: &'static str) -> Cell<Option<i64>> {
+        self.0.maybe_integer(column)
+    }
+
+    fn maybe_moment(&self, column: &'static str) -> Cell<Option<Timestamp>> {
+        self.0.maybe_moment(column)
+    }
+
+    fn maybe_flag(&self, column: &'static str) -> Cell<Option<bool>> {
+        self.0.maybe_flag(column)
+    }
+}

@@ -170,3 +170,27 @@ async fn the_ends_of_time_are_kept() {
         assert_eq!(editor.run(&written).await.unwrap(), 1, "{kind:?}");
     }
 }
+
+/// A name that somebody wrote in another encoding, which a shell of SQLite lets through: the client
+/// is the only one that suffers. Its row in the trail is sealed, with what can be read of it.
+#[tokio::test]
+async fn a_name_in_another_encoding_does_not_stop_the_trail() {
+    let node = TestNode::start(Kind::Sqlite).await;
+    let (good, bad) = (node.client("good").await, node.client("bad").await);
+    let token = node.issue(&good).await.unwrap().access_token;
+    node.database
+        .execute("update client set name = cast(x'636166e9' as text) where client_id = 'bad'")
+        .await;
+    assert_eq!(node.issue(&bad).await.unwrap_err().code(), Code::Internal);
+    node.revoke(&good, &token).await.unwrap();
+    assert!(!node.introspect(&good, &token).await.unwrap().active);
+    let entries = node.store.audit_after(0, 100).await.unwrap();
+    let entries: Vec<_> = entries.into_iter().map(Result::unwrap).collect();
+    let edit = entries.iter().find(|entry| entry.action == "client.update").unwrap();
+    assert!(edit.detail.contains("caf\u{fffd}") && edit.hash.is_some(), "{edit:?}");
+    assert!(edit.actor.is_none(), "{edit:?}");
+    super::verify(node.store.as_ref()).await.unwrap();
+    // It can be put right through Jeton.
+    node.registry.delete_client(&bad.client.client_id).await.unwrap();
+    super::verify(node.store.as_ref()).await.unwrap();
+}
