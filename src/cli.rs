@@ -17,6 +17,7 @@ mod shim;
 mod shutdown;
 mod target;
 mod token;
+mod unreadable;
 mod web;
 
 use std::{path::PathBuf, process::ExitCode};

@@ -11,7 +11,7 @@ use crate::{
         Random, RandomFailed, Scope, SecretHash, SecretId, StoredSecret, TagKey, Timestamp,
         TokenLifetime, uuid_v4,
     },
-    store::{Creation, Retirement, Store},
+    store::{Creation, Readable, Retirement, Store, UnreadableRow},
 };
 
 /// The most clients of one page.
@@ -35,9 +35,18 @@ pub enum RegistryError {
     /// The secret could not be hashed.
     #[error("the secret cannot be hashed")]
     Hash(#[source] Cause),
+    /// The one row that is needed cannot be read.
+    #[error(transparent)]
+    Unreadable(UnreadableRow),
     /// What the store says.
     #[error("the database cannot be used")]
-    Store(#[from] Error),
+    Store(#[source] Error),
+}
+
+impl From<Error> for RegistryError {
+    fn from(error: Error) -> Self {
+        UnreadableRow::behind(error).map_or_else(Self::Store, Self::Unreadable)
+    }
 }
 
 impl From<RandomFailed> for RegistryError {
@@ -170,26 +179,41 @@ impl Registry {
         Ok((stored, secret))
     }
 
-    /// Finds one client with all its secrets.
+    /// Finds one client with all its secrets, those too that cannot be read.
     pub async fn show_client(
         &self,
         client_id: &ClientId,
-    ) -> Result<(Client, Vec<StoredSecret>), RegistryError> {
-        let client = self.find(client_id).await?;
+    ) -> Result<(Readable<Client>, Vec<Readable<StoredSecret>>), RegistryError> {
+        let client = match self.find(client_id).await {
+            Ok(client) => Ok(client),
+            Err(RegistryError::Unreadable(row)) => Err(row),
+            Err(error) => return Err(error),
+        };
         let secrets = self.store.list_secrets(client_id).await?;
         Ok((client, secrets))
     }
 
-    /// All clients, in order of `client_id`.
-    pub async fn list_clients(&self) -> Result<Vec<Client>, RegistryError> {
-        let mut clients: Vec<Client> = Vec::new();
+    /// All clients, in order of `client_id`, those too that cannot be read.
+    pub async fn list_clients(&self) -> Result<Vec<Readable<Client>>, RegistryError> {
+        let mut clients: Vec<Readable<Client>> = Vec::new();
+        let (mut after, mut limit) = (None::<String>, PAGE);
         loop {
-            let after = clients.last().map(|client| client.client_id.clone());
-            let page = self.store.list_clients(after.as_ref(), PAGE).await?;
-            if page.is_empty() {
+            let mut page = self.store.list_clients(after.as_deref(), limit).await?;
+            if page.len() < limit as usize {
+                clients.extend(page);
                 return Ok(clients);
             }
+            // The next page begins after a name, so this one ends with one: what follows comes
+            // again. If no name of a whole page is a text, there must be more of them to a page.
+            let named = page.iter().rposition(|client| name(client).is_some());
+            let Some(last) = named else {
+                limit = limit.saturating_mul(2);
+                continue;
+            };
+            page.truncate(last + 1);
+            after = page.last().and_then(name).map(str::to_owned);
             clients.extend(page);
+            limit = PAGE;
         }
     }
 
@@ -247,6 +271,14 @@ impl Registry {
         found
             .map(|found| Arc::unwrap_or_clone(found.client))
             .ok_or_else(|| RegistryError::NoSuchClient(client_id.clone()))
+    }
+}
+
+/// The `client_id` in a row, if it is a text.
+fn name(client: &Readable<Client>) -> Option<&str> {
+    match client {
+        Ok(client) => Some(client.client_id.as_str()),
+        Err(row) => row.client_id.as_deref(),
     }
 }
 

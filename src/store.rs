@@ -4,6 +4,7 @@
 //! A query is on the trait because a use case needs it. Each is one statement, or runs to its end
 //! although its caller may be gone, so that no transaction is left half open.
 
+mod connections;
 mod holdings;
 mod lanes;
 pub mod migrate;
@@ -18,10 +19,12 @@ use async_trait::async_trait;
 
 use self::migrate::{Migrated, SchemaError};
 pub use self::{
+    connections::Connections,
     holdings::{Finished, Holdings},
     lanes::Stores,
     obstacle::Obstacle,
     postgres::{Address, AddressError, PostgresOptions, PostgresStore, Snapshot},
+    row::UnreadableRow,
     sqlite::{Replacement, SqliteStore},
 };
 use crate::domain::{
@@ -61,6 +64,9 @@ pub struct FoundToken {
     /// The installation's `not_before`: tokens issued earlier are dead.
     pub not_before: Option<Timestamp>,
 }
+
+/// What stands in a row, or why that cannot be read: one of many, which fails alone.
+pub type Readable<T> = Result<T, UnreadableRow>;
 
 /// A token, or why its row cannot be read.
 pub type FoundOrFault = Result<FoundToken, Error>;
@@ -140,25 +146,6 @@ pub struct Upkeep {
     pub audit_forgotten: u64,
 }
 
-/// The connections to a database.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Connections {
-    /// Those that are open.
-    pub open: u32,
-    /// Of these, those that nothing uses.
-    pub idle: u32,
-    /// The most that there may be.
-    pub most: u32,
-}
-
-impl Connections {
-    /// Those of a pool.
-    fn of<D: sqlx::Database>(pool: &sqlx::Pool<D>) -> Self {
-        let idle = u32::try_from(pool.num_idle()).unwrap_or(u32::MAX);
-        Self { open: pool.size(), idle, most: pool.options().get_max_connections() }
-    }
-}
-
 /// What the use cases ask of a database.
 ///
 /// What takes something back, be it a token, a secret or the right of a client to act, returns when
@@ -166,8 +153,9 @@ impl Connections {
 ///
 /// # Errors
 /// `Error::Unavailable` if the database does not answer or could answer later; whether a write
-/// happened is then unknown. `Error::Internal` if what is stored cannot be read, or for a fault of
-/// a statement. No other error.
+/// happened is then unknown. `Error::Internal` for a fault of a statement, or around an
+/// [`UnreadableRow`] if the one row that was asked for cannot be read. Where several rows are read,
+/// each fails for itself. No other error.
 #[async_trait]
 pub trait Store: Send + Sync {
     /// Brings the schema up to date. Safe when several nodes do it at once.
@@ -211,15 +199,19 @@ pub trait Store: Send + Sync {
         actor: &Actor,
     ) -> Result<Creation, Error>;
 
-    /// At most `limit` clients in order of `client_id`, those after `after`.
+    /// At most `limit` clients in order of `client_id`, those after `after`: a `client_id` as it
+    /// stands in its row, whether or not it could be one. Rows without any come first.
     async fn list_clients(
         &self,
-        after: Option<&ClientId>,
+        after: Option<&str>,
         limit: u32,
-    ) -> Result<Vec<Client>, Error>;
+    ) -> Result<Vec<Readable<Client>>, Error>;
 
     /// All secrets of a client, the oldest first.
-    async fn list_secrets(&self, client_id: &ClientId) -> Result<Vec<StoredSecret>, Error>;
+    async fn list_secrets(
+        &self,
+        client_id: &ClientId,
+    ) -> Result<Vec<Readable<StoredSecret>>, Error>;
 
     /// Sets the state of a client; false if there is none of that name.
     async fn set_client_state(
@@ -254,14 +246,14 @@ pub trait Store: Send + Sync {
     ) -> Result<bool, Error>;
 
     /// At most `limit` rows of the audit trail, those after `seq`, in order.
-    async fn audit_after(&self, seq: i64, limit: u32) -> Result<Vec<AuditEntry>, Error>;
+    async fn audit_after(&self, seq: i64, limit: u32) -> Result<Vec<Readable<AuditEntry>>, Error>;
 
     /// The last rows of the audit trail, the newest first; those of one `client_id` if it is given.
     async fn last_of_audit(
         &self,
         client_id: Option<&ClientId>,
         limit: u32,
-    ) -> Result<Vec<AuditEntry>, Error>;
+    ) -> Result<Vec<Readable<AuditEntry>>, Error>;
 
     /// The last sealed row of the audit trail; none if there is none.
     async fn audit_head(&self) -> Result<Option<AuditMark>, Error>;

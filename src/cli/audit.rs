@@ -11,8 +11,12 @@ use super::{
     node::Database,
     output,
     target::{Target, UNCHANGED},
+    unreadable,
 };
-use crate::domain::{AuditEntry, AuditMark, AuditReader, AuditSummary, ClientId};
+use crate::{
+    domain::{AuditEntry, AuditMark, AuditReader, AuditSummary, ClientId},
+    store::Readable,
+};
 
 /// Rows of one look.
 const PAGE: u32 = 1_000;
@@ -95,20 +99,22 @@ impl List {
         entries.reverse();
         if self.json {
             output::json(&entries.iter().map(entry_json).collect());
-            return Ok(());
-        }
-        if entries.is_empty() {
+        } else if entries.is_empty() {
             let of = self.client.map(|client| format!(" of a client {client}"));
             output::remark(&format!("Nothing{} was changed yet.", of.unwrap_or_default()));
-            return Ok(());
+        } else {
+            let heading = ["seq", "at", "who", "action", "client", "secret or token", "detail"];
+            output::table(heading, entries.iter().map(entry_row).collect());
         }
-        let heading = ["seq", "at", "who", "action", "client", "secret or token", "detail"];
-        output::table(heading, entries.iter().map(entry_row).collect());
-        Ok(())
+        unreadable::check(unreadable::rows(&entries))
     }
 }
 
-fn entry_row(entry: &AuditEntry) -> [String; 7] {
+fn entry_row(entry: &Readable<AuditEntry>) -> [String; 7] {
+    let entry = match entry {
+        Ok(entry) => entry,
+        Err(row) => return unreadable::cells(row, 3),
+    };
     let login = entry.login.as_deref().map(|login| format!("by hand: {login}"));
     let who = entry.actor.clone().or(login).unwrap_or_else(|| "by hand".to_owned());
     [
@@ -131,7 +137,11 @@ fn shortened(detail: &str) -> String {
     detail.chars().take(WIDTH).chain(['…']).collect()
 }
 
-fn entry_json(entry: &AuditEntry) -> Value {
+fn entry_json(entry: &Readable<AuditEntry>) -> Value {
+    let entry = match entry {
+        Ok(entry) => entry,
+        Err(row) => return unreadable::audit_json(row),
+    };
     json!({
         "seq": entry.seq,
         "at": entry.at.to_string(),
@@ -163,7 +173,8 @@ impl Verify {
             }
             let before = reader.position() / 100_000;
             for entry in page {
-                reader.read(entry).context(TAMPERED)?;
+                // Whatever was written here could be read then.
+                reader.read(entry.context(TAMPERED)?).context(TAMPERED)?;
             }
             if reader.position() / 100_000 > before && !self.json {
                 output::progress(&format!("{} rows read", reader.position()));

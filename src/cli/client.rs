@@ -13,6 +13,7 @@ use super::{
     node::{Database, Operator},
     output,
     target::Target,
+    unreadable,
 };
 use crate::domain::{ClientId, ClientState};
 

@@ -104,7 +104,8 @@ async fn fresh_secret(store: Arc<dyn Store>, config: &Config) -> anyhow::Result<
     let (_, secrets) = registry.show_client(&client_id).await?;
     let (_, fresh) = registry.add_secret(&client_id, new_secret()).await?;
     registry.set_client_state(&client_id, ClientState::Active).await?;
-    for old in secrets.iter().filter(|old| old.label == LABEL && old.retired_at.is_none()) {
+    for old in secrets.iter().flatten().filter(|old| old.label == LABEL && old.retired_at.is_none())
+    {
         registry.retire_secret(&client_id, old.id, Retirement::Retired).await?;
     }
     Ok(fresh)

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     config::Config,
     domain::{Actor, OsRandom, SystemClock},
-    registry::Registry,
+    registry::{Registry, RegistryError},
     store::{SqliteStore, Store},
 };
 
@@ -90,9 +90,8 @@ impl Target {
     pub(super) async fn registry(&self, actor: Actor) -> anyhow::Result<Registry> {
         let (clock, random) = (Arc::new(SystemClock), Arc::new(OsRandom));
         let cost = node::hash_cost(&self.config);
-        Registry::open(Arc::clone(&self.store), clock, random, cost, actor)
-            .await
-            .context("the database cannot be used")
+        let opened = Registry::open(Arc::clone(&self.store), clock, random, cost, actor);
+        Ok(opened.await.map_err(RegistryError::from)?)
     }
 
     /// Closes the connections. The last one that leaves an embedded database puts all of it into

@@ -17,10 +17,12 @@ macro_rules! on_session {
 
 mod address;
 mod audit;
+mod cells;
 mod clients;
 mod fault;
 mod feed;
 mod lease;
+mod moment;
 mod nodes;
 mod obstacles;
 mod open;
@@ -35,9 +37,6 @@ mod unit;
 
 use std::{sync::Arc, time::Duration};
 
-use async_trait::async_trait;
-use time::OffsetDateTime;
-
 pub use self::{
     address::{Address, AddressError},
     open::PostgresOptions,
@@ -46,13 +45,14 @@ pub use self::{
 use self::{feed::PgFeed, nodes::applied_everywhere, pool::Primary};
 use super::{
     Connections, Creation, Feed, Finished, FoundClient, FoundOrFault, Installation, Obstacle,
-    Retirement, Store, Upkeep,
+    Readable, Retirement, Store, Upkeep,
     migrate::{Migrated, SchemaError},
 };
 use crate::domain::{
     AccessToken, Actor, AuditEntry, AuditMark, Client, ClientId, ClientState, Error, Random,
     SecretId, StoredSecret, Timestamp, TokenId,
 };
+use async_trait::async_trait;
 
 /// How long it may take to read one row.
 const ONE_ROW: Duration = Duration::from_secs(2);
@@ -140,15 +140,18 @@ impl Store for PostgresStore {
 
     async fn list_clients(
         &self,
-        after: Option<&ClientId>,
+        after: Option<&str>,
         limit: u32,
-    ) -> Result<Vec<Client>, Error> {
+    ) -> Result<Vec<Readable<Client>>, Error> {
         on_session!(self.primary, self.lane, |connection, _| clients::list(
             connection, after, limit
         ))
     }
 
-    async fn list_secrets(&self, client_id: &ClientId) -> Result<Vec<StoredSecret>, Error> {
+    async fn list_secrets(
+        &self,
+        client_id: &ClientId,
+    ) -> Result<Vec<Readable<StoredSecret>>, Error> {
         on_session!(self.primary, self.lane, |connection, _| clients::list_secrets(
             connection, client_id
         ))
@@ -204,7 +207,7 @@ impl Store for PostgresStore {
         self.settle().await.map(|()| found)
     }
 
-    async fn audit_after(&self, seq: i64, limit: u32) -> Result<Vec<AuditEntry>, Error> {
+    async fn audit_after(&self, seq: i64, limit: u32) -> Result<Vec<Readable<AuditEntry>>, Error> {
         on_session!(self.primary, self.lane, |connection, _| audit::after(connection, seq, limit))
     }
 
@@ -212,7 +215,7 @@ impl Store for PostgresStore {
         &self,
         client_id: Option<&ClientId>,
         limit: u32,
-    ) -> Result<Vec<AuditEntry>, Error> {
+    ) -> Result<Vec<Readable<AuditEntry>>, Error> {
         on_session!(self.primary, self.lane, |connection, _| audit::last(
             connection, client_id, limit
         ))
@@ -266,16 +269,4 @@ impl Store for PostgresStore {
     async fn close(&self) {
         self.primary.close(self.lane).await;
     }
-}
-
-/// A moment as Postgres takes it.
-fn moment(timestamp: Timestamp) -> OffsetDateTime {
-    let nanos = i128::from(timestamp.unix_micros()) * 1_000;
-    OffsetDateTime::from_unix_timestamp_nanos(nanos).unwrap_or(OffsetDateTime::UNIX_EPOCH)
-}
-
-/// A moment as Postgres gave it.
-fn timestamp(moment: OffsetDateTime) -> Timestamp {
-    let micros = moment.unix_timestamp_nanos().div_euclid(1_000);
-    Timestamp::from_unix_micros(i64::try_from(micros).unwrap_or(i64::MAX))
 }

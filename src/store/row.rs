@@ -1,124 +1,208 @@
-//! Rows on their way to domain values, in the types that both databases can give.
+//! Rows on their way to domain values, the same for both databases.
 //!
 //! What is stored was checked when it was written, and operators edit it by hand all the same. So
-//! it is parsed again here: a row that cannot be read is a fault of its own client and no other.
+//! it is parsed again here, one row at a time: a row that cannot be read is a fault of its own
+//! client, secret or token and of no other.
 
-use std::sync::Arc;
+mod cells;
+mod unreadable;
+
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use uuid::Uuid;
 
-use super::Change;
+use self::cells::parsed;
+pub(super) use self::cells::{BadCell, Cell, Cells, cell};
+pub use self::unreadable::UnreadableRow;
+use super::{Change, FoundClient, FoundOrFault, FoundToken, Readable};
 use crate::domain::{
-    AccessToken, Audience, AuditHash, Client, ClientId, ClientKey, ClientState, Error, GrantType,
-    Granted, Malformed, Scope, SecretHash, SecretId, StoredSecret, Timestamp, TokenDigest, TokenId,
-    TokenLifetime,
+    AccessToken, Audience, AuditEntry, AuditHash, AuditMark, Client, ClientId, ClientKey,
+    ClientState, Error, GrantType, Granted, Malformed, Scope, SecretHash, SecretId, StoredSecret,
+    TagKey, Timestamp, TokenDigest, TokenId, TokenLifetime,
 };
 
+/// By how much a token may outlive the longest lifetime: its row is rounded up to a whole second.
+const ROUNDED_UP: Duration = Duration::from_secs(1);
+
+/// The key of the one row of `installation`.
+pub(super) fn tag_key(row: &impl Cells) -> Readable<TagKey> {
+    let key = row.bytes("tag_key").and_then(|key| {
+        key.try_into().map_err(|_| BadCell::new("tag_key", "a tag key has 32 bytes"))
+    });
+    key.map(TagKey::from_bytes).map_err(|bad| bad.of("installation"))
+}
+
 /// A row of `client`.
-pub(super) struct ClientRow {
-    pub(super) id: Uuid,
-    pub(super) client_id: String,
-    pub(super) name: String,
-    pub(super) state: String,
-    pub(super) grant_types: Vec<String>,
-    pub(super) scopes: Vec<String>,
-    pub(super) default_scopes: Vec<String>,
-    pub(super) audiences: Vec<String>,
-    pub(super) serves: Vec<String>,
-    pub(super) token_lifetime_seconds: i64,
-    pub(super) not_before: Option<Timestamp>,
-    pub(super) created_at: Timestamp,
-    pub(super) version: i64,
+pub(super) fn client(row: &impl Cells) -> Readable<Client> {
+    client_cells(row).map_err(|bad| UnreadableRow {
+        client_id: row.text("client_id").ok(),
+        id: row.uuid("id").ok(),
+        ..bad.of("client")
+    })
 }
 
-impl ClientRow {
-    pub(super) fn read(self) -> Result<Client, Error> {
-        let key = ClientKey(self.id);
-        self.parse().map_err(|malformed| unreadable("client", key.0, malformed))
-    }
-
-    fn parse(self) -> Result<Client, Malformed> {
-        let lifetime = u32::try_from(self.token_lifetime_seconds).unwrap_or(0);
-        let grants: Result<_, _> =
-            self.grant_types.iter().map(|grant| GrantType::parse(grant)).collect();
-        Ok(Client {
-            key: ClientKey(self.id),
-            client_id: ClientId::parse(&self.client_id)?,
-            name: self.name,
-            state: ClientState::parse(&self.state)?,
-            grants: grants?,
-            scopes: Scope::parse_set(self.scopes)?,
-            default_scopes: Scope::parse_set(self.default_scopes)?,
-            audiences: Audience::parse_set(self.audiences)?,
-            serves: Audience::parse_set(self.serves)?,
-            token_lifetime: TokenLifetime::from_seconds(lifetime)?,
-            not_before: self.not_before,
-            created_at: self.created_at,
-            version: self.version,
-        })
-    }
+fn client_cells(row: &impl Cells) -> Cell<Client> {
+    let lifetime = u32::try_from(row.integer("token_lifetime_seconds")?).unwrap_or(0);
+    let grants = row.texts("grant_types")?;
+    let client = Client {
+        key: ClientKey(row.uuid("id")?),
+        client_id: parsed("client_id", ClientId::parse(&row.text("client_id")?))?,
+        name: row.text("name")?,
+        state: parsed("state", ClientState::parse(&row.text("state")?))?,
+        grants: parsed(
+            "grant_types",
+            grants.iter().map(|grant| GrantType::parse(grant)).collect(),
+        )?,
+        scopes: parsed("scopes", Scope::parse_set(row.texts("scopes")?))?,
+        default_scopes: parsed("default_scopes", Scope::parse_set(row.texts("default_scopes")?))?,
+        audiences: parsed("audiences", Audience::parse_set(row.texts("audiences")?))?,
+        serves: parsed("serves", Audience::parse_set(row.texts("serves")?))?,
+        token_lifetime: parsed("token_lifetime_seconds", TokenLifetime::from_seconds(lifetime))?,
+        not_before: row.maybe_moment("not_before")?,
+        created_at: row.moment("created_at")?,
+        version: row.integer("version")?,
+    };
+    // Without it nobody could revoke the tokens of the client.
+    row.integer("generation")?;
+    Ok(client)
 }
 
-/// A row of `client_secret`.
-pub(super) struct SecretRow {
-    pub(super) id: Uuid,
-    pub(super) client: Uuid,
-    pub(super) hash: String,
-    pub(super) label: String,
-    pub(super) created_at: Timestamp,
-    pub(super) expires_at: Option<Timestamp>,
-    pub(super) retired_at: Option<Timestamp>,
-    pub(super) burnt_at: Option<Timestamp>,
+/// A row of `client_secret`, whose columns `id`, `client` and `created_at` have the prefix
+/// `secret_`.
+pub(super) fn secret(row: &impl Cells) -> Readable<StoredSecret> {
+    secret_cells(row)
+        .map_err(|bad| UnreadableRow { id: row.uuid("secret_id").ok(), ..bad.of("client_secret") })
 }
 
-impl SecretRow {
-    pub(super) fn read(self) -> StoredSecret {
-        StoredSecret {
-            id: SecretId(self.id),
-            client: ClientKey(self.client),
-            hash: SecretHash::from_stored(self.hash),
-            label: self.label,
-            created_at: self.created_at,
-            expires_at: self.expires_at,
-            retired_at: self.retired_at,
-            burnt_at: self.burnt_at,
+fn secret_cells(row: &impl Cells) -> Cell<StoredSecret> {
+    Ok(StoredSecret {
+        id: SecretId(row.uuid("secret_id")?),
+        client: ClientKey(row.uuid("secret_client")?),
+        hash: SecretHash::from_stored(row.text("hash")?),
+        label: row.text("label")?,
+        created_at: row.moment("secret_created_at")?,
+        // An end at infinity is none.
+        expires_at: row.maybe_moment("expires_at")?.filter(|end| *end != Timestamp::MAX),
+        retired_at: row.maybe_moment("retired_at")?,
+        burnt_at: row.maybe_moment("burnt_at")?,
+    })
+}
+
+/// A client, joined with the secret that was asked for if it has that one.
+pub(super) fn found_client(row: &impl Cells) -> Readable<FoundClient> {
+    let client = Arc::new(client(row)?);
+    let secret = match row.maybe_uuid("secret_id") {
+        Ok(None) => None,
+        _ => Some(Arc::new(secret(row)?)),
+    };
+    Ok(FoundClient { client, secret })
+}
+
+/// The tokens that one statement found, each for itself. If a row does not even say which token it
+/// is of, it may be of any that was asked for and is not among the others: none of those is said
+/// not to be there.
+pub(super) fn found_tokens(rows: &[impl Cells], asked: &[TokenId]) -> Vec<(TokenId, FoundOrFault)> {
+    let mut found = Vec::with_capacity(rows.len());
+    let mut nameless = None;
+    for row in rows {
+        match row.uuid("token_id") {
+            Ok(id) => found.push((TokenId(id), found_token(row))),
+            Err(bad) => nameless = Some(bad.of("access_token")),
         }
     }
+    if let Some(fault) = nameless {
+        let named: HashSet<_> = found.iter().map(|(id, _)| *id).collect();
+        let missing = asked.iter().filter(|id| !named.contains(id));
+        found.extend(missing.map(|id| (*id, Err(fault.clone().into()))));
+    }
+    found
 }
 
-/// A row of `access_token`.
-pub(super) struct TokenRow {
-    pub(super) id: Uuid,
-    pub(super) digest: Vec<u8>,
-    pub(super) client: Uuid,
-    pub(super) secret: Uuid,
-    pub(super) scopes: Vec<String>,
-    pub(super) audiences: Vec<String>,
-    pub(super) issued_at: Timestamp,
-    pub(super) expires_at: Timestamp,
+fn found_token(row: &impl Cells) -> FoundOrFault {
+    let of_token =
+        |bad: BadCell| UnreadableRow { id: row.uuid("token_id").ok(), ..bad.of("access_token") };
+    if !row.flag("is_installed").map_err(of_token)? {
+        return Err(no_installation());
+    }
+    let of_installation = |bad: BadCell| bad.of("installation");
+    let not_before = row.maybe_moment("installation_not_before").map_err(of_installation)?;
+    let all = row.integer("installation_generation").map_err(of_installation)?;
+    let token = token_cells(row).map_err(of_token)?;
+    let client = Arc::new(client(row)?);
+    let of_client = row.integer("generation").map_err(|bad| bad.of("client"))?;
+    // A token of a version that did not count them yet has none. The sum may be more than a column
+    // can hold: somebody may have written anything there.
+    let of_issue = row.maybe_integer("token_generation").map_err(of_token)?;
+    let superseded =
+        of_issue.is_some_and(|then| i128::from(then) < i128::from(of_client) + i128::from(all));
+    Ok(FoundToken {
+        token,
+        client,
+        revoked: row.flag("revoked").map_err(of_token)?,
+        superseded,
+        secret_burnt: row.flag("secret_burnt").map_err(of_token)?,
+        not_before,
+    })
 }
 
-impl TokenRow {
-    pub(super) fn read(self) -> Result<AccessToken, Error> {
-        let id = self.id;
-        self.parse().map_err(|malformed| unreadable("access_token", id, malformed))
+fn token_cells(row: &impl Cells) -> Cell<AccessToken> {
+    let digest = row.bytes("digest")?.try_into().map_err(|_| Malformed("a digest has 32 bytes"));
+    let (issued_at, expires_at) = (row.moment("issued_at")?, row.moment("expires_at")?);
+    // Nothing issues such a token, whatever became of the constraint that forbids its row.
+    let longest = TokenLifetime::MAX.duration() + ROUNDED_UP;
+    if expires_at <= issued_at || expires_at.since(issued_at) > longest {
+        return Err(BadCell::new("expires_at", "a token lives for at most a day after issued_at"));
     }
+    Ok(AccessToken {
+        id: TokenId(row.uuid("token_id")?),
+        digest: TokenDigest::from_bytes(parsed("digest", digest)?),
+        client: ClientKey(row.uuid("client")?),
+        secret: SecretId(row.uuid("secret")?),
+        granted: Arc::new(Granted {
+            scopes: parsed("scopes", Scope::parse_set(row.texts("token_scopes")?))?,
+            audiences: parsed("audiences", Audience::parse_set(row.texts("token_audiences")?))?,
+        }),
+        issued_at,
+        expires_at,
+    })
+}
 
-    fn parse(self) -> Result<AccessToken, Malformed> {
-        let digest = self.digest.try_into().map_err(|_| Malformed("a digest has 32 bytes"))?;
-        Ok(AccessToken {
-            id: TokenId(self.id),
-            digest: TokenDigest::from_bytes(digest),
-            client: ClientKey(self.client),
-            secret: SecretId(self.secret),
-            granted: Arc::new(Granted {
-                scopes: Scope::parse_set(self.scopes)?,
-                audiences: Audience::parse_set(self.audiences)?,
-            }),
-            issued_at: self.issued_at,
-            expires_at: self.expires_at,
-        })
-    }
+/// A row of `audit`. Where rows are sealed later than they are written, one with an empty hash
+/// waits for that.
+pub(super) fn audit_entry(row: &impl Cells, is_sealed_later: bool) -> Readable<AuditEntry> {
+    audit_cells(row, is_sealed_later).map_err(of_audit(row))
+}
+
+fn of_audit(row: &impl Cells) -> impl FnOnce(BadCell) -> UnreadableRow {
+    let seq = row.integer("seq").ok();
+    move |bad| UnreadableRow { seq, ..bad.of("audit") }
+}
+
+fn audit_cells(row: &impl Cells, is_sealed_later: bool) -> Cell<AuditEntry> {
+    let waits = is_sealed_later && row.bytes("hash")?.is_empty();
+    Ok(AuditEntry {
+        seq: row.integer("seq")?,
+        at: row.moment("at")?,
+        actor: row.maybe_text("actor")?,
+        login: row.maybe_text("login")?,
+        action: row.text("action")?,
+        client: row.maybe_uuid("client")?,
+        client_id: row.maybe_text("client_id")?,
+        subject: row.maybe_uuid("subject")?,
+        detail: row.text("detail")?,
+        hash: if waits { None } else { Some(audit_hash(row)?) },
+    })
+}
+
+/// The place and the hash of a row of `audit` that is sealed.
+pub(super) fn audit_mark(row: &impl Cells) -> Readable<AuditMark> {
+    let mark = || Ok(AuditMark { seq: row.integer("seq")?, hash: audit_hash(row)? });
+    mark().map_err(of_audit(row))
+}
+
+fn audit_hash(row: &impl Cells) -> Cell<AuditHash> {
+    let hash = row.bytes("hash")?.try_into().map(AuditHash);
+    hash.map_err(|_| BadCell::new("hash", "the hash of a row has 32 bytes"))
 }
 
 impl Change {
@@ -133,19 +217,19 @@ impl Change {
     }
 }
 
-/// The hash of a row of the audit trail; none if it waits for one.
-pub(super) fn audit_hash(bytes: &[u8]) -> Option<AuditHash> {
-    bytes.try_into().ok().map(AuditHash)
-}
-
 /// The one row of `installation` is gone, and with it the moment before which tokens are dead: no
 /// token can be told to be alive.
-pub(super) fn no_installation() -> Error {
+fn no_installation() -> Error {
     Error::internal("the table installation has no row: restore it from a backup")
 }
 
-fn unreadable(table: &'static str, id: Uuid, malformed: Malformed) -> Error {
-    Error::internal(format!("the row {id} of {table} cannot be read: {malformed}"))
+/// A row of `change`. One that cannot be read, since a row with an odd id was changed, may concern
+/// anything.
+pub(super) fn change(row: &impl Cells) -> Change {
+    match (row.text("kind"), row.maybe_uuid("subject")) {
+        (Ok(kind), Ok(subject)) => Change::read(&kind, subject),
+        _ => Change::Everything,
+    }
 }
 
 /// The members of a set as texts, for the databases.
@@ -157,3 +241,6 @@ pub(super) fn texts<'a, T: ToString + 'a>(set: impl IntoIterator<Item = &'a T>) 
 pub(super) fn joined<'a, T: ToString + 'a>(set: impl IntoIterator<Item = &'a T>) -> String {
     texts(set).join(" ")
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@
 //! SQLite has one writer anyway, and waiting in our own queue is fair where its lock is not.
 
 mod audit;
+mod cells;
 mod clients;
 mod fault;
 mod feed;
@@ -29,14 +30,15 @@ pub use self::replace::Replacement;
 use self::{fault::fault, feed::SqliteFeed};
 use super::{
     Connections, Creation, Feed, Finished, FoundClient, FoundOrFault, Installation, Obstacle,
-    Retirement, Store, Upkeep,
+    Readable, Retirement, Store, Upkeep,
     migrate::{Migrated, SchemaError},
+    row,
 };
 use crate::{
     data_dir::Lock,
     domain::{
         AccessToken, Actor, AuditEntry, AuditMark, Client, ClientId, ClientState, Error, Random,
-        SecretId, StoredSecret, TagKey, Timestamp, TokenId,
+        SecretId, StoredSecret, Timestamp, TokenId,
     },
 };
 
@@ -105,12 +107,11 @@ impl Store for SqliteStore {
     }
 
     async fn installation(&self) -> Result<Installation, Error> {
-        let key: Vec<u8> = sqlx::query_scalar("select tag_key from installation")
+        let row = sqlx::query("select tag_key from installation")
             .fetch_one(&self.reader)
             .await
             .map_err(fault)?;
-        let key = key.try_into().map_err(|_| Error::internal("the tag key has not 32 bytes"))?;
-        Ok(Installation { tag_key: TagKey::from_bytes(key) })
+        Ok(Installation { tag_key: row::tag_key(&row)? })
     }
 
     async fn find_client(
@@ -154,13 +155,16 @@ impl Store for SqliteStore {
 
     async fn list_clients(
         &self,
-        after: Option<&ClientId>,
+        after: Option<&str>,
         limit: u32,
-    ) -> Result<Vec<Client>, Error> {
+    ) -> Result<Vec<Readable<Client>>, Error> {
         clients::list(&self.reader, after, limit).await
     }
 
-    async fn list_secrets(&self, client_id: &ClientId) -> Result<Vec<StoredSecret>, Error> {
+    async fn list_secrets(
+        &self,
+        client_id: &ClientId,
+    ) -> Result<Vec<Readable<StoredSecret>>, Error> {
         clients::list_secrets(&self.reader, client_id).await
     }
 
@@ -209,7 +213,7 @@ impl Store for SqliteStore {
         Ok(found)
     }
 
-    async fn audit_after(&self, seq: i64, limit: u32) -> Result<Vec<AuditEntry>, Error> {
+    async fn audit_after(&self, seq: i64, limit: u32) -> Result<Vec<Readable<AuditEntry>>, Error> {
         audit::after(&self.reader, seq, limit).await
     }
 
@@ -217,7 +221,7 @@ impl Store for SqliteStore {
         &self,
         client_id: Option<&ClientId>,
         limit: u32,
-    ) -> Result<Vec<AuditEntry>, Error> {
+    ) -> Result<Vec<Readable<AuditEntry>>, Error> {
         audit::last(&self.reader, client_id, limit).await
     }
 
@@ -273,14 +277,4 @@ impl Store for SqliteStore {
         self.writer.close().await;
         self.in_use.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
-}
-
-/// A moment as it was stored.
-fn moment(micros: i64) -> Timestamp {
-    Timestamp::from_unix_micros(micros)
-}
-
-/// The members of a list that was stored as one text.
-fn members(text: &str) -> Vec<String> {
-    text.split(' ').filter(|member| !member.is_empty()).map(str::to_owned).collect()
 }

@@ -226,6 +226,7 @@ async fn a_command_that_is_killed_leaves_a_whole_client_or_none() {
         }
         let store = database.store();
         for client in store.list_clients(None, 100).await.unwrap() {
+            let client = client.unwrap();
             let secrets = store.list_secrets(&client.client_id).await.unwrap();
             assert_eq!(secrets.len(), 1, "{} on {kind:?}, seed {seed}", client.client_id);
         }

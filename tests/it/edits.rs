@@ -119,6 +119,7 @@ impl Scene {
     async fn trail(&self) -> Vec<String> {
         let mut reader = AuditReader::default();
         let trail = self.node.store.audit_after(0, 100_000).await.unwrap();
+        let trail: Vec<_> = trail.into_iter().map(Result::unwrap).collect();
         for entry in &trail {
             reader.read(entry.clone()).unwrap();
         }

@@ -186,7 +186,8 @@ async fn fc_28_texts_are_never_part_of_a_statement() {
             let label = NewSecret { label: (*text).to_owned(), expires_at: None };
             node.registry.create_client(new, label).await.unwrap();
             let (client, secrets) = node.registry.show_client(&id).await.unwrap();
-            assert_eq!((client.name.as_str(), secrets[0].label.as_str()), (*text, *text));
+            let (name, label) = (client.unwrap().name, &secrets[0].as_ref().unwrap().label);
+            assert_eq!((name.as_str(), label.as_str()), (*text, *text));
         }
         assert_eq!(node.registry.list_clients().await.unwrap().len(), texts.len());
     }

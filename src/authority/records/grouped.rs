@@ -1,5 +1,7 @@
 //! One statement for many callers. What waits while one statement runs forms the next; alone, a
-//! caller does not linger.
+//! caller does not linger. A statement that fails because of one caller fails that one alone.
+
+mod parts;
 
 use std::{
     collections::VecDeque,
@@ -8,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{runtime::Handle, sync::oneshot, time::timeout};
+use tokio::{runtime::Handle, sync::oneshot};
 
 use crate::{
     authority::stats::{Count, GroupStats},
@@ -17,8 +19,6 @@ use crate::{
 
 /// A statement takes a few milliseconds.
 const LATE: Duration = Duration::from_millis(100);
-
-const SILENT: &str = "the database did not answer a shared statement";
 
 /// Runs a statement for all of these.
 type Run<T, R> =
@@ -36,8 +36,8 @@ pub(super) struct GroupLimits {
     /// A further statement begins beside others only for so many callers: with fewer it would cost
     /// more than their waiting.
     pub(super) overlap: usize,
-    /// For a statement. Its callers may all have gone, and a connection that died silently never
-    /// answers.
+    /// For a statement, with those that find out by whose fault it failed. Its callers may all have
+    /// gone, and a connection that died silently never answers.
     pub(super) patience: Duration,
 }
 
@@ -67,7 +67,7 @@ struct Caller<T, R> {
     answer: oneshot::Sender<Result<R, Error>>,
 }
 
-impl<T: Send + 'static, R: Clone + Send + 'static> Grouped<T, R> {
+impl<T: Clone + Send + 'static, R: Clone + Send + 'static> Grouped<T, R> {
     pub(super) fn new<F>(
         limits: GroupLimits,
         run: impl Fn(Vec<T>) -> F + Send + Sync + 'static,
@@ -137,34 +137,21 @@ struct Running<T, R> {
     has_ended: bool,
 }
 
-impl<T, R: Clone> Running<T, R> {
+impl<T: Clone, R: Clone> Running<T, R> {
     async fn all(mut self) {
         loop {
             // Those who were just answered and ask again come along: without this a statement
             // carries only half of the callers, and the other half waits for the next.
             tokio::task::yield_now().await;
             let Some(callers) = self.next() else { return };
-            let (items, answers): (Vec<_>, Vec<_>) = callers
-                .into_iter()
-                // Whoever has gone away is not worth a statement.
-                .filter(|caller| !caller.answer.is_closed())
-                .map(|caller| (caller.item, caller.answer))
-                .unzip();
-            if items.is_empty() {
+            // Whoever has gone away is not worth a statement.
+            let callers: Vec<_> =
+                callers.into_iter().filter(|caller| !caller.answer.is_closed()).collect();
+            if callers.is_empty() {
                 continue;
             }
-            self.group.statements.add_one();
-            self.group.callers.add(items.len() as u64);
-            let result = timeout(self.group.limits.patience, (self.group.run)(items)).await;
-            let result = result.unwrap_or_else(|_| Err(Error::unavailable(SILENT)));
-            for answer in answers {
-                let result = match &result {
-                    Ok(shared) => Ok(shared.clone()),
-                    Err(error) => Err(error.again()),
-                };
-                // Who went away meanwhile is not told.
-                let _ = answer.send(result);
-            }
+            self.group.callers.add(callers.len() as u64);
+            self.group.serve(callers).await;
         }
     }
 
@@ -197,100 +184,4 @@ impl<T, R> Drop for Running<T, R> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use tokio::sync::Semaphore;
-
-    const LIMITS: GroupLimits = GroupLimits {
-        waiting: 100,
-        largest: 50,
-        statements: 2,
-        overlap: 20,
-        patience: Duration::MAX,
-    };
-
-    type Carried = Arc<Mutex<Vec<Vec<u32>>>>;
-
-    /// A group whose statements end when they are let, and what each of them carried.
-    fn group() -> (Arc<Grouped<u32, u32>>, Arc<Semaphore>, Carried) {
-        let (gate, carried) = (Arc::new(Semaphore::new(0)), Arc::<Mutex<Vec<_>>>::default());
-        let (held, noted) = (Arc::clone(&gate), Arc::clone(&carried));
-        let group = Grouped::new(LIMITS, move |items: Vec<u32>| {
-            noted.lock().unwrap().push(items.clone());
-            let held = Arc::clone(&held);
-            async move {
-                held.acquire().await.map_err(Error::internal)?.forget();
-                if items.contains(&13) {
-                    return Err(Error::unavailable("13"));
-                }
-                items.len().try_into().map_err(Error::internal)
-            }
-        });
-        (Arc::new(group), gate, carried)
-    }
-
-    async fn joined(group: &Arc<Grouped<u32, u32>>, items: impl Iterator<Item = u32>) {
-        for item in items {
-            let group = Arc::clone(group);
-            tokio::spawn(async move { group.join(item).await });
-        }
-        for _ in 0..1_000 {
-            tokio::task::yield_now().await;
-        }
-    }
-
-    #[tokio::test]
-    async fn what_waits_during_a_statement_goes_into_the_next() {
-        let (group, gate, carried) = group();
-        joined(&group, 0..1).await;
-        joined(&group, 1..11).await;
-        assert_eq!(carried.lock().unwrap().len(), 1, "ten callers are too few to overlap");
-        gate.add_permits(2);
-        assert_eq!(group.join(11).await.unwrap(), 1 + 10);
-        let GroupStats { statements, callers } = group.stats();
-        assert_eq!((statements, callers), (2, 12));
-    }
-
-    #[tokio::test]
-    async fn many_callers_get_a_second_statement_and_no_third() {
-        let (group, _gate, carried) = group();
-        joined(&group, 0..1).await;
-        joined(&group, 1..99).await;
-        let carried = carried.lock().unwrap();
-        assert_eq!(carried.len(), 2);
-        assert!(carried[1].len() <= 50, "{}", carried[1].len());
-    }
-
-    #[tokio::test]
-    async fn a_failure_is_everybodys_and_too_many_are_turned_away() {
-        let (group, gate, _) = group();
-        joined(&group, 13..14).await;
-        joined(&group, 100..300).await;
-        joined(&group, 300..500).await;
-        assert!(matches!(group.join(1).await, Err(Error::TooManyRequests { .. })));
-        gate.add_permits(100);
-        joined(&group, 0..0).await;
-        assert!(matches!(group.join(13).await, Err(Error::Unavailable { .. })));
-        assert!(group.join(1).await.is_ok(), "it goes on");
-    }
-
-    #[tokio::test]
-    async fn who_goes_away_is_not_carried_and_a_panic_is_not_the_end() {
-        let ran = Arc::new(AtomicUsize::new(0));
-        let count = Arc::clone(&ran);
-        let group = Arc::new(Grouped::new(LIMITS, move |items: Vec<u32>| {
-            assert!(!items.contains(&13), "on purpose");
-            count.fetch_add(items.len(), Ordering::Relaxed);
-            async move { Ok(0) }
-        }));
-        tokio::select! {
-            biased;
-            _ = group.join(1) => unreachable!("its statement has not begun"),
-            () = async {} => {}
-        }
-        assert!(matches!(group.join(13).await, Err(Error::Internal { .. })));
-        assert!(group.join(2).await.is_ok());
-        assert_eq!(ran.load(Ordering::Relaxed), 1);
-    }
-}
+mod tests;

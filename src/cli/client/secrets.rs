@@ -122,7 +122,9 @@ impl Retire {
         };
         let secrets = target.change(deadline, &undecided, work).await?;
         let now = crate::domain::Clock::now(&crate::domain::SystemClock);
-        if !secrets.iter().any(|secret| secret.is_live(now)) {
+        // One that cannot be read may be live.
+        if !secrets.iter().any(|secret| secret.as_ref().map_or(true, |secret| secret.is_live(now)))
+        {
             output::remark(&format!("Client {} has no live secret left.", self.client_id));
         }
         Ok(())

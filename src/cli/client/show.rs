@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::output;
+use super::{output, unreadable};
 use crate::{
     cli::{
         deadline::Deadline,
@@ -13,6 +13,7 @@ use crate::{
         target::Target,
     },
     domain::{Client, ClientId, Clock, StoredSecret, SystemClock, Timestamp},
+    store::{Readable, UnreadableRow},
 };
 
 #[derive(Debug, Args)]
@@ -36,31 +37,32 @@ impl List {
         let clients = target.look(deadline, work).await?;
         if self.json {
             output::json(&clients.iter().map(client_json).collect());
-            return Ok(());
-        }
-        if clients.is_empty() {
+        } else if clients.is_empty() {
             output::remark("There are no clients yet; make one with `jeton client create`.");
-            return Ok(());
+        } else {
+            output::table(HEADING, clients.iter().map(client_cells).collect());
         }
-        let rows = clients
-            .iter()
-            .map(|client| {
-                [
-                    client.client_id.to_string(),
-                    client.state.as_str().to_owned(),
-                    joined(&client.scopes),
-                    joined(&client.audiences),
-                    joined(&client.serves),
-                    format!("{} s", client.token_lifetime.seconds()),
-                    client.created_at.to_string(),
-                ]
-            })
-            .collect();
-        let heading =
-            ["client_id", "state", "scopes", "audiences", "serves", "token lifetime", "created"];
-        output::table(heading, rows);
-        Ok(())
+        unreadable::check(unreadable::rows(&clients))
     }
+}
+
+const HEADING: [&str; 7] =
+    ["client_id", "state", "scopes", "audiences", "serves", "token lifetime", "created"];
+
+fn client_cells(client: &Readable<Client>) -> [String; 7] {
+    let client = match client {
+        Ok(client) => client,
+        Err(row) => return unreadable::cells(row, 1),
+    };
+    [
+        client.client_id.to_string(),
+        client.state.as_str().to_owned(),
+        joined(&client.scopes),
+        joined(&client.audiences),
+        joined(&client.serves),
+        format!("{} s", client.token_lifetime.seconds()),
+        client.created_at.to_string(),
+    ]
 }
 
 #[derive(Debug, Args)]
@@ -94,40 +96,62 @@ impl Show {
             let mut value = client_json(&client);
             value["secrets"] = secrets.iter().map(|secret| secret_json(secret, now)).collect();
             output::json(&value);
-            return Ok(());
+        } else {
+            match &client {
+                Ok(client) => show(client),
+                Err(row) => show_unreadable(row),
+            }
+            let rows = secrets.iter().map(|secret| secret_cells(secret, now)).collect();
+            output::table(["secret", "label", "state", "created", "expires"], rows);
         }
-        let grants: Vec<_> = client.grants.iter().map(|grant| grant.as_str()).collect();
-        output::properties(&[
-            ("client_id", client.client_id.to_string()),
-            ("id", client.key.0.to_string()),
-            ("name", client.name.clone()),
-            ("state", client.state.as_str().to_owned()),
-            ("grant types", grants.join(" ")),
-            ("scopes", joined(&client.scopes)),
-            ("default scopes", joined(&client.default_scopes)),
-            ("audiences", joined(&client.audiences)),
-            ("serves", joined(&client.serves)),
-            ("token lifetime", format!("{} s", client.token_lifetime.seconds())),
-            ("created", client.created_at.to_string()),
-        ]);
-        let rows = secrets
-            .iter()
-            .map(|secret| {
-                [
-                    secret.id.0.to_string(),
-                    secret.label.clone(),
-                    state(secret, now).to_owned(),
-                    secret.created_at.to_string(),
-                    secret.expires_at.map_or_else(|| "never".to_owned(), |end| end.to_string()),
-                ]
-            })
-            .collect();
-        output::table(["secret", "label", "state", "created", "expires"], rows);
-        Ok(())
+        unreadable::check(client.as_ref().err().into_iter().chain(unreadable::rows(&secrets)))
     }
 }
 
-fn client_json(client: &Client) -> Value {
+fn show(client: &Client) {
+    let grants: Vec<_> = client.grants.iter().map(|grant| grant.as_str()).collect();
+    output::properties(&[
+        ("client_id", client.client_id.to_string()),
+        ("id", client.key.0.to_string()),
+        ("name", client.name.clone()),
+        ("state", client.state.as_str().to_owned()),
+        ("grant types", grants.join(" ")),
+        ("scopes", joined(&client.scopes)),
+        ("default scopes", joined(&client.default_scopes)),
+        ("audiences", joined(&client.audiences)),
+        ("serves", joined(&client.serves)),
+        ("token lifetime", format!("{} s", client.token_lifetime.seconds())),
+        ("created", client.created_at.to_string()),
+    ]);
+}
+
+fn show_unreadable(row: &UnreadableRow) {
+    output::properties(&[
+        ("client_id", output::printable(row.client_id.as_deref().unwrap_or("?"))),
+        ("id", row.id.map_or_else(|| "?".to_owned(), |id| id.to_string())),
+        ("unreadable", row.reason()),
+    ]);
+}
+
+fn secret_cells(secret: &Readable<StoredSecret>, now: Timestamp) -> [String; 5] {
+    let secret = match secret {
+        Ok(secret) => secret,
+        Err(row) => return unreadable::cells(row, 2),
+    };
+    [
+        secret.id.0.to_string(),
+        secret.label.clone(),
+        state(secret, now).to_owned(),
+        secret.created_at.to_string(),
+        secret.expires_at.map_or_else(|| "never".to_owned(), |end| end.to_string()),
+    ]
+}
+
+fn client_json(client: &Readable<Client>) -> Value {
+    let client = match client {
+        Ok(client) => client,
+        Err(row) => return unreadable::client_json(row),
+    };
     let texts = |set: &[String]| json!(set);
     let grants: Vec<_> = client.grants.iter().map(|grant| grant.as_str()).collect();
     json!({
@@ -146,7 +170,11 @@ fn client_json(client: &Client) -> Value {
     })
 }
 
-fn secret_json(secret: &StoredSecret, now: Timestamp) -> Value {
+fn secret_json(secret: &Readable<StoredSecret>, now: Timestamp) -> Value {
+    let secret = match secret {
+        Ok(secret) => secret,
+        Err(row) => return unreadable::secret_json(row),
+    };
     let moment = |moment: Option<Timestamp>| moment.map(|moment| moment.to_string());
     json!({
         "secret_id": secret.id.0,

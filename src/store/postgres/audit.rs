@@ -1,11 +1,11 @@
 //! The audit trail on Postgres, which triggers write.
 
-use sqlx::{PgConnection, Row, postgres::PgRow};
+use sqlx::{PgConnection, postgres::PgRow};
 
-use super::{fault::fault, timestamp};
+use super::fault::fault;
 use crate::{
     domain::{AuditEntry, AuditMark, ClientId, Error},
-    store::row::audit_hash,
+    store::{Readable, row},
 };
 
 /// The most rows that one statement removes.
@@ -15,7 +15,7 @@ pub(super) async fn after(
     connection: &mut PgConnection,
     seq: i64,
     limit: u32,
-) -> Result<Vec<AuditEntry>, Error> {
+) -> Result<Vec<Readable<AuditEntry>>, Error> {
     let rows = sqlx::query(
         "select seq, at, actor, login, action, client, client_id, subject, detail::text as detail,
                 hash
@@ -26,14 +26,14 @@ pub(super) async fn after(
     .fetch_all(connection)
     .await
     .map_err(fault)?;
-    rows.iter().map(|row| entry(row).map_err(fault)).collect()
+    Ok(rows.iter().map(entry).collect())
 }
 
 pub(super) async fn last(
     connection: &mut PgConnection,
     client_id: Option<&ClientId>,
     limit: u32,
-) -> Result<Vec<AuditEntry>, Error> {
+) -> Result<Vec<Readable<AuditEntry>>, Error> {
     let rows = sqlx::query(
         "select seq, at, actor, login, action, client, client_id, subject, detail::text as detail,
                 hash
@@ -44,16 +44,15 @@ pub(super) async fn last(
     .fetch_all(connection)
     .await
     .map_err(fault)?;
-    rows.iter().map(|row| entry(row).map_err(fault)).collect()
+    Ok(rows.iter().map(entry).collect())
 }
 
 pub(super) async fn head(connection: &mut PgConnection) -> Result<Option<AuditMark>, Error> {
-    let head: Option<(i64, Vec<u8>)> =
-        sqlx::query_as("select seq, hash from audit order by seq desc limit 1")
-            .fetch_optional(connection)
-            .await
-            .map_err(fault)?;
-    Ok(head.and_then(|(seq, hash)| Some(AuditMark { seq, hash: audit_hash(&hash)? })))
+    let head = sqlx::query("select seq, hash from audit order by seq desc limit 1")
+        .fetch_optional(connection)
+        .await
+        .map_err(fault)?;
+    Ok(head.as_ref().map(row::audit_mark).transpose()?)
 }
 
 /// Removes rows that are older than so many days, in slices.
@@ -73,17 +72,7 @@ pub(super) async fn forget(connection: &mut PgConnection, days: u32) -> Result<u
     }
 }
 
-fn entry(row: &PgRow) -> Result<AuditEntry, sqlx::Error> {
-    Ok(AuditEntry {
-        seq: row.try_get("seq")?,
-        at: timestamp(row.try_get("at")?),
-        actor: row.try_get("actor")?,
-        login: row.try_get("login")?,
-        action: row.try_get("action")?,
-        client: row.try_get("client")?,
-        client_id: row.try_get("client_id")?,
-        subject: row.try_get("subject")?,
-        detail: row.try_get("detail")?,
-        hash: audit_hash(row.try_get("hash")?),
-    })
+/// Here a row is sealed when it is written.
+fn entry(row: &PgRow) -> Readable<AuditEntry> {
+    row::audit_entry(row, false)
 }

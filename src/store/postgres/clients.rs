@@ -1,17 +1,14 @@
 //! Clients and their secrets on Postgres: one statement a function. Those that change something
 //! tell the triggers of the audit trail by a setting who does it.
 
-use std::sync::Arc;
+use sqlx::PgConnection;
 
-use sqlx::{PgConnection, Row, postgres::PgRow};
-use time::OffsetDateTime;
-
-use super::{fault::fault, lease::Lease, moment, timestamp};
+use super::{fault::fault, lease::Lease, moment::Moment};
 use crate::{
     domain::{Actor, Client, ClientId, ClientState, Error, SecretId, StoredSecret, Timestamp},
     store::{
-        Creation, FoundClient, Retirement,
-        row::{ClientRow, SecretRow, texts},
+        Creation, FoundClient, Readable, Retirement,
+        row::{self, texts},
     },
 };
 
@@ -26,7 +23,7 @@ pub(super) async fn find(
         "select client.id, client.client_id, client.name, client.state, client.grant_types,
                 client.scopes, client.default_scopes, client.audiences, client.serves,
                 client.token_lifetime_seconds, client.not_before, client.created_at,
-                client.version,
+                client.version, client.generation,
                 secret.id as secret_id, secret.client as secret_client, secret.hash, secret.label,
                 secret.created_at as secret_created_at, secret.expires_at, secret.retired_at,
                 secret.burnt_at
@@ -41,12 +38,7 @@ pub(super) async fn find(
     .fetch_optional(connection)
     .await
     .map_err(fault)?;
-    let Some(row) = row else { return Ok(None) };
-    let has_secret = row.try_get::<Option<uuid::Uuid>, _>("secret_id").map_err(fault)?.is_some();
-    let secret =
-        if has_secret { Some(Arc::new(secret_row(&row).map_err(fault)?.read())) } else { None };
-    let client = Arc::new(client_row(&row).map_err(fault)?.read()?);
-    Ok(Some(FoundClient { client, secret }))
+    Ok(row.as_ref().map(row::found_client).transpose()?)
 }
 
 /// Both rows in one statement: either both are stored or neither.
@@ -80,14 +72,14 @@ pub(super) async fn create(
     .bind(texts(&client.audiences))
     .bind(texts(&client.serves))
     .bind(i32::try_from(client.token_lifetime.seconds()).unwrap_or(i32::MAX))
-    .bind(client.not_before.map(moment))
-    .bind(moment(client.created_at))
+    .bind(client.not_before.map(Moment))
+    .bind(Moment(client.created_at))
     .bind(client.version)
     .bind(secret.id.0)
     .bind(secret.hash.as_str())
     .bind(&secret.label)
-    .bind(moment(secret.created_at))
-    .bind(secret.expires_at.map(moment))
+    .bind(Moment(secret.created_at))
+    .bind(secret.expires_at.map(Moment))
     .bind(actor.as_str())
     .execute(connection)
     .await
@@ -98,28 +90,28 @@ pub(super) async fn create(
 
 pub(super) async fn list(
     connection: &mut PgConnection,
-    after: Option<&ClientId>,
+    after: Option<&str>,
     limit: u32,
-) -> Result<Vec<Client>, Error> {
+) -> Result<Vec<Readable<Client>>, Error> {
     // Ordered byte by byte, as SQLite orders, and not by the language of the database.
     let rows = sqlx::query(
         "select id, client_id, name, state, grant_types, scopes, default_scopes, audiences,
-                serves, token_lifetime_seconds, not_before, created_at, version
+                serves, token_lifetime_seconds, not_before, created_at, version, generation
          from client where $1::text is null or client_id collate \"C\" > $1
-         order by client_id collate \"C\" limit $2",
+         order by client_id collate \"C\" nulls first limit $2",
     )
-    .bind(after.map(ClientId::as_str))
+    .bind(after)
     .bind(i64::from(limit))
     .fetch_all(connection)
     .await
     .map_err(fault)?;
-    rows.iter().map(|row| client_row(row).map_err(fault)?.read()).collect()
+    Ok(rows.iter().map(row::client).collect())
 }
 
 pub(super) async fn list_secrets(
     connection: &mut PgConnection,
     client_id: &ClientId,
-) -> Result<Vec<StoredSecret>, Error> {
+) -> Result<Vec<Readable<StoredSecret>>, Error> {
     let rows = sqlx::query(
         "select secret.id as secret_id, secret.client as secret_client, secret.hash, secret.label,
                 secret.created_at as secret_created_at, secret.expires_at, secret.retired_at,
@@ -132,7 +124,7 @@ pub(super) async fn list_secrets(
     .fetch_all(connection)
     .await
     .map_err(fault)?;
-    rows.iter().map(|row| Ok(secret_row(row).map_err(fault)?.read())).collect()
+    Ok(rows.iter().map(row::secret).collect())
 }
 
 pub(super) async fn set_state(
@@ -210,8 +202,8 @@ pub(super) async fn add_secret(
     .bind(secret.client.0)
     .bind(secret.hash.as_str())
     .bind(&secret.label)
-    .bind(moment(secret.created_at))
-    .bind(secret.expires_at.map(moment))
+    .bind(Moment(secret.created_at))
+    .bind(secret.expires_at.map(Moment))
     .bind(actor.as_str())
     .execute(connection)
     .await
@@ -238,7 +230,7 @@ pub(super) async fn retire_secret(
     )
     .bind(client_id.as_str())
     .bind(secret.0)
-    .bind(moment(now))
+    .bind(Moment(now))
     .bind(retirement == Retirement::Burnt)
     .bind(actor.as_str())
     .execute(connection)
@@ -246,38 +238,4 @@ pub(super) async fn retire_secret(
     .map_err(fault)?
     .rows_affected();
     Ok(rows == 1)
-}
-
-pub(super) fn client_row(row: &PgRow) -> Result<ClientRow, sqlx::Error> {
-    Ok(ClientRow {
-        id: row.try_get("id")?,
-        client_id: row.try_get("client_id")?,
-        name: row.try_get("name")?,
-        state: row.try_get("state")?,
-        grant_types: row.try_get("grant_types")?,
-        scopes: row.try_get("scopes")?,
-        default_scopes: row.try_get("default_scopes")?,
-        audiences: row.try_get("audiences")?,
-        serves: row.try_get("serves")?,
-        token_lifetime_seconds: row.try_get::<i32, _>("token_lifetime_seconds")?.into(),
-        not_before: row.try_get::<Option<OffsetDateTime>, _>("not_before")?.map(timestamp),
-        created_at: timestamp(row.try_get("created_at")?),
-        version: row.try_get("version")?,
-    })
-}
-
-fn secret_row(row: &PgRow) -> Result<SecretRow, sqlx::Error> {
-    let maybe = |column: &str| -> Result<Option<Timestamp>, sqlx::Error> {
-        Ok(row.try_get::<Option<OffsetDateTime>, _>(column)?.map(timestamp))
-    };
-    Ok(SecretRow {
-        id: row.try_get("secret_id")?,
-        client: row.try_get("secret_client")?,
-        hash: row.try_get("hash")?,
-        label: row.try_get("label")?,
-        created_at: timestamp(row.try_get("secret_created_at")?),
-        expires_at: maybe("expires_at")?,
-        retired_at: maybe("retired_at")?,
-        burnt_at: maybe("burnt_at")?,
-    })
 }

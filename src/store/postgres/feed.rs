@@ -7,7 +7,10 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
+use sqlx::{
+    Row,
+    postgres::{PgConnectOptions, PgListener, PgPoolOptions},
+};
 use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
@@ -20,7 +23,7 @@ use super::{
 };
 use crate::{
     domain::{Error, Timestamp},
-    store::{Change, Feed},
+    store::{Change, Feed, row},
 };
 
 const CHANNEL: &str = "jeton_change";
@@ -146,16 +149,16 @@ impl Feed for PgFeed {
     async fn read(&mut self) -> Result<Vec<Change>, Error> {
         let mut changes = Vec::new();
         loop {
-            let page = sqlx::query_as(
+            let page = sqlx::query(
                 "select id, kind, subject from change where id > $1 order by id limit $2",
             )
             .bind(self.position)
             .bind(PAGE)
             .fetch_all(&mut self.listener);
-            let page: Vec<(i64, String, Option<Uuid>)> = within(self.lease, page).await?;
-            let Some((last, ..)) = page.last() else { return Ok(changes) };
-            self.position = *last;
-            changes.extend(page.into_iter().map(|(_, kind, subject)| Change::read(&kind, subject)));
+            let page = within(self.lease, page).await?;
+            let Some(last) = page.last() else { return Ok(changes) };
+            self.position = last.try_get("id").map_err(fault)?;
+            changes.extend(page.iter().map(row::change));
         }
     }
 

@@ -17,7 +17,10 @@ use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
 use super::{fault::fault, lease::Lease, pool::Primary};
-use crate::{domain::Error, store::Upkeep};
+use crate::{
+    domain::Error,
+    store::{Upkeep, row::Cells},
+};
 
 /// How long to wait for the nodes before giving up. No lease is longer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -62,8 +65,8 @@ struct Holder {
     node: Uuid,
     renewals: i64,
     /// As text: it is compared and never reckoned with. A node of an earlier version moves it and
-    /// does not count its renewals.
-    lease_until: String,
+    /// does not count its renewals. None if that is null.
+    lease_until: Option<String>,
     lease: Duration,
 }
 
@@ -114,9 +117,9 @@ async fn behind(
     newest: i64,
     lease: Option<Lease>,
 ) -> Result<Vec<Holder>, Error> {
-    let rows: Vec<(Uuid, i64, String, i32)> = sqlx::query_as(
-        "select id, renewals, lease_until::text, lease_ms from node
-         where applied < $1 and (select require_lease($2, $3))",
+    let rows = sqlx::query(
+        "select id, renewals, lease_until::text as lease_until, lease_ms from node
+         where (applied < $1) is not false and (select require_lease($2, $3))",
     )
     .bind(newest)
     .bind(lease.map(|lease| lease.node))
@@ -124,11 +127,21 @@ async fn behind(
     .fetch_all(connection)
     .await
     .map_err(fault)?;
-    let holder = |(node, renewals, lease_until, lease): (Uuid, i64, String, i32)| {
-        let lease = Duration::from_millis(u64::try_from(lease).unwrap_or(0)).min(LONGEST_LEASE);
-        Holder { node, renewals, lease_until, lease }
-    };
-    Ok(rows.into_iter().map(holder).collect())
+    Ok(rows.iter().map(holder).collect())
+}
+
+/// A row of `node`. One in which somebody has made a hole is waited for like any other, and for as
+/// long as any lease can last if it does not say how long its own does: one bad row must not fail
+/// the revocations of all nodes, nor end before its node has heard of them.
+fn holder(row: &impl Cells) -> Holder {
+    let lease = row.integer("lease_ms").ok().and_then(|lease| u64::try_from(lease).ok());
+    let lease = lease.filter(|lease| *lease > 0).map_or(LONGEST_LEASE, Duration::from_millis);
+    Holder {
+        node: row.uuid("id").unwrap_or_default(),
+        renewals: row.integer("renewals").unwrap_or(-1),
+        lease_until: row.text("lease_until").ok(),
+        lease: lease.min(LONGEST_LEASE),
+    }
 }
 
 /// Removes leases that are over, unless they were renewed after all.

@@ -10,7 +10,7 @@ use std::{collections::BTreeSet, time::Duration};
 use time::OffsetDateTime;
 use uuid::{Builder, Uuid};
 
-use super::{fault::fault, moment};
+use super::{fault::fault, moment::Moment};
 use crate::{
     domain::{Cause, Error, Timestamp, TokenLifetime},
     store::Upkeep,
@@ -50,7 +50,7 @@ pub(super) async fn upkeep(connection: &mut PgConnection, now: Timestamp) -> Res
     done.revocations_forgotten = sqlx::query(
         "delete from revoked_token where keep_until < least(now(), $1) - interval '1 hour'",
     )
-    .bind(moment(now))
+    .bind(Moment(now))
     .execute(connection)
     .await
     .map_err(fault)?
@@ -100,10 +100,10 @@ async fn standing(connection: &mut PgConnection) -> Result<(BTreeSet<i64>, Times
     .fetch_all(&mut *connection)
     .await
     .map_err(fault)?;
-    let now: OffsetDateTime =
+    let Moment(now) =
         sqlx::query_scalar("select now()").fetch_one(connection).await.map_err(fault)?;
     let starts = names.iter().filter_map(|name| start_in(name)).collect();
-    Ok((starts, super::timestamp(now)))
+    Ok((starts, now))
 }
 
 /// Makes a table and attaches it, which lets readers and writers go on meanwhile; making it as a
@@ -149,7 +149,7 @@ fn start_of(now: Timestamp) -> i64 {
 
 /// `access_token_20261123t06`: what a person would look for.
 fn name_of(start: i64) -> String {
-    let moment = moment(Timestamp::from_unix_micros(start * 1_000_000));
+    let moment = OffsetDateTime::from_unix_timestamp(start).unwrap_or(OffsetDateTime::UNIX_EPOCH);
     let (year, month, day) = moment.to_calendar_date();
     format!("access_token_{year:04}{:02}{day:02}t{:02}", u8::from(month), moment.hour())
 }

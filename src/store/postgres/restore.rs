@@ -6,10 +6,10 @@ use std::time::Duration;
 use serde_json::Value;
 use sqlx::{Connection, PgConnection};
 
-use super::{PostgresStore, fault::fault, pool::Primary, schema};
+use super::{PostgresStore, fault::fault, moment::Moment, pool::Primary, schema};
 use crate::{
-    domain::{Actor, AuditEntry, AuditMark, Error, Timestamp},
-    store::{Finished, Holdings, migrate::SchemaError, row::audit_hash},
+    domain::{Actor, AuditEntry, Error, Timestamp},
+    store::{Finished, Holdings, migrate::SchemaError, row},
 };
 
 /// The longest wait for a lease: no lease is longer.
@@ -95,7 +95,7 @@ impl PostgresStore {
 
 /// Moments beyond all calendars, which somebody may have written by hand, tell nothing.
 const NEWEST: &str = "
-    select (extract(epoch from max(moment)) * 1000000)::bigint from (
+    select max(moment) from (
         select max(created_at) as moment from client where isfinite(created_at)
         union all select max(created_at) from client_secret where isfinite(created_at)
         union all select max(revoked_at) from revoked_token where isfinite(revoked_at)
@@ -114,15 +114,14 @@ async fn count(connection: &mut PgConnection) -> Result<Holdings, Error> {
     .fetch_one(&mut *connection)
     .await
     .map_err(fault)?;
-    let newest: Option<i64> =
+    let newest: Option<Moment> =
         sqlx::query_scalar(NEWEST).fetch_one(&mut *connection).await.map_err(fault)?;
-    let head: Option<(i64, Vec<u8>)> =
-        sqlx::query_as("select seq, hash from audit order by seq desc limit 1")
-            .fetch_optional(connection)
-            .await
-            .map_err(fault)?;
-    let mark = head.and_then(|(seq, hash)| Some(AuditMark { seq, hash: audit_hash(&hash)? }));
-    let newest = newest.map(Timestamp::from_unix_micros);
+    let head = sqlx::query("select seq, hash from audit order by seq desc limit 1")
+        .fetch_optional(connection)
+        .await
+        .map_err(fault)?;
+    let mark = head.and_then(|head| row::audit_mark(&head).ok());
+    let newest = newest.map(|Moment(newest)| newest);
     Ok(Holdings { schema, clients, secrets, tokens, revocations, audit, newest, mark })
 }
 
@@ -176,20 +175,19 @@ async fn in_one_transaction(
 /// node that issued the newest may have been ahead. Returns from when on tokens count, and the
 /// present.
 async fn invalidate_tokens(connection: &mut PgConnection) -> Result<(Timestamp, Timestamp), Error> {
-    let micros: Option<(i64, i64)> = sqlx::query_as(
+    let moments: Option<(Moment, Moment)> = sqlx::query_as(
         "update installation set generation = generation + 1, not_before = greatest(
              not_before, clock_timestamp(),
              (select max(issued_at) + interval '1 microsecond' from access_token
               where issued_at between clock_timestamp() and clock_timestamp() + interval '1 hour'))
-         returning (extract(epoch from not_before) * 1000000)::bigint,
-                   (extract(epoch from clock_timestamp()) * 1000000)::bigint",
+         returning not_before, clock_timestamp()",
     )
     .fetch_optional(connection)
     .await
     .map_err(fault)?;
-    let (not_before, now) =
-        micros.ok_or_else(|| Error::internal("the table installation has no row"))?;
-    Ok((Timestamp::from_unix_micros(not_before), Timestamp::from_unix_micros(now)))
+    let (Moment(not_before), Moment(now)) =
+        moments.ok_or_else(|| Error::internal("the table installation has no row"))?;
+    Ok((not_before, now))
 }
 
 /// Removes what the feed holds, and the leases, and says how long the last of these still runs. The

@@ -11,14 +11,18 @@ use sqlx::{
 
 use super::{
     fault::{fault, is_denial, is_passing, is_refusal},
-    moment, partitions,
+    moment::Moment,
+    partitions,
     pool::Primary,
     session::OpenError,
 };
 use crate::{
-    domain::{Error, Random, RandomFailed, TagKey, Timestamp},
-    store::Installation,
-    store::migrate::{Migrated, SchemaError, known, refuse_newer, require_exact},
+    domain::{Error, Random, RandomFailed, Timestamp},
+    store::{
+        Installation,
+        migrate::{Migrated, SchemaError, known, refuse_newer, require_exact},
+        row,
+    },
 };
 
 static MIGRATOR: Migrator = sqlx::migrate!("migrations/postgres");
@@ -62,12 +66,11 @@ pub(super) async fn migrate(
 
 /// Reads what was made once for this installation.
 pub(super) async fn installation(connection: &mut PgConnection) -> Result<Installation, Error> {
-    let key: Vec<u8> = sqlx::query_scalar("select tag_key from installation")
+    let row = sqlx::query("select tag_key from installation")
         .fetch_one(connection)
         .await
         .map_err(fault)?;
-    let key = key.try_into().map_err(|_| Error::internal("the tag key has not 32 bytes"))?;
-    Ok(Installation { tag_key: TagKey::from_bytes(key) })
+    Ok(Installation { tag_key: row::tag_key(&row)? })
 }
 
 /// A connection beside the pools. A refusal is told apart from a database that is away.
@@ -184,7 +187,7 @@ async fn make_installation(
          on conflict on constraint installation_pk do nothing",
     )
     .bind(key.as_slice())
-    .bind(moment(now))
+    .bind(Moment(now))
     .execute(connection)
     .await
     .map_err(fault)?;

@@ -1,22 +1,20 @@
 //! Tokens on Postgres: one statement a function.
 
-use std::sync::Arc;
+use sqlx::PgConnection;
 
-use sqlx::{PgConnection, Row, postgres::PgRow};
-use time::OffsetDateTime;
-
-use super::{clients, fault::fault, lease::Lease, moment, timestamp};
+use super::{fault::fault, lease::Lease, moment::Moment};
 use crate::{
     domain::{AccessToken, Actor, Error, Timestamp, TokenId},
     store::{
-        FoundOrFault, FoundToken,
-        row::{TokenRow, joined, no_installation},
+        FoundOrFault,
+        row::{self, joined},
     },
 };
 
 /// Records any number of tokens in one statement, so that many callers can share one commit.
 /// Returns those that were recorded. The others were refused: their client may no longer act, or
-/// their secret was taken out of use, since the caller was authenticated. Lists travel as texts,
+/// their secret was taken out of use, since the caller was authenticated; or somebody has written
+/// generations that cannot be added up, which must not fail the others. Lists travel as texts,
 /// because an array of arrays of different lengths does not exist.
 pub(super) async fn record(
     connection: &mut PgConnection,
@@ -29,8 +27,8 @@ pub(super) async fn record(
     let scopes: Vec<String> = tokens.iter().map(|token| joined(&token.granted.scopes)).collect();
     let audiences: Vec<String> =
         tokens.iter().map(|token| joined(&token.granted.audiences)).collect();
-    let issued: Vec<_> = tokens.iter().map(|token| moment(token.issued_at)).collect();
-    let expires: Vec<_> = tokens.iter().map(|token| moment(token.expires_at)).collect();
+    let issued: Vec<_> = tokens.iter().map(|token| Moment(token.issued_at)).collect();
+    let expires: Vec<_> = tokens.iter().map(|token| Moment(token.expires_at)).collect();
     let recorded: Vec<uuid::Uuid> = sqlx::query_scalar(
         "insert into access_token (id, digest, client, secret, scopes, audiences, issued_at,
                                    expires_at, generation)
@@ -45,7 +43,8 @@ pub(super) async fn record(
                    and secret.client = token.client
                    and secret.retired_at is null and secret.burnt_at is null
                    and (secret.expires_at is null or secret.expires_at > token.issued_at)
-              cross join installation
+              join installation
+                   on client.generation::numeric + installation.generation <= $12
               cross join (select set_config('jeton.actor', $11, true)) as actor
          where (select require_lease($9, $10))
          returning id",
@@ -61,6 +60,7 @@ pub(super) async fn record(
     .bind(lease.map(|lease| lease.node))
     .bind(lease.map(|lease| lease.renewals))
     .bind(Actor::node().as_str())
+    .bind(i64::MAX)
     .fetch_all(connection)
     .await
     .map_err(fault)?;
@@ -82,15 +82,14 @@ pub(super) async fn find(
                 exists (select from revoked_token where revoked_token.id = token.id) as revoked,
                 not exists (select from client_secret where client_secret.id = token.secret
                                 and client_secret.burnt_at is null) as secret_burnt,
-                coalesce(token.generation < client.generation
-                             + (select generation from installation),
-                         token.generation is not null) as superseded,
+                token.generation as token_generation,
+                (select generation from installation) as installation_generation,
                 exists (select from installation) as is_installed,
                 (select not_before from installation) as installation_not_before,
                 client.id, client.client_id, client.name, client.state, client.grant_types,
                 client.scopes, client.default_scopes, client.audiences, client.serves,
                 client.token_lifetime_seconds, client.not_before, client.created_at,
-                client.version
+                client.version, client.generation
          from unnest($1::uuid[]) as asked (id)
               cross join lateral
                   (select * from access_token where access_token.id = asked.id limit 1) as token
@@ -103,40 +102,7 @@ pub(super) async fn find(
     .fetch_all(connection)
     .await
     .map_err(fault)?;
-    let found = rows.iter().map(|row| {
-        let id = TokenId(row.try_get("token_id").map_err(fault)?);
-        Ok((id, read(row)))
-    });
-    found.collect()
-}
-
-fn read(row: &PgRow) -> FoundOrFault {
-    let not_before: Option<OffsetDateTime> =
-        row.try_get("installation_not_before").map_err(fault)?;
-    if !row.try_get::<bool, _>("is_installed").map_err(fault)? {
-        return Err(no_installation());
-    }
-    Ok(FoundToken {
-        token: token_row(row).map_err(fault)?.read()?,
-        client: Arc::new(clients::client_row(row).map_err(fault)?.read()?),
-        revoked: row.try_get("revoked").map_err(fault)?,
-        superseded: row.try_get("superseded").map_err(fault)?,
-        secret_burnt: row.try_get("secret_burnt").map_err(fault)?,
-        not_before: not_before.map(timestamp),
-    })
-}
-
-fn token_row(row: &PgRow) -> Result<TokenRow, sqlx::Error> {
-    Ok(TokenRow {
-        id: row.try_get("token_id")?,
-        digest: row.try_get("digest")?,
-        client: row.try_get("client")?,
-        secret: row.try_get("secret")?,
-        scopes: row.try_get("token_scopes")?,
-        audiences: row.try_get("token_audiences")?,
-        issued_at: timestamp(row.try_get("issued_at")?),
-        expires_at: timestamp(row.try_get("expires_at")?),
-    })
+    Ok(row::found_tokens(&rows, ids))
 }
 
 /// The first revocation stands; a second one is no error.
@@ -153,8 +119,8 @@ pub(super) async fn revoke(
          on conflict on constraint revoked_token_pk do nothing",
     )
     .bind(id.0)
-    .bind(moment(now))
-    .bind(moment(keep_until))
+    .bind(Moment(now))
+    .bind(Moment(keep_until))
     .bind(actor.as_str())
     .execute(connection)
     .await

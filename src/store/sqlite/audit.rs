@@ -2,14 +2,13 @@
 
 use serde_json::json;
 use sqlx::{
-    Row, Sqlite, SqliteConnection, SqlitePool, query::Query, sqlite::SqliteArguments,
-    sqlite::SqliteRow,
+    Sqlite, SqliteConnection, SqlitePool, query::Query, sqlite::SqliteArguments, sqlite::SqliteRow,
 };
 
-use super::{fault::fault, moment};
+use super::{cells::Mended, fault::fault};
 use crate::{
-    domain::{Actor, AuditEntry, AuditHash, AuditMark, ClientId, Error, Timestamp},
-    store::row::audit_hash,
+    domain::{Actor, AuditEntry, AuditMark, ClientId, Error, Timestamp},
+    store::{Readable, row},
 };
 
 /// The most rows that one transaction removes.
@@ -55,7 +54,10 @@ pub(super) async fn seal_others(writer: &SqlitePool) -> Result<(), Error> {
     transaction.commit().await.map_err(fault)
 }
 
-/// Gives every row that has no hash its actor and its hash.
+/// Gives every row that has no hash its actor and its hash. Somebody may have written a name beside
+/// Jeton that is not in UTF-8: until it is sealed its row can be mended, and it must not stop every
+/// revocation after it. A row that cannot be read all the same stays as it is, and whoever verifies
+/// the trail finds it.
 pub(super) async fn seal(
     connection: &mut SqliteConnection,
     actor: Option<&Actor>,
@@ -66,25 +68,30 @@ pub(super) async fn seal(
     )
     .fetch_all(&mut *connection)
     .await?;
+    let readable = unsealed.iter().filter_map(|row| row::audit_entry(&Mended(row), true).ok());
+    let unsealed: Vec<_> = readable.collect();
     if unsealed.is_empty() {
         return Ok(());
     }
-    let mut previous: Option<AuditHash> = sqlx::query_scalar::<_, Vec<u8>>(
-        "select hash from audit where hash <> x'' order by seq desc limit 1",
-    )
-    .fetch_optional(&mut *connection)
-    .await?
-    .and_then(|hash| audit_hash(&hash));
-    for row in &unsealed {
-        let entry =
-            AuditEntry { actor: actor.map(|actor| actor.as_str().to_owned()), ..entry(row)? };
-        let hash = entry.hash_after(previous);
-        sqlx::query("update audit set actor = $1, hash = $2 where seq = $3")
-            .bind(entry.actor)
-            .bind(hash.0.to_vec())
-            .bind(entry.seq)
-            .execute(&mut *connection)
+    let last =
+        sqlx::query("select seq, hash from audit where hash <> x'' order by seq desc limit 1")
+            .fetch_optional(&mut *connection)
             .await?;
+    let last = last.as_ref().and_then(|row| row::audit_mark(row).ok());
+    let mut previous = last.map(|mark| mark.hash);
+    for entry in unsealed {
+        let entry = AuditEntry { actor: actor.map(|actor| actor.as_str().to_owned()), ..entry };
+        let hash = entry.hash_after(previous);
+        sqlx::query(
+            "update audit set actor = $1, client_id = $2, detail = $3, hash = $4 where seq = $5",
+        )
+        .bind(entry.actor)
+        .bind(entry.client_id)
+        .bind(entry.detail)
+        .bind(hash.0.to_vec())
+        .bind(entry.seq)
+        .execute(&mut *connection)
+        .await?;
         previous = Some(hash);
     }
     Ok(())
@@ -94,7 +101,7 @@ pub(super) async fn after(
     pool: &SqlitePool,
     seq: i64,
     limit: u32,
-) -> Result<Vec<AuditEntry>, Error> {
+) -> Result<Vec<Readable<AuditEntry>>, Error> {
     let rows = sqlx::query(
         "select seq, at, actor, login, action, client, client_id, subject, detail, hash
          from audit where seq > $1 order by seq limit $2",
@@ -104,14 +111,14 @@ pub(super) async fn after(
     .fetch_all(pool)
     .await
     .map_err(fault)?;
-    rows.iter().map(|row| entry(row).map_err(fault)).collect()
+    Ok(rows.iter().map(entry).collect())
 }
 
 pub(super) async fn last(
     pool: &SqlitePool,
     client_id: Option<&ClientId>,
     limit: u32,
-) -> Result<Vec<AuditEntry>, Error> {
+) -> Result<Vec<Readable<AuditEntry>>, Error> {
     let rows = sqlx::query(
         "select seq, at, actor, login, action, client, client_id, subject, detail, hash
          from audit where $1 is null or client_id = $1 order by seq desc limit $2",
@@ -121,16 +128,16 @@ pub(super) async fn last(
     .fetch_all(pool)
     .await
     .map_err(fault)?;
-    rows.iter().map(|row| entry(row).map_err(fault)).collect()
+    Ok(rows.iter().map(entry).collect())
 }
 
 pub(super) async fn head(pool: &SqlitePool) -> Result<Option<AuditMark>, Error> {
-    let head: Option<(i64, Vec<u8>)> =
-        sqlx::query_as("select seq, hash from audit where hash <> x'' order by seq desc limit 1")
+    let head =
+        sqlx::query("select seq, hash from audit where hash <> x'' order by seq desc limit 1")
             .fetch_optional(pool)
             .await
             .map_err(fault)?;
-    Ok(head.and_then(|(seq, hash)| Some(AuditMark { seq, hash: audit_hash(&hash)? })))
+    Ok(head.as_ref().map(row::audit_mark).transpose()?)
 }
 
 /// Removes rows that are older than so many days from the start of the trail, never the last, and
@@ -152,7 +159,7 @@ pub(super) async fn forget(writer: &SqlitePool, days: u32, now: Timestamp) -> Re
 async fn cut(writer: &SqlitePool, due: Timestamp, kept: Timestamp) -> Result<u64, sqlx::Error> {
     let mut transaction = writer.begin_with("begin immediate").await?;
     seal(&mut transaction, None).await?;
-    let last: Option<(i64, Vec<u8>)> = sqlx::query_as(
+    let last = sqlx::query(
         "with ends as (select min(seq) as first, max(seq) as last from audit)
          select audit.seq, audit.hash from audit, ends
          where audit.seq < min(ends.first + $1, ends.last) and audit.at < $2
@@ -164,7 +171,7 @@ async fn cut(writer: &SqlitePool, due: Timestamp, kept: Timestamp) -> Result<u64
     .bind(due.unix_micros())
     .fetch_optional(&mut *transaction)
     .await?;
-    let Some((seq, Some(hash))) = last.map(|(seq, hash)| (seq, audit_hash(&hash))) else {
+    let Some(Ok(AuditMark { seq, hash })) = last.as_ref().map(row::audit_mark) else {
         return Ok(0);
     };
     sqlx::query("insert into audit (action, detail) values ($1, $2)")
@@ -182,17 +189,7 @@ async fn cut(writer: &SqlitePool, due: Timestamp, kept: Timestamp) -> Result<u64
     Ok(removed)
 }
 
-fn entry(row: &SqliteRow) -> Result<AuditEntry, sqlx::Error> {
-    Ok(AuditEntry {
-        seq: row.try_get("seq")?,
-        at: moment(row.try_get("at")?),
-        actor: row.try_get("actor")?,
-        login: row.try_get("login")?,
-        action: row.try_get("action")?,
-        client: row.try_get("client")?,
-        client_id: row.try_get("client_id")?,
-        subject: row.try_get("subject")?,
-        detail: row.try_get("detail")?,
-        hash: audit_hash(row.try_get("hash")?),
-    })
+/// Here a row is sealed in the end of a change, or later.
+fn entry(row: &SqliteRow) -> Readable<AuditEntry> {
+    row::audit_entry(row, true)
 }

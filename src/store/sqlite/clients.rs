@@ -1,19 +1,16 @@
 //! Clients and their secrets on SQLite.
 
-use std::sync::Arc;
-
-use sqlx::{Row, SqlitePool, sqlite::SqliteRow};
+use sqlx::SqlitePool;
 
 use super::{
     audit::{self, Statement},
     fault::fault,
-    members, moment,
 };
 use crate::{
     domain::{Actor, Client, ClientId, ClientState, Error, SecretId, StoredSecret, Timestamp},
     store::{
-        Creation, FoundClient, Retirement,
-        row::{ClientRow, SecretRow, joined},
+        Creation, FoundClient, Readable, Retirement,
+        row::{self, joined},
     },
 };
 
@@ -27,7 +24,7 @@ pub(super) async fn find(
         "select client.id, client.client_id, client.name, client.state, client.grant_types,
                 client.scopes, client.default_scopes, client.audiences, client.serves,
                 client.token_lifetime_seconds, client.not_before, client.created_at,
-                client.version,
+                client.version, client.generation,
                 secret.id as secret_id, secret.client as secret_client, secret.hash, secret.label,
                 secret.created_at as secret_created_at, secret.expires_at, secret.retired_at,
                 secret.burnt_at
@@ -40,12 +37,7 @@ pub(super) async fn find(
     .fetch_optional(pool)
     .await
     .map_err(fault)?;
-    let Some(row) = row else { return Ok(None) };
-    let has_secret = row.try_get::<Option<uuid::Uuid>, _>("secret_id").map_err(fault)?.is_some();
-    let secret =
-        if has_secret { Some(Arc::new(secret_row(&row).map_err(fault)?.read())) } else { None };
-    let client = Arc::new(client_row(&row).map_err(fault)?.read()?);
-    Ok(Some(FoundClient { client, secret }))
+    Ok(row.as_ref().map(row::found_client).transpose()?)
 }
 
 pub(super) async fn create(
@@ -98,26 +90,26 @@ fn insert_secret(secret: &StoredSecret) -> Statement {
 
 pub(super) async fn list(
     pool: &SqlitePool,
-    after: Option<&ClientId>,
+    after: Option<&str>,
     limit: u32,
-) -> Result<Vec<Client>, Error> {
+) -> Result<Vec<Readable<Client>>, Error> {
     let rows = sqlx::query(
         "select id, client_id, name, state, grant_types, scopes, default_scopes, audiences,
-                serves, token_lifetime_seconds, not_before, created_at, version
+                serves, token_lifetime_seconds, not_before, created_at, version, generation
          from client where $1 is null or client_id > $1 order by client_id limit $2",
     )
-    .bind(after.map(ClientId::as_str))
+    .bind(after)
     .bind(limit)
     .fetch_all(pool)
     .await
     .map_err(fault)?;
-    rows.iter().map(|row| client_row(row).map_err(fault)?.read()).collect()
+    Ok(rows.iter().map(row::client).collect())
 }
 
 pub(super) async fn list_secrets(
     pool: &SqlitePool,
     client_id: &ClientId,
-) -> Result<Vec<StoredSecret>, Error> {
+) -> Result<Vec<Readable<StoredSecret>>, Error> {
     let rows = sqlx::query(
         "select secret.id as secret_id, secret.client as secret_client, secret.hash, secret.label,
                 secret.created_at as secret_created_at, secret.expires_at, secret.retired_at,
@@ -130,7 +122,7 @@ pub(super) async fn list_secrets(
     .fetch_all(pool)
     .await
     .map_err(fault)?;
-    rows.iter().map(|row| Ok(secret_row(row).map_err(fault)?.read())).collect()
+    Ok(rows.iter().map(row::secret).collect())
 }
 
 pub(super) async fn set_state(
@@ -198,38 +190,4 @@ pub(super) async fn retire_secret(
     .bind(now.unix_micros())
     .bind(retirement == Retirement::Burnt);
     Ok(audit::change(writer, actor, vec![statement]).await? == 1)
-}
-
-pub(super) fn client_row(row: &SqliteRow) -> Result<ClientRow, sqlx::Error> {
-    Ok(ClientRow {
-        id: row.try_get("id")?,
-        client_id: row.try_get("client_id")?,
-        name: row.try_get("name")?,
-        state: row.try_get("state")?,
-        grant_types: members(row.try_get("grant_types")?),
-        scopes: members(row.try_get("scopes")?),
-        default_scopes: members(row.try_get("default_scopes")?),
-        audiences: members(row.try_get("audiences")?),
-        serves: members(row.try_get("serves")?),
-        token_lifetime_seconds: row.try_get("token_lifetime_seconds")?,
-        not_before: row.try_get::<Option<i64>, _>("not_before")?.map(moment),
-        created_at: moment(row.try_get("created_at")?),
-        version: row.try_get("version")?,
-    })
-}
-
-fn secret_row(row: &SqliteRow) -> Result<SecretRow, sqlx::Error> {
-    let maybe = |column: &str| -> Result<Option<Timestamp>, sqlx::Error> {
-        Ok(row.try_get::<Option<i64>, _>(column)?.map(moment))
-    };
-    Ok(SecretRow {
-        id: row.try_get("secret_id")?,
-        client: row.try_get("secret_client")?,
-        hash: row.try_get("hash")?,
-        label: row.try_get("label")?,
-        created_at: moment(row.try_get("secret_created_at")?),
-        expires_at: maybe("expires_at")?,
-        retired_at: maybe("retired_at")?,
-        burnt_at: maybe("burnt_at")?,
-    })
 }

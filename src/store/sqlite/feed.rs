@@ -5,14 +5,13 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::SqlitePool;
+use sqlx::{Row, SqlitePool};
 use tokio::time::sleep;
-use uuid::Uuid;
 
 use super::fault::fault;
 use crate::{
     domain::{Error, Timestamp},
-    store::{Change, Feed},
+    store::{Change, Feed, row},
 };
 
 /// How often a node looks: a look costs some fifty microseconds.
@@ -47,14 +46,17 @@ impl Feed for SqliteFeed {
     }
 
     async fn read(&mut self) -> Result<Vec<Change>, Error> {
-        let news: Vec<(i64, String, Option<Uuid>)> =
-            sqlx::query_as("select id, kind, subject from change where id > $1 order by id")
-                .bind(self.position)
-                .fetch_all(&self.reader)
-                .await
-                .map_err(fault)?;
-        self.position = news.last().map_or(self.position, |(last, ..)| *last);
-        Ok(news.into_iter().map(|(_, kind, subject)| Change::read(&kind, subject)).collect())
+        let news = sqlx::query("select id, kind, subject from change where id > $1 order by id")
+            .bind(self.position)
+            .fetch_all(&self.reader)
+            .await
+            .map_err(fault)?;
+        let mut changes = Vec::with_capacity(news.len());
+        for row in &news {
+            self.position = row.try_get("id").map_err(fault)?;
+            changes.push(row::change(row));
+        }
+        Ok(changes)
     }
 
     /// There is no list of nodes, and the clock is this machine's.

@@ -9,10 +9,10 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode},
 };
 
-use super::{SqliteStore, audit, fault::fault, moment, schema};
+use super::{SqliteStore, audit, fault::fault, schema};
 use crate::{
     domain::{Actor, AuditEntry, AuditMark, Error, Timestamp},
-    store::{Finished, Holdings, migrate::SchemaError, row::audit_hash},
+    store::{Finished, Holdings, migrate::SchemaError, row},
 };
 
 /// Somebody else uses the database.
@@ -100,12 +100,12 @@ impl SqliteStore {
 }
 
 async fn has_mark(copy: &mut SqliteConnection, mark: AuditMark) -> Result<bool, Error> {
-    let hash: Option<Vec<u8>> = sqlx::query_scalar("select hash from audit where seq = $1")
+    let row = sqlx::query("select seq, hash from audit where seq = $1")
         .bind(mark.seq)
         .fetch_optional(copy)
         .await
         .map_err(fault)?;
-    Ok(hash.and_then(|hash| audit_hash(&hash)) == Some(mark.hash))
+    Ok(row.and_then(|row| row::audit_mark(&row).ok()) == Some(mark))
 }
 
 /// Whether SQLite failed with this primary code, the low byte of the code.
@@ -113,6 +113,18 @@ fn has_code(error: &dyn DatabaseError, wanted: i64) -> bool {
     let code = error.code().and_then(|code| code.parse::<i64>().ok());
     code.is_some_and(|code| code & 0xFF == wanted)
 }
+
+/// The largest integer stands for the end of time and tells nothing, and neither do the texts and
+/// blobs that a table may hold which is strict no more: they count as larger than every integer.
+const NEWEST: &str = "
+    select max(moment) from (
+        select created_at as moment from client
+        union all select created_at from client_secret
+        union all select issued_at from (
+            select issued_at from access_token order by id desc limit 1)
+        union all select revoked_at from revoked_token
+        union all select at from (select at from audit order by seq desc limit 1))
+    where moment < 9223372036854775807";
 
 /// Counts what is there.
 pub(super) async fn count(connection: &mut SqliteConnection) -> Result<Holdings, Error> {
@@ -126,25 +138,15 @@ pub(super) async fn count(connection: &mut SqliteConnection) -> Result<Holdings,
     .fetch_one(&mut *connection)
     .await
     .map_err(fault)?;
-    let newest: Option<i64> = sqlx::query_scalar(
-        "select max(moment) from (
-             select max(created_at) as moment from client
-             union all select max(created_at) from client_secret
-             union all select issued_at from (
-                 select issued_at from access_token order by id desc limit 1)
-             union all select max(revoked_at) from revoked_token
-             union all select at from (select at from audit order by seq desc limit 1))",
-    )
-    .fetch_one(&mut *connection)
-    .await
-    .map_err(fault)?;
-    let head: Option<(i64, Vec<u8>)> =
-        sqlx::query_as("select seq, hash from audit where hash <> x'' order by seq desc limit 1")
+    let newest: Option<i64> =
+        sqlx::query_scalar(NEWEST).fetch_one(&mut *connection).await.map_err(fault)?;
+    let head =
+        sqlx::query("select seq, hash from audit where hash <> x'' order by seq desc limit 1")
             .fetch_optional(connection)
             .await
             .map_err(fault)?;
-    let mark = head.and_then(|(seq, hash)| Some(AuditMark { seq, hash: audit_hash(&hash)? }));
-    let newest = newest.map(moment);
+    let mark = head.and_then(|head| row::audit_mark(&head).ok());
+    let newest = newest.map(Timestamp::from_unix_micros);
     Ok(Holdings { schema, clients, secrets, tokens, revocations, audit, newest, mark })
 }
 
@@ -193,7 +195,7 @@ async fn last_issue(
     .bind(now.plus(CLOCKS_DIFFER).unix_micros())
     .fetch_one(connection)
     .await?;
-    Ok(last.map_or(now, moment))
+    Ok(last.map_or(now, Timestamp::from_unix_micros))
 }
 
 /// The one place that makes all tokens dead that were issued before a restore.

@@ -1,16 +1,16 @@
 //! Tokens on SQLite: one statement a function.
 
 use serde_json::json;
-use sqlx::{Row, SqlitePool, sqlite::SqliteRow};
-use std::{sync::Arc, time::Duration};
+use sqlx::SqlitePool;
+use std::time::Duration;
 use uuid::Uuid;
 
-use super::{audit, clients, fault::fault, members, moment};
+use super::{audit, fault::fault};
 use crate::{
     domain::{AccessToken, Actor, Error, Timestamp, TokenId, TokenLifetime},
     store::{
-        FoundOrFault, FoundToken, Upkeep,
-        row::{TokenRow, joined, no_installation},
+        FoundOrFault, Upkeep,
+        row::{self, joined},
     },
 };
 
@@ -22,7 +22,8 @@ const SLICES: u32 = 1_000;
 
 /// Records any number of tokens in one statement, and so in one flush to the disk. Returns those
 /// that were recorded. The others were refused: their client may no longer act, or their secret was
-/// taken out of use, since the caller was authenticated.
+/// taken out of use, since the caller was authenticated; or somebody has written generations that
+/// cannot be added up, which must not fail the others.
 pub(super) async fn record(
     pool: &SqlitePool,
     tokens: &[AccessToken],
@@ -54,10 +55,12 @@ pub(super) async fn record(
                    and secret.client = client.id
                    and secret.retired_at is null and secret.burnt_at is null
                    and (secret.expires_at is null or secret.expires_at > value ->> 'issued_at')
-              cross join installation
+              join installation on typeof(installation.generation) = 'integer'
+                   and client.generation + installation.generation <= $2
          returning id",
     )
     .bind(serde_json::Value::Array(rows).to_string())
+    .bind(i64::MAX)
     .fetch_all(pool)
     .await
     .map_err(fault)?;
@@ -87,15 +90,14 @@ pub(super) async fn find(
                 exists (select 1 from revoked_token where revoked_token.id = token.id) as revoked,
                 not exists (select 1 from client_secret where client_secret.id = token.secret
                                 and client_secret.burnt_at is null) as secret_burnt,
-                coalesce(token.generation < client.generation
-                             + (select generation from installation),
-                         token.generation is not null) as superseded,
+                token.generation as token_generation,
+                (select generation from installation) as installation_generation,
                 exists (select 1 from installation) as is_installed,
                 (select not_before from installation) as installation_not_before,
                 client.id, client.client_id, client.name, client.state, client.grant_types,
                 client.scopes, client.default_scopes, client.audiences, client.serves,
                 client.token_lifetime_seconds, client.not_before, client.created_at,
-                client.version
+                client.version, client.generation
          from json_each($1) as asked
               join access_token as token on token.id = unhex(asked.value)
               join client on client.id = token.client",
@@ -104,39 +106,7 @@ pub(super) async fn find(
     .fetch_all(pool)
     .await
     .map_err(fault)?;
-    let found = rows.iter().map(|row| {
-        let id = TokenId(row.try_get("token_id").map_err(fault)?);
-        Ok((id, read(row)))
-    });
-    found.collect()
-}
-
-fn read(row: &SqliteRow) -> FoundOrFault {
-    let not_before: Option<i64> = row.try_get("installation_not_before").map_err(fault)?;
-    if !row.try_get::<bool, _>("is_installed").map_err(fault)? {
-        return Err(no_installation());
-    }
-    Ok(FoundToken {
-        token: token_row(row).map_err(fault)?.read()?,
-        client: Arc::new(clients::client_row(row).map_err(fault)?.read()?),
-        revoked: row.try_get("revoked").map_err(fault)?,
-        superseded: row.try_get("superseded").map_err(fault)?,
-        secret_burnt: row.try_get("secret_burnt").map_err(fault)?,
-        not_before: not_before.map(moment),
-    })
-}
-
-fn token_row(row: &SqliteRow) -> Result<TokenRow, sqlx::Error> {
-    Ok(TokenRow {
-        id: row.try_get("token_id")?,
-        digest: row.try_get("digest")?,
-        client: row.try_get("client")?,
-        secret: row.try_get("secret")?,
-        scopes: members(row.try_get("token_scopes")?),
-        audiences: members(row.try_get("token_audiences")?),
-        issued_at: moment(row.try_get("issued_at")?),
-        expires_at: moment(row.try_get("expires_at")?),
-    })
+    Ok(row::found_tokens(&rows, ids))
 }
 
 /// The first revocation stands; a second one is no error.

@@ -141,7 +141,7 @@ async fn old_rows_are_cut_off_and_what_is_left_still_verifies() {
 
         let summary = verify(&store, Vec::new()).await.unwrap();
         assert_eq!((summary.rows, summary.first), (3, Some(4)), "{kind:?}");
-        let last = store.last_of_audit(None, 1).await.unwrap().remove(0);
+        let last = store.last_of_audit(None, 1).await.unwrap().remove(0).unwrap();
         assert_eq!((last.action.as_str(), last.actor.as_deref()), (AuditEntry::CUT, Some("jeton")));
         // A mark of the row before the first can be compared, and an older one cannot.
         let cut: Value = serde_json::from_str(&last.detail).unwrap();
@@ -176,7 +176,7 @@ async fn the_trail_is_not_for_those_who_edit_clients() {
     ] {
         node.database.execute_all(&statement).await;
     }
-    let last = node.store.last_of_audit(None, 1).await.unwrap().remove(0);
+    let last = node.store.last_of_audit(None, 1).await.unwrap().remove(0).unwrap();
     assert_eq!(last.action, "client.update");
     for forbidden in [
         "select cut_audit(0, 100)",

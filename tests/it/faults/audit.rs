@@ -26,6 +26,10 @@ pub(super) async fn amiss(store: &Arc<dyn Store>, url: &str, history: &History) 
             break;
         }
         for entry in page {
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(row) => return vec![row.to_string()],
+            };
             trail.push(entry.clone());
             amiss.extend(reader.read(entry).err().map(|error| error.to_string()));
         }
