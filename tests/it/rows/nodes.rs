@@ -7,7 +7,7 @@ use tokio::time::sleep;
 use tonic::Code;
 
 use super::{Neighbours, values, world::World};
-use crate::support::{Kind, node::new_client};
+use crate::support::Kind;
 
 /// How long a change may be delayed, and a node may take to begin anew.
 const PATIENCE: Duration = Duration::from_secs(30);
