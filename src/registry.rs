@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
+use tokio::sync::OnceCell;
 use uuid::Uuid;
 
 use crate::{
@@ -91,7 +92,8 @@ pub struct Registry {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     hash_cost: HashCost,
-    tag_key: TagKey,
+    /// None as long as no secret is made: who only looks need not be able to read it.
+    tag_key: OnceCell<TagKey>,
     actor: Actor,
 }
 
@@ -105,8 +107,26 @@ impl Registry {
         hash_cost: HashCost,
         actor: Actor,
     ) -> Result<Self, Error> {
-        let tag_key = store.installation().await?.tag_key;
-        Ok(Self { store, clock, random, hash_cost, tag_key, actor })
+        let registry = Self::new(store, clock, random, hash_cost, actor);
+        registry.tag_key().await?;
+        Ok(registry)
+    }
+
+    /// The same without a look into the database. It is asked for what it takes to make a secret
+    /// when one is made.
+    pub fn new(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+        hash_cost: HashCost,
+        actor: Actor,
+    ) -> Self {
+        Self { store, clock, random, hash_cost, tag_key: OnceCell::new(), actor }
+    }
+
+    async fn tag_key(&self) -> Result<&TagKey, Error> {
+        let read = || async { Ok(self.store.installation().await?.tag_key) };
+        self.tag_key.get_or_try_init(read).await
     }
 
     /// Registers a client and makes its first secret, which is shown here and never again.
@@ -116,7 +136,7 @@ impl Registry {
         secret: NewSecret,
     ) -> Result<(Client, ClientSecret), RegistryError> {
         let client = self.client_of(new)?;
-        let (stored, secret) = self.make_secret(client.key, secret)?;
+        let (stored, secret) = self.make_secret(client.key, secret).await?;
         match self.store.create_client(&client, &stored, &self.actor).await? {
             Creation::Created => Ok((client, secret)),
             Creation::ClientIdTaken => Err(RegistryError::ClientIdTaken(client.client_id)),
@@ -153,7 +173,7 @@ impl Registry {
         })
     }
 
-    fn make_secret(
+    async fn make_secret(
         &self,
         client: ClientKey,
         new: NewSecret,
@@ -161,7 +181,7 @@ impl Registry {
         if new.label.len() > MAX_LABEL_LENGTH || new.label.contains('\0') {
             return Err(Malformed("a label has at most 128 bytes and no NUL").into());
         }
-        let secret = ClientSecret::generate(self.random.as_ref(), &self.tag_key)?;
+        let secret = ClientSecret::generate(self.random.as_ref(), self.tag_key().await?)?;
         // One hash for one command: a pool of threads would be idle for the rest of its life.
         let mut memory = HashMemory::for_cost(self.hash_cost);
         let hash = SecretHash::compute(&secret, self.hash_cost, self.random.as_ref(), &mut memory)
@@ -244,7 +264,7 @@ impl Registry {
         secret: NewSecret,
     ) -> Result<(StoredSecret, ClientSecret), RegistryError> {
         let client = self.find(client_id).await?;
-        let (stored, secret) = self.make_secret(client.key, secret)?;
+        let (stored, secret) = self.make_secret(client.key, secret).await?;
         expect(client_id, self.store.add_secret(&stored, &self.actor).await?)?;
         Ok((stored, secret))
     }

@@ -12,6 +12,7 @@ mod obstacle;
 mod postgres;
 mod row;
 mod sqlite;
+mod upkeep;
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,9 +24,10 @@ pub use self::{
     holdings::{Finished, Holdings},
     lanes::Stores,
     obstacle::Obstacle,
-    postgres::{Address, AddressError, PostgresOptions, PostgresStore, Snapshot},
+    postgres::{Address, AddressError, PostgresOptions, PostgresStore, RolePrefix, Snapshot},
     row::UnreadableRow,
     sqlite::{Replacement, SqliteStore},
+    upkeep::Upkeep,
 };
 use crate::domain::{
     AccessToken, Actor, AuditEntry, AuditMark, Client, ClientId, ClientKey, ClientState, Error,
@@ -131,21 +133,6 @@ pub trait Feed: Send {
     async fn leave(&mut self);
 }
 
-/// What a round of upkeep did.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Upkeep {
-    /// Partitions of the token table that were made ahead. Always 0 on SQLite, which has none.
-    pub partitions_made: u32,
-    /// Partitions that were dropped, on SQLite slices of dead tokens that were removed.
-    pub partitions_dropped: u32,
-    /// Rows of `revoked_token` that were no longer needed.
-    pub revocations_forgotten: u64,
-    /// Rows of the change feed that every node has read.
-    pub changes_forgotten: u64,
-    /// Rows of the audit trail that were kept for long enough.
-    pub audit_forgotten: u64,
-}
-
 /// What the use cases ask of a database.
 ///
 /// What takes something back, be it a token, a secret or the right of a client to act, returns when
@@ -207,7 +194,8 @@ pub trait Store: Send + Sync {
         limit: u32,
     ) -> Result<Vec<Readable<Client>>, Error>;
 
-    /// All secrets of a client, the oldest first.
+    /// All secrets of a client, the oldest first. Their hashes are left empty, since nobody who
+    /// lists secrets needs them.
     async fn list_secrets(
         &self,
         client_id: &ClientId,
@@ -276,6 +264,12 @@ pub trait Store: Send + Sync {
     /// A way to hear of changes, by leases of this length where the database has leases. Connects,
     /// and does not begin yet.
     async fn follow(&self, lease: Duration) -> Result<Box<dyn Feed>, Error>;
+
+    /// Makes room for the tokens of now and of the day to come, before a node serves. A store in
+    /// which there is always room does nothing.
+    async fn make_room(&self, _now: Timestamp) -> Result<(), Error> {
+        Ok(())
+    }
 
     /// Makes room for the tokens to come, and removes those that are long dead and what is older
     /// than so many days from the audit trail. Several nodes may call it at once.

@@ -116,7 +116,7 @@ impl Named {
         let undecided = undecided(client, &format!("Client {client} may or may not be {to_be}"));
         let target = Target::of(self.database, file)?;
         let work = async {
-            let registry = target.registry(self.operator.actor()).await?;
+            let registry = target.registry(self.operator.actor());
             Ok(registry.set_client_state(client, state).await?)
         };
         target.change(deadline, &undecided, work).await?;
@@ -130,7 +130,7 @@ impl Named {
         let undecided = undecided(client, &what);
         let target = Target::of(self.database, file)?;
         let work = async {
-            let registry = target.registry(self.operator.actor()).await?;
+            let registry = target.registry(self.operator.actor());
             Ok(registry.revoke_tokens(client).await?)
         };
         target.change(deadline, &undecided, work).await?;
@@ -143,7 +143,7 @@ impl Named {
         let undecided = undecided(client, &format!("Client {client} may or may not be deleted"));
         let target = Target::of(self.database, file)?;
         let work = async {
-            let registry = target.registry(self.operator.actor()).await?;
+            let registry = target.registry(self.operator.actor());
             Ok(registry.delete_client(client).await?)
         };
         target.change(deadline, &undecided, work).await?;

@@ -11,13 +11,27 @@ use super::{
     output,
     target::Target,
 };
-use crate::domain::{Clock, OsRandom, SystemClock};
+use crate::{
+    domain::{Clock, OsRandom, SystemClock},
+    store::RolePrefix,
+};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example:
-  jeton migrate --database-url postgres://jeton@localhost/jeton")]
+Examples:
+  jeton migrate --database-url postgres://jeton@localhost/jeton
+  jeton migrate --print-roles > roles.sql")]
 pub(super) struct Migrate {
+    /// Print SQL that makes the roles of Postgres for owner, nodes, operators and readers, with
+    /// the rights that each needs, and change nothing: read it, then run it with psql
+    #[arg(long)]
+    print_roles: bool,
+
+    /// What the names of the roles begin with
+    #[arg(long, value_name = "PREFIX", default_value = "jeton_", requires = "print_roles",
+          value_parser = RolePrefix::parse)]
+    role_prefix: RolePrefix,
+
     #[command(flatten)]
     database: Database,
 }
@@ -32,6 +46,10 @@ impl Migrate {
         file: Option<&PathBuf>,
         deadline: Deadline,
     ) -> anyhow::Result<()> {
+        if self.print_roles {
+            output::say(self.role_prefix.roles_sql().trim_end());
+            return Ok(());
+        }
         let target = Target::of(self.database, file)?;
         output::remark(&format!("Database: {}", target.place));
         if target.config.database_url.is_none() {

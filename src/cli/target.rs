@@ -13,7 +13,7 @@ use super::{
 use crate::{
     config::Config,
     domain::{Actor, OsRandom, SystemClock},
-    registry::{Registry, RegistryError},
+    registry::Registry,
     store::{SqliteStore, Store},
 };
 
@@ -87,11 +87,10 @@ impl Target {
     }
 
     /// The use cases on clients.
-    pub(super) async fn registry(&self, actor: Actor) -> anyhow::Result<Registry> {
+    pub(super) fn registry(&self, actor: Actor) -> Registry {
         let (clock, random) = (Arc::new(SystemClock), Arc::new(OsRandom));
         let cost = node::hash_cost(&self.config);
-        let opened = Registry::open(Arc::clone(&self.store), clock, random, cost, actor);
-        Ok(opened.await.map_err(RegistryError::from)?)
+        Registry::new(Arc::clone(&self.store), clock, random, cost, actor)
     }
 
     /// Closes the connections. The last one that leaves an embedded database puts all of it into

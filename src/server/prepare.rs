@@ -22,7 +22,9 @@ async fn prepare(
     migrate: bool,
 ) -> Result<(), SchemaError> {
     if !migrate {
-        return store.check_schema().await;
+        store.check_schema().await?;
+        // A migration has done that. A node that was away for more than a day finds no room.
+        return Ok(store.make_room(clock.now()).await?);
     }
     let migrated = store.migrate(clock.now(), random).await?;
     if migrated.from != migrated.to {

@@ -12,7 +12,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    domain::{Clock, Lane, chain},
+    domain::{Clock, Lane, Timestamp, chain},
     rpc::TokenRpc,
     store::Store,
     telemetry::Metrics,
@@ -91,9 +91,14 @@ async fn upkeep(
     metrics: Arc<Metrics>,
     stop: CancellationToken,
 ) {
-    let mut rounds = every(UPKEEP);
+    let mut looks = every(WATCH);
+    let mut last: Option<(Instant, Timestamp)> = None;
     let mut told = None;
-    while stop.run_until_cancelled(rounds.tick()).await.is_some() {
+    while stop.run_until_cancelled(looks.tick()).await.is_some() {
+        if last.is_some_and(|last| !is_due(last, clock.now())) {
+            continue;
+        }
+        last = Some((Instant::now(), clock.now()));
         let round = async {
             let done = store.upkeep(clock.now(), audit_days).await?;
             Ok((done, store.audit_head().await?))
@@ -113,6 +118,12 @@ async fn upkeep(
             }
         }
     }
+}
+
+/// Whether it is time for a round: the period is over, or the clock was set, as it is after a
+/// machine has slept. Partitions are made around what the clock says, which may be another day.
+fn is_due((began, then): (Instant, Timestamp), now: Timestamp) -> bool {
+    began.elapsed() >= UPKEEP || now.since(then).max(then.since(now)) >= UPKEEP
 }
 
 /// A store that is looked at, and who is told.

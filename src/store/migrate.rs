@@ -56,9 +56,24 @@ pub enum SchemaError {
     Refused(#[source] sqlx::Error),
     /// The database lets this role in and denies it what is needed.
     #[error(
-        "the database denies this role what Jeton needs: grant it that, or name a role that has it"
+        "the database denies this role what it needs, a grant is missing: `jeton migrate \
+         --print-roles` prints those of each role, and whoever owns the tables or is superuser \
+         runs that"
     )]
     Forbidden(#[source] sqlx::Error),
+    /// The database lets this role in and does not let it change the schema.
+    #[error(
+        "the role of --database-url may not change the schema: run `jeton migrate` as the owner of \
+         the tables, and start nodes with --no-migrate"
+    )]
+    MayNotMigrate(#[source] sqlx::Error),
+    /// The tables are there, and not where the role of the connection looks.
+    #[error(
+        "the tables of Jeton are in schema {0}, which the role of --database-url may not use: \
+         `jeton migrate --print-roles` prints what each role needs, and whoever owns the tables or \
+         is superuser runs that"
+    )]
+    NotVisible(String),
     /// The embedded database cannot be made or locked.
     #[error("the data directory cannot be used")]
     DataDirectory(#[source] std::io::Error),

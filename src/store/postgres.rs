@@ -29,6 +29,7 @@ mod open;
 mod partitions;
 mod pool;
 mod restore;
+mod roles;
 mod route;
 mod schema;
 mod session;
@@ -41,6 +42,7 @@ pub use self::{
     address::{Address, AddressError},
     open::PostgresOptions,
     restore::Snapshot,
+    roles::RolePrefix,
 };
 use self::{feed::PgFeed, nodes::applied_everywhere, pool::Primary};
 use super::{
@@ -244,6 +246,10 @@ impl Store for PostgresStore {
     async fn follow(&self, lease: Duration) -> Result<Box<dyn Feed>, Error> {
         self.primary.require_lease();
         Ok(Box::new(PgFeed::open(&self.primary, lease).await?))
+    }
+
+    async fn make_room(&self, now: Timestamp) -> Result<(), Error> {
+        on_session!(self.primary, self.lane, |connection, _| partitions::make(connection, now))
     }
 
     async fn upkeep(&self, now: Timestamp, audit_days: u32) -> Result<Upkeep, Error> {

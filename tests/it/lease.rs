@@ -171,15 +171,15 @@ async fn a_revocation_that_finds_its_lock_taken_ends_and_leaves_nothing_behind()
     let caller = node.client("orders").await;
     let token = node.issue(&caller).await.unwrap().access_token;
     let mut admin = admin(&node.database).await;
-    let lock = "select pg_advisory_lock(7160834520118)";
-    sqlx::query(lock).execute(&mut admin).await.unwrap();
+    let lock = "begin; lock table only installation in share update exclusive mode";
+    sqlx::raw_sql(lock).execute(&mut admin).await.unwrap();
     let began = Instant::now();
     let refused = node.revoke(&caller, &token).await.unwrap_err();
     assert_eq!(refused.code(), Code::Unavailable, "{refused}");
     assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
-    let waiting = "select count(*) from pg_locks where locktype = 'advisory' and not granted";
+    let waiting = "select count(*) from pg_locks where locktype = 'relation' and not granted";
     assert_eq!(number(&mut admin, waiting).await, 0, "a process of the server still waits");
-    sqlx::query("select pg_advisory_unlock_all()").execute(&mut admin).await.unwrap();
+    sqlx::query("rollback").execute(&mut admin).await.unwrap();
     node.revoke(&caller, &token).await.unwrap();
     assert!(!node.introspect(&caller, &token).await.unwrap().active);
 }

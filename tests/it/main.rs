@@ -26,6 +26,7 @@ mod patience;
 mod places;
 mod pool;
 mod real_clients;
+mod roles;
 mod rows;
 mod schema;
 mod secrecy;

@@ -13,8 +13,8 @@ use crate::support::{
     binary::{complaint, jeton, run, run_json},
 };
 
-/// The lock under which changes are put in order.
-const ORDER: &str = "select pg_advisory_lock(7160834520118), pg_backend_pid()";
+/// Takes the lock under which changes are put in order.
+const ORDER: &str = "begin; lock table only installation in share update exclusive mode";
 
 /// What a command may take beyond its deadline: to ask what stands in the way, and to take leave.
 const LEAVE: Duration = Duration::from_secs(4);
@@ -35,7 +35,9 @@ async fn with_client(kind: Kind) -> Database {
 async fn a_change_that_a_lock_holds_up_ends_at_the_deadline_and_names_who_holds_it() {
     let database = with_client(Kind::Postgres).await;
     let mut holder = PgConnection::connect(&database.url).await.unwrap();
-    let ((), pid): ((), i32) = sqlx::query_as(ORDER).fetch_one(&mut holder).await.unwrap();
+    sqlx::raw_sql(ORDER).execute(&mut holder).await.unwrap();
+    let pid: i32 =
+        sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut holder).await.unwrap();
     for command in [
         &["client", "disable", "orders"][..],
         &["client", "delete", "orders"],
@@ -137,7 +139,7 @@ fn asking(command: &str, server: &str) -> Command {
 async fn an_interrupt_ends_a_command_that_waits() {
     let database = with_client(Kind::Postgres).await;
     let mut holder = PgConnection::connect(&database.url).await.unwrap();
-    sqlx::query(ORDER).execute(&mut holder).await.unwrap();
+    sqlx::raw_sql(ORDER).execute(&mut holder).await.unwrap();
     let mut child = started(&["client", "disable", "orders", "--timeout", "0"], &database);
     let blocked =
         "select exists (select from pg_locks where locktype = 'advisory' and not granted)";

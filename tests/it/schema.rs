@@ -6,8 +6,9 @@ use std::{
     time::Duration,
 };
 
-use jeton::domain::{Clock, ManualClock, SystemClock};
+use jeton::domain::{Clock, ManualClock, OsRandom, SystemClock, Timestamp, uuid_v7};
 use sqlx::{Connection, PgConnection, Row, SqliteConnection, sqlite::SqliteConnectOptions};
+use time::OffsetDateTime;
 
 use crate::support::{Database, Kind, TestNode, TestNodeOptions, node::NO_MEMORY};
 
@@ -68,9 +69,10 @@ async fn both_databases_have_the_same_tables_and_columns() {
     .fetch_all(&mut connection)
     .await
     .unwrap();
-    // SQLite has no list of nodes, since what a node caches there holds for a moment only, and no
-    // partitions. Postgres has no REPLACE.
-    let own = ["node.", "token_partition.", "replaced_row."];
+    // SQLite has no list of nodes, since what a node caches there holds for a moment only, no
+    // partitions, and no roles of which one may make a client and must not bring one back. Postgres
+    // has no REPLACE.
+    let own = ["node.", "token_partition.", "deleted_key.", "replaced_row."];
     let set = |columns: Vec<String>| {
         let is_shared = |column: &String| !own.iter().any(|table| column.starts_with(table));
         columns.into_iter().filter(is_shared).collect::<BTreeSet<_>>()
@@ -105,6 +107,28 @@ async fn a_token_is_looked_up_in_the_one_partition_of_its_time() {
         .await
         .unwrap();
     assert!(plan.contains(&row.get::<String, _>("partition")), "{plan}");
+}
+
+/// The id of a token says when it was issued, and so does the name of its partition.
+#[tokio::test]
+async fn a_token_lies_in_the_partition_of_its_time() {
+    let database = Database::new(Kind::Postgres).await;
+    database.migrated().await;
+    let mut admin = PgConnection::connect(&database.url).await.unwrap();
+    let width = 6 * 3_600 * 1_000_000;
+    let start = SystemClock.now().unix_micros() / width * width;
+    for micros in [start, start + 1, start - 1, start + width - 1, start + width] {
+        let id = uuid_v7(Timestamp::from_unix_micros(micros), &OsRandom).unwrap();
+        let insert = "insert into access_token
+            values ($1, sha256('x'), $1, $1, '{}', '{}', now(), now() + interval '1 hour')
+            returning tableoid::regclass::text";
+        let home: String = sqlx::query_scalar(insert).bind(id).fetch_one(&mut admin).await.unwrap();
+        let moment = OffsetDateTime::from_unix_timestamp(micros.div_euclid(1_000_000)).unwrap();
+        let (date, hour) = (moment.date(), moment.hour() / 6 * 6);
+        let (year, month, day) = date.to_calendar_date();
+        let month = u8::from(month);
+        assert_eq!(home, format!("access_token_{year:04}{month:02}{day:02}t{hour:02}"));
+    }
 }
 
 /// What Postgres counts for each partition: how often its index was asked, and it was read as a

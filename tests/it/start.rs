@@ -66,7 +66,8 @@ async fn nodes_that_start_at_once_migrate_an_empty_database_once() {
         });
         let migrated = nodes.iter().filter(|node| node.said.contains("migrated the schema"));
         assert!(migrated.count() >= 1, "{kind:?}");
-        let migrations = std::fs::read_dir("migrations/postgres").unwrap().count();
+        let folder = format!("migrations/{}", format!("{kind:?}").to_lowercase());
+        let migrations = std::fs::read_dir(folder).unwrap().count();
         let applied = count(&database, "_sqlx_migrations where success").await;
         assert_eq!(usize::try_from(applied).unwrap(), migrations, "{kind:?}");
         // The key of the installation is one: what one node issues, the others know.

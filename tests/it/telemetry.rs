@@ -98,7 +98,9 @@ async fn every_metric_that_the_manual_and_the_dashboard_name_is_there() {
         [include_str!("../../docs/operations.md"), include_str!("../../dashboards/grafana.json")]
     {
         let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-        for word in words.filter(|word| word.starts_with("jeton_")) {
+        // Roles of the database have names of that kind as well.
+        let roles = ["jeton_owner", "jeton_service", "jeton_operator", "jeton_reader"];
+        for word in words.filter(|word| word.starts_with("jeton_") && !roles.contains(word)) {
             let name = ["_total", "_bucket", "_info"]
                 .iter()
                 .find_map(|suffix| word.strip_suffix(suffix))

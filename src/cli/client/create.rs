@@ -109,7 +109,7 @@ impl Create {
             NewSecret { label: self.secret_label, expires_at: expiry(self.secret_expires_in) };
         let target = Target::of(self.database, file)?;
         let work = async {
-            let registry = target.registry(self.operator.actor()).await?;
+            let registry = target.registry(self.operator.actor());
             Ok(registry.create_client(new, secret).await?)
         };
         let (client, secret) = target.change(deadline, UNDECIDED, work).await?;

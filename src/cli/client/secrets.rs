@@ -60,7 +60,7 @@ impl Add {
         );
         let target = Target::of(self.database, file)?;
         let work = async {
-            let registry = target.registry(self.operator.actor()).await?;
+            let registry = target.registry(self.operator.actor());
             Ok(registry.add_secret(client, new).await?)
         };
         let (stored, secret) = target.change(deadline, &undecided, work).await?;
@@ -115,7 +115,7 @@ impl Retire {
         let tokens = if self.leaked { "are dead" } else { "live on until they expire" };
         let target = Target::of(self.database, file)?;
         let work = async {
-            let registry = target.registry(self.operator.actor()).await?;
+            let registry = target.registry(self.operator.actor());
             registry.retire_secret(client, SecretId(secret), retirement).await?;
             output::say(&format!("Secret {secret} is retired; tokens issued with it {tokens}."));
             Ok(registry.show_client(client).await?.1)

@@ -33,7 +33,7 @@ impl List {
         deadline: Deadline,
     ) -> anyhow::Result<()> {
         let target = Target::of(self.database, file)?;
-        let work = async { Ok(target.registry(node::this_user()).await?.list_clients().await?) };
+        let work = async { Ok(target.registry(node::this_user()).list_clients().await?) };
         let clients = target.look(deadline, work).await?;
         if self.json {
             output::json(&clients.iter().map(client_json).collect());
@@ -87,7 +87,7 @@ impl Show {
     ) -> anyhow::Result<()> {
         let target = Target::of(self.database, file)?;
         let work = async {
-            let registry = target.registry(node::this_user()).await?;
+            let registry = target.registry(node::this_user());
             Ok(registry.show_client(&self.client_id).await?)
         };
         let (client, secrets) = target.look(deadline, work).await?;

@@ -1,6 +1,8 @@
 //! Clients and their secrets on Postgres: one statement a function. Those that change something
 //! tell the triggers of the audit trail by a setting who does it.
 
+use std::sync::Arc;
+
 use sqlx::PgConnection;
 
 use super::{fault::fault, lease::Lease, moment::Moment};
@@ -13,12 +15,14 @@ use crate::{
 };
 
 /// One statement, whether the client and the secret exist or not, so that its time says nothing.
+/// Without a secret it reads no hash, which not every role may.
 pub(super) async fn find(
     connection: &mut PgConnection,
     client_id: &ClientId,
     secret: Option<SecretId>,
     lease: Option<Lease>,
 ) -> Result<Option<FoundClient>, Error> {
+    let Some(secret) = secret else { return find_alone(connection, client_id, lease).await };
     let row = sqlx::query(
         "select client.id, client.client_id, client.name, client.state, client.grant_types,
                 client.scopes, client.default_scopes, client.audiences, client.serves,
@@ -32,13 +36,33 @@ pub(super) async fn find(
          where client.client_id = $1 and (select require_lease($3, $4))",
     )
     .bind(client_id.as_str())
-    .bind(secret.map(|secret| secret.0))
+    .bind(secret.0)
     .bind(lease.map(|lease| lease.node))
     .bind(lease.map(|lease| lease.renewals))
     .fetch_optional(connection)
     .await
     .map_err(fault)?;
     Ok(row.as_ref().map(row::found_client).transpose()?)
+}
+
+async fn find_alone(
+    connection: &mut PgConnection,
+    client_id: &ClientId,
+    lease: Option<Lease>,
+) -> Result<Option<FoundClient>, Error> {
+    let row = sqlx::query(
+        "select id, client_id, name, state, grant_types, scopes, default_scopes, audiences,
+                serves, token_lifetime_seconds, not_before, created_at, version, generation
+         from client where client_id = $1 and (select require_lease($2, $3))",
+    )
+    .bind(client_id.as_str())
+    .bind(lease.map(|lease| lease.node))
+    .bind(lease.map(|lease| lease.renewals))
+    .fetch_optional(connection)
+    .await
+    .map_err(fault)?;
+    let client = row.as_ref().map(row::client).transpose()?;
+    Ok(client.map(|client| FoundClient { client: Arc::new(client), secret: None }))
 }
 
 /// Both rows in one statement: either both are stored or neither.
@@ -108,12 +132,13 @@ pub(super) async fn list(
     Ok(rows.iter().map(row::client).collect())
 }
 
+/// Without the hashes, which not every role may read.
 pub(super) async fn list_secrets(
     connection: &mut PgConnection,
     client_id: &ClientId,
 ) -> Result<Vec<Readable<StoredSecret>>, Error> {
     let rows = sqlx::query(
-        "select secret.id as secret_id, secret.client as secret_client, secret.hash, secret.label,
+        "select secret.id as secret_id, secret.client as secret_client, '' as hash, secret.label,
                 secret.created_at as secret_created_at, secret.expires_at, secret.retired_at,
                 secret.burnt_at
          from client_secret as secret join client on client.id = secret.client
@@ -174,17 +199,14 @@ pub(super) async fn delete(
     client_id: &ClientId,
     actor: &Actor,
 ) -> Result<bool, Error> {
-    let rows = sqlx::query(
-        "delete from client using (select set_config('jeton.actor', $2, true)) as actor
-         where client_id = $1",
+    sqlx::query_scalar(
+        "select delete_client($1) from (select set_config('jeton.actor', $2, true)) as actor",
     )
     .bind(client_id.as_str())
     .bind(actor.as_str())
-    .execute(connection)
+    .fetch_one(connection)
     .await
-    .map_err(fault)?
-    .rows_affected();
-    Ok(rows == 1)
+    .map_err(fault)
 }
 
 pub(super) async fn add_secret(

@@ -1,6 +1,6 @@
 //! What a failure of Postgres means for the caller.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use super::lease::Lease;
 use crate::domain::Error;
@@ -15,12 +15,23 @@ const PASSING_CODES: [&str; 2] = ["25006", Lease::NOT_FOUND];
 
 /// Sorts a failure into one that passes and one that does not.
 pub(super) fn fault(error: sqlx::Error) -> Error {
-    if is_passing(&error) {
+    if is_denial(&error) {
+        Error::internal(MissingGrant(error))
+    } else if is_passing(&error) {
         Error::Unavailable { retry_after: Duration::from_secs(1), cause: error.into() }
     } else {
         Error::internal(error)
     }
 }
+
+/// The database refuses a statement to the role of this connection.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the database denies this role what it needs, a grant is missing: `jeton migrate \
+     --print-roles` prints those of each role, and whoever owns the tables or is superuser runs \
+     that"
+)]
+struct MissingGrant(#[source] sqlx::Error);
 
 /// Whether the same may succeed later.
 pub(super) fn is_passing(error: &sqlx::Error) -> bool {
@@ -41,12 +52,17 @@ pub(super) fn is_passing(error: &sqlx::Error) -> bool {
 
 /// Whether the database refused this user, password or name, which waiting does not mend.
 pub(super) fn is_refusal(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    code.is_some_and(|code| code.starts_with("28") || code == "3D000")
+    code(error).is_some_and(|code| code.starts_with("28") || code == "3D000")
 }
 
-/// Whether the database let this role in and denies it a right.
+/// Whether the database let this role in and denies it a right: to see the schema at all is one.
 pub(super) fn is_denial(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    code.is_some_and(|code| code == "42501")
+    const INSUFFICIENT_PRIVILEGE: &str = "42501";
+    const NO_SCHEMA_TO_CREATE_IN: &str = "3F000";
+    code(error)
+        .is_some_and(|code| [INSUFFICIENT_PRIVILEGE, NO_SCHEMA_TO_CREATE_IN].contains(&&*code))
+}
+
+fn code(error: &sqlx::Error) -> Option<Cow<'_, str>> {
+    error.as_database_error().and_then(sqlx::error::DatabaseError::code)
 }

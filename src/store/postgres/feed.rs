@@ -3,6 +3,9 @@
 //!
 //! The connection of the feed is what the unit hangs on: its renewals of the lease are the proof
 //! that this node is on the primary, and the pools are put into use with it.
+//!
+//! A node writes to its own row in the list of nodes and to no other: it calls functions that take
+//! its id, which it alone knows.
 
 use std::{sync::Arc, time::Duration};
 
@@ -54,7 +57,7 @@ pub(super) struct PgFeed {
 }
 
 /// What a renewal returns: its number, the newest change, the time in microseconds.
-type Renewed = (i64, i64, i64, Option<()>);
+type Renewed = (i64, i64, i64);
 
 impl PgFeed {
     /// Connects to the first host that has a usable primary.
@@ -132,14 +135,9 @@ async fn connect(
 #[async_trait]
 impl Feed for PgFeed {
     async fn join(&mut self) -> Result<(), Error> {
-        let joined = sqlx::query_as(
-            "insert into node (id, applied, lease_until, lease_ms)
-             values (gen_random_uuid(), (select coalesce(max(id), 0) from change),
-                     clock_timestamp() + make_interval(secs => $1 / 1000.0), $1)
-             returning id, applied",
-        )
-        .bind(i32::try_from(self.lease.as_millis()).unwrap_or(i32::MAX))
-        .fetch_one(&mut self.listener);
+        let joined = sqlx::query_as("select node_id, place from join_feed($1)")
+            .bind(i32::try_from(self.lease.as_millis()).unwrap_or(i32::MAX))
+            .fetch_one(&mut self.listener);
         (self.node, self.position) = within(self.lease, joined).await?;
         self.unit.standing.set_lease(Lease { node: self.node, renewals: 0 });
         self.primary.install(Arc::clone(&self.unit));
@@ -166,19 +164,12 @@ impl Feed for PgFeed {
         // A partition that is dropped announces nothing, so somebody has to look. Once a beat is
         // enough: after each change there is a renewal as well.
         let looks = self.looked.is_none_or(|looked| looked.elapsed() >= self.lease / BEATS);
-        let renewed = sqlx::query_as(
-            "update node set applied = $2, renewals = renewals + 1,
-                             lease_until =
-                                 clock_timestamp() + make_interval(secs => lease_ms / 1000.0)
-             where id = $1
-             returning renewals, (select last_value from change_id_seq),
-                       (extract(epoch from clock_timestamp()) * 1000000)::bigint,
-                       (select notice_lost_partitions() where $3)",
-        )
-        .bind(self.node)
-        .bind(self.position)
-        .bind(looks)
-        .fetch_optional(&mut self.listener);
+        let renewed =
+            sqlx::query_as("select renewals, newest, micros from renew_lease($1, $2, $3)")
+                .bind(self.node)
+                .bind(self.position)
+                .bind(looks)
+                .fetch_optional(&mut self.listener);
         // Soon enough for another connection to be had before the lease is over.
         let renewed: Option<Renewed> = within(self.lease / 2, renewed).await?;
         if looks {
@@ -188,7 +179,7 @@ impl Feed for PgFeed {
         // that ends before what was read from it is another one: the database was restored, or
         // another server took its place that had not yet heard everything.
         match renewed {
-            Some((renewals, newest, now, _)) if newest >= self.position => {
+            Some((renewals, newest, now)) if newest >= self.position => {
                 self.unit.standing.set_lease(Lease { node: self.node, renewals });
                 Ok(Some(Timestamp::from_unix_micros(now)))
             }
@@ -215,9 +206,7 @@ impl Feed for PgFeed {
     }
 
     async fn leave(&mut self) {
-        let left = sqlx::query("delete from node where id = $1")
-            .bind(self.node)
-            .execute(&mut self.listener);
+        let left = sqlx::query("select leave_feed($1)").bind(self.node).execute(&mut self.listener);
         // If this fails, the lease ends by itself.
         if within(self.lease, left).await.is_ok() {
             self.backend = None;

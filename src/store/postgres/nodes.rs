@@ -62,7 +62,8 @@ async fn wait(primary: &Primary, lane: usize) -> Result<(), Error> {
 /// A row of `node` as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Holder {
-    node: Uuid,
+    /// By what others name the node.
+    handle: Uuid,
     renewals: i64,
     /// As text: it is compared and never reckoned with. A node of an earlier version moves it and
     /// does not count its renewals. None if that is null.
@@ -82,7 +83,7 @@ impl Leases {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut over = Vec::new();
         for holder in holders {
-            let entry = seen.entry(holder.node);
+            let entry = seen.entry(holder.handle);
             let (as_seen, since) = entry.or_insert_with(|| (holder.clone(), Instant::now()));
             if as_seen != holder {
                 (*as_seen, *since) = (holder.clone(), Instant::now());
@@ -96,7 +97,7 @@ impl Leases {
     /// Forgets all but these.
     fn keep(&self, holders: &[Holder]) {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.retain(|node, _| holders.iter().any(|holder| holder.node == *node));
+        seen.retain(|handle, _| holders.iter().any(|holder| holder.handle == *handle));
     }
 }
 
@@ -118,7 +119,7 @@ async fn behind(
     lease: Option<Lease>,
 ) -> Result<Vec<Holder>, Error> {
     let rows = sqlx::query(
-        "select id, renewals, lease_until::text as lease_until, lease_ms from node
+        "select handle, renewals, lease_until::text as lease_until, lease_ms from node
          where (applied < $1) is not false and (select require_lease($2, $3))",
     )
     .bind(newest)
@@ -137,7 +138,7 @@ fn holder(row: &impl Cells) -> Holder {
     let lease = row.integer("lease_ms").ok().and_then(|lease| u64::try_from(lease).ok());
     let lease = lease.filter(|lease| *lease > 0).map_or(LONGEST_LEASE, Duration::from_millis);
     Holder {
-        node: row.uuid("id").unwrap_or_default(),
+        handle: row.uuid("handle").unwrap_or_default(),
         renewals: row.integer("renewals").unwrap_or(-1),
         lease_until: row.text("lease_until").ok(),
         lease: lease.min(LONGEST_LEASE),
@@ -147,10 +148,11 @@ fn holder(row: &impl Cells) -> Holder {
 /// Removes leases that are over, unless they were renewed after all.
 async fn expire(connection: &mut PgConnection, over: &[Holder]) -> Result<(), Error> {
     sqlx::query(
-        "select expire_lease(id, renewals, lease_until::timestamptz)
-         from unnest($1::uuid[], $2::bigint[], $3::text[]) as lease (id, renewals, lease_until)",
+        "select end_lease(handle, renewals, lease_until::timestamptz)
+         from unnest($1::uuid[], $2::bigint[], $3::text[])
+             as lease (handle, renewals, lease_until)",
     )
-    .bind(over.iter().map(|holder| holder.node).collect::<Vec<_>>())
+    .bind(over.iter().map(|holder| holder.handle).collect::<Vec<_>>())
     .bind(over.iter().map(|holder| holder.renewals).collect::<Vec<_>>())
     .bind(over.iter().map(|holder| holder.lease_until.clone()).collect::<Vec<_>>())
     .execute(connection)

@@ -106,6 +106,11 @@ fn failed(error: MigrateError) -> SchemaError {
         {
             fault(error).into()
         }
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)
+            if is_denial(&error) =>
+        {
+            SchemaError::MayNotMigrate(error)
+        }
         error => SchemaError::Migration(error),
     }
 }
@@ -166,14 +171,30 @@ async fn version(primary: &Primary) -> Result<i64, SchemaError> {
         sqlx::query_scalar("select max(version) from _sqlx_migrations where success")
             .fetch_one(&mut connection)
             .await;
-    let _ = connection.close().await;
-    match version {
-        Ok(version) => Ok(version.unwrap_or(0)),
+    let version = match version {
+        Ok(version) => version.unwrap_or(0),
         Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(UNDEFINED_TABLE) => {
-            Ok(0)
+            if let Some(schema) = hidden_schema(&mut connection).await.map_err(sorted)? {
+                return Err(SchemaError::NotVisible(schema));
+            }
+            0
         }
-        Err(error) => Err(sorted(error)),
-    }
+        Err(error) => return Err(sorted(error)),
+    };
+    let _ = connection.close().await;
+    Ok(version)
+}
+
+/// The schema that holds our tables and that this role may not use. To it they are not there, and
+/// an empty database would be told to be migrated.
+async fn hidden_schema(connection: &mut PgConnection) -> Result<Option<String>, sqlx::Error> {
+    sqlx::query_scalar(
+        "select relnamespace::regnamespace::text from pg_class
+         where relname = 'access_token' and relkind = 'p'
+           and not has_schema_privilege(relnamespace, 'USAGE')",
+    )
+    .fetch_optional(connection)
+    .await
 }
 
 async fn make_installation(

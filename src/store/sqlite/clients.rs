@@ -106,12 +106,13 @@ pub(super) async fn list(
     Ok(rows.iter().map(row::client).collect())
 }
 
+/// Without the hashes, as on Postgres.
 pub(super) async fn list_secrets(
     pool: &SqlitePool,
     client_id: &ClientId,
 ) -> Result<Vec<Readable<StoredSecret>>, Error> {
     let rows = sqlx::query(
-        "select secret.id as secret_id, secret.client as secret_client, secret.hash, secret.label,
+        "select secret.id as secret_id, secret.client as secret_client, '' as hash, secret.label,
                 secret.created_at as secret_created_at, secret.expires_at, secret.retired_at,
                 secret.burnt_at
          from client_secret as secret join client on client.id = secret.client

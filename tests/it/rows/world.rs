@@ -31,8 +31,9 @@ pub(super) const TABLES: [&str; 6] =
 pub(super) const OF_NODES: [&str; 2] = ["node", "change"];
 
 /// Tables whose rows no code of Jeton reads into values: the list of migrations is read by sqlx,
-/// and the other two by triggers and functions of the schema.
-pub(super) const LEFT_OUT: [&str; 3] = ["_sqlx_migrations", "token_partition", "replaced_row"];
+/// and the others by triggers and functions of the schema.
+pub(super) const LEFT_OUT: [&str; 4] =
+    ["_sqlx_migrations", "token_partition", "replaced_row", "deleted_key"];
 
 /// Those that statements of Jeton name cannot be missing: `on conflict on constraint …`.
 const LOOSEN_POSTGRES: &str = "do $$ declare it record; begin
@@ -158,7 +159,8 @@ impl Editor {
     pub(super) async fn columns(&mut self, table: &str) -> Vec<(String, String)> {
         let (on_postgres, on_sqlite) = (
             "select attname::text as name, format_type(atttypid, atttypmod) as type
-             from pg_attribute where attrelid = $1::regclass and attnum > 0 and not attisdropped",
+             from pg_attribute where attrelid = $1::regclass and attnum > 0 and not attisdropped
+               and attgenerated = ''",
             "select name, lower(type) as type from pragma_table_info($1)",
         );
         match self {

@@ -239,7 +239,8 @@ impl Drop for Database {
     }
 }
 
-async fn admin(statement: String) {
+/// Runs a statement in the database `postgres`.
+pub(crate) async fn admin(statement: String) {
     let url = tokio::task::spawn_blocking(|| postgres::url("postgres")).await.unwrap();
     let mut connection = PgConnection::connect(&url).await.unwrap();
     sqlx::query(AssertSqlSafe(statement)).execute(&mut connection).await.unwrap();

@@ -1,0 +1,231 @@
+-- Roles of Jeton on Postgres, and the rights that each needs and no more.
+--
+--   jeton_owner     owns the tables. `jeton migrate` logs in as it, and nothing else does.
+--   jeton_service   nodes: `jeton serve --no-migrate`
+--   jeton_operator  people and scripts that administer clients: `jeton client …`, psql
+--   jeton_reader    looks: `jeton client list`, `jeton client show`, `jeton audit …`
+--
+-- Read this, then run it with psql in the database of Jeton, as superuser, after the first
+-- `jeton migrate`:
+--
+--   jeton migrate --print-roles > roles.sql
+--   psql --dbname jeton --set ON_ERROR_STOP=1 --file roles.sql
+--
+-- Then give each role a password (\password jeton_service), or let people be members of one
+-- (create role alice login in role jeton_operator), so that the audit trail names them.
+--
+-- It may be run any number of times, and takes from the three lower roles what it does not give.
+-- Run it again after an upgrade with new migrations; as soon as the roles are there, jeton_owner
+-- may do that too. All of it happens or nothing does.
+
+begin;
+-- Others wait behind it, so it gives up soon if it has to wait for somebody.
+set local lock_timeout = '5s';
+
+-- Names are looked for in the schema that holds the tables, and in no other that comes first for
+-- whoever runs this.
+do $$
+begin
+    perform pg_catalog.set_config(
+        'jeton.home', pg_catalog.current_schema()::pg_catalog.text, true);
+end $$;
+set local search_path = pg_catalog, pg_temp;
+do $$
+declare
+    homes name[];
+begin
+    select array_agg(nspname order by nspname <> current_setting('jeton.home')) into homes
+    from pg_class join pg_namespace on pg_namespace.oid = relnamespace
+    where relname = 'access_token' and relkind = 'p';
+    if homes is null then
+        raise exception 'there are no tables of Jeton in the database %', current_database()
+            using hint = 'run `jeton migrate` first, or connect to another database';
+    elsif cardinality(homes) > 1 and homes[1] <> current_setting('jeton.home') then
+        raise exception 'there are tables of Jeton in several schemas: %', homes
+            using hint = 'set search_path to one of them first';
+    end if;
+    perform set_config('jeton.home', quote_ident(homes[1]), true),
+            set_config('search_path', format('pg_catalog, %I, pg_temp', homes[1]), true);
+end $$;
+
+-- The roles. They may log in, and have no password as yet.
+do $$
+declare
+    name text;
+begin
+    foreach name in array
+        array['jeton_owner', 'jeton_service', 'jeton_operator', 'jeton_reader']
+    loop
+        if not exists (select from pg_roles where rolname = name) then
+            execute format('create role %I login', name);
+        end if;
+        if exists (select from pg_roles where rolname = name
+                   and (rolsuper or rolcreaterole or rolreplication or rolbypassrls)) then
+            raise exception 'the role % may do more than this can limit', name
+                using hint = format(
+                    'alter role %I nosuperuser nocreaterole noreplication nobypassrls', name);
+        end if;
+    end loop;
+    -- An operator sees all that a reader sees.
+    if not pg_has_role('jeton_operator', 'jeton_reader', 'USAGE') then
+        grant jeton_reader to jeton_operator;
+    end if;
+    -- Who is no superuser gives things to nobody but a role of which it is a member.
+    if not pg_has_role('jeton_owner', 'USAGE') then
+        execute format('grant jeton_owner to %I', current_user);
+    end if;
+end $$;
+
+-- Who may come in, and who may make something here. Jeton_owner does not own the database, and has
+-- nothing to say in this when it runs this script again.
+do $$
+declare
+    everybody constant text := 'jeton_owner, jeton_service, jeton_operator, jeton_reader';
+    home constant text := current_setting('jeton.home');
+    name text;
+begin
+    if pg_has_role((select nspowner from pg_namespace where oid = home::regnamespace), 'USAGE') then
+        execute format('revoke create on schema %s from public', home);
+        execute format('grant create on schema %s to jeton_owner', home);
+        execute format('grant usage on schema %s to %s', home, everybody);
+    else
+        raise notice 'rights on the schema % stay as they are: they are for its owner to give', home;
+    end if;
+    if pg_has_role(
+        (select datdba from pg_database where datname = current_database()), 'USAGE')
+    then
+        -- Temporary tables come first for functions that are not on their guard.
+        execute format('revoke temporary on database %I from public', current_database());
+        execute format('grant connect on database %I to %s', current_database(), everybody);
+    else
+        raise notice 'rights on the database % stay as they are: they are for its owner to give',
+            current_database();
+    end if;
+    -- Elsewhere than in `public` the tables are found by this alone.
+    if home <> 'public' and (select rolsuper or rolcreaterole from pg_roles
+                             where rolname = current_user) then
+        foreach name in array string_to_array(everybody, ', ') loop
+            execute format('alter role %s in database %I set search_path = %s',
+                name, current_database(), home);
+        end loop;
+    end if;
+end $$;
+
+-- What there is belongs to the owner. A role that owned it so far becomes a member of the owner, so
+-- that nodes which still log in as it go on. Our functions are those that the migrations have given
+-- their search path.
+do $$
+declare
+    tables regclass[] := array[
+        'access_token', 'audit', 'change', 'client', 'client_secret', 'deleted_key',
+        'installation', 'node', 'revoked_token', 'token_partition', '_sqlx_migrations'];
+    former regrole;
+    change text;
+begin
+    select relowner into former from pg_class where oid = 'access_token'::regclass;
+    tables := tables || array(
+        select inhrelid::regclass from pg_inherits where inhparent = 'access_token'::regclass);
+    for change in
+        select format('alter table %s owner to jeton_owner', oid::regclass)
+        from pg_class
+        where oid = any (tables) and relowner <> 'jeton_owner'::regrole
+        union all
+        select format('alter function %s owner to jeton_owner', pg_proc.oid::regprocedure)
+        from pg_proc join pg_roles on pg_roles.oid = proowner
+        where pronamespace = current_setting('jeton.home')::regnamespace
+          and format('search_path=pg_catalog, %s, pg_temp', current_setting('jeton.home'))
+              = any (proconfig)
+          and (proowner = former or rolsuper) and proowner <> 'jeton_owner'::regrole
+    loop
+        execute change;
+    end loop;
+    if former <> 'jeton_owner'::regrole
+        and not (select rolsuper from pg_roles where oid = former)
+    then
+        execute format('grant jeton_owner to %s', former);
+        raise warning '% owned the tables so far and may still do everything', former
+            using hint = format(
+                'when no node logs in as it any more: revoke jeton_owner from %s', former);
+    end if;
+end $$;
+
+-- Functions that the owner makes from now on are for nobody else until they are granted.
+alter default privileges for role jeton_owner revoke execute on functions from public;
+
+-- Nobody has any rights but those that follow.
+revoke all on
+    access_token, audit, change, client, client_secret, deleted_key, installation, node,
+    revoked_token, token_partition, _sqlx_migrations
+    from public, jeton_service, jeton_operator, jeton_reader;
+do $$
+declare
+    function regprocedure;
+begin
+    for function in
+        select oid from pg_proc
+        where pronamespace = current_setting('jeton.home')::regnamespace
+          and format('search_path=pg_catalog, %s, pg_temp', current_setting('jeton.home'))
+              = any (proconfig)
+          and proowner = 'jeton_owner'::regrole
+    loop
+        execute format('revoke all on function %s
+            from public, jeton_service, jeton_operator, jeton_reader', function);
+    end loop;
+end $$;
+
+-- A reader sees everything but hashes, digests and the key of the tags, and the id of no node: who
+-- knows that speaks for the node.
+grant select on
+    audit, change, client, deleted_key, revoked_token, token_partition, _sqlx_migrations
+    to jeton_reader;
+grant select (handle, applied, renewals, lease_until, lease_ms, joined_at) on node to jeton_reader;
+grant execute on function require_lease(uuid, bigint) to jeton_reader;
+do $$
+declare
+    seen record;
+begin
+    for seen in
+        select attrelid::regclass as of_table, string_agg(quote_ident(attname), ', ') as columns
+        from pg_attribute
+        where attnum > 0 and not attisdropped
+          and attrelid in ('access_token'::regclass, 'client_secret'::regclass,
+                           'installation'::regclass)
+          and attname not in ('digest', 'hash', 'tag_key')
+        group by attrelid
+    loop
+        execute format('grant select (%s) on %s to jeton_reader', seen.columns, seen.of_table);
+    end loop;
+end $$;
+
+-- An operator sees as much, and the key too, which is in every secret that is made. It changes what
+-- people decide: not the id of a client, nor the hash or the client of a secret. A secret is
+-- retired and not deleted, and a revocation is not taken back.
+grant select (tag_key) on installation to jeton_operator;
+grant insert on client to jeton_operator;
+grant update (
+    client_id, name, state, grant_types, scopes, default_scopes, audiences, serves,
+    token_lifetime_seconds, not_before, generation, version) on client to jeton_operator;
+grant insert on client_secret to jeton_operator;
+grant update (label, expires_at, retired_at, burnt_at) on client_secret to jeton_operator;
+grant insert on revoked_token to jeton_operator;
+grant execute on function
+    delete_client(text), end_lease(uuid, bigint, timestamptz)
+    to jeton_operator;
+
+-- A node checks secrets and tokens, records tokens and revocations, and keeps the database in
+-- order, which it asks functions for that do it within their own bounds.
+grant select on
+    access_token, change, client, client_secret, installation, revoked_token, _sqlx_migrations
+    to jeton_service;
+grant insert on access_token, revoked_token to jeton_service;
+grant select (handle, applied, renewals, lease_until, lease_ms, joined_at) on node
+    to jeton_service;
+grant select (seq, hash) on audit to jeton_service;
+grant execute on function
+    require_lease(uuid, bigint), join_feed(integer), renew_lease(uuid, bigint, boolean),
+    leave_feed(uuid), end_lease(uuid, bigint, timestamptz), keep_announcing(),
+    make_partitions(timestamptz), drop_dead_partitions(timestamptz),
+    forget_revocations(timestamptz), forget_changes(), cut_audit(integer, bigint)
+    to jeton_service;
+
+commit;

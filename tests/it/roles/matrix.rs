@@ -1,0 +1,322 @@
+//! Every role × everything that one of them may do, or that none may.
+
+use std::fmt::Write;
+
+use super::world::World;
+use crate::support::{TestNode, TestNodeOptions};
+
+/// Refused for want of a right, or by a trigger whoever asks, and for no other reason.
+const REFUSALS: [&str; 2] = ["42501", "P0001"];
+
+/// The columns of the table. The owner is no column: what it owns it may do.
+const ROLES: [&str; 4] = ["service", "operator", "reader", "stranger"];
+
+const NOBODY: &[&str] = &[];
+const SERVICE: &[&str] = &["service"];
+const OPERATOR: &[&str] = &["operator"];
+const CHANGERS: &[&str] = &["service", "operator"];
+const PEOPLE: &[&str] = &["operator", "reader"];
+const ALL_THREE: &[&str] = &["service", "operator", "reader"];
+const EVERYBODY: &[&str] = &ROLES;
+
+/// What is tried, for whom it must work, and the statements. For all others the database must refuse
+/// them.
+type Act = (&'static str, &'static [&'static str], &'static str);
+
+const READING: &[Act] = &[
+    ("read clients", ALL_THREE, "select * from client"),
+    ("read the hash of a secret", SERVICE, "select hash from client_secret"),
+    ("read all else of secrets", ALL_THREE, "select label, burnt_at from client_secret"),
+    ("read the key of the tags", CHANGERS, "select tag_key from installation"),
+    ("read the digest of a token", SERVICE, "select digest from access_token"),
+    ("read all else of tokens", ALL_THREE, "select id, client, expires_at from access_token"),
+    ("read revocations", ALL_THREE, "select * from revoked_token"),
+    ("read the change feed", ALL_THREE, "select * from change"),
+    (
+        "see how far nodes are",
+        ALL_THREE,
+        "select handle, applied, renewals, lease_until, lease_ms from node",
+    ),
+    ("read the id of a node", NOBODY, "select id from node"),
+    ("read the audit trail", PEOPLE, "select * from audit"),
+    ("read its marks", ALL_THREE, "select seq, hash from audit"),
+    ("read the version of the schema", ALL_THREE, "select version from _sqlx_migrations"),
+];
+
+const CLIENTS: &[Act] = &[
+    (
+        "make a client",
+        OPERATOR,
+        "insert into client (id, client_id) values (gen_random_uuid(), 'x')",
+    ),
+    ("disable a client", OPERATOR, "update client set state = 'disabled'"),
+    (
+        "change scopes",
+        OPERATOR,
+        "update client set scopes = '{a}', default_scopes = '{a}', version = version + 1",
+    ),
+    ("revoke all tokens of a client", OPERATOR, "update client set not_before = now()"),
+    ("take that back", NOBODY, "update client set not_before = null where client_id = 'bounded'"),
+    ("revoke them by generation", OPERATOR, "update client set generation = generation + 1"),
+    (
+        "take back a generation",
+        NOBODY,
+        "update client set generation = generation - 1 where client_id = 'bounded'",
+    ),
+    (
+        "take some of that back",
+        NOBODY,
+        "update client set not_before = not_before - interval '1 s' where client_id = 'bounded'",
+    ),
+    ("change the id of a client", NOBODY, "update client set id = gen_random_uuid()"),
+    ("delete a client", OPERATOR, "select delete_client('orders')"),
+    ("delete clients by hand", NOBODY, "delete from client"),
+    ("keep all from reading clients", NOBODY, "lock table client in access exclusive mode"),
+    ("keep all from writing clients", NOBODY, "lock table client in share mode"),
+    ("truncate clients", NOBODY, "truncate client cascade"),
+    (
+        "bring a deleted client back",
+        NOBODY,
+        "insert into client (id, client_id) select 'DELETED', 'again'",
+    ),
+    (
+        "the same in one statement",
+        NOBODY,
+        "do $$ declare gone uuid := (select id from client where client_id = 'orders');
+         begin
+             perform delete_client('orders');
+             insert into client (id, client_id) values (gone, 'again');
+         end $$",
+    ),
+    (
+        "bring a deleted secret back",
+        NOBODY,
+        "insert into client_secret (id, client, hash)
+         select 'ENDED', id, '$argon2id$' from client where client_id = 'orders'",
+    ),
+    (
+        "add a secret",
+        OPERATOR,
+        "insert into client_secret (id, client, hash)
+         select gen_random_uuid(), id, '$argon2id$' from client",
+    ),
+    ("retire a secret", OPERATOR, "update client_secret set retired_at = now()"),
+    ("declare a secret leaked", OPERATOR, "update client_secret set burnt_at = now()"),
+    (
+        "declare a leaked secret sound",
+        NOBODY,
+        "update client_secret set burnt_at = null where burnt_at is not null",
+    ),
+    ("replace the hash of a secret", NOBODY, "update client_secret set hash = '$argon2id$'"),
+    ("give a secret to another client", NOBODY, "update client_secret set client = id"),
+    ("delete a secret", NOBODY, "delete from client_secret"),
+    ("change the installation", NOBODY, "update installation set not_before = null"),
+    ("replace the key of the tags", NOBODY, "update installation set tag_key = tag_key"),
+    ("delete the installation", NOBODY, "delete from installation"),
+];
+
+const TOKENS: &[Act] = &[
+    (
+        "record a token",
+        SERVICE,
+        "insert into access_token
+             (id, digest, client, secret, scopes, audiences, issued_at, expires_at)
+         values ((lpad(to_hex((extract(epoch from now()) * 1000)::bigint), 12, '0')
+                      || '70008000000000000000')::uuid,
+                 sha256('x'), gen_random_uuid(), gen_random_uuid(), '{}', '{}', now(),
+                 now() + interval '1 hour')",
+    ),
+    (
+        "record one in a partition",
+        NOBODY,
+        "do $$ begin execute (select format('insert into %s select * from access_token',
+                 min(inhrelid)::regclass)
+             from pg_inherits where inhparent = 'access_token'::regclass); end $$",
+    ),
+    ("prolong a token", NOBODY, "update access_token set expires_at = expires_at + interval '1 s'"),
+    ("delete a token", NOBODY, "delete from access_token"),
+    ("truncate tokens", NOBODY, "truncate access_token"),
+    (
+        "revoke a token",
+        CHANGERS,
+        "insert into revoked_token (id, revoked_at, keep_until)
+         values (gen_random_uuid(), now(), now() + interval '1 day')
+         on conflict on constraint revoked_token_pk do nothing",
+    ),
+    ("take a revocation back", NOBODY, "delete from revoked_token"),
+    ("let a revocation be forgotten", NOBODY, "update revoked_token set keep_until = now()"),
+    ("truncate revocations", NOBODY, "truncate revoked_token"),
+];
+
+const FEED: &[Act] = &[
+    ("write the feed", NOBODY, "insert into change (kind) values ('everything')"),
+    ("write it through announce", NOBODY, "select announce('everything', null)"),
+    ("delete changes", NOBODY, "delete from change"),
+    ("alter changes", NOBODY, "update change set kind = 'everything', subject = null"),
+    ("truncate changes", NOBODY, "truncate change"),
+    ("hold up the feed", NOBODY, "lock table change in exclusive mode"),
+    (
+        "take the lock of its order",
+        NOBODY,
+        "lock table installation in share update exclusive mode",
+    ),
+    ("move its numbers", NOBODY, "select setval('change_id_seq', 1)"),
+    ("join the feed as a node", SERVICE, "select join_feed(2000)"),
+    (
+        "speak for one's own node",
+        SERVICE,
+        "select renew_lease(node_id, place, true) from join_feed(2000)",
+    ),
+    ("give one's own lease back", SERVICE, "select leave_feed(gen_random_uuid())"),
+    ("ask for the primary", ALL_THREE, "select require_lease(null, null)"),
+    (
+        "end a lease that is over",
+        CHANGERS,
+        "select end_lease(handle, renewals, lease_until) from node",
+    ),
+    (
+        "end a lease by the id of its node",
+        NOBODY,
+        "select expire_lease(gen_random_uuid(), 0, now())",
+    ),
+    ("speak for another node", NOBODY, "update node set applied = 1000000"),
+    ("give another one's lease back", NOBODY, "delete from node"),
+    (
+        "add a node beside the feed",
+        NOBODY,
+        "insert into node (id, applied, lease_until) values (gen_random_uuid(), 0, now())",
+    ),
+    ("wake the nodes", EVERYBODY, "notify jeton_change"),
+];
+
+const TRAIL: &[Act] = &[
+    ("write the trail", NOBODY, "insert into audit select * from audit"),
+    (
+        "write it through record_audit",
+        NOBODY,
+        "select record_audit('client.update', null, null, null, '{}')",
+    ),
+    ("alter the trail", NOBODY, "update audit set actor = 'operator:else'"),
+    ("cut the trail by hand", NOBODY, "delete from audit where seq = 1"),
+    ("truncate the trail", NOBODY, "truncate audit"),
+    ("drop its protection", NOBODY, "drop trigger audit_is_append_only on audit"),
+    ("cut what is old from it", SERVICE, "select cut_audit(90, 1000)"),
+];
+
+const KEEPING: &[Act] = &[
+    ("make partitions", SERVICE, "select make_partitions(now())"),
+    ("drop dead partitions", SERVICE, "select drop_dead_partitions(now())"),
+    ("forget revocations", SERVICE, "select forget_revocations(now())"),
+    ("forget changes", SERVICE, "select forget_changes()"),
+    ("mend triggers", SERVICE, "select keep_announcing()"),
+    ("say that a partition is lost", NOBODY, "select notice_lost_partitions()"),
+    ("say that all is watched", NOBODY, "update token_partition set dead_from = now()"),
+    (
+        "let a partition be watched",
+        NOBODY,
+        "select announce_partition_writes(min(inhrelid)::regclass) from pg_inherits
+         where inhparent = 'access_token'::regclass",
+    ),
+    (
+        "drop a partition by hand",
+        NOBODY,
+        "do $$ begin execute (select 'drop table ' || min(inhrelid::regclass::text)
+             from pg_inherits where inhparent = 'access_token'::regclass); end $$",
+    ),
+    ("add a partition by hand", NOBODY, "create table more partition of access_token default"),
+    ("change the limits", NOBODY, "alter function upkeep_rules() reset search_path"),
+    ("undo what guards functions", NOBODY, "select guard_functions('announce')"),
+];
+
+const DATABASE: &[Act] = &[
+    ("make a table", NOBODY, "create table mine (id int)"),
+    ("make a temporary table", NOBODY, "create temporary table client (id uuid, client_id text)"),
+    (
+        "make a function",
+        NOBODY,
+        "create function octet_length(text) returns int language sql as 'select 1'",
+    ),
+    (
+        "make an operator",
+        NOBODY,
+        "create operator || (leftarg = int, rightarg = text, function = concat)",
+    ),
+    ("make a type", NOBODY, "create domain mine as text"),
+    ("make a schema", NOBODY, "create schema mine"),
+    ("add a column", NOBODY, "alter table client add column more text"),
+    (
+        "add a trigger",
+        NOBODY,
+        "create trigger mine before update on client
+         for each row execute function suppress_redundant_updates_trigger()",
+    ),
+    ("disable triggers", NOBODY, "alter table client disable trigger all"),
+    ("suppress triggers", NOBODY, "set local session_replication_role = replica"),
+    ("drop a table", NOBODY, "drop table change"),
+    ("take a table", NOBODY, "alter table client owner to current_user"),
+    ("become the owner", NOBODY, "set local role OWNER"),
+    ("log in as the owner", NOBODY, "set local session authorization OWNER"),
+    ("join the owner", NOBODY, "grant OWNER to current_user"),
+    ("run a program", NOBODY, "copy client_secret to program 'true'"),
+    ("read a file", NOBODY, "select pg_read_file('/etc/passwd')"),
+];
+
+#[tokio::test]
+async fn each_role_may_do_what_it_needs_and_nothing_else() {
+    let world = World::new().await;
+    let deleted = furnish(&world).await;
+    let groups = [READING, CLIENTS, TOKENS, FEED, TRAIL, KEEPING, DATABASE];
+    let mut table = format!("{:<34}", "");
+    for role in ROLES {
+        write!(table, " {role:<9}").unwrap();
+    }
+    let mut wrong = Vec::new();
+    for (what, allowed, statements) in groups.into_iter().flatten() {
+        write!(table, "\n{what:<34}").unwrap();
+        let statements = statements
+            .replace("OWNER", &world.roles.name("owner"))
+            .replace("DELETED", &deleted.0)
+            .replace("ENDED", &deleted.1);
+        for role in ROLES {
+            let refusal = world.refusal(role, &statements).await;
+            let mark = if refusal.is_none() { "yes" } else { "-" };
+            write!(table, " {mark:<9}").unwrap();
+            let is_refused = refusal.as_deref().is_some_and(|code| REFUSALS.contains(&code));
+            if is_refused == allowed.contains(&role) || is_refused != refusal.is_some() {
+                wrong.push(format!("{role}: {what}: {refusal:?}"));
+            }
+        }
+    }
+    println!("{table}");
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// Something of everything that can be touched. Returns the ids of a client and of a secret that
+/// were deleted.
+async fn furnish(world: &World) -> (String, String) {
+    let node = TestNode::on(world.database.shared(), TestNodeOptions::default()).await;
+    let orders = node.client("orders").await;
+    node.client("bounded").await;
+    let gone = node.client("gone").await;
+    node.registry.delete_client(&gone.client.client_id).await.unwrap();
+    let token = node.issue(&orders).await.unwrap().access_token;
+    node.revoke(&orders, &token).await.unwrap();
+    node.issue(&orders).await.unwrap();
+    world
+        .database
+        .execute_all(
+            "update client set not_before = now() where client_id = 'bounded';
+             update client_secret set burnt_at = now()
+                 from client where client.id = client and client_id = 'bounded';
+             update client set generation = 1 where client_id = 'bounded';
+             insert into client_secret (id, client, hash, label)
+                 select gen_random_uuid(), id, '$argon2id$', 'ended' from client
+                 where client_id = 'orders'",
+        )
+        .await;
+    let ended = world.ask("select id::text from client_secret where label = 'ended'").await;
+    world.database.execute_all("delete from client_secret where label = 'ended'").await;
+    node.node.drain().await;
+    world.database.execute_all("select join_feed(4000)").await;
+    (gone.client.key.0.to_string(), ended)
+}
