@@ -39,16 +39,15 @@ impl Failure {
 }
 
 /// How statements begin that nodes send by themselves, and not for a request.
-const OF_NO_REQUEST: [&str; 9] = [
-    "select expire_lease",
+const OF_NO_REQUEST: [&str; 8] = [
+    "select end_lease",
     "select require_lease",
     "\n    select set_config",
     "select pg_terminate_backend",
     "LISTEN",
-    "insert into node",
+    "select node_id, place from join_feed",
     "select id, kind, subject from change",
-    "update node",
-    "delete from node",
+    "select renewals, newest, micros from renew_lease",
 ];
 
 #[derive(Default)]
