@@ -25,11 +25,15 @@ use tonic::{Code, transport::Endpoint};
 use crate::support::{
     Kind, TestNode, TestNodeOptions,
     binary::free_port,
-    http::{Answer, FORM, basic, post_form, send},
+    http::{Answer, FORM, basic, get, post_form, send},
     node::Credentials,
 };
 
 async fn shim(upstream: SocketAddr, request_timeout: Duration, issuer: &str) -> Shim {
+    limited(upstream, Limits { request_timeout, ..Limits::default() }, issuer).await
+}
+
+async fn limited(upstream: SocketAddr, limits: Limits, issuer: &str) -> Shim {
     let endpoint = Endpoint::from_shared(format!("http://{upstream}")).unwrap();
     let options = ShimOptions {
         workers: 1,
@@ -39,7 +43,7 @@ async fn shim(upstream: SocketAddr, request_timeout: Duration, issuer: &str) -> 
         random: Arc::new(OsRandom),
         tls: None,
         issuer: Some(issuer.to_owned()),
-        limits: Limits { request_timeout, ..Limits::default() },
+        limits,
     };
     Shim::start(options).await.unwrap()
 }
@@ -266,6 +270,34 @@ impl Void {
         }
         Self { address, _queue: queue, _listener: listener }
     }
+}
+
+/// The node behind it says nothing, so that a call that is under way stays so.
+#[tokio::test]
+async fn a_shim_refuses_at_once_what_is_beyond_its_concurrency_limit() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let request_timeout = Duration::from_mins(1);
+    let limits = Limits { max_requests: 1, request_timeout, ..Limits::default() };
+    let shim = limited(silent.local_addr().unwrap(), limits, "http://x.test").await;
+    let http = shim.http_addr();
+    let issue = move || async move {
+        post_form(http, "/oauth2/token", "orders", "x", "grant_type=client_credentials").await
+    };
+    let waiting = tokio::spawn(issue());
+    let _upstream = silent.accept().await.unwrap();
+    let refused = timeout(Duration::from_secs(10), issue()).await.expect("it waits");
+    assert_unavailable(&refused);
+
+    // Introspection has a place of its own, and one that is given up is free again.
+    let inspect = post_form(http, "/oauth2/introspect", "orders", "x", "token=x");
+    assert!(timeout(Duration::from_millis(300), inspect).await.is_err(), "it was refused");
+    waiting.abort();
+    while timeout(Duration::from_millis(300), issue()).await.is_ok() {}
+    let metrics = get(shim.admin_addr(), "/metrics").await;
+    let metrics = String::from_utf8_lossy(&metrics.body).into_owned();
+    let shed =
+        metrics.lines().find(|line| line.starts_with(r#"jeton_shed_total{cause="requests"}"#));
+    assert!(shed.is_some_and(|shed| !shed.ends_with(" 0")), "{metrics}");
 }
 
 /// Callers who come together wait together, and not one after the other.
