@@ -20,7 +20,7 @@ mod token;
 mod unreadable;
 mod web;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{env, ffi::OsString, path::PathBuf, process::ExitCode};
 
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 #[cfg(all(target_os = "linux", not(debug_assertions)))]
@@ -31,12 +31,17 @@ use rustix::{
 };
 
 use self::deadline::Deadline;
+use crate::{
+    config::{self as knobs, File, Log, Seconds},
+    telemetry::{self, Telemetry},
+};
 
 /// Access tokens for machines: the OAuth 2.0 client-credentials grant over gRPC and HTTP
 #[derive(Debug, Parser)]
 #[command(
     name = "jeton",
     version,
+    max_term_width = 100,
     after_help = "\
 Example:
   jeton dev        starts a node with an embedded database, issues a first token, shows how"
@@ -46,10 +51,10 @@ struct Cli {
     #[arg(long, global = true, value_name = "FILE", env = "JETON_CONFIG")]
     config: Option<PathBuf>,
 
-    /// How long a command waits for a database or a node before it gives up; 0 for as long as it
-    /// takes  [default: 30, and 0 where the work itself takes long: backup, restore]
+    /// Timeout of a command that waits for a database or a node, in seconds; 0 for none
+    /// [default: 30, and none where the work itself takes long: backup, restore]
     #[arg(long, global = true, value_name = "SECONDS", env = "JETON_TIMEOUT")]
-    timeout: Option<u64>,
+    timeout: Option<Seconds<0, 31_536_000>>,
 
     #[command(subcommand)]
     command: Command,
@@ -90,25 +95,57 @@ pub fn main() -> ExitCode {
     forbid_core_dumps();
     // Whatever is made holds secrets or hashes, unless the code says otherwise.
     umask(Mode::from_raw_mode(0o077));
-    let matches = Cli::command().get_matches();
-    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    let outcome = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(anyhow::Error::from)
-        .and_then(|runtime| {
-            let outcome = runtime.block_on(run(cli, innermost(&matches)));
-            // A command that gave up does not wait for what it gave up.
-            runtime.shutdown_background();
-            outcome
-        });
-    match outcome {
+    match parse().and_then(start) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             output::complain(&error);
             ExitCode::FAILURE
         }
     }
+}
+
+/// What the arguments, the environment and the file ask for.
+struct Asked {
+    cli: Cli,
+    matches: ArgMatches,
+    file: File,
+    unknown_variables: Vec<String>,
+}
+
+/// Reads the arguments, twice if they name a file: what it says takes the place of the defaults.
+fn parse() -> anyhow::Result<Asked> {
+    let command = knobs::without_empty_variables(Cli::command());
+    let unknown_variables = knobs::unknown_variables(&Cli::command());
+    let arguments: Vec<_> = env::args_os().collect();
+    let (mut cli, mut matches) = read(&command, &arguments);
+    let file = cli.config.as_deref().map(File::read).transpose()?;
+    if let Some(file) = &file {
+        (cli, matches) = read(&file.beneath(command), &arguments);
+    }
+    Ok(Asked { cli, matches, file: file.unwrap_or_default(), unknown_variables })
+}
+
+fn read(command: &clap::Command, arguments: &[OsString]) -> (Cli, ArgMatches) {
+    let matches = command.clone().try_get_matches_from(arguments);
+    let read = matches.and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
+    read.unwrap_or_else(|error| knobs::name_variable(error, command, arguments).exit())
+}
+
+/// Starts the log, with what is strange about the environment as its first lines.
+fn start_log(log: &Log, strange: &[String]) -> anyhow::Result<Telemetry> {
+    let telemetry = telemetry::start(log)?;
+    for told in strange {
+        tracing::warn!("{told}");
+    }
+    Ok(telemetry)
+}
+
+fn start(asked: Asked) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let outcome = runtime.block_on(run(asked));
+    // A command that gave up does not wait for what it gave up.
+    runtime.shutdown_background();
+    outcome
 }
 
 /// A core dump would hold the secrets and tokens that are being handled. The limit alone does not
@@ -121,21 +158,28 @@ fn forbid_core_dumps() {
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
 }
 
-async fn run(cli: Cli, matches: &ArgMatches) -> anyhow::Result<()> {
-    let file = cli.config.as_ref();
-    let (deadline, whole) = (Deadline::brief(cli.timeout), Deadline::whole(cli.timeout));
+async fn run(asked: Asked) -> anyhow::Result<()> {
+    let Asked { cli, matches, file, unknown_variables } = asked;
+    // What runs for long has a log, which may be one for machines.
+    if !matches!(cli.command, Command::Serve(_) | Command::Dev(_) | Command::Shim(_)) {
+        for told in &unknown_variables {
+            output::remark(&format!("jeton: {told}"));
+        }
+    }
+    let timeout = cli.timeout.map(Seconds::duration);
+    let (deadline, whole) = (Deadline::brief(timeout), Deadline::whole(timeout));
     match cli.command {
-        Command::Serve(serve) => serve.run(matches, file).await,
-        Command::Dev(dev) => dev.run(matches, file).await,
-        Command::Migrate(migrate) => migrate.run(file, deadline).await,
-        Command::Backup(backup) => backup.run(file, deadline, whole).await,
-        Command::Restore(restore) => restore.run(file, deadline, whole).await,
-        Command::Shim(shim) => shim.run(matches, file).await,
-        Command::Client(client) => client.run(file, deadline).await,
-        Command::Audit(audit) => audit.run(file, deadline).await,
+        Command::Serve(serve) => serve.run(&unknown_variables).await,
+        Command::Dev(dev) => dev.run(&unknown_variables).await,
+        Command::Migrate(migrate) => migrate.run(deadline).await,
+        Command::Backup(backup) => backup.run(deadline, whole).await,
+        Command::Restore(restore) => restore.run(deadline, whole).await,
+        Command::Shim(shim) => shim.run(&unknown_variables).await,
+        Command::Client(client) => client.run(deadline).await,
+        Command::Audit(audit) => audit.run(deadline).await,
         Command::Token(token) => token.run(deadline).await,
-        Command::Bench(bench) => bench.run(file).await,
-        Command::Config(show) => show.run(matches, file),
+        Command::Bench(bench) => bench.run().await,
+        Command::Config(show) => show.run(innermost(&matches), &file),
     }
 }
 

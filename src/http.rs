@@ -38,15 +38,12 @@ const TOKEN_PATH: &str = "/oauth2/token";
 const INTROSPECTION_PATH: &str = "/oauth2/introspect";
 const REVOCATION_PATH: &str = "/oauth2/revoke";
 
-/// Enough for every request of every endpoint, with room for long lists of resources.
-pub const DEFAULT_MAX_BODY_BYTES: usize = 16 * 1024;
-
 /// What the shim is told when it is built.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The issuer, without a slash at its end. The endpoints in the metadata begin with it.
     pub issuer: String,
-    /// How long a body may be. Default: [`DEFAULT_MAX_BODY_BYTES`].
+    /// How long a body may be.
     pub max_body_bytes: usize,
     /// How long a body may take to arrive, from its first byte to its last.
     pub body_timeout: Duration,

@@ -16,7 +16,7 @@ pub use self::{
     metrics::{CONTENT_TYPE, Face, Metrics, OK, OpenConnection},
     readings::Readings,
 };
-use crate::config::{Config, LogFormat};
+use crate::config::{Log, LogFormat};
 
 /// The target of the lines that tell of requests, one each, for a filter such as
 /// `info,access=off`.
@@ -31,7 +31,7 @@ pub struct Telemetry {
 }
 
 /// Starts logging.
-pub fn start(config: &Config) -> anyhow::Result<Telemetry> {
+pub fn start(config: &Log) -> anyhow::Result<Telemetry> {
     let filter = &config.log;
     let filter = EnvFilter::try_new(filter)
         .with_context(|| format!("`{filter}` is not a log filter; try info or jeton=debug"))?;

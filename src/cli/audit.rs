@@ -1,19 +1,17 @@
 //! `jeton audit …`: straight on the database.
 
-use std::path::PathBuf;
-
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::{
     deadline::Deadline,
-    node::Database,
     output,
     target::{Target, UNCHANGED},
     unreadable,
 };
 use crate::{
+    config::Database,
     domain::{AuditEntry, AuditMark, AuditReader, AuditSummary, ClientId},
     store::Readable,
 };
@@ -45,11 +43,11 @@ Example:
 
 #[derive(Debug, Args)]
 pub(super) struct List {
-    /// Only what concerns the clients of this name
+    /// Show only entries about the client of this identifier
     #[arg(long, value_name = "CLIENT_ID", value_parser = ClientId::parse)]
     client: Option<ClientId>,
 
-    /// How many rows
+    /// Maximum entries
     #[arg(long, value_name = "N", default_value_t = 50)]
     last: u32,
 
@@ -63,7 +61,7 @@ pub(super) struct List {
 
 #[derive(Debug, Args)]
 pub(super) struct Verify {
-    /// A mark that was kept: the row must still be there and be the same; may be repeated
+    /// Mark of an earlier verification: its row must still be there, unchanged; may be repeated
     #[arg(long = "mark", value_name = "SEQ:HASH", value_parser = AuditMark::parse)]
     marks: Vec<AuditMark>,
 
@@ -76,21 +74,17 @@ pub(super) struct Verify {
 }
 
 impl AuditCommand {
-    pub(super) async fn run(
-        self,
-        file: Option<&PathBuf>,
-        deadline: Deadline,
-    ) -> anyhow::Result<()> {
+    pub(super) async fn run(self, deadline: Deadline) -> anyhow::Result<()> {
         match self {
-            Self::List(list) => list.run(file, deadline).await,
-            Self::Verify(verify) => verify.run(file, deadline).await,
+            Self::List(list) => list.run(deadline).await,
+            Self::Verify(verify) => verify.run(deadline).await,
         }
     }
 }
 
 impl List {
-    async fn run(self, file: Option<&PathBuf>, deadline: Deadline) -> anyhow::Result<()> {
-        let target = Target::of(self.database, file)?;
+    async fn run(self, deadline: Deadline) -> anyhow::Result<()> {
+        let target = Target::of(self.database)?;
         let work = async {
             let entries = target.store.last_of_audit(self.client.as_ref(), self.last).await;
             entries.context("the database cannot be used")
@@ -157,8 +151,8 @@ fn entry_json(entry: &Readable<AuditEntry>) -> Value {
 }
 
 impl Verify {
-    async fn run(self, file: Option<&PathBuf>, deadline: Deadline) -> anyhow::Result<()> {
-        let target = Target::of(self.database, file)?;
+    async fn run(self, deadline: Deadline) -> anyhow::Result<()> {
+        let target = Target::of(self.database)?;
         target.step(deadline, UNCHANGED, target.ready_for(async { Ok(()) })).await?;
         let mut reader = AuditReader::new(self.marks);
         loop {

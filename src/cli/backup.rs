@@ -13,13 +13,12 @@ use serde_json::{Value, json};
 use self::archive::Archive;
 use super::{
     deadline::Deadline,
-    node::{self, Database},
-    output,
+    node, output,
     shutdown::Signals,
     target::{Target, UNCHANGED},
 };
 use crate::{
-    config::DatabaseUrl,
+    config::{Database, DatabaseUrl},
     data_dir::Draft,
     store::{Holdings, SqliteStore},
 };
@@ -33,7 +32,7 @@ Examples:
   jeton backup jeton.backup
   jeton backup jeton-2.backup --database-url postgres://jeton@localhost/jeton")]
 pub(super) struct Backup {
-    /// The file to make; it must not be there yet
+    /// File to create; it must not exist yet
     #[arg(value_name = "FILE")]
     file: PathBuf,
 
@@ -46,24 +45,19 @@ pub(super) struct Backup {
 }
 
 impl Backup {
-    pub(super) async fn run(
-        self,
-        file: Option<&PathBuf>,
-        brief: Deadline,
-        whole: Deadline,
-    ) -> anyhow::Result<()> {
+    pub(super) async fn run(self, brief: Deadline, whole: Deadline) -> anyhow::Result<()> {
         ensure!(
             !self.file.exists(),
             "{} is there already, and is not overwritten: name another file",
             self.file.display()
         );
-        let target = Target::of(self.database, file)?;
+        let target = Target::of(self.database)?;
         let ready = target.ready_for(async { Ok(()) });
         target.step(brief, UNCHANGED, ready).await?;
         let draft = Draft::file_beside(&self.file)
             .context("the backup cannot be written there; name a file in another folder")?;
         let save = async {
-            match target.config.database_url.clone() {
+            match target.database.database_url.clone() {
                 Some(url) => save_postgres(&target, &url, draft.path()).await,
                 None => save_embedded(&target, draft.path()).await,
             }
@@ -92,9 +86,7 @@ pub(super) async fn until_interrupted<T>(
 /// SQLite writes the copy itself, in one transaction. What had been changed before is in it: the
 /// end of the audit trail shows that.
 async fn save_embedded(target: &Target, draft: &Path) -> anyhow::Result<Holdings> {
-    let readers = target.config.database_connections;
-    let wait = std::time::Duration::from_millis(target.config.database_wait_ms);
-    let store = SqliteStore::in_directory(&target.config.data_dir, readers, wait);
+    let store = node::open_sqlite(&target.database);
     let before = target.store.audit_head().await.context("the database cannot be used")?;
     tokio::select! {
         copied = store.copy_into(draft) => copied.context("the copy cannot be written")?,
@@ -111,7 +103,7 @@ async fn save_postgres(
     url: &DatabaseUrl,
     draft: &Path,
 ) -> anyhow::Result<Holdings> {
-    let snapshot = node::open_postgres(&target.config, url)?.snapshot().await;
+    let snapshot = node::open_postgres(&target.database, url)?.snapshot().await;
     let snapshot = snapshot.context("the database cannot be used")?;
     let programs = program::suitable("pg_dump", program::major_of(snapshot.server)).await?;
     let dump = programs.first().context("there is no pg_dump")?;

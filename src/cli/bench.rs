@@ -24,7 +24,8 @@ use self::{
     load::{Outcome, Progress},
     work::Profile,
 };
-use super::{node::Database, output};
+use super::output;
+use crate::config::{Argon2, Database};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -34,10 +35,10 @@ whatever else runs there, so compare the CPU time of a request and not the rate.
 Example:
   jeton bench introspect --seconds 5")]
 pub(super) struct Bench {
-    /// What is asked
+    /// Kind of requests
     profile: Profile,
 
-    /// The node to ask
+    /// Node to call
     #[arg(
         long,
         value_name = "URL",
@@ -46,11 +47,11 @@ pub(super) struct Bench {
     )]
     server: String,
 
-    /// Certificates to trust, PEM; for a self-signed one `DATA_DIR/tls/cert.pem`
+    /// Certificate authorities to trust, PEM; for a self-signed one `DATA_DIR/tls/cert.pem`
     #[arg(long, value_name = "FILE", env = "JETON_TLS_CA")]
     tls_ca: Option<PathBuf>,
 
-    /// Ask the HTTP face at this address instead, in clear; the gRPC face is still used to prepare
+    /// Call HTTP at this address instead, without TLS; gRPC is still used to prepare
     #[arg(long, value_name = "URL")]
     http: Option<String>,
 
@@ -59,18 +60,20 @@ pub(super) struct Bench {
           value_parser = clap::value_parser!(u16).range(1..=1_000))]
     connections: u16,
 
-    /// Calls under way on each; over HTTP each takes a connection of its own
+    /// Concurrent calls on each connection; over HTTP each takes a connection of its own
     #[arg(long, value_name = "N", default_value_t = 16,
           value_parser = clap::value_parser!(u16).range(1..=1_000))]
     in_flight: u16,
 
-    /// For how long, after a second that does not count
+    /// Duration in seconds, after a warm-up of one second
     #[arg(long, value_name = "S", default_value_t = 10,
           value_parser = clap::value_parser!(u64).range(1..=3_600))]
     seconds: u64,
 
-    /// Clients that ask; they are registered before and deleted after. Beyond a thousand their
-    /// secrets are hashed at the least cost, since each real hash takes some 15 ms
+    /// Clients to call as; they are registered before and deleted after
+    ///
+    /// Beyond a thousand their secrets are hashed at the lowest cost, since each real hash takes
+    /// some 15 ms.
     #[arg(long, value_name = "N", default_value_t = 1,
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     clients: u32,
@@ -80,15 +83,15 @@ pub(super) struct Bench {
           value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     tokens: u32,
 
-    /// Process of the node, to account for its CPU time and memory; on this machine only
+    /// Process id of the node, to measure its CPU time and memory; on this machine only
     #[arg(long, value_name = "PID")]
     server_pid: Option<u32>,
 
-    /// Process of the Postgres server, to account for its CPU time and that of its backends
+    /// Process id of the Postgres server, to measure its CPU time and that of its backends
     #[arg(long, value_name = "PID")]
     postgres_pid: Option<u32>,
 
-    /// Draw the distribution of latencies into a file
+    /// Draw the distribution of latencies into an SVG file
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
 
@@ -98,6 +101,9 @@ pub(super) struct Bench {
 
     #[command(flatten)]
     database: Database,
+
+    #[command(flatten)]
+    argon2: Argon2,
 }
 
 /// CPU time and memory before and after.
@@ -108,7 +114,7 @@ struct Account {
 }
 
 impl Bench {
-    pub(super) async fn run(self, file: Option<&PathBuf>) -> anyhow::Result<()> {
+    pub(super) async fn run(self) -> anyhow::Result<()> {
         let count = usize::try_from(self.clients)?;
         let connect = |server: &str, is_http, connections: u16, in_flight: u16| {
             let (server, ca) = (server.to_owned(), self.tls_ca.clone());
@@ -124,8 +130,8 @@ impl Bench {
             None => connect(&self.server, false, self.connections, self.in_flight).await?,
         };
 
-        let config = self.database.clone().config(file)?;
-        let crowd = crowd::register(&config, count).await?;
+        let cost = self.argon2.cost();
+        let crowd = crowd::register(&self.database, cost, count).await?;
         let asked = self.ask(&crowd, &preparing, &callers).await;
         crowd.delete().await?;
         let (outcome, before, after) = asked?;

@@ -4,18 +4,13 @@ mod create;
 mod secrets;
 mod show;
 
-use std::path::PathBuf;
-
 use clap::{Args, Subcommand};
 
-use super::{
-    deadline::Deadline,
-    node::{Database, Operator},
-    output,
-    target::Target,
-    unreadable,
+use super::{deadline::Deadline, node::Operator, output, target::Target, unreadable};
+use crate::{
+    config::Database,
+    domain::{ClientId, ClientState},
 };
-use crate::domain::{ClientId, ClientState};
 
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
@@ -74,7 +69,7 @@ Examples:
 /// One client by its name.
 #[derive(Debug, Args)]
 pub(super) struct Named {
-    /// The client
+    /// Client identifier
     #[arg(value_name = "CLIENT_ID", value_parser = ClientId::parse)]
     client_id: ClientId,
 
@@ -86,35 +81,26 @@ pub(super) struct Named {
 }
 
 impl ClientCommand {
-    pub(super) async fn run(
-        self,
-        file: Option<&PathBuf>,
-        deadline: Deadline,
-    ) -> anyhow::Result<()> {
+    pub(super) async fn run(self, deadline: Deadline) -> anyhow::Result<()> {
         match self {
-            Self::Create(create) => create.run(file, deadline).await,
-            Self::List(list) => list.run(file, deadline).await,
-            Self::Show(show) => show.run(file, deadline).await,
-            Self::Disable(named) => named.set_state(file, deadline, ClientState::Disabled).await,
-            Self::Enable(named) => named.set_state(file, deadline, ClientState::Active).await,
-            Self::RevokeTokens(named) => named.revoke_tokens(file, deadline).await,
-            Self::Delete(named) => named.delete(file, deadline).await,
-            Self::AddSecret(add) => add.run(file, deadline).await,
-            Self::RetireSecret(retire) => retire.run(file, deadline).await,
+            Self::Create(create) => create.run(deadline).await,
+            Self::List(list) => list.run(deadline).await,
+            Self::Show(show) => show.run(deadline).await,
+            Self::Disable(named) => named.set_state(deadline, ClientState::Disabled).await,
+            Self::Enable(named) => named.set_state(deadline, ClientState::Active).await,
+            Self::RevokeTokens(named) => named.revoke_tokens(deadline).await,
+            Self::Delete(named) => named.delete(deadline).await,
+            Self::AddSecret(add) => add.run(deadline).await,
+            Self::RetireSecret(retire) => retire.run(deadline).await,
         }
     }
 }
 
 impl Named {
-    async fn set_state(
-        self,
-        file: Option<&PathBuf>,
-        deadline: Deadline,
-        state: ClientState,
-    ) -> anyhow::Result<()> {
+    async fn set_state(self, deadline: Deadline, state: ClientState) -> anyhow::Result<()> {
         let (client, to_be) = (&self.client_id, state.as_str());
         let undecided = undecided(client, &format!("Client {client} may or may not be {to_be}"));
-        let target = Target::of(self.database, file)?;
+        let target = Target::of(self.database)?;
         let work = async {
             let registry = target.registry(self.operator.actor());
             Ok(registry.set_client_state(client, state).await?)
@@ -124,11 +110,11 @@ impl Named {
         Ok(())
     }
 
-    async fn revoke_tokens(self, file: Option<&PathBuf>, deadline: Deadline) -> anyhow::Result<()> {
+    async fn revoke_tokens(self, deadline: Deadline) -> anyhow::Result<()> {
         let client = &self.client_id;
         let what = format!("The tokens of client {client} may or may not be revoked");
         let undecided = undecided(client, &what);
-        let target = Target::of(self.database, file)?;
+        let target = Target::of(self.database)?;
         let work = async {
             let registry = target.registry(self.operator.actor());
             Ok(registry.revoke_tokens(client).await?)
@@ -138,10 +124,10 @@ impl Named {
         Ok(())
     }
 
-    async fn delete(self, file: Option<&PathBuf>, deadline: Deadline) -> anyhow::Result<()> {
+    async fn delete(self, deadline: Deadline) -> anyhow::Result<()> {
         let client = &self.client_id;
         let undecided = undecided(client, &format!("Client {client} may or may not be deleted"));
-        let target = Target::of(self.database, file)?;
+        let target = Target::of(self.database)?;
         let work = async {
             let registry = target.registry(self.operator.actor());
             Ok(registry.delete_client(client).await?)

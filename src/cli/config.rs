@@ -1,12 +1,10 @@
 //! `jeton config`
 
-use std::path::PathBuf;
-
 use clap::{ArgMatches, Args};
 use serde_json::{Map, Value, json};
 
 use super::output;
-use crate::config::Config;
+use crate::config::{Config, File};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -23,28 +21,16 @@ pub(super) struct ShowConfig {
 }
 
 impl ShowConfig {
-    pub(super) fn run(self, matches: &ArgMatches, file: Option<&PathBuf>) -> anyhow::Result<()> {
-        let loaded = Config::load(Some(matches), file)?;
-        let source = |key: &str| loaded.sources.get(key).copied().unwrap_or("default");
-        let shown = loaded.config.shown();
+    pub(super) fn run(self, matches: &ArgMatches, file: &File) -> anyhow::Result<()> {
+        self.config.tls.check()?;
+        let knobs = file.knobs(matches).into_iter();
         if self.json {
-            let object: Map<String, Value> = shown
-                .into_iter()
-                .map(|(key, value)| {
-                    let entry = json!({ "value": value, "source": source(&key) });
-                    (key, entry)
-                })
-                .collect();
-            output::json(&Value::Object(object));
+            let entry = |value: &str, source: &str| json!({ "value": value, "source": source });
+            let object = knobs.map(|knob| (knob.name, entry(&knob.value, knob.source)));
+            output::json(&Value::Object(object.collect::<Map<_, _>>()));
         } else {
-            let rows = shown
-                .into_iter()
-                .map(|(key, value)| {
-                    let source = source(&key).to_owned();
-                    [key, value, source]
-                })
-                .collect();
-            output::table(["knob", "value", "from"], rows);
+            let rows = knobs.map(|knob| [knob.name, knob.value, knob.source.to_owned()]);
+            output::table(["knob", "value", "from"], rows.collect());
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use super::output;
 use crate::store::{Obstacle, Store};
 
 /// How long commands wait that are over soon.
-const DEFAULT_SECONDS: u64 = 30;
+const DEFAULT: Duration = Duration::from_secs(30);
 
 /// After how long a command says what it waits for.
 const SILENCE: Duration = Duration::from_secs(1);
@@ -36,13 +36,13 @@ pub(super) struct Wait<'a> {
 
 impl Deadline {
     /// For work that is over soon. Zero is without end.
-    pub(super) fn brief(given: Option<u64>) -> Self {
-        Self { is_brief: true, ..Self::whole(given.or(Some(DEFAULT_SECONDS))) }
+    pub(super) fn brief(given: Option<Duration>) -> Self {
+        Self { is_brief: true, ..Self::whole(given.or(Some(DEFAULT))) }
     }
 
     /// For work that takes as long as there is data: without end, if nothing else is said.
-    pub(super) fn whole(given: Option<u64>) -> Self {
-        let limit = given.filter(|seconds| *seconds > 0).map(Duration::from_secs);
+    pub(super) fn whole(given: Option<Duration>) -> Self {
+        let limit = given.filter(|limit| !limit.is_zero());
         Self { limit, is_brief: false }
     }
 

@@ -1,19 +1,19 @@
 //! `jeton dev`: the newcomer's one command.
 
-use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc};
 
 use anyhow::{Context, ensure};
 use base64::{Engine, engine::general_purpose::STANDARD};
-use clap::{ArgMatches, Args};
+use clap::Args;
 use serde_json::Value;
 use tonic::{Request, metadata::MetadataValue};
 
-use super::{endpoint::endpoint, node, output, serve, shutdown::Signals, target, web};
+use super::{endpoint::endpoint, node, output, serve, shutdown::Signals, start_log, target, web};
 use crate::{
     config::Config,
     domain::{
-        Audience, ClientId, ClientSecret, ClientState, GrantType, OsRandom, Scope, SystemClock,
-        TokenLifetime,
+        Audience, ClientId, ClientSecret, ClientState, GrantType, HashCost, OsRandom, Scope,
+        SystemClock, TokenLifetime,
     },
     pb::v1::{
         ClientCredentialsGrant, IntrospectTokenRequest, IssueTokenRequest,
@@ -22,7 +22,6 @@ use crate::{
     registry::{NewClient, NewSecret, Registry, RegistryError},
     server::{Node, tls::PemFiles},
     store::{Retirement, Store},
-    telemetry,
 };
 
 const CLIENT_ID: &str = "dev-client";
@@ -35,7 +34,7 @@ Examples:
   jeton dev
   jeton dev --exit-after-check --data-dir /tmp/jeton-try")]
 pub(super) struct Dev {
-    /// End after the first tokens, with status 0 only if all of it worked
+    /// Exit after the first tokens, with status 0 only if everything worked
     #[arg(long)]
     exit_after_check: bool,
 
@@ -44,25 +43,21 @@ pub(super) struct Dev {
 }
 
 impl Dev {
-    pub(super) async fn run(
-        self,
-        matches: &ArgMatches,
-        file: Option<&PathBuf>,
-    ) -> anyhow::Result<()> {
-        let mut config = Config::load(Some(matches), file)?.config;
-        config.tls_self_signed = config.tls_cert.is_none();
-        let _telemetry = telemetry::start(&config)?;
+    pub(super) async fn run(self, strange: &[String]) -> anyhow::Result<()> {
+        let mut config = self.config;
+        config.tls.tls_self_signed = config.tls.tls_cert.is_none();
+        let _telemetry = start_log(&config.log, strange)?;
         let mut signals = Signals::listen().context("signals cannot be listened to")?;
         let stores = node::open_stores(&config)?;
-        output::remark(&format!("Database: {}", target::place(&config)));
+        output::remark(&format!("Database: {}", target::place(&config.database)));
         let store = Arc::clone(&stores.issue);
         let node = node::start(&config, stores).await.context(
             "the node did not start; if an address is in use, choose others with --grpc-addr, \
              --http-addr and --admin-addr",
         )?;
-        let pem =
-            node::pem_files(&config).await?.context("a node for trying things out has TLS")?;
-        let secret = fresh_secret(store, &config).await?;
+        let pem = node::pem_files(&config.tls, &config.database.directory).await?;
+        let pem = pem.context("a node for trying things out has TLS")?;
+        let secret = fresh_secret(store, config.argon2.cost()).await?;
         let visitor = Visitor::new(&node, pem, &secret);
         let shown = visitor.check().await?;
         output::say(&shown);
@@ -79,8 +74,7 @@ impl Dev {
 
 /// The secret of the client for trying things out. It is made anew at every start and the one
 /// before is retired, so that no secret has to be kept in clear between two starts.
-async fn fresh_secret(store: Arc<dyn Store>, config: &Config) -> anyhow::Result<ClientSecret> {
-    let cost = node::hash_cost(config);
+async fn fresh_secret(store: Arc<dyn Store>, cost: HashCost) -> anyhow::Result<ClientSecret> {
     let (clock, random) = (Arc::new(SystemClock), Arc::new(OsRandom));
     let registry = Registry::open(store, clock, random, cost, node::this_user()).await?;
     let client_id = ClientId::parse(CLIENT_ID)?;

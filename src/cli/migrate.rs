@@ -1,17 +1,11 @@
 //! `jeton migrate`
 
-use std::path::PathBuf;
-
 use anyhow::Context;
 use clap::Args;
 
-use super::{
-    deadline::Deadline,
-    node::{self, Database},
-    output,
-    target::Target,
-};
+use super::{deadline::Deadline, node, output, target::Target};
 use crate::{
+    config::Database,
     domain::{Clock, OsRandom, SystemClock},
     store::RolePrefix,
 };
@@ -41,19 +35,15 @@ const UNDECIDED: &str = "A migration that was under way is undone as a whole, or
     give the command again, with a longer --timeout if the database is merely slow.";
 
 impl Migrate {
-    pub(super) async fn run(
-        self,
-        file: Option<&PathBuf>,
-        deadline: Deadline,
-    ) -> anyhow::Result<()> {
+    pub(super) async fn run(self, deadline: Deadline) -> anyhow::Result<()> {
         if self.print_roles {
             output::say(self.role_prefix.roles_sql().trim_end());
             return Ok(());
         }
-        let target = Target::of(self.database, file)?;
+        let target = Target::of(self.database)?;
         output::remark(&format!("Database: {}", target.place));
-        if target.config.database_url.is_none() {
-            node::make_directory(&target.config)?;
+        if target.database.database_url.is_none() {
+            node::make_directory(&target.database.directory)?;
         }
         let work = async {
             let migrated = target.store.migrate(SystemClock.now(), &OsRandom).await;

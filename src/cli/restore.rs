@@ -12,11 +12,12 @@ use serde_json::json;
 use super::{
     backup::{holdings_json, holdings_rows, until_interrupted},
     deadline::Deadline,
-    node::{Database, Operator},
+    node::Operator,
     output,
     target::Target,
 };
 use crate::{
+    config::Database,
     domain::{Clock, SystemClock},
     store::{Finished, Store, migrate::SchemaError},
 };
@@ -35,17 +36,16 @@ Examples:
   jeton restore jeton.backup --replace
   jeton restore --finish --database-url postgres://jeton@localhost/jeton")]
 pub(super) struct Restore {
-    /// The backup, as `jeton backup` made it
+    /// Backup made by `jeton backup`
     #[arg(value_name = "FILE", required_unless_present = "finish", conflicts_with = "finish")]
     file: Option<PathBuf>,
 
-    /// Put the backup in the place of the embedded database that is there, which is kept in a
-    /// folder beside it
+    /// Replace the embedded database that is there; it is kept in a folder beside the new one
     #[arg(long, conflicts_with = "finish")]
     replace: bool,
 
-    /// The database was restored by other means: only invalidate the tokens of before, begin the
-    /// leases and the change feed anew, and note it in the audit trail
+    /// Only finish a database that was restored by other means: invalidate its tokens, reset leases
+    /// and the change feed, and write an audit entry
     #[arg(long)]
     finish: bool,
 
@@ -68,17 +68,12 @@ struct Restored {
 }
 
 impl Restore {
-    pub(super) async fn run(
-        self,
-        file: Option<&PathBuf>,
-        brief: Deadline,
-        whole: Deadline,
-    ) -> anyhow::Result<()> {
-        let target = Target::of(self.database, file)?;
+    pub(super) async fn run(self, brief: Deadline, whole: Deadline) -> anyhow::Result<()> {
+        let target = Target::of(self.database)?;
         let actor = self.operator.actor();
         output::remark(&format!("Database: {}", target.place));
         let restoring = async {
-            match (&self.file, target.config.database_url.clone()) {
+            match (&self.file, target.database.database_url.clone()) {
                 (None, _) => {
                     let finish = finish(target.store.as_ref(), &actor);
                     let work = target.ready_for(finish);

@@ -1,12 +1,10 @@
 //! `jeton serve`
 
-use std::path::PathBuf;
-
 use anyhow::Context;
-use clap::{ArgMatches, Args};
+use clap::Args;
 
-use super::{node, shutdown::Signals, target};
-use crate::{config::Config, server::Node, telemetry};
+use super::{node, shutdown::Signals, start_log, target};
+use crate::{config::Config, server::Node};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -19,13 +17,9 @@ pub(super) struct Serve {
 }
 
 impl Serve {
-    pub(super) async fn run(
-        self,
-        matches: &ArgMatches,
-        file: Option<&PathBuf>,
-    ) -> anyhow::Result<()> {
-        let config = Config::load(Some(matches), file)?.config;
-        let _telemetry = telemetry::start(&config)?;
+    pub(super) async fn run(self, strange: &[String]) -> anyhow::Result<()> {
+        let config = self.config;
+        let _telemetry = start_log(&config.log, strange)?;
         let mut signals = Signals::listen().context("signals cannot be listened to")?;
         let stores = node::open_stores(&config)?;
         let node = tokio::select! {
@@ -40,9 +34,9 @@ impl Serve {
 }
 
 fn announce(node: &Node, config: &Config) {
-    let tls = config.tls_self_signed || config.tls_cert.is_some();
+    let tls = config.tls.tls_self_signed || config.tls.tls_cert.is_some();
     let (grpc, http, admin) = (node.grpc_addr(), node.http_addr(), node.admin_addr());
-    let (issuer, database) = (node.issuer(), target::place(config));
+    let (issuer, database) = (node.issuer(), target::place(&config.database));
     tracing::info!(%grpc, %http, %admin, tls, issuer, database, "serving");
 }
 

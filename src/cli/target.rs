@@ -1,18 +1,17 @@
 //! The database that a command works on.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
 use tokio::time::timeout;
 
 use super::{
     deadline::{Deadline, Wait},
-    node::{self, Database},
-    output,
+    node, output,
 };
 use crate::{
-    config::Config,
-    domain::{Actor, OsRandom, SystemClock},
+    config::Database,
+    domain::{Actor, HashCost, OsRandom, SystemClock},
     registry::Registry,
     store::{SqliteStore, Store},
 };
@@ -25,7 +24,7 @@ const CLOSE: Duration = Duration::from_secs(1);
 
 /// The database that a command works on.
 pub(super) struct Target {
-    pub(super) config: Config,
+    pub(super) database: Database,
     pub(super) store: Arc<dyn Store>,
     /// Which one that is, for people, without its password.
     pub(super) place: String,
@@ -33,11 +32,10 @@ pub(super) struct Target {
 
 impl Target {
     /// The database that the flags name. Nothing is asked of it yet, and nothing is made.
-    pub(super) fn of(database: Database, file: Option<&PathBuf>) -> anyhow::Result<Self> {
-        let config = database.config(file)?;
-        let store = node::open_store(&config)?;
-        let place = place(&config);
-        Ok(Self { config, store, place })
+    pub(super) fn of(database: Database) -> anyhow::Result<Self> {
+        let store = node::open_store(&database)?;
+        let place = place(&database);
+        Ok(Self { database, store, place })
     }
 
     /// Does work that changes nothing.
@@ -86,10 +84,14 @@ impl Target {
         work.await
     }
 
-    /// The use cases on clients.
+    /// The use cases on clients, for who makes no secret.
     pub(super) fn registry(&self, actor: Actor) -> Registry {
+        self.hashing_registry(actor, HashCost::DEFAULT)
+    }
+
+    /// The use cases on clients, for who makes secrets at this cost.
+    pub(super) fn hashing_registry(&self, actor: Actor, cost: HashCost) -> Registry {
         let (clock, random) = (Arc::new(SystemClock), Arc::new(OsRandom));
-        let cost = node::hash_cost(&self.config);
         Registry::new(Arc::clone(&self.store), clock, random, cost, actor)
     }
 
@@ -101,10 +103,10 @@ impl Target {
 }
 
 /// Names a database for people: its URL without the password, or its file.
-pub(super) fn place(config: &Config) -> String {
-    if let Some(url) = &config.database_url {
+pub(super) fn place(database: &Database) -> String {
+    if let Some(url) = &database.database_url {
         return url.redacted();
     }
-    let file = SqliteStore::file_in(&config.data_dir);
+    let file = SqliteStore::file_in(&database.directory.data_dir);
     std::path::absolute(&file).unwrap_or(file).display().to_string()
 }

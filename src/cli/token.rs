@@ -1,7 +1,6 @@
 //! `jeton token …`: a gRPC client of a running node.
 
 use std::{
-    env,
     error::Error,
     fs,
     io::{self, IsTerminal},
@@ -20,6 +19,7 @@ use super::{
     output,
     target::UNCHANGED,
 };
+use crate::config::{CLIENT_SECRET, TOKEN};
 use crate::pb::v1::{
     ClientAuthentication, ClientCredentialsGrant, IntrospectTokenRequest, IntrospectTokenResponse,
     IssueTokenRequest, RevokeTokenRequest, issue_token_request::Grant,
@@ -55,7 +55,7 @@ Example:
 /// Whom to ask, and as whom.
 #[derive(Debug, Args)]
 struct Caller {
-    /// The node to ask
+    /// Node to call
     #[arg(
         long,
         value_name = "URL",
@@ -64,16 +64,15 @@ struct Caller {
     )]
     server: String,
 
-    /// Certificates to trust, PEM; for a self-signed one `DATA_DIR/tls/cert.pem`
+    /// Certificate authorities to trust, PEM; for a self-signed one `DATA_DIR/tls/cert.pem`
     #[arg(long, value_name = "FILE", env = "JETON_TLS_CA")]
     tls_ca: Option<PathBuf>,
 
-    /// The client to authenticate as
+    /// Client identifier to authenticate with
     #[arg(long, value_name = "ID", env = "JETON_CLIENT_ID")]
     client_id: String,
 
-    /// File that holds the client secret; without it `JETON_CLIENT_SECRET` is read, else you are
-    /// asked
+    /// File with the client secret [default: the variable `JETON_CLIENT_SECRET`, else a prompt]
     #[arg(long, value_name = "FILE")]
     secret_file: Option<PathBuf>,
 }
@@ -83,11 +82,11 @@ pub(super) struct Issue {
     #[command(flatten)]
     caller: Caller,
 
-    /// A scope to ask for; may be repeated
+    /// Scope to request; may be repeated
     #[arg(long = "scope", value_name = "SCOPE")]
     scopes: Vec<String>,
 
-    /// A resource server that the token shall be for; may be repeated
+    /// Audience (resource server) of the token; may be repeated
     #[arg(long = "resource", value_name = "RESOURCE")]
     resources: Vec<String>,
 
@@ -105,7 +104,7 @@ pub(super) struct Introspect {
     #[command(flatten)]
     caller: Caller,
 
-    /// File that holds the token; without it `JETON_TOKEN` is read, else standard input
+    /// File with the token [default: the variable `JETON_TOKEN`, else standard input]
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
 
@@ -119,7 +118,7 @@ pub(super) struct Revoke {
     #[command(flatten)]
     caller: Caller,
 
-    /// File that holds the token; without it `JETON_TOKEN` is read, else standard input
+    /// File with the token [default: the variable `JETON_TOKEN`, else standard input]
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
 }
@@ -227,13 +226,13 @@ impl Revoke {
 
 impl Caller {
     fn authentication(&self) -> anyhow::Result<ClientAuthentication> {
-        let secret = match (&self.secret_file, env::var("JETON_CLIENT_SECRET")) {
+        let secret = match (&self.secret_file, CLIENT_SECRET.value()) {
             (Some(file), _) => first_line(file)?,
-            (None, Ok(secret)) => secret.into(),
-            (None, Err(_)) if io::stdin().is_terminal() => {
+            (None, Some(secret)) => secret.into(),
+            (None, None) if io::stdin().is_terminal() => {
                 rpassword::prompt_password(format!("Secret of {}: ", self.client_id))?.into()
             }
-            (None, Err(_)) => bail!("no client secret: use --secret-file or JETON_CLIENT_SECRET"),
+            (None, None) => bail!("no client secret: use --secret-file or JETON_CLIENT_SECRET"),
         };
         Ok(ClientAuthentication {
             client_id: self.client_id.clone(),
@@ -269,7 +268,7 @@ fn read_token(file: Option<&Path>) -> anyhow::Result<String> {
     if let Some(file) = file {
         return Ok(first_line(file)?.to_string());
     }
-    if let Ok(token) = env::var("JETON_TOKEN") {
+    if let Some(token) = TOKEN.value() {
         return Ok(token);
     }
     if io::stdin().is_terminal() {

@@ -6,8 +6,9 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{StartError, brake::Brakes, connection::Connections, tls::Tls, workers::Workers};
+use super::{StartError, brake::Brakes, connection, tls::Tls, workers::Workers};
 use crate::{
+    config::{Connections, Requests, Shutdown},
     request::Handler,
     telemetry::{Face, Metrics},
 };
@@ -51,27 +52,32 @@ pub struct Limits {
     pub drain_timeout: Duration,
 }
 
+impl Limits {
+    /// The limits that the configuration names.
+    #[must_use]
+    pub fn new(connections: &Connections, requests: &Requests, shutdown: &Shutdown) -> Self {
+        Self {
+            max_connections: connections.max_connections.get(),
+            max_requests: requests.max_requests.get(),
+            handshake_timeout: connections.handshake_timeout_ms.duration(),
+            idle_timeout: connections.idle_timeout_seconds.duration(),
+            max_connection_age: connections.max_connection_age_seconds.duration(),
+            ping_interval: connections.ping_interval_seconds.duration(),
+            max_streams: connections.max_streams.get(),
+            max_header_bytes: requests.max_header_bytes.get(),
+            request_timeout: requests.request_timeout_ms.duration(),
+            body_timeout: requests.body_timeout_ms.duration(),
+            max_body_bytes: requests.max_body_bytes.size(),
+            max_failures_per_second: requests.max_failures_per_second.get(),
+            pre_stop: shutdown.pre_stop_seconds.duration(),
+            drain_timeout: shutdown.drain_timeout_seconds.duration(),
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            max_connections: 1_024,
-            max_requests: 1_024,
-            handshake_timeout: Duration::from_secs(5),
-            idle_timeout: Duration::from_mins(2),
-            // Long, because some clients, tonic's among them, fail a call that they are given in
-            // the moment in which a connection ends, although we never took it.
-            max_connection_age: Duration::from_hours(24),
-            ping_interval: Duration::from_secs(20),
-            // The least that RFC 9113, section 6.5.2, recommends: a node holds all that is open.
-            max_streams: 100,
-            max_header_bytes: 16 * 1024,
-            request_timeout: Duration::from_secs(5),
-            body_timeout: Duration::from_secs(10),
-            max_body_bytes: 16 * 1024,
-            max_failures_per_second: 500,
-            pre_stop: Duration::ZERO,
-            drain_timeout: Duration::from_secs(20),
-        }
+        Self::new(&Connections::default(), &Requests::default(), &Shutdown::default())
     }
 }
 
@@ -123,7 +129,7 @@ impl Serving {
     pub(super) fn serve(&self, listener: Listener, service: impl Handler, tls: Option<Arc<Tls>>) {
         let limits = self.limits.clone();
         let (brakes, stop) = (self.brakes.clone(), self.stop.clone());
-        let connections = Connections { service, tls, limits, brakes, stop };
+        let connections = connection::Connections { service, tls, limits, brakes, stop };
         let (tasks, cut) = (self.tasks.clone(), self.cut.clone());
         let (metrics, workers) = (Arc::clone(&self.metrics), self.workers.clone());
         let served = Served { connections, metrics, workers, tasks, cut };
@@ -163,7 +169,7 @@ impl Drop for Serving {
 
 /// What an accept loop works with.
 struct Served<H> {
-    connections: Connections<H>,
+    connections: connection::Connections<H>,
     metrics: Arc<Metrics>,
     workers: Workers,
     tasks: TaskTracker,

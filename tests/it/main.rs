@@ -10,6 +10,7 @@ mod backup;
 mod bench;
 mod checklist;
 mod commands;
+mod config;
 mod conformance;
 mod crash;
 mod edits;

@@ -79,8 +79,8 @@ fn a_database_that_cannot_be_used_is_named_without_its_password() {
         (&["--database-url", "mysql://jeton:canary@db/x"], &["postgres://user:password@host"]),
     ];
     let ports = ["--grpc-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0"];
-    let serve = [&["serve", "--start-timeout-seconds", "0"], &ports[..]].concat();
-    let dev = [&["dev", "--start-timeout-seconds", "0"], &ports[..]].concat();
+    let serve = [&["serve", "--start-timeout-seconds", "1"], &ports[..]].concat();
+    let dev = [&["dev", "--start-timeout-seconds", "1"], &ports[..]].concat();
     let commands: [&[&str]; 5] =
         [&serve, &dev, &["migrate"], &["client", "list"], &["client", "show", "orders"]];
     for (arguments, expected) in rows {

@@ -8,7 +8,7 @@ use tokio::{sync::Semaphore, task::JoinSet};
 use super::{caller::Caller, work::Call};
 use crate::{
     cli::{node, output, target},
-    config::Config,
+    config::Database,
     domain::{ClientId, GrantType, HashCost, OsRandom, Random, SystemClock, TokenLifetime},
     pb::v1::ClientAuthentication,
     registry::{NewClient, NewSecret, Registry},
@@ -28,11 +28,15 @@ pub(super) struct Crowd {
 }
 
 /// Registers so many clients, of names that no other run has.
-pub(super) async fn register(config: &Config, count: usize) -> anyhow::Result<Crowd> {
-    let store = node::open_store(config)?;
-    output::remark(&format!("Database: {}", target::place(config)));
-    store.check_schema().await.with_context(|| target::place(config))?;
-    let cost = if count > REAL_HASHES { LEAST } else { node::hash_cost(config) };
+pub(super) async fn register(
+    database: &Database,
+    cost: HashCost,
+    count: usize,
+) -> anyhow::Result<Crowd> {
+    let store = node::open_store(database)?;
+    output::remark(&format!("Database: {}", target::place(database)));
+    store.check_schema().await.with_context(|| target::place(database))?;
+    let cost = if count > REAL_HASHES { LEAST } else { cost };
     let (clock, random) = (Arc::new(SystemClock), Arc::new(OsRandom));
     let registry = Registry::open(store, clock, random, cost, node::this_user()).await;
     let registry = Arc::new(registry.context("the database cannot be used")?);

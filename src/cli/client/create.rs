@@ -1,65 +1,62 @@
 //! `jeton client create`
 
-use std::{collections::BTreeSet, path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 use clap::{Args, builder::RangedU64ValueParser};
 use serde_json::json;
 
 use super::output;
 use crate::{
-    cli::{
-        deadline::Deadline,
-        node::{Database, Operator},
-        target::Target,
-    },
+    cli::{deadline::Deadline, node::Operator, target::Target},
+    config::{Argon2, Database},
     domain::{Audience, ClientId, Clock, GrantType, Malformed, Scope, SystemClock, TokenLifetime},
     registry::{NewClient, NewSecret},
 };
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Create {
-    /// The public name; a random one if none is given
+    /// Client identifier [default: a random one]
     #[arg(long, value_name = "ID", value_parser = ClientId::parse)]
     client_id: Option<ClientId>,
 
-    /// What people call it
+    /// Display name
     #[arg(long, default_value = "")]
     name: String,
 
-    /// A scope that its tokens may carry; may be repeated
+    /// Scope that the client may request; may be repeated
     #[arg(long = "scope", value_name = "SCOPE", value_parser = Scope::parse)]
     scopes: Vec<Scope>,
 
-    /// A scope of tokens for which none are asked; may be repeated  [default: all its scopes]
+    /// Scope of tokens that are requested without scopes; may be repeated [default: all its scopes]
     #[arg(long = "default-scope", value_name = "SCOPE", value_parser = Scope::parse)]
     default_scopes: Vec<Scope>,
 
-    /// A client that asks for no scope gets an error instead of default scopes
+    /// Refuse requests that name no scope, instead of using default scopes
     #[arg(long, conflicts_with = "default_scopes")]
     no_default_scope: bool,
 
-    /// A resource server that its tokens may be for; may be repeated
+    /// Audience (resource server) that its tokens may be for; may be repeated
     #[arg(long = "audience", value_name = "AUDIENCE", value_parser = Audience::parse)]
     audiences: Vec<Audience>,
 
-    /// An audience that this client is the resource server of: it may introspect its tokens; may
-    /// be repeated
+    /// Audience that this client is the resource server of, whose tokens it may introspect; may be
+    /// repeated
     #[arg(long = "serves", value_name = "AUDIENCE", value_parser = Audience::parse)]
     serves: Vec<Audience>,
 
-    /// The client may not ask for tokens: for resource servers that only introspect
+    /// Do not let the client request tokens: for resource servers that only introspect
     #[arg(long)]
     no_grant: bool,
 
-    /// How long its tokens live, in seconds, at most a day
+    /// Lifetime of its tokens, in seconds, at most 86400 (a day)
     #[arg(long, value_name = "S", default_value = "3600", value_parser = lifetime)]
     token_lifetime_seconds: TokenLifetime,
 
-    /// What people call its first secret
+    /// Label of its first secret
     #[arg(long, value_name = "LABEL", default_value = "")]
     secret_label: String,
 
-    /// After how many seconds its first secret is refused  [default: never]
+    /// Lifetime of its first secret, in seconds [default: no limit]
     #[arg(long, value_name = "S", value_parser = secret_lifetime())]
     secret_expires_in: Option<u64>,
 
@@ -72,6 +69,9 @@ pub(in crate::cli) struct Create {
 
     #[command(flatten)]
     database: Database,
+
+    #[command(flatten)]
+    argon2: Argon2,
 }
 
 fn lifetime(text: &str) -> Result<TokenLifetime, Malformed> {
@@ -83,11 +83,7 @@ const UNDECIDED: &str = "The client may have been registered, and nobody knows i
     with `jeton client list`, and delete it there before you give the command again.";
 
 impl Create {
-    pub(super) async fn run(
-        self,
-        file: Option<&PathBuf>,
-        deadline: Deadline,
-    ) -> anyhow::Result<()> {
+    pub(super) async fn run(self, deadline: Deadline) -> anyhow::Result<()> {
         let scopes = Scope::parse_set(self.scopes.iter().map(Scope::as_str))?;
         let default_scopes = match (self.no_default_scope, self.default_scopes.is_empty()) {
             (true, _) => Some(BTreeSet::new()),
@@ -107,9 +103,9 @@ impl Create {
         };
         let secret =
             NewSecret { label: self.secret_label, expires_at: expiry(self.secret_expires_in) };
-        let target = Target::of(self.database, file)?;
+        let target = Target::of(self.database)?;
         let work = async {
-            let registry = target.registry(self.operator.actor());
+            let registry = target.hashing_registry(self.operator.actor(), self.argon2.cost());
             Ok(registry.create_client(new, secret).await?)
         };
         let (client, secret) = target.change(deadline, UNDECIDED, work).await?;

@@ -1,7 +1,5 @@
 //! `jeton client add-secret` and `jeton client retire-secret`
 
-use std::path::PathBuf;
-
 use clap::Args;
 use serde_json::json;
 use uuid::Uuid;
@@ -11,11 +9,8 @@ use super::{
     output, undecided,
 };
 use crate::{
-    cli::{
-        deadline::Deadline,
-        node::{Database, Operator},
-        target::Target,
-    },
+    cli::{deadline::Deadline, node::Operator, target::Target},
+    config::{Argon2, Database},
     domain::{ClientId, SecretId},
     registry::NewSecret,
     store::Retirement,
@@ -23,15 +18,15 @@ use crate::{
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Add {
-    /// The client
+    /// Client identifier
     #[arg(value_name = "CLIENT_ID", value_parser = ClientId::parse)]
     client_id: ClientId,
 
-    /// What people call the secret
+    /// Label of the secret
     #[arg(long, default_value = "")]
     label: String,
 
-    /// After how many seconds it is refused  [default: never]
+    /// Lifetime of the secret, in seconds [default: no limit]
     #[arg(long, value_name = "S", value_parser = secret_lifetime())]
     expires_in: Option<u64>,
 
@@ -44,23 +39,22 @@ pub(in crate::cli) struct Add {
 
     #[command(flatten)]
     database: Database,
+
+    #[command(flatten)]
+    argon2: Argon2,
 }
 
 impl Add {
-    pub(super) async fn run(
-        self,
-        file: Option<&PathBuf>,
-        deadline: Deadline,
-    ) -> anyhow::Result<()> {
+    pub(super) async fn run(self, deadline: Deadline) -> anyhow::Result<()> {
         let new = NewSecret { label: self.label, expires_at: expiry(self.expires_in) };
         let client = &self.client_id;
         let undecided = format!(
             "A secret may have been added that nobody knows: look with `jeton client show \
              {client}`, and retire it there before you give the command again."
         );
-        let target = Target::of(self.database, file)?;
+        let target = Target::of(self.database)?;
         let work = async {
-            let registry = target.registry(self.operator.actor());
+            let registry = target.hashing_registry(self.operator.actor(), self.argon2.cost());
             Ok(registry.add_secret(client, new).await?)
         };
         let (stored, secret) = target.change(deadline, &undecided, work).await?;
@@ -84,15 +78,15 @@ impl Add {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Retire {
-    /// The client
+    /// Client identifier
     #[arg(value_name = "CLIENT_ID", value_parser = ClientId::parse)]
     client_id: ClientId,
 
-    /// The secret, by the id that `jeton client show` lists
+    /// Id of the secret, as `jeton client show` lists it
     #[arg(value_name = "SECRET_ID", value_parser = secret_id)]
     secret_id: Uuid,
 
-    /// The secret has leaked: tokens issued with it are dead at once
+    /// The secret has leaked: revoke the tokens issued with it as well
     #[arg(long)]
     leaked: bool,
 
@@ -104,16 +98,12 @@ pub(in crate::cli) struct Retire {
 }
 
 impl Retire {
-    pub(super) async fn run(
-        self,
-        file: Option<&PathBuf>,
-        deadline: Deadline,
-    ) -> anyhow::Result<()> {
+    pub(super) async fn run(self, deadline: Deadline) -> anyhow::Result<()> {
         let retirement = if self.leaked { Retirement::Burnt } else { Retirement::Retired };
         let (client, secret) = (&self.client_id, self.secret_id);
         let undecided = undecided(client, &format!("Secret {secret} may or may not be retired"));
         let tokens = if self.leaked { "are dead" } else { "live on until they expire" };
-        let target = Target::of(self.database, file)?;
+        let target = Target::of(self.database)?;
         let work = async {
             let registry = target.registry(self.operator.actor());
             registry.retire_secret(client, SecretId(secret), retirement).await?;

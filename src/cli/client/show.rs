@@ -1,17 +1,12 @@
 //! `jeton client list` and `jeton client show`
 
-use std::path::PathBuf;
-
 use clap::Args;
 use serde_json::{Value, json};
 
 use super::{output, unreadable};
 use crate::{
-    cli::{
-        deadline::Deadline,
-        node::{self, Database},
-        target::Target,
-    },
+    cli::{deadline::Deadline, node, target::Target},
+    config::Database,
     domain::{Client, ClientId, Clock, StoredSecret, SystemClock, Timestamp},
     store::{Readable, UnreadableRow},
 };
@@ -27,12 +22,8 @@ pub(in crate::cli) struct List {
 }
 
 impl List {
-    pub(super) async fn run(
-        self,
-        file: Option<&PathBuf>,
-        deadline: Deadline,
-    ) -> anyhow::Result<()> {
-        let target = Target::of(self.database, file)?;
+    pub(super) async fn run(self, deadline: Deadline) -> anyhow::Result<()> {
+        let target = Target::of(self.database)?;
         let work = async { Ok(target.registry(node::this_user()).list_clients().await?) };
         let clients = target.look(deadline, work).await?;
         if self.json {
@@ -67,7 +58,7 @@ fn client_cells(client: &Readable<Client>) -> [String; 7] {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Show {
-    /// The client
+    /// Client identifier
     #[arg(value_name = "CLIENT_ID", value_parser = ClientId::parse)]
     client_id: ClientId,
 
@@ -80,12 +71,8 @@ pub(in crate::cli) struct Show {
 }
 
 impl Show {
-    pub(super) async fn run(
-        self,
-        file: Option<&PathBuf>,
-        deadline: Deadline,
-    ) -> anyhow::Result<()> {
-        let target = Target::of(self.database, file)?;
+    pub(super) async fn run(self, deadline: Deadline) -> anyhow::Result<()> {
+        let target = Target::of(self.database)?;
         let work = async {
             let registry = target.registry(node::this_user());
             Ok(registry.show_client(&self.client_id).await?)

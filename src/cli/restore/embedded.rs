@@ -30,10 +30,10 @@ pub(super) async fn restore(
     replace: bool,
     actor: &Actor,
 ) -> anyhow::Result<Restored> {
-    let directory = &target.config.data_dir;
+    let directory = &target.database.directory.data_dir;
     File::open(backup).with_context(|| format!("{} cannot be read", backup.display()))?;
     refuse_half_of_a_database(backup)?;
-    node::make_directory(&target.config)?;
+    node::make_directory(&target.database.directory)?;
     let place = Replacement::begin(directory).context("the data directory cannot be used")?;
     let place = place.context(IN_USE)?;
     if let Some(present) = place.present() {

@@ -29,7 +29,7 @@ pub(super) async fn unpack(
     target: &Target,
     url: &DatabaseUrl,
 ) -> anyhow::Result<()> {
-    let store = node::open_postgres(&target.config, url)?;
+    let store = node::open_postgres(&target.database, url)?;
     let server = match store.empty_server().await.with_context(|| target.place.clone())? {
         Ok(server) => server,
         Err(found) => bail!(

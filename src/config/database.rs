@@ -1,0 +1,69 @@
+//! The database: where it is, and how it is used.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args};
+
+use super::{Count, DatabaseUrl, Days, Millis, Seconds};
+
+/// The directory of a node's own files.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Files")]
+pub struct DataDir {
+    /// Directory of the embedded database and of the self-signed certificate
+    #[arg(long, value_name = "DIR", env = "JETON_DATA_DIR", default_value = "jeton-data")]
+    pub data_dir: PathBuf,
+}
+
+/// Which database, and how many connections to it: for nodes and for commands.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Database")]
+pub struct Database {
+    /// Postgres database, as `postgres://user:password@host/database?sslmode=…`; without it, the
+    /// embedded database in the data directory is used
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "JETON_DATABASE_URL",
+        hide_env_values = true,
+        hide_default_value = true
+    )]
+    pub database_url: Option<DatabaseUrl>,
+
+    /// Maximum connections to the database; a node on Postgres opens one more for changes
+    #[arg(long, value_name = "N", env = "JETON_DATABASE_CONNECTIONS", default_value = "10")]
+    pub database_connections: Count<2, 1_000>,
+
+    /// Longest wait for a free connection to the database, in milliseconds; on the embedded
+    /// database for its lock
+    #[arg(long, value_name = "MS", env = "JETON_DATABASE_WAIT_MS", default_value = "2000")]
+    pub database_wait_ms: Millis<1, 600_000>,
+
+    /// The directory of the embedded database. Last, since its heading holds for what follows.
+    #[command(flatten)]
+    pub directory: DataDir,
+}
+
+/// What a node does with its database, and no command.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Database")]
+pub struct Upkeep {
+    /// Poll for changes every 50 ms instead of using LISTEN; required behind a connection pooler in
+    /// transaction mode, such as pgbouncer
+    #[arg(long, value_name = "BOOL", env = "JETON_NO_LISTEN", default_value_t = false,
+          num_args = 0..=1, default_missing_value = "true", action = ArgAction::Set)]
+    pub no_listen: bool,
+
+    /// Longest wait for the database at startup, in seconds; then the node exits
+    #[arg(long, value_name = "S", env = "JETON_START_TIMEOUT_SECONDS", default_value = "30")]
+    pub start_timeout_seconds: Seconds<1, 86_400>,
+
+    /// Do not migrate the schema at startup; exit unless it is up to date
+    #[arg(long, value_name = "BOOL", env = "JETON_NO_MIGRATE", default_value_t = false,
+          num_args = 0..=1, default_missing_value = "true", action = ArgAction::Set)]
+    pub no_migrate: bool,
+
+    /// Retention of the audit trail, in days
+    #[arg(long, value_name = "DAYS", env = "JETON_AUDIT_DAYS", default_value = "90")]
+    pub audit_days: Days<1, 36_500>,
+}

@@ -1,0 +1,54 @@
+//! How client secrets are hashed, and how many at once.
+
+use clap::Args;
+
+use super::{Count, Kibibytes, Millis};
+use crate::domain::HashCost;
+
+/// The cost of a hash: for nodes, and for commands that make secrets.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Hashing of secrets")]
+pub struct Argon2 {
+    /// Memory of one argon2id hash, in KiB
+    #[arg(long, value_name = "KIB", env = "JETON_ARGON2_MEMORY_KIB", default_value = "19456")]
+    pub argon2_memory_kib: Kibibytes<7_168, 65_536>,
+
+    /// Passes (iterations) of one argon2id hash
+    #[arg(long, value_name = "N", env = "JETON_ARGON2_PASSES", default_value = "2")]
+    pub argon2_passes: Count<1, 10>,
+}
+
+impl Argon2 {
+    /// The cost of the hashes that are made.
+    #[must_use]
+    pub const fn cost(&self) -> HashCost {
+        let (memory_kib, passes) = (self.argon2_memory_kib.get(), self.argon2_passes.get());
+        HashCost { memory_kib, passes, lanes: 1 }
+    }
+}
+
+/// The threads that hash, and the queue in front of them.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Hashing of secrets")]
+pub struct HashPool {
+    /// Threads that hash secrets [default: one less than there are cores, at least one]
+    ///
+    /// Each keeps the memory of one hash.
+    #[arg(long, value_name = "N", env = "JETON_HASH_THREADS")]
+    pub hash_threads: Option<Count<1, 256>>,
+
+    /// Maximum requests in the queue for a hash: so many for issuing, and as many for introspection
+    /// with revocation; further ones are refused at once and told to retry
+    #[arg(long, value_name = "N", env = "JETON_HASH_QUEUE", default_value = "64")]
+    pub hash_queue: Count<1, 10_000>,
+
+    /// Maximum share of one client in that queue, in requests; one source address may have twice as
+    /// many
+    #[arg(long, value_name = "N", env = "JETON_HASH_QUEUE_SHARE", default_value = "16")]
+    pub hash_queue_share: Count<1, 10_000>,
+
+    /// Longest wait in the queue for a hash, in milliseconds; then the request is refused and told
+    /// to retry
+    #[arg(long, value_name = "MS", env = "JETON_HASH_WAIT_MS", default_value = "2000")]
+    pub hash_wait_ms: Millis<1, 600_000>,
+}

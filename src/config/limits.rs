@@ -1,0 +1,107 @@
+//! Limits of connections and of requests. Nothing that a peer sends or leaves out is unbounded, so
+//! no limit but that of failures can be turned off.
+
+use clap::Args;
+
+use super::{Bytes, Count, Millis, Seconds};
+
+/// Limits of the connections of a listener.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Connections")]
+pub struct Connections {
+    /// Maximum open connections of each listener; further ones wait in the backlog
+    ///
+    /// Lowered at startup to what the file descriptor limit of the process allows.
+    #[arg(long, value_name = "N", env = "JETON_MAX_CONNECTIONS", default_value = "1024")]
+    pub max_connections: Count<1, 1_000_000>,
+
+    /// Maximum concurrent requests on one HTTP/2 connection; further ones wait with the client
+    // 100 is the least that RFC 9113, section 6.5.2, recommends: a node holds all that is open.
+    #[arg(long, value_name = "N", env = "JETON_MAX_STREAMS", default_value = "100")]
+    pub max_streams: Count<1, 10_000>,
+
+    /// Timeout for everything before the first request, in milliseconds: the TLS handshake, then
+    /// the HTTP/2 preface or the first HTTP/1.1 header
+    #[arg(long, value_name = "MS", env = "JETON_HANDSHAKE_TIMEOUT_MS", default_value = "5000")]
+    pub handshake_timeout_ms: Millis<1, 3_600_000>,
+
+    /// Idle timeout: how long a connection may go without a new request, in seconds; up to twice as
+    /// long on HTTP/2
+    ///
+    /// Longer than the minute of most load balancers, so that they are the ones to close a
+    /// connection.
+    #[arg(long, value_name = "S", env = "JETON_IDLE_TIMEOUT_SECONDS", default_value = "120")]
+    pub idle_timeout_seconds: Seconds<1, 604_800>,
+
+    /// Maximum age of a connection, in seconds, less up to a tenth so that connections do not all
+    /// end at once; requests under way finish
+    ///
+    /// A shorter age spreads clients over new nodes sooner. Some clients fail a request that they
+    /// send in the moment in which their connection is closed.
+    #[arg(
+        long,
+        value_name = "S",
+        env = "JETON_MAX_CONNECTION_AGE_SECONDS",
+        default_value = "86400"
+    )]
+    pub max_connection_age_seconds: Seconds<1, 31_536_000>,
+
+    /// Interval of HTTP/2 keep-alive pings, in seconds; a peer has half of it to answer
+    #[arg(long, value_name = "S", env = "JETON_PING_INTERVAL_SECONDS", default_value = "20")]
+    pub ping_interval_seconds: Seconds<1, 86_400>,
+
+    /// Threads that serve connections [default: one per core]
+    #[arg(long, value_name = "N", env = "JETON_WORKERS")]
+    pub workers: Option<Count<1, 256>>,
+}
+
+/// Limits of requests.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Requests")]
+pub struct Requests {
+    /// Concurrency limit: maximum requests under way of each kind, which are issuing, and
+    /// introspection with revocation; further ones are refused at once and told to retry
+    #[arg(long, value_name = "N", env = "JETON_MAX_REQUESTS", default_value = "1024")]
+    pub max_requests: Count<1, 1_000_000>,
+
+    /// Timeout of a request, in milliseconds; a caller may ask for a shorter one
+    #[arg(long, value_name = "MS", env = "JETON_REQUEST_TIMEOUT_MS", default_value = "5000")]
+    pub request_timeout_ms: Millis<1, 3_600_000>,
+
+    /// Timeout for the body of an HTTP request to arrive, in milliseconds
+    #[arg(long, value_name = "MS", env = "JETON_BODY_TIMEOUT_MS", default_value = "10000")]
+    pub body_timeout_ms: Millis<1, 3_600_000>,
+
+    /// Maximum size of the body of an HTTP request, in bytes
+    #[arg(long, value_name = "BYTES", env = "JETON_MAX_BODY_BYTES", default_value = "16384")]
+    pub max_body_bytes: Bytes<1_024, 1_048_576>,
+
+    /// Maximum size of the header of a request, all fields and gRPC metadata together, in bytes
+    #[arg(long, value_name = "BYTES", env = "JETON_MAX_HEADER_BYTES", default_value = "16384")]
+    pub max_header_bytes: Bytes<8_192, 1_048_576>,
+
+    /// Rate limit of failed requests of one source address, per second; 0 for no limit
+    ///
+    /// A request fails for a wrong secret, or because a limit was reached. Beyond this rate,
+    /// connections of the source that fail are read more slowly. Use 0 behind a proxy or a shim,
+    /// whose connections carry the requests of many clients.
+    #[arg(long, value_name = "N", env = "JETON_MAX_FAILURES_PER_SECOND", default_value = "500")]
+    pub max_failures_per_second: Count<0, 1_000_000>,
+}
+
+/// How a process stops.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Shutdown")]
+pub struct Shutdown {
+    /// Delay between the readiness probe turning negative and the listeners closing, in seconds; 0
+    /// for none
+    ///
+    /// Load balancers need this time to notice. Health over gRPC is negative meanwhile.
+    #[arg(long, value_name = "S", env = "JETON_PRE_STOP_SECONDS", default_value = "0")]
+    pub pre_stop_seconds: Seconds<0, 86_400>,
+
+    /// Longest wait for requests under way when the process stops or their connection ends, in
+    /// seconds; 0 to cut them off at once
+    #[arg(long, value_name = "S", env = "JETON_DRAIN_TIMEOUT_SECONDS", default_value = "20")]
+    pub drain_timeout_seconds: Seconds<0, 86_400>,
+}

@@ -1,0 +1,30 @@
+//! What a process tells about itself.
+
+use clap::Args;
+
+/// The log, and spans in builds that send them.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Log")]
+pub struct Log {
+    /// Log filter in the syntax of tracing, such as info, jeton=debug or info,access=off
+    #[arg(long, value_name = "FILTER", env = "JETON_LOG", default_value = "info")]
+    pub log: String,
+
+    /// Log format
+    #[arg(long, value_name = "FORMAT", env = "JETON_LOG_FORMAT", default_value = "text")]
+    pub log_format: LogFormat,
+
+    /// OpenTelemetry collector that gets a span for each request, as `http://host:4317`
+    #[cfg(feature = "otel")]
+    #[arg(long, value_name = "URL", env = "JETON_OTLP_ENDPOINT")]
+    pub otlp_endpoint: Option<String>,
+}
+
+/// The form of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// For people
+    Text,
+    /// One JSON object per line, for machines
+    Json,
+}
