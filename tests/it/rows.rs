@@ -144,7 +144,7 @@ async fn try_installation(
     (column, of_type): (&str, &str),
 ) -> (usize, usize) {
     let (mut tried, mut refused) = (0, 0);
-    let (active, issues) = claims(&format!("installation.{column}"));
+    let (active, issuing) = claims(&format!("installation.{column}"));
     world.editor.run("create table kept as select * from installation").await.unwrap();
     for (name, literal) in values::of(world.kind, of_type) {
         let what = format!("installation.{column} = {name}, {:?}", world.kind);
@@ -156,8 +156,8 @@ async fn try_installation(
         tried += 1;
         let (_, is_active) = neighbours.ask(world, &neighbours.token, &what).await;
         assert_eq!(is_active, active.with(name).unwrap_or(is_active), "{what}");
-        let issued = world.try_issue(&neighbours.good).await.is_ok();
-        assert_eq!(issued, issues.with(name).unwrap_or(issued), "{what}");
+        let token = world.try_issue(&neighbours.good).await;
+        assert_eq!(token.is_ok(), issuing.with(name).unwrap_or(token.is_ok()), "{what}");
         world.registry.list_clients().await.unwrap().into_iter().for_each(drop);
         let restore = "delete from installation; insert into installation select * from kept";
         world.editor.run(restore).await.unwrap();

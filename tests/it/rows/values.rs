@@ -111,11 +111,9 @@ pub(super) fn claims(column: &str) -> (Holds, Holds) {
         "client.created_at" => (MOMENTS, MOMENTS),
         "client.version" => (NUMBERS, NUMBERS),
         // A larger one has ended the token.
-        "client.generation" => (LOW, NUMBERS),
+        "client.generation" | "installation.generation" => (LOW, NUMBERS),
         // What a token is worth whose secret is not there is tried elsewhere.
         "client_secret.id" => (Holds::Perhaps, NEVER),
-        // The same as deleting the revocation.
-        "revoked_token.id" => (Holds::Perhaps, Holds::Always),
         "client_secret.client" | "client_secret.hash" => (Holds::Always, NEVER),
         "client_secret.label" => (Holds::Always, TEXTS),
         "client_secret.created_at" => (Holds::Always, MOMENTS),
@@ -124,7 +122,8 @@ pub(super) fn claims(column: &str) -> (Holds, Holds) {
         }
         "client_secret.retired_at" => (Holds::Always, NULL),
         "client_secret.burnt_at" => (NULL, NULL),
-        "access_token.secret" => (Holds::Perhaps, Holds::Always),
+        // A revocation of another token is none of this one.
+        "access_token.secret" | "revoked_token.id" => (Holds::Perhaps, Holds::Always),
         "access_token.scopes" => (SETS, Holds::Always),
         // Those of a version that did not count have none.
         "access_token.generation" => (COUNTED, Holds::Always),
@@ -137,7 +136,6 @@ pub(super) fn claims(column: &str) -> (Holds, Holds) {
         | "revoked_token.revoked_at"
         | "revoked_token.keep_until" => (NEVER, Holds::Always),
         "installation.not_before" => (PAST, Holds::Always),
-        "installation.generation" => (LOW, NUMBERS),
         "installation.singleton" | "installation.tag_key" | "installation.created_at" => {
             (Holds::Always, Holds::Always)
         }
