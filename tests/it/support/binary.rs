@@ -133,7 +133,9 @@ impl Served {
         }
         let mut child = command
             .env("JETON_ADMIN_ADDR", "127.0.0.1:0")
-            .args(["--grpc-addr", &grpc.to_string(), "--http-addr", &http.to_string()])
+            // By the environment, since a shim has no such flag.
+            .env("JETON_GRPC_ADDR", grpc.to_string())
+            .args(["--http-addr", &http.to_string()])
             .stdout(writer.try_clone().unwrap())
             .stderr(writer)
             .spawn()
