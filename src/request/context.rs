@@ -32,12 +32,10 @@ impl RequestContext {
         Self { source, deadline, record: Arc::default() }
     }
 
-    /// Moves the deadline forward to `limit` from now, unless it is earlier already.
-    #[must_use]
-    pub(crate) fn limited_to(mut self, limit: Duration) -> Self {
+    /// The deadline of a step that may take `limit` from now: the caller's own, if it is earlier.
+    pub(crate) fn deadline_within(&self, limit: Duration) -> Instant {
         let latest = Instant::now() + limit;
-        self.deadline = Some(self.deadline.map_or(latest, |deadline| deadline.min(latest)));
-        self
+        self.deadline.map_or(latest, |deadline| deadline.min(latest))
     }
 
     /// Notes which method is called. The first note counts.

@@ -79,9 +79,10 @@ impl Admission {
         // A caller is refused at once and does not queue: one that is told to come back is better
         // served than one that waits until its deadline.
         let answered = if let Ok(_permit) = permits.try_acquire() {
-            let context = context.clone().limited_to(self.request_timeout);
-            let deadline = context.deadline;
-            guarded(deadline, call(request, context)).await
+            let deadline = context.deadline_within(self.request_timeout);
+            let mut limited = context.clone();
+            limited.deadline = Some(deadline);
+            guarded(deadline, call(request, limited)).await
         } else {
             self.limits.refused.fetch_add(1, Ordering::Relaxed);
             Err(status::overloaded())
@@ -94,16 +95,12 @@ impl Admission {
 
 /// Ends a call at its deadline and turns a panic into an error of its caller alone.
 pub(super) async fn guarded<T>(
-    deadline: Option<Instant>,
+    deadline: Instant,
     call: impl Future<Output = Result<T, Status>>,
 ) -> Result<T, Status> {
     // Nothing of a call is used again after its panic, so nothing half done is seen.
     let call = AssertUnwindSafe(call).catch_unwind();
-    let answered = match deadline {
-        Some(deadline) => timeout_at(deadline.into(), call).await,
-        None => Ok(call.await),
-    };
-    match answered {
+    match timeout_at(deadline.into(), call).await {
         Ok(Ok(answered)) => answered,
         // The payload is not looked at: it could hold a piece of the request. The panic hook has
         // written where it happened.

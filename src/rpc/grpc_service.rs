@@ -85,32 +85,26 @@ impl GrpcService {
         request: Request<Incoming>,
         context: &RequestContext,
     ) -> BoxFuture<'static, Response<Body>> {
+        let deadline = context.deadline_within(self.request_timeout);
         let path = request.uri().path();
         if let Some(method) = Method::ALL.into_iter().find(|method| method.path() == path) {
             context.record_method(method);
-            let request = request.map(|body| Body::new(Arriving::new(body, self.request_timeout)));
+            let request = request.map(|body| Body::new(Arriving { body, deadline, sleep: None }));
             return self.tokens.call(request).map(|Ok(response)| response).boxed();
         }
         // Health has no concurrency limit: it is cheap, and is asked when everything else fails.
-        let deadline = context.clone().limited_to(self.request_timeout).deadline;
         let call = self.others.call(request.map(Body::new));
         let call = call.map(|Ok(response)| Ok(response.map(Body::new)));
         guarded(deadline, call).map(|answered| answered.unwrap_or_else(Status::into_http)).boxed()
     }
 }
 
-/// The body of a request, whose parts must all arrive in time.
+/// The body of a request, which must arrive whole before the deadline.
 struct Arriving {
     body: Incoming,
     deadline: Instant,
     /// Begins with the first part that is waited for: most messages are there with their headers.
     sleep: Option<Pin<Box<Sleep>>>,
-}
-
-impl Arriving {
-    fn new(body: Incoming, timeout: Duration) -> Self {
-        Self { body, deadline: Instant::now() + timeout, sleep: None }
-    }
 }
 
 impl http_body::Body for Arriving {

@@ -1,6 +1,9 @@
 //! Every wait for a peer has an end.
 
-use std::net::SocketAddr;
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use jeton::server::Limits;
 use tokio::{
@@ -200,4 +203,21 @@ async fn places_taken_by_silent_peers_are_free_again_at_the_deadline() {
     // It waits in the backlog behind all of them.
     metadata_over(TcpStream::connect(node.http()).await.unwrap()).await;
     drop(silent);
+}
+
+/// A message that does not arrive holds no permit, and its call has an end.
+#[tokio::test]
+async fn a_message_that_does_not_arrive_ends_its_call() {
+    const TIMEOUT: Duration = Duration::from_millis(200);
+    let limits = Limits { request_timeout: TIMEOUT, max_requests: 1, ..Limits::default() };
+    let node = Attacked::start(limits).await;
+    let mut peer = RawH2::connect(node.grpc(), &[]).await;
+    let began = Instant::now();
+    // The head of a message of nine bytes, and none of them.
+    let beginning = frame(DATA, 0, 1, &[0, 0, 0, 0, 9]);
+    let header = frame(HEADERS, END_HEADERS, 1, &call(ISSUE));
+    peer.send(&[header, beginning].concat()).await.unwrap();
+    node.still_serves().await;
+    peer.until(HEADERS).await;
+    assert!((TIMEOUT..SOON).contains(&began.elapsed()), "{:?}", began.elapsed());
 }
