@@ -1,39 +1,27 @@
 //! The use cases on tokens: issue, introspect, revoke. Each is a list of numbered steps.
 
 mod authenticate;
-mod failures;
-mod hash_pool;
-mod hash_queue;
 mod introspect;
 mod issue;
-mod records;
 mod revoke;
-mod stats;
-mod verified;
 
 use std::{sync::Arc, time::Duration};
 
 pub use self::{
-    authenticate::{AuthenticatedClient, Credentials},
-    hash_pool::{HashPool, HashPoolOptions},
+    authenticate::AuthenticatedClient,
     introspect::{ActiveToken, Introspection},
     issue::{IssueRequest, IssuedToken},
-    records::{Follower, MemoryOptions},
-    stats::{GroupStats, HashStats, HashTimes, MemoryStats, Stats},
-};
-use self::{
-    failures::Failures,
-    records::Records,
-    stats::Count,
-    verified::{FingerprintKey, Verified},
 };
 use crate::{
+    cache::{CacheOptions, CachedStore, Follower},
+    credentials::{FingerprintKey, HashPool, Lockout, VerifiedCache},
     domain::{Error, NodeClock, Random, TagKey},
+    stats::{Count, Stats},
     store::Stores,
 };
 
 /// Clients and sources whose failures are remembered.
-const REMEMBERED_FAILURES: usize = 10_000;
+const LOCKOUT_ENTRIES: usize = 10_000;
 
 /// What an authority is made of.
 pub struct AuthorityOptions {
@@ -50,20 +38,20 @@ pub struct AuthorityOptions {
     /// For how long they are; zero for not at all.
     pub verified_lifetime: Duration,
     /// How much is remembered.
-    pub memory: MemoryOptions,
+    pub cache: CacheOptions,
     /// The `iss` of its tokens.
     pub issuer: String,
 }
 
 /// What the use cases work with. What it knows beside the store, it could lose at any moment.
 pub struct Authority {
-    records: Records,
+    cache: CachedStore,
     clock: Arc<NodeClock>,
     random: Arc<dyn Random>,
     hash_pool: HashPool,
     fingerprint_key: FingerprintKey,
-    verified: Verified,
-    failures: Failures,
+    verified: VerifiedCache,
+    lockout: Lockout,
     active: Count,
     inactive: Count,
     tag_key: TagKey,
@@ -80,16 +68,16 @@ impl Authority {
         Ok(Self {
             tag_key: options.stores.issue.installation().await?.tag_key,
             fingerprint_key: FingerprintKey::new(options.random.as_ref())?,
-            verified: Verified::new(options.verified_capacity, options.verified_lifetime),
-            failures: Failures::new(REMEMBERED_FAILURES),
+            verified: VerifiedCache::new(options.verified_capacity, options.verified_lifetime),
+            lockout: Lockout::new(LOCKOUT_ENTRIES),
             active: Count::default(),
             inactive: Count::default(),
-            records: Records::new(
+            cache: CachedStore::new(
                 options.stores,
                 Arc::<NodeClock>::clone(&options.clock),
-                options.memory,
+                options.cache,
             ),
-            lease: options.memory.lease,
+            lease: options.cache.lease,
             clock: options.clock,
             random: options.random,
             hash_pool: options.hash_pool,
@@ -100,7 +88,7 @@ impl Authority {
     /// What keeps the memory true: until it runs, every call asks the database.
     #[must_use]
     pub fn follower(&self) -> Follower {
-        self.records.follower(Arc::clone(&self.clock), self.lease)
+        self.cache.follower(Arc::clone(&self.clock), self.lease)
     }
 
     /// The time by which it answers.
@@ -112,22 +100,22 @@ impl Authority {
     /// Whether calls are answered: a lease is held, or the database needs none.
     #[must_use]
     pub fn may_answer(&self) -> bool {
-        self.records.may_answer()
+        self.cache.may_answer()
     }
 
     /// What was counted since the start.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        let [recording, looking_up] = self.records.stats();
+        let [recording, looking_up] = self.cache.stats();
         Stats {
-            memory: self.records.memory(),
+            cache: self.cache.cache_stats(),
             clock_offset: self.clock.offset(),
             recording,
             looking_up,
             hash: self.hash_pool.stats(),
             verified: self.verified.hits.get(),
             unverified: self.verified.misses.get(),
-            throttled: self.failures.refused.get(),
+            throttled: self.lockout.refused.get(),
             active: self.active.get(),
             inactive: self.inactive.get(),
         }

@@ -26,12 +26,12 @@ pub use client::{
     Client, ClientId, ClientKey, ClientState, GrantType, MAX_NAME_LENGTH, TokenLifetime,
 };
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
-pub use error::{Cause, Error, Malformed, chain};
-pub use lane::Lane;
+pub use error::{Cause, Error, Malformed, SharedCause, chain};
+pub use lane::{Lane, PerLane};
 pub use node_clock::{CLOCK_TOLERANCE, ClockOffset, ClocksDisagree, NodeClock};
 pub use random::{OsRandom, Random, RandomFailed, SeededRandom, uuid_v4, uuid_v7};
 pub use scope::{MAX_SCOPES, Scope};
 pub use secret::{ClientSecret, MAX_LABEL_LENGTH, SecretId, StoredSecret};
 pub use secret_hash::{HashCost, HashCostCap, HashMemory, SecretHash};
 pub use tagged_text::TagKey;
-pub use token::{AccessToken, Granted, PresentedToken, TokenDigest, TokenId};
+pub use token::{AccessToken, Granted, TokenDigest, TokenId, TokenText};

@@ -1,26 +1,31 @@
 //! Jeton: access tokens for machines (RFC 6749, section 4.4), over gRPC and HTTP.
 //!
-//! One request walks down once:
+//! A request walks down through these modules and its answer walks back up:
 //!
 //! ```text
-//! POST /oauth2/token ─ http ─ rpc ─ authority ─ store ─ Postgres or SQLite
-//!                       form→proto  proto→values  the steps  SQL
-//! gRPC IssueToken ────────────┘
+//! bytes ─ net ─ request ─ oauth_http ─ rpc ─ authority ─ credentials ─ cache ─ store ─ database
+//!                         form→message  message→values   secrets       rows    SQL
 //! ```
 //!
-//! The modules, in the order in which a request meets them; `ARCHITECTURE.md` is the map.
+//! They stand here in that order. `ARCHITECTURE.md` is the map.
 
-pub mod server;
+pub mod node;
+
+pub mod net;
 
 pub mod request;
 
-pub mod http;
+pub mod oauth_http;
 
 pub mod pb;
 
 pub mod rpc;
 
 pub mod authority;
+
+pub mod credentials;
+
+pub mod cache;
 
 pub mod registry;
 
@@ -32,6 +37,7 @@ pub mod cli;
 pub mod config;
 mod data_dir;
 mod form_encoding;
+pub mod stats;
 pub mod telemetry;
 
 /// Parsers that no public function hands its input to unchanged, for the targets in `fuzz/`. They

@@ -60,7 +60,7 @@ pub struct FoundToken {
     /// Whether this token was revoked.
     pub revoked: bool,
     /// Whether the secret that it was issued with was declared leaked, or is gone.
-    pub secret_burnt: bool,
+    pub secret_leaked: bool,
     /// Whether all tokens of its client, or all tokens, were revoked since it was issued.
     pub superseded: bool,
     /// The installation's `not_before`: tokens issued earlier are dead.

@@ -13,7 +13,7 @@ use anyhow::Context;
 use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
 
 pub use self::{
-    metrics::{CONTENT_TYPE, Face, Metrics, OK, OpenConnection},
+    metrics::{CONTENT_TYPE, ListenerKind, Metrics, OK, OpenConnection},
     readings::Readings,
 };
 use crate::config::{Log, LogFormat};

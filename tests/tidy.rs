@@ -1,6 +1,8 @@
 //! The rules of the source tree that no compiler checks: who may import whom, how long things may
 //! be, and what must carry a comment. The tree is read as text, so that this needs no build of it.
 
+#[path = "tidy/layers.rs"]
+mod layers;
 #[path = "tidy/rules.rs"]
 mod rules;
 #[path = "tidy/rust.rs"]
@@ -10,79 +12,13 @@ mod sql;
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-use rust::{code_of, functions, imported_module, paths, without_test_modules};
+use rust::{code_of, functions};
 use sql::{Definition, comments_on, definitions, unnamed_constraints};
-
-/// A layer, the modules that it may import, and the crates that it must not name. `*` is every
-/// module. A crate stands for its family: `tonic` is `tonic_health` too. ARCHITECTURE.md says why.
-const LAYERS: [(&str, &str, &str); 16] = [
-    ("main", "*", ""),
-    ("lib", "*", ""),
-    ("cli", "*", ""),
-    ("server", "*", ""),
-    ("config", "domain", "tonic axum sqlx"),
-    ("telemetry", "config authority store domain", "tonic axum sqlx"),
-    ("http", "request pb form_encoding", "sqlx"),
-    ("rpc", "request authority registry domain pb form_encoding", "sqlx"),
-    ("request", "pb domain telemetry", "sqlx"),
-    ("pb", "", ""),
-    ("form_encoding", "", ""),
-    ("data_dir", "", "tonic axum prost sqlx"),
-    ("authority", "request store domain", "tonic axum prost sqlx"),
-    ("registry", "store domain", "tonic axum prost sqlx"),
-    ("store", "domain data_dir", "tonic axum prost"),
-    ("domain", "", "tokio tonic axum prost sqlx"),
-];
 
 const MAX_FILE_LINES: usize = 300;
 const MAX_TEST_FILE_LINES: usize = 400;
 const MAX_FN_LINES: usize = 70;
 const MAX_COLUMNS: usize = 100;
-
-#[test]
-fn modules_import_only_what_their_layer_may() {
-    let mut offences = Vec::new();
-    for file in files("src", "rs") {
-        let modules = file.modules();
-        if modules.last() == Some(&"tests") {
-            continue;
-        }
-        let Some((layer, allowed, forbidden)) = LAYERS.iter().find(|row| row.0 == modules[0])
-        else {
-            offences.push(file.at(1, "this layer is new: give it a row in LAYERS, tests/tidy.rs"));
-            continue;
-        };
-        let code = without_test_modules(&code_of(&file.text));
-        for (line, path) in paths(&code) {
-            if let Some(other) = imported_module(&path, &modules)
-                && other != *layer
-                && LAYERS.iter().any(|row| row.0 == other)
-                && !allowed.split(' ').any(|name| name == "*" || name == other)
-            {
-                offences.push(file.at(
-                    line,
-                    &format!(
-                        "`{layer}` must not import `{other}`: \
-                    move what you need to a layer that both may see, or pass it in"
-                    ),
-                ));
-            }
-            let family = path[0].split('_').next().unwrap_or_default();
-            if forbidden.split(' ').any(|name| name == family) {
-                offences.push(file.at(
-                    line,
-                    &format!(
-                        "`{layer}` must not know `{}`: \
-                    keep it to the layer whose job it is",
-                        path[0]
-                    ),
-                ));
-            }
-        }
-    }
-    offences.dedup();
-    report(&offences);
-}
 
 #[test]
 fn nothing_is_longer_than_a_reader_holds_in_the_head() {

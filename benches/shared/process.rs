@@ -60,7 +60,7 @@ impl Process {
     pub(crate) fn start(command: &mut Command, word: &str) -> Self {
         let address = free_port();
         // Nodes that are measured side by side must not meet at the default.
-        command.env("JETON_ADMIN_ADDR", "127.0.0.1:0");
+        command.env("JETON_PROBE_ADDR", "127.0.0.1:0");
         command.args(["--grpc-addr", &address.to_string()]).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();

@@ -14,7 +14,7 @@ use axum::{
     http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri},
 };
 use hyper::body::Frame;
-use jeton::domain::PresentedToken;
+use jeton::domain::TokenText;
 
 use super::{
     draft::Draft,
@@ -80,7 +80,7 @@ fn check_success(world: &World, draft: &Draft, answer: &Answer) {
             assert!(members.keys().all(|name| names.contains(&name.as_str())), "{answer:?}");
             assert_eq!(members["token_type"], "Bearer");
             let token = members["access_token"].as_str().unwrap_or_default();
-            assert!(PresentedToken::parse(token).is_ok(), "{answer:?}");
+            assert!(TokenText::parse(token).is_ok(), "{answer:?}");
             let scopes = members["scope"].as_str().unwrap_or_default().split(' ');
             assert!(scopes.into_iter().all(|scope| super::world::SCOPES.contains(&scope)));
         }

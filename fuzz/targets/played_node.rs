@@ -8,7 +8,7 @@ use std::{
 
 use axum::{Router, extract::Request};
 use jeton::{
-    http,
+    oauth_http,
     pb::v1::{
         IntrospectTokenRequest, IntrospectTokenResponse, IssueTokenRequest, IssueTokenResponse,
         RevokeTokenRequest, RevokeTokenResponse, token_service_server::TokenService,
@@ -73,7 +73,7 @@ impl TokenService for Player {
 impl PlayedNode {
     pub(super) fn new() -> Self {
         let play = Arc::new(Mutex::new(Play { received: None, status: Status::ok("") }));
-        let http = http::router(Arc::new(Player(Arc::clone(&play))), options());
+        let http = oauth_http::router(Arc::new(Player(Arc::clone(&play))), options());
         Self { runtime: runtime(), http, play }
     }
 
@@ -88,8 +88,8 @@ impl PlayedNode {
 }
 
 /// The options of every shim here.
-pub(super) fn options() -> http::Options {
-    http::Options {
+pub(super) fn options() -> oauth_http::Options {
+    oauth_http::Options {
         issuer: "https://tokens.test".to_owned(),
         max_body_bytes: MAX_BODY_BYTES,
         body_timeout: Duration::from_secs(10),

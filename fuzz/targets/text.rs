@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jeton::domain::{
-    Audience, ClientId, ClientSecret, ClientState, GrantType, MAX_AUDIENCES, MAX_SCOPES,
-    PresentedToken, Scope, TagKey,
+    Audience, ClientId, ClientSecret, ClientState, GrantType, MAX_AUDIENCES, MAX_SCOPES, Scope,
+    TagKey, TokenText,
 };
 
 pub(super) fn target(data: &[u8]) {
@@ -71,7 +71,7 @@ fn tagged(text: &str) {
         assert!(!secret.has_tag_of(&key), "a tag was guessed");
         assert_eq!(format!("{secret:?}"), "ClientSecret([redacted])");
     }
-    let token = PresentedToken::parse(text);
+    let token = TokenText::parse(text);
     assert_eq!(token.is_ok(), is_canonical("jta_"));
     if let Ok(token) = token {
         assert_eq!(token.expose(), text);

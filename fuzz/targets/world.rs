@@ -11,12 +11,14 @@ use std::{
 use axum::{Router, extract::Request, http::HeaderValue};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use jeton::{
-    authority::{Authority, AuthorityOptions, HashPool, HashPoolOptions, MemoryOptions},
+    authority::{Authority, AuthorityOptions},
+    cache::CacheOptions,
+    credentials::{HashPool, HashPoolOptions},
     domain::{
         Actor, Audience, ClientId, ClientState, Clock, GrantType, HashCost, HashCostCap,
         ManualClock, NodeClock, Random, Scope, SeededRandom, Timestamp, TokenLifetime,
     },
-    http,
+    oauth_http,
     pb::v1::{
         ClientAuthentication, ClientCredentialsGrant, IssueTokenRequest, RevokeTokenRequest,
         issue_token_request::Grant,
@@ -72,7 +74,7 @@ impl World {
         let clock = Arc::new(ManualClock::at(Timestamp::from_unix_micros(1_800_000_000_000_000)));
         let (rpc, secrets) = runtime.block_on(service(directory.path(), clock.clone()));
         let grpc = Routes::new(TokenServiceServer::new(rpc.clone())).prepare().into_axum_router();
-        let http = http::router(Arc::new(rpc.clone()), options());
+        let http = oauth_http::router(Arc::new(rpc.clone()), options());
         Self {
             runtime,
             http,
@@ -198,7 +200,7 @@ async fn service(directory: &Path, clock: Arc<dyn Clock>) -> (TokenRpc, [String;
         verified_capacity: 2,
         verified_lifetime: Duration::from_mins(5),
         // Nothing follows the feed here, so every call asks the database.
-        memory: MemoryOptions {
+        cache: CacheOptions {
             clients: 0,
             token_bytes: 0,
             lease: Duration::from_secs(2),

@@ -2,21 +2,14 @@
 
 use std::sync::Arc;
 
-use super::{Authority, records::Watch};
+use super::Authority;
 use crate::{
-    domain::{Client, ClientId, ClientSecret, ClientState, Clock, Error, Lane, SecretId},
+    cache::Watch,
+    credentials::Credentials,
+    domain::{Client, ClientId, ClientState, Clock, Error, Lane, SecretId},
     request::RequestContext,
     store::FoundClient,
 };
-
-/// What a caller presents.
-#[derive(Debug)]
-pub struct Credentials {
-    /// The client that it says it is.
-    pub client_id: ClientId,
-    /// The secret that shall prove it.
-    pub secret: ClientSecret,
-}
 
 /// A caller that has proved who it is. Only [`Authority::authenticate`] makes one, so a use case
 /// that takes it cannot be reached without.
@@ -66,12 +59,12 @@ impl Authority {
         let presented = self.fingerprint_key.of(&credentials);
         let verified = self.verified.matched(&presented, now);
         if verified.is_none() {
-            self.failures.check(&client_id, source, now)?;
+            self.lockout.check(&client_id, source, now)?;
             self.hash_pool.check_place(&presented, &client_id, lane, context)?;
         }
 
         // 3. Find the client and the one secret that the text names: one statement.
-        let found = self.records.find_client(lane, &client_id, secret_id).await?;
+        let found = self.cache.find_client(lane, &client_id, secret_id).await?;
         let (client, stored, watch) = match found {
             Some((FoundClient { client, secret }, watch)) => (Some(client), secret, watch),
             None => (None, None, None),
@@ -98,11 +91,11 @@ impl Authority {
         match (client, hash) {
             (Some(client), Some(hash)) if matches => {
                 self.verified.insert(presented, hash, now);
-                self.failures.forget(&client_id, source);
+                self.lockout.forget(&client_id, source);
                 Ok(AuthenticatedClient { client, secret: secret_id, watch })
             }
             _ => {
-                self.failures.record(&client_id, source, now);
+                self.lockout.record(&client_id, source, now);
                 Err(Error::InvalidClient)
             }
         }

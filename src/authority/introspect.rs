@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{AuthenticatedClient, Authority};
 use crate::{
-    domain::{Client, ClientState, Clock, Error, Granted, PresentedToken, Timestamp, TokenId},
+    domain::{Client, ClientState, Clock, Error, Granted, Timestamp, TokenId, TokenText},
     store::FoundToken,
 };
 
@@ -42,7 +42,7 @@ impl Authority {
     pub async fn introspect(
         &self,
         caller: &AuthenticatedClient,
-        token: Option<&PresentedToken>,
+        token: Option<&TokenText>,
     ) -> Result<Introspection, Error> {
         let outcome = self.worth(caller, token).await?;
         match outcome {
@@ -55,7 +55,7 @@ impl Authority {
     async fn worth(
         &self,
         caller: &AuthenticatedClient,
-        token: Option<&PresentedToken>,
+        token: Option<&TokenText>,
     ) -> Result<Introspection, Error> {
         // 1. A text that was never made here is not worth a query.
         let Some(token) = token.filter(|token| token.has_tag_of(&self.tag_key)) else {
@@ -63,7 +63,7 @@ impl Authority {
         };
 
         // 2. Look it up.
-        let Some(found) = self.records.find_token(token.id()).await? else {
+        let Some(found) = self.cache.find_token(token.id()).await? else {
             return Ok(Introspection::Inactive);
         };
 
@@ -93,7 +93,7 @@ fn is_alive(found: &FoundToken, now: Timestamp) -> bool {
     let outlived = |not_before: Option<Timestamp>| not_before.is_none_or(|from| issued_at >= from);
     now < found.token.expires_at
         && !found.revoked
-        && !found.secret_burnt
+        && !found.secret_leaked
         && !found.superseded
         && found.client.state == ClientState::Active
         && outlived(found.client.not_before)
@@ -145,7 +145,7 @@ mod tests {
                 version: 1,
             }),
             revoked: false,
-            secret_burnt: false,
+            secret_leaked: false,
             superseded: false,
             not_before: None,
         }
@@ -165,7 +165,7 @@ mod tests {
         ) {
             let mut token = found(expires, 50);
             token.revoked = revoked;
-            token.secret_burnt = burnt;
+            token.secret_leaked = burnt;
             token.superseded = superseded;
             let client = Arc::make_mut(&mut token.client);
             client.not_before = client_from.map(at);

@@ -4,8 +4,8 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use super::{AuthenticatedClient, Authority};
 use crate::domain::{
-    AccessToken, Audience, Client, ClientState, Clock, Error, GrantType, Granted, Lane,
-    PresentedToken, Scope,
+    AccessToken, Audience, Client, ClientState, Clock, Error, GrantType, Granted, Lane, Scope,
+    TokenText,
 };
 
 /// What is asked for. Empty sets ask for what is registered as the default.
@@ -23,7 +23,7 @@ pub struct IssueRequest {
 #[derive(Debug)]
 pub struct IssuedToken {
     /// The token in clear, for the one answer that carries it.
-    pub token: PresentedToken,
+    pub token: TokenText,
     /// The time it has left, to the nearest second.
     pub expires_in: Duration,
     /// What it is good for.
@@ -56,7 +56,7 @@ impl Authority {
         // 3. Mint. The lifetime is kept to the microsecond, so that a token lives neither longer
         //    nor shorter than was registered; `iat` and `exp` lose the same fraction of a second.
         let now = self.clock.now();
-        let token = PresentedToken::mint(now, self.random.as_ref(), &self.tag_key)?;
+        let token = TokenText::mint(now, self.random.as_ref(), &self.tag_key)?;
         let recorded = AccessToken {
             id: token.id(),
             digest: token.digest(),
@@ -70,11 +70,11 @@ impl Authority {
         // 4. Record it durably, if the client and its secret are still in use; only then is there a
         //    token. A request may have waited for its hash while somebody disabled its client.
         let expires_at = recorded.expires_at;
-        let is_recorded = self.records.record(recorded).await?;
+        let is_recorded = self.cache.record(recorded).await?;
 
         // 5. Nothing may have changed unseen until here. What is acknowledged from now on was
         //    acknowledged after the token was there.
-        if !is_recorded || !self.records.is_current(caller.watch.as_ref()) {
+        if !is_recorded || !self.cache.is_current(caller.watch.as_ref()) {
             self.check_again(caller, is_recorded).await?;
         }
 
@@ -93,7 +93,7 @@ impl Authority {
         is_recorded: bool,
     ) -> Result<(), Error> {
         let (client_id, secret) = (&caller.client.client_id, caller.secret);
-        let found = self.records.read_client(Lane::Issue, client_id, secret).await?;
+        let found = self.cache.read_client(Lane::Issue, client_id, secret).await?;
         let found = found.filter(|found| {
             let secret = found.secret.as_ref();
             found.client.state == ClientState::Active

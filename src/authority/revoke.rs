@@ -1,7 +1,7 @@
 //! End a token before its time (RFC 7009).
 
 use super::{AuthenticatedClient, Authority};
-use crate::domain::{Actor, Clock, Error, PresentedToken};
+use crate::domain::{Actor, Clock, Error, TokenText};
 
 impl Authority {
     /// Ends `token`, if it is the caller's and still lives. A token that is unknown or dead
@@ -13,7 +13,7 @@ impl Authority {
     pub async fn revoke(
         &self,
         caller: &AuthenticatedClient,
-        token: &PresentedToken,
+        token: &TokenText,
     ) -> Result<(), Error> {
         // 1. A text that was never made here is not worth a query.
         if !token.has_tag_of(&self.tag_key) {
@@ -22,8 +22,8 @@ impl Authority {
 
         // 2. Look it up. Who holds only the id and not the token learns nothing and ends nothing.
         //    One that is gone may have gone just now, with its client: others may not have heard.
-        let Some(found) = self.records.find_token(token.id()).await? else {
-            return self.records.settle().await;
+        let Some(found) = self.cache.find_token(token.id()).await? else {
+            return self.cache.settle().await;
         };
         let now = self.clock.now();
         if !found.token.digest.matches(&token.digest()) || found.token.expires_at <= now {
@@ -37,6 +37,6 @@ impl Authority {
 
         // 4. Mark it, durably, for as long as it would have lived.
         let actor = Actor::client(&caller.client.client_id);
-        self.records.revoke(found.token.id, now, found.token.expires_at, &actor).await
+        self.cache.revoke(found.token.id, now, found.token.expires_at, &actor).await
     }
 }

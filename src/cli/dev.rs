@@ -15,12 +15,13 @@ use crate::{
         Audience, ClientId, ClientSecret, ClientState, GrantType, HashCost, OsRandom, Scope,
         SystemClock, TokenLifetime,
     },
+    net::tls::PemFiles,
+    node::Node,
     pb::v1::{
         ClientCredentialsGrant, IntrospectTokenRequest, IssueTokenRequest,
         issue_token_request::Grant, token_service_client::TokenServiceClient,
     },
     registry::{NewClient, NewSecret, Registry, RegistryError},
-    server::{Node, tls::PemFiles},
     store::{Retirement, Store},
 };
 
@@ -53,7 +54,7 @@ impl Dev {
         let store = Arc::clone(&stores.issue);
         let node = node::start(&config, stores).await.context(
             "the node did not start; if an address is in use, choose others with --grpc-addr, \
-             --http-addr and --admin-addr",
+             --http-addr and --probe-addr",
         )?;
         let pem = node::pem_files(&config.tls, &config.database.directory).await?;
         let pem = pem.context("a node for trying things out has TLS")?;

@@ -7,16 +7,18 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
-    authority::{HashPoolOptions, MemoryOptions},
+    cache::CacheOptions,
     config::{
         self, Config, Connections, Count, DataDir, Database, DatabaseUrl, Requests, Shutdown,
     },
+    credentials::HashPoolOptions,
     data_dir,
     domain::{Actor, HashCostCap, OsRandom, SystemClock},
-    server::{
-        Limits, Node, NodeOptions, fit_connections,
+    net::{
+        Limits, fit_connections,
         tls::{self, PemFiles, Tls, TlsFiles},
     },
+    node::{Node, NodeOptions},
     store::{PostgresOptions, PostgresStore, SqliteStore, Store, Stores},
 };
 
@@ -155,7 +157,7 @@ pub(super) async fn start(config: &Config, stores: Stores) -> anyhow::Result<Nod
         random: Arc::new(OsRandom),
         grpc_addr: config.grpc.grpc_addr,
         http_addr: http.http_addr,
-        admin_addr: http.admin_addr,
+        probe_addr: http.probe_addr,
         tls: tls(&config.tls, &database.directory, &served).await?,
         issuer: http.issuer.clone(),
         migrate: !upkeep.no_migrate,
@@ -170,9 +172,9 @@ pub(super) async fn start(config: &Config, stores: Stores) -> anyhow::Result<Nod
         },
         verified_capacity: cache.verified_secrets.size(),
         verified_lifetime: cache.verified_seconds.duration(),
-        memory: MemoryOptions {
-            clients: cache.remembered_clients.size(),
-            token_bytes: cache.remembered_tokens_mib.size() * 1024 * 1024,
+        cache: CacheOptions {
+            clients: cache.cache_clients.size(),
+            token_bytes: cache.cache_tokens_mib.size() * 1024 * 1024,
             lease: cache.lease_ms.duration(),
             lifetime: cache.cache_seconds.duration(),
         },

@@ -4,7 +4,7 @@ use anyhow::Context;
 use clap::Args;
 
 use super::{node, shutdown::Signals, start_log, target};
-use crate::{config::Config, server::Node};
+use crate::{config::Config, node::Node};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -35,9 +35,9 @@ impl Serve {
 
 fn announce(node: &Node, config: &Config) {
     let tls = config.tls.tls_self_signed || config.tls.tls_cert.is_some();
-    let (grpc, http, admin) = (node.grpc_addr(), node.http_addr(), node.admin_addr());
+    let (grpc, http, probes) = (node.grpc_addr(), node.http_addr(), node.probe_addr());
     let (issuer, database) = (node.issuer(), target::place(&config.database));
-    tracing::info!(%grpc, %http, %admin, tls, issuer, database, "serving");
+    tracing::info!(%grpc, %http, %probes, tls, issuer, database, "serving");
 }
 
 /// Drains a node after a first signal; a second one ends it at once.

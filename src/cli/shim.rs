@@ -7,7 +7,11 @@ use clap::Args;
 use tonic::transport::Endpoint;
 
 use super::{endpoint::endpoint, node, shutdown::Signals, start_log};
-use crate::{config::ShimConfig, domain::OsRandom, server};
+use crate::{
+    config::ShimConfig,
+    domain::OsRandom,
+    node::{Shim as Running, ShimOptions},
+};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -33,10 +37,10 @@ impl Shim {
         let endpoint: Endpoint = endpoint(&self.upstream, self.upstream_ca.as_deref())?;
         let mut signals = Signals::listen().context("signals cannot be listened to")?;
         // Connected when the first request comes, so that node and shim may start in any order.
-        let shim = server::Shim::start(server::ShimOptions {
+        let shim = Running::start(ShimOptions {
             upstream: endpoint.connect_lazy(),
             http_addr: http.http_addr,
-            admin_addr: http.admin_addr,
+            probe_addr: http.probe_addr,
             random: Arc::new(OsRandom),
             tls: node::tls(&tls, &directory, &[http.http_addr]).await?,
             issuer: http.issuer,
@@ -44,8 +48,8 @@ impl Shim {
             workers: node::workers(&connections),
         })
         .await?;
-        let (http, admin) = (shim.http_addr(), shim.admin_addr());
-        tracing::info!(%http, %admin, upstream = self.upstream, "serving");
+        let (http, probes) = (shim.http_addr(), shim.probe_addr());
+        tracing::info!(%http, %probes, upstream = self.upstream, "serving");
         signals.next().await;
         tracing::info!("draining");
         signals.end_at_next();

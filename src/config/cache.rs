@@ -18,12 +18,24 @@ pub struct Cache {
     pub verified_secrets: Count<1, 10_000_000>,
 
     /// Maximum clients in the cache, each with one secret; 0 to cache none
-    #[arg(long, value_name = "N", env = "JETON_REMEMBERED_CLIENTS", default_value = "10000")]
-    pub remembered_clients: Count<0, 10_000_000>,
+    #[arg(
+        long,
+        alias = "remembered-clients",
+        value_name = "N",
+        env = "JETON_CACHE_CLIENTS",
+        default_value = "10000"
+    )]
+    pub cache_clients: Count<0, 10_000_000>,
 
     /// Maximum memory for tokens in the cache, in MiB; 0 to cache none
-    #[arg(long, value_name = "MIB", env = "JETON_REMEMBERED_TOKENS_MIB", default_value = "32")]
-    pub remembered_tokens_mib: Mebibytes<0, 65_536>,
+    #[arg(
+        long,
+        alias = "remembered-tokens-mib",
+        value_name = "MIB",
+        env = "JETON_CACHE_TOKENS_MIB",
+        default_value = "32"
+    )]
+    pub cache_tokens_mib: Mebibytes<0, 65_536>,
 
     /// How long a client or a token stays in the cache after it was read, in seconds
     ///

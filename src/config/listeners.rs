@@ -27,8 +27,9 @@ pub struct HttpListeners {
     /// [default: 127.0.0.1:9090, or a free port if that is taken]
     ///
     /// Keep it to this machine or to a network that only operators reach.
-    #[arg(long, value_name = "IP:PORT", env = "JETON_ADMIN_ADDR", value_parser = address)]
-    pub admin_addr: Option<SocketAddr>,
+    #[arg(long, alias = "admin-addr", value_name = "IP:PORT", env = "JETON_PROBE_ADDR",
+          value_parser = address)]
+    pub probe_addr: Option<SocketAddr>,
 
     /// Issuer identifier (RFC 8414), a URL without a trailing slash [default: made from the HTTP
     /// address]

@@ -1,15 +1,18 @@
 //! The one error of the use cases. Each edge renders it in its own way, by one exhaustive match.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-/// What lies behind a fault. It is logged once, at the edge, and never sent.
+/// The cause of a fault. It is logged once, at the edge, and never sent.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// A cause that several callers share whose statement failed as one.
+pub type SharedCause = Arc<dyn std::error::Error + Send + Sync>;
 
 /// Why a use case did not succeed.
 ///
 /// The variants are the reasons of `error_reason.proto`, in its order. Texts are fixed at compile
 /// time, so that nothing of a request can be echoed, and they say how to mend the request.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
     /// The request is malformed (RFC 6749, section 5.2).
     #[error("{0}")]
@@ -43,47 +46,26 @@ pub enum Error {
         retry_after: Duration,
         /// What went wrong, for the log.
         #[source]
-        cause: Cause,
+        cause: SharedCause,
     },
     /// A fault of this program or of what is stored.
     #[error("internal error")]
     Internal {
         /// What went wrong, for the log.
         #[source]
-        cause: Cause,
+        cause: SharedCause,
     },
 }
 
 impl Error {
     /// A dependency does not answer; callers are asked to wait a second.
     pub fn unavailable(cause: impl Into<Cause>) -> Self {
-        Self::Unavailable { retry_after: Duration::from_secs(1), cause: cause.into() }
-    }
-
-    /// The same error for one more of several callers who shared what failed. What lies behind it
-    /// goes along as text.
-    #[must_use]
-    pub fn again(&self) -> Self {
-        match self {
-            Self::InvalidRequest(text) => Self::InvalidRequest(text),
-            Self::InvalidClient => Self::InvalidClient,
-            Self::UnauthorizedClient => Self::UnauthorizedClient,
-            Self::UnsupportedGrantType => Self::UnsupportedGrantType,
-            Self::InvalidScope(text) => Self::InvalidScope(text),
-            Self::InvalidTarget(text) => Self::InvalidTarget(text),
-            Self::TooManyRequests { retry_after } => {
-                Self::TooManyRequests { retry_after: *retry_after }
-            }
-            Self::Unavailable { retry_after, cause } => {
-                Self::Unavailable { retry_after: *retry_after, cause: chain(cause.as_ref()).into() }
-            }
-            Self::Internal { cause } => Self::internal(chain(cause.as_ref())),
-        }
+        Self::Unavailable { retry_after: Duration::from_secs(1), cause: cause.into().into() }
     }
 
     /// A fault that waiting does not mend.
     pub fn internal(cause: impl Into<Cause>) -> Self {
-        Self::Internal { cause: cause.into() }
+        Self::Internal { cause: cause.into().into() }
     }
 }
 

@@ -3,8 +3,8 @@
 use uuid::Uuid;
 
 use super::{
-    AuditEntry, AuditHash, ClientSecret, HashCost, HashCostCap, HashMemory, PresentedToken, Random,
-    RandomFailed, SecretHash, SeededRandom, TagKey, Timestamp, tagged_text::TaggedText, uuid_v7,
+    AuditEntry, AuditHash, ClientSecret, HashCost, HashCostCap, HashMemory, Random, RandomFailed,
+    SecretHash, SeededRandom, TagKey, Timestamp, TokenText, tagged_text::TaggedText, uuid_v7,
 };
 
 const TOKEN: &str =
@@ -35,7 +35,7 @@ fn tokens_and_secrets_have_the_published_text() {
         let text = TaggedText::mint(prefix, Uuid::from_u128(42), &[9; 32], &key);
         assert_eq!(text.expose(), expected);
     }
-    let token = PresentedToken::parse(TOKEN).unwrap();
+    let token = TokenText::parse(TOKEN).unwrap();
     assert_eq!(token.id().0, Uuid::from_u128(42));
     assert!(token.has_tag_of(&key));
     assert!(!token.has_tag_of(&TagKey::from_bytes([8; 32])));
@@ -43,7 +43,7 @@ fn tokens_and_secrets_have_the_published_text() {
     let secret = ClientSecret::parse(SECRET).unwrap();
     assert_eq!(secret.id().0, Uuid::from_u128(42));
     assert!(secret.has_tag_of(&key));
-    assert!(PresentedToken::parse(SECRET).is_err() && ClientSecret::parse(TOKEN).is_err());
+    assert!(TokenText::parse(SECRET).is_err() && ClientSecret::parse(TOKEN).is_err());
 }
 
 /// Gives the same byte again and again.

@@ -50,9 +50,9 @@ impl fmt::Debug for TokenDigest {
 }
 
 /// A token in clear: just minted, or just presented. It cannot print.
-pub struct PresentedToken(TaggedText);
+pub struct TokenText(TaggedText);
 
-impl PresentedToken {
+impl TokenText {
     /// Mints a token with 256 bits of randomness.
     pub fn mint(now: Timestamp, random: &dyn Random, key: &TagKey) -> Result<Self, RandomFailed> {
         let id = uuid_v7(now, random)?;
@@ -91,9 +91,9 @@ impl PresentedToken {
     }
 }
 
-impl fmt::Debug for PresentedToken {
+impl fmt::Debug for TokenText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("PresentedToken([redacted])")
+        f.write_str("TokenText([redacted])")
     }
 }
 

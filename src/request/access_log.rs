@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     domain::Random,
-    telemetry::{ACCESS, Face, Metrics},
+    telemetry::{ACCESS, ListenerKind, Metrics},
 };
 
 /// The name of a path or a method that is not ours.
@@ -26,7 +26,7 @@ const UNKNOWN: &str = "unknown";
 /// The access log around what serves a listener.
 #[derive(Clone)]
 pub(crate) struct AccessLog<H> {
-    face: Face,
+    listener: ListenerKind,
     /// The paths that may be logged.
     paths: Arc<[Arc<str>]>,
     ids: Arc<RequestIds>,
@@ -37,14 +37,14 @@ pub(crate) struct AccessLog<H> {
 impl<H: Handler> AccessLog<H> {
     /// The access log around `inner`. `paths` are those that may be logged.
     pub(crate) fn new(
-        face: Face,
+        listener: ListenerKind,
         paths: Vec<String>,
         metrics: Arc<Metrics>,
         random: &dyn Random,
         inner: H,
     ) -> Self {
         let paths = paths.into_iter().map(Arc::from).collect();
-        Self { face, paths, ids: Arc::new(RequestIds::new(random)), metrics, inner }
+        Self { listener, paths, ids: Arc::new(RequestIds::new(random)), metrics, inner }
     }
 }
 
@@ -63,12 +63,13 @@ impl<H: Handler> Handler for AccessLog<H> {
             target: ACCESS, "request", id = id.to_str().unwrap_or_default(), client_id = Empty
         );
         let began = Instant::now();
-        let timeout = grpc_timeout(request.headers()).filter(|_| self.face == Face::Grpc);
+        let timeout =
+            grpc_timeout(request.headers()).filter(|_| self.listener == ListenerKind::Grpc);
         let deadline = timeout.and_then(|timeout| began.checked_add(timeout));
         let context = RequestContext::new(Some(source), deadline);
         let path = request.uri().path();
         let entry = Entry {
-            face: self.face,
+            listener: self.listener,
             path: self.paths.iter().find(|known| ***known == *path).cloned(),
             metrics: self.metrics,
             began,
@@ -90,7 +91,7 @@ impl<H: Handler> Handler for AccessLog<H> {
 /// The log entry of a request that is being served. It is written when it is dropped, so cancelled
 /// requests are logged too.
 struct Entry {
-    face: Face,
+    listener: ListenerKind,
     path: Option<Arc<str>>,
     metrics: Arc<Metrics>,
     began: Instant,
@@ -121,13 +122,16 @@ impl Drop for Entry {
         let took = self.began.elapsed();
         let rpc = self.context.method().map_or(UNKNOWN, Method::name);
         let outcome = self.outcome().as_str();
-        self.metrics.answered(self.face, rpc, outcome, took);
+        self.metrics.answered(self.listener, rpc, outcome, took);
         // On gRPC the status of HTTP says nothing.
-        let status = self.status.filter(|_| self.face == Face::Http).map(|status| status.as_u16());
+        let status = self
+            .status
+            .filter(|_| self.listener == ListenerKind::Http)
+            .map(|status| status.as_u16());
         self.span.in_scope(|| {
             tracing::info!(
                 target: ACCESS,
-                face = self.face.as_str(),
+                listener = self.listener.as_str(),
                 path = self.path.as_deref().unwrap_or(UNKNOWN),
                 rpc,
                 status,

@@ -4,7 +4,7 @@ use tonic::metadata::MetadataMap;
 
 use super::basic;
 use crate::{
-    authority::Credentials,
+    credentials::Credentials,
     domain::{ClientId, ClientSecret, Error, Malformed},
     pb::v1::ClientAuthentication,
 };

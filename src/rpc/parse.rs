@@ -2,7 +2,7 @@
 
 use crate::{
     authority::IssueRequest,
-    domain::{Audience, Error, GrantType, Malformed, PresentedToken, Scope},
+    domain::{Audience, Error, GrantType, Malformed, Scope, TokenText},
     pb::v1::{IssueTokenRequest, issue_token_request::Grant},
 };
 
@@ -29,9 +29,9 @@ pub(super) fn issue(message: &IssueTokenRequest) -> Result<IssueRequest, Error> 
 ///
 /// # Errors
 /// `InvalidRequest` if there is no token at all.
-pub(super) fn token(text: &str) -> Result<Option<PresentedToken>, Error> {
+pub(super) fn token(text: &str) -> Result<Option<TokenText>, Error> {
     if text.is_empty() {
         return Err(Error::InvalidRequest("the token is missing: send it as token=..."));
     }
-    Ok(PresentedToken::parse(text).ok())
+    Ok(TokenText::parse(text).ok())
 }

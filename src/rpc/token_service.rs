@@ -8,15 +8,15 @@ use tracing::Span;
 
 use super::{Admission, caller, parse, status};
 use crate::{
-    authority::{
-        ActiveToken, AuthenticatedClient, Authority, Credentials, Introspection, IssuedToken, Stats,
-    },
+    authority::{ActiveToken, AuthenticatedClient, Authority, Introspection, IssuedToken},
+    credentials::Credentials,
     domain::{Error, Timestamp},
     pb::v1::{
         IntrospectTokenRequest, IntrospectTokenResponse, IssueTokenRequest, IssueTokenResponse,
         RevokeTokenRequest, RevokeTokenResponse, token_service_server::TokenService,
     },
     request::{Method, RequestContext},
+    stats::Stats,
 };
 
 /// How every token of ours is used (RFC 6750).

@@ -140,7 +140,7 @@ fn found_token(row: &impl Cells) -> FoundOrFault {
         client,
         revoked: row.flag("revoked").map_err(of_token)?,
         superseded,
-        secret_burnt: row.flag("secret_burnt").map_err(of_token)?,
+        secret_leaked: row.flag("secret_leaked").map_err(of_token)?,
         not_before,
     })
 }

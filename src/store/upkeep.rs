@@ -6,7 +6,7 @@ pub struct Upkeep {
     /// Partitions of the token table that were made ahead. Always 0 on SQLite, which has none.
     pub partitions_made: u32,
     /// Partitions that were dropped, on SQLite slices of dead tokens that were removed.
-    pub partitions_dropped: u32,
+    pub expired_batches_removed: u32,
     /// Rows of `revoked_token` that were no longer needed.
     pub revocations_forgotten: u64,
     /// Rows of the change feed that every node has read.

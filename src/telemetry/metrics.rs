@@ -18,7 +18,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::readings::{Collected, Readings};
+use super::readings::{Readings, ScrapeCollector};
 use crate::{
     domain::{AuditMark, Error},
     store::Upkeep,
@@ -32,53 +32,53 @@ pub const OK: &str = "OK";
 
 /// A listener, by what it serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Face {
+pub enum ListenerKind {
     /// The RPCs.
     Grpc,
     /// Their HTTP form.
     Http,
     /// What is for operators.
-    Admin,
+    Probes,
 }
 
-impl Face {
+impl ListenerKind {
     /// Its name in labels and logs.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Grpc => "grpc",
             Self::Http => "http",
-            Self::Admin => "admin",
+            Self::Probes => "probes",
         }
     }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfRequest {
-    face: &'static str,
+struct RequestLabels {
+    listener: &'static str,
     rpc: &'static str,
     outcome: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfCall {
-    face: &'static str,
+struct CallLabels {
+    listener: &'static str,
     rpc: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfListener {
+struct ListenerLabels {
     listener: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfCheck {
+struct CheckLabels {
     lane: &'static str,
     outcome: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfRound {
+struct RoundLabels {
     outcome: &'static str,
 }
 
@@ -94,13 +94,13 @@ fn seconds() -> Histogram {
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    requests: Family<OfRequest, Counter>,
-    latency: Seconds<OfCall>,
-    connections: Family<OfListener, Gauge>,
-    checks: Seconds<OfCheck>,
-    rounds: Family<OfRound, Counter>,
+    requests: Family<RequestLabels, Counter>,
+    latency: Seconds<CallLabels>,
+    connections: Family<ListenerLabels, Gauge>,
+    checks: Seconds<CheckLabels>,
+    rounds: Family<RoundLabels, Counter>,
     partitions_made: Counter,
-    partitions_dropped: Counter,
+    expired_batches_removed: Counter,
     revocations_forgotten: Counter,
     changes_forgotten: Counter,
     audit_forgotten: Counter,
@@ -118,16 +118,16 @@ impl Metrics {
             checks: Family::new_with_constructor(seconds),
             rounds: Family::default(),
             partitions_made: Counter::default(),
-            partitions_dropped: Counter::default(),
+            expired_batches_removed: Counter::default(),
             revocations_forgotten: Counter::default(),
             changes_forgotten: Counter::default(),
             audit_forgotten: Counter::default(),
         };
-        metrics.register(Collected::new(read));
+        metrics.register(ScrapeCollector::new(read));
         metrics
     }
 
-    fn register(&mut self, collected: Collected) {
+    fn register(&mut self, collected: ScrapeCollector) {
         let registry = &mut self.registry;
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "What is running", build);
@@ -144,7 +144,7 @@ impl Metrics {
         let help = "Partitions of the token table that were made ahead";
         registry.register("partitions_made", help, self.partitions_made.clone());
         let help = "Partitions, on SQLite slices, of dead tokens that were dropped";
-        registry.register("partitions_dropped", help, self.partitions_dropped.clone());
+        registry.register("expired_batches_removed", help, self.expired_batches_removed.clone());
         let help = "Marks of revoked tokens that were no longer needed";
         registry.register("revocations_forgotten", help, self.revocations_forgotten.clone());
         let help = "Rows of the change feed that every node had read";
@@ -155,17 +155,23 @@ impl Metrics {
     }
 
     /// Counts a request. `rpc` and `outcome` are names of the contract, and of nothing else.
-    pub fn answered(&self, face: Face, rpc: &'static str, outcome: &'static str, took: Duration) {
-        let face = face.as_str();
-        self.requests.get_or_create(&OfRequest { face, rpc, outcome }).inc();
-        self.latency.get_or_create(&OfCall { face, rpc }).observe(took.as_secs_f64());
+    pub fn answered(
+        &self,
+        listener: ListenerKind,
+        rpc: &'static str,
+        outcome: &'static str,
+        took: Duration,
+    ) {
+        let listener = listener.as_str();
+        self.requests.get_or_create(&RequestLabels { listener, rpc, outcome }).inc();
+        self.latency.get_or_create(&CallLabels { listener, rpc }).observe(took.as_secs_f64());
     }
 
     /// Counts a connection as open until what is returned is dropped.
     #[must_use]
-    pub fn connected(&self, listener: Face) -> OpenConnection {
+    pub fn connected(&self, listener: ListenerKind) -> OpenConnection {
         let open =
-            self.connections.get_or_create_owned(&OfListener { listener: listener.as_str() });
+            self.connections.get_or_create_owned(&ListenerLabels { listener: listener.as_str() });
         open.inc();
         OpenConnection(open)
     }
@@ -173,15 +179,15 @@ impl Metrics {
     /// Counts a look at the connections to the database.
     pub fn checked(&self, lane: &'static str, checked: &Result<(), Error>, took: Duration) {
         let outcome = outcome(checked);
-        self.checks.get_or_create(&OfCheck { lane, outcome }).observe(took.as_secs_f64());
+        self.checks.get_or_create(&CheckLabels { lane, outcome }).observe(took.as_secs_f64());
     }
 
     /// Counts a round of upkeep.
     pub fn looked_after(&self, round: &Result<(Upkeep, Option<AuditMark>), Error>) {
-        self.rounds.get_or_create(&OfRound { outcome: outcome(round) }).inc();
+        self.rounds.get_or_create(&RoundLabels { outcome: outcome(round) }).inc();
         if let Ok((done, _)) = round {
             self.partitions_made.inc_by(done.partitions_made.into());
-            self.partitions_dropped.inc_by(done.partitions_dropped.into());
+            self.expired_batches_removed.inc_by(done.expired_batches_removed.into());
             self.revocations_forgotten.inc_by(done.revocations_forgotten);
             self.changes_forgotten.inc_by(done.changes_forgotten);
             self.audit_forgotten.inc_by(done.audit_forgotten);

@@ -1,5 +1,5 @@
-//! Metrics that are not counted here but read, at each scrape, where they are kept: the use cases
-//! and the stores know nothing of metrics, and keep plain numbers.
+//! Metrics that are read at each scrape from where they are counted. The use cases and the stores
+//! keep plain numbers and know nothing of metrics.
 
 use std::fmt;
 
@@ -10,7 +10,8 @@ use prometheus_client::{
 };
 
 use crate::{
-    authority::{HashTimes, MemoryStats, Stats},
+    domain::Lane,
+    stats::{CacheStats, HashTimes, Stats},
     store::Connections,
 };
 
@@ -28,80 +29,80 @@ pub struct Readings {
 type Read = Box<dyn Fn() -> Readings + Send + Sync>;
 
 /// Reads, and writes what it read.
-pub(super) struct Collected(Read);
+pub(super) struct ScrapeCollector(Read);
 
-impl Collected {
+impl ScrapeCollector {
     pub(super) fn new(read: impl Fn() -> Readings + Send + Sync + 'static) -> Self {
         Self(Box::new(read))
     }
 }
 
-impl fmt::Debug for Collected {
+impl fmt::Debug for ScrapeCollector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Collected")
+        f.write_str("ScrapeCollector")
     }
 }
 
-impl Collector for Collected {
+impl Collector for ScrapeCollector {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let Readings { authority, busy, stores } = (self.0)();
-        let mut page = Page(encoder);
+        let mut encoder = Encoder(encoder);
         let stats = authority.unwrap_or_default();
         let hash = &stats.hash;
 
-        page.counters(
+        encoder.counters(
             "shed",
-            "Requests that were turned away unserved",
+            "Requests rejected because of a limit",
             "cause",
             &[
-                ("requests", busy),
-                ("failures", stats.throttled),
+                ("concurrency_limit", busy),
+                ("lockout", stats.throttled),
                 ("hash_queue", hash.refused),
                 ("hash_wait", hash.abandoned),
             ],
         )?;
-        page.gauges(
+        encoder.gauges(
             "hash_queue_depth",
-            "Secrets that wait for a hash",
+            "Secrets waiting in the hash queue",
             "lane",
-            &[("issue", hash.waiting[0].into()), ("inspect", hash.waiting[1].into())],
+            &Lane::ALL.map(|lane| (lane.as_str(), f64::from(hash.waiting[lane]))),
         )?;
-        let help = "How long the oldest of them has waited";
-        page.gauge("hash_queue_oldest_seconds", help, hash.oldest.as_secs_f64())?;
-        page.gauge("hash_running", "Hashes that are being computed", hash.running.into())?;
-        page.histogram("hash_duration_seconds", "What a hash took", &hash.times)?;
-        page.counters(
+        let help = "Age of the oldest secret in the hash queue";
+        encoder.gauge("hash_queue_oldest_seconds", help, hash.oldest.as_secs_f64())?;
+        encoder.gauge("hash_running", "Hashes being computed", hash.running.into())?;
+        encoder.histogram("hash_duration_seconds", "Duration of a hash", &hash.times)?;
+        encoder.counters(
             "secret_checks",
-            "Secrets that had been verified lately",
-            "verified",
+            "Client secrets checked, and whether the result was cached",
+            "cached",
             &[("true", stats.verified), ("false", stats.unverified)],
         )?;
-        page.counters(
+        encoder.counters(
             "introspections",
-            "What tokens turned out to be",
+            "Introspections, and whether the token was active",
             "active",
             &[("true", stats.active), ("false", stats.inactive)],
         )?;
-        page.memory(&stats.memory)?;
+        encoder.cache(&stats.cache)?;
         if let Some(offset) = stats.clock_offset {
-            let help = "How far this machine's clock is ahead of the database's";
-            page.gauge("clock_offset_seconds", help, offset.seconds())?;
+            let help = "Seconds by which the clock of this machine is ahead of the database";
+            encoder.gauge("clock_offset_seconds", help, offset.seconds())?;
         }
         let [recording, looking_up] = [stats.recording, stats.looking_up];
-        let help = "Durable statements that recorded tokens";
-        page.counter("record_flushes", help, recording.statements)?;
-        page.counter("record_tokens", "Tokens that they recorded", recording.callers)?;
-        let help = "Statements that looked tokens up";
-        page.counter("lookup_statements", help, looking_up.statements)?;
-        page.counter("lookup_tokens", "Tokens that they looked for", looking_up.callers)?;
-        page.connections(&stores)
+        let help = "Batches of tokens written to the database";
+        encoder.counter("issue_batches", help, recording.statements)?;
+        encoder.counter("issue_batch_tokens", "Tokens in these batches", recording.callers)?;
+        let help = "Batches of tokens read from the database";
+        encoder.counter("lookup_batches", help, looking_up.statements)?;
+        encoder.counter("lookup_batch_tokens", "Tokens in these batches", looking_up.callers)?;
+        encoder.connections(&stores)
     }
 }
 
-/// A page that is being written.
-struct Page<'a>(DescriptorEncoder<'a>);
+/// A encoder that is being written.
+struct Encoder<'a>(DescriptorEncoder<'a>);
 
-impl Page<'_> {
+impl Encoder<'_> {
     fn counters(
         &mut self,
         name: &str,
@@ -146,21 +147,21 @@ impl Page<'_> {
         metric.encode_histogram::<NoLabelSet>(times.total.as_secs_f64(), count, &counts, None)
     }
 
-    fn memory(&mut self, memory: &MemoryStats) -> fmt::Result {
+    fn cache(&mut self, cache: &CacheStats) -> fmt::Result {
         self.counters(
-            "memory_lookups",
-            "Clients and tokens that were asked for while what is remembered counted",
-            "remembered",
-            &[("true", memory.hits), ("false", memory.misses)],
+            "cache_lookups",
+            "Cache look-ups of clients and tokens while a lease was held",
+            "result",
+            &[("hit", cache.hits), ("miss", cache.misses)],
         )?;
         #[expect(clippy::cast_precision_loss, reason = "counts of what fits into memory")]
         let [clients, tokens, bytes] =
-            [memory.clients, memory.tokens, memory.token_bytes].map(|count| count as f64);
-        let help = "Clients and tokens that are remembered";
-        self.gauges("memory_entries", help, "of", &[("client", clients), ("token", tokens)])?;
-        self.gauge("memory_token_bytes", "What these tokens take", bytes)?;
-        let help = "1 while the lease runs, 0 while there is none";
-        self.gauge("memory_trusted", help, f64::from(u8::from(memory.is_trusted)))
+            [cache.clients, cache.tokens, cache.token_bytes].map(|count| count as f64);
+        let help = "Entries in the cache";
+        self.gauges("cache_entries", help, "kind", &[("client", clients), ("token", tokens)])?;
+        self.gauge("cache_token_bytes", "Memory of the cached tokens, in bytes", bytes)?;
+        let help = "1 while this node holds a lease, else 0";
+        self.gauge("lease_held", help, f64::from(u8::from(cache.is_leased)))
     }
 
     /// Three families, since labels of one must not add up to something without a meaning.
@@ -169,11 +170,11 @@ impl Page<'_> {
             stores.iter().map(|(lane, connections)| (*lane, value(connections).into())).collect()
         };
         let (open, idle, most) = (of(|all| all.open), of(|all| all.idle), of(|all| all.most));
-        let help = "Connections to the database that are open";
+        let help = "Open connections to the database";
         self.gauges("database_connections", help, "lane", &open)?;
-        let help = "Of these, those that no request uses";
+        let help = "Open connections to the database that no request uses";
         self.gauges("database_connections_idle", help, "lane", &idle)?;
-        let help = "The most that there may be";
+        let help = "Maximum connections to the database";
         self.gauges("database_connections_max", help, "lane", &most)
     }
 }

@@ -43,7 +43,7 @@ fn actions(trail: &[AuditEntry]) -> Vec<&str> {
 async fn until_looked_after(node: &TestNode) {
     let round = r#"jeton_upkeep_rounds_total{outcome="OK"} 1"#;
     loop {
-        let page = get(node.node.admin_addr(), "/metrics").await;
+        let page = get(node.node.probe_addr(), "/metrics").await;
         if String::from_utf8_lossy(&page.body).contains(round) {
             return;
         }

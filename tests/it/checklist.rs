@@ -22,7 +22,7 @@ use std::{
 };
 
 use ::http::{HeaderMap, Request, header};
-use jeton::server::tls::{self, Tls};
+use jeton::net::tls::{self, Tls};
 
 use crate::support::{
     Kind, TestNode, TestNodeOptions,

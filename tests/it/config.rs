@@ -14,7 +14,7 @@ use crate::support::{
 /// `jeton` without any variable of ours.
 fn bare() -> Command {
     let mut command = jeton();
-    for name in ["JETON_GRPC_ADDR", "JETON_HTTP_ADDR", "JETON_ADMIN_ADDR"] {
+    for name in ["JETON_GRPC_ADDR", "JETON_HTTP_ADDR", "JETON_PROBE_ADDR"] {
         command.env_remove(name);
     }
     command
@@ -151,7 +151,7 @@ fn flags(command: &str) -> Vec<String> {
 
 #[test]
 fn a_shim_lists_what_it_uses_and_nothing_else() {
-    let used = "--upstream --upstream-ca --http-addr --admin-addr --issuer --tls-cert --tls-key \
+    let used = "--upstream --upstream-ca --http-addr --probe-addr --issuer --tls-cert --tls-key \
                 --tls-self-signed --behind-tls-proxy --tls-client-ca --tls-client-required \
                 --data-dir --max-connections --max-streams --handshake-timeout-ms \
                 --idle-timeout-seconds --max-connection-age-seconds --ping-interval-seconds \

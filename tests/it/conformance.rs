@@ -186,7 +186,7 @@ async fn tokens_are_recorded_all_or_none_and_read_back_with_what_decides_their_w
             assert_eq!(found.token.expires_at, expected.expires_at);
             assert_eq!(found.token.secret, secret.id);
             assert!(found.token.digest.matches(&expected.digest));
-            assert!(!found.revoked && !found.secret_burnt && found.not_before.is_none());
+            assert!(!found.revoked && !found.secret_leaked && found.not_before.is_none());
         }
 
         let fresh = token(&client, &secret, now());
@@ -221,7 +221,7 @@ async fn what_ends_a_token_is_seen_with_it() {
             .retire_secret(&client.client_id, secret.id, Retirement::Burnt, now(), &operator())
             .await
             .unwrap();
-        assert!(find(&store, tokens[1].id).await.unwrap().secret_burnt);
+        assert!(find(&store, tokens[1].id).await.unwrap().secret_leaked);
 
         assert!(store.delete_client(&client.client_id, &operator()).await.unwrap());
         assert!(!store.delete_client(&client.client_id, &operator()).await.unwrap());
@@ -240,9 +240,9 @@ async fn a_row_that_is_missing_lets_no_token_live() {
         let Fixture { store, client, secret, _database: database } = fixture(kind).await;
         let token = token(&client, &secret, now());
         store.record_tokens(std::slice::from_ref(&token)).await.unwrap();
-        assert!(!find(&store, token.id).await.unwrap().secret_burnt);
+        assert!(!find(&store, token.id).await.unwrap().secret_leaked);
         database.execute("delete from client_secret").await;
-        assert!(find(&store, token.id).await.unwrap().secret_burnt, "{kind:?}");
+        assert!(find(&store, token.id).await.unwrap().secret_leaked, "{kind:?}");
         database.execute("delete from installation").await;
         let (_, found) = store.find_tokens(&[token.id]).await.unwrap().remove(0);
         assert!(found.unwrap_err().to_string().contains("internal"), "{kind:?}");
@@ -307,22 +307,22 @@ async fn upkeep_removes_what_is_long_dead_and_keeps_what_lives() {
                 .await
                 .unwrap();
             let done = store.upkeep(now(), 90).await.unwrap();
-            assert_eq!((done.partitions_dropped, done.revocations_forgotten), (3, 1));
+            assert_eq!((done.expired_batches_removed, done.revocations_forgotten), (3, 1));
             assert!(find(&store, dead[0].id).await.is_none());
         } else {
             // Partitions of two days from now are made when a node's clock says so, and dropped
             // only when the database's own clock says so.
             let done = store.upkeep(now().plus(Duration::from_hours(48)), 90).await.unwrap();
-            assert!(done.partitions_made > 0 && done.partitions_dropped == 0, "{done:?}");
+            assert!(done.partitions_made > 0 && done.expired_batches_removed == 0, "{done:?}");
             let far = token(&client, &secret, now().plus(Duration::from_hours(48)));
             store.record_tokens(&[far]).await.unwrap();
             let long_ago = now().minus(Duration::from_hours(96));
             let done = store.upkeep(long_ago, 90).await.unwrap();
-            assert!(done.partitions_made > 0 && done.partitions_dropped == 0, "{done:?}");
+            assert!(done.partitions_made > 0 && done.expired_batches_removed == 0, "{done:?}");
             let dead = token(&client, &secret, long_ago);
             store.record_tokens(std::slice::from_ref(&dead)).await.unwrap();
             let done = store.upkeep(now(), 90).await.unwrap();
-            assert!(done.partitions_dropped > 0, "{done:?}");
+            assert!(done.expired_batches_removed > 0, "{done:?}");
             assert!(find(&store, dead.id).await.is_none());
         }
         assert!(find(&store, living.id).await.is_some(), "{kind:?}");

@@ -149,9 +149,9 @@ fn named(kind: Kind, sql: &str, known: &Known) -> String {
 /// Waits until the node relies on its cache.
 async fn until_trusted(node: &TestNode) {
     loop {
-        let page = get(node.node.admin_addr(), "/metrics").await;
+        let page = get(node.node.probe_addr(), "/metrics").await;
         let page = String::from_utf8_lossy(&page.body).into_owned();
-        let trusted = page.lines().find_map(|line| line.strip_prefix("jeton_memory_trusted "));
+        let trusted = page.lines().find_map(|line| line.strip_prefix("jeton_lease_held "));
         if trusted.and_then(|value| value.parse::<f64>().ok()) > Some(0.0) {
             return;
         }

@@ -17,7 +17,7 @@ use tonic_types::StatusExt;
 use crate::support::{
     Kind, TestNode, TestNodeOptions,
     http::{Answer, basic, post_form},
-    node::{Credentials, NO_MEMORY, issue_request, new_client},
+    node::{Credentials, NO_CACHE, issue_request, new_client},
 };
 
 /// What callers see of a reason.
@@ -105,7 +105,7 @@ async fn check(node: &TestNode, reason: &str, caller: &Credentials, asked: &Issu
 #[tokio::test]
 async fn each_reason_of_a_bad_request_has_its_code_status_and_headers() {
     for kind in Kind::BOTH {
-        let options = TestNodeOptions { memory: NO_MEMORY, ..TestNodeOptions::default() };
+        let options = TestNodeOptions { cache: NO_CACHE, ..TestNodeOptions::default() };
         let node = TestNode::start_with(kind, options).await;
         let client = node.client("orders").await;
         let server = node.resource_server("api").await;
@@ -162,7 +162,7 @@ async fn check_away(node: &TestNode, caller: &Credentials, token: &str) {
 /// A database that runs and does not let us in is as far away as one that does not run.
 #[tokio::test]
 async fn a_database_that_is_closed_renamed_or_dropped_is_away_and_is_found_again() {
-    let options = TestNodeOptions { memory: NO_MEMORY, ..TestNodeOptions::default() };
+    let options = TestNodeOptions { cache: NO_CACHE, ..TestNodeOptions::default() };
     let node = TestNode::start_with(Kind::Postgres, options).await;
     let caller = node.client("orders").await;
     let token = node.issue(&caller).await.unwrap().access_token;

@@ -14,7 +14,7 @@ use tonic::Code;
 
 use crate::support::{
     Database, Kind, TestNode, TestNodeOptions,
-    node::{Credentials, NO_MEMORY},
+    node::{Credentials, NO_CACHE},
 };
 
 async fn admin(database: &Database) -> PgConnection {
@@ -58,9 +58,9 @@ impl Act {
 /// The statement has looked at client and secret already, and its commit is held up.
 #[tokio::test]
 async fn a_token_that_is_recorded_while_its_client_changes_is_refused_or_dead() {
-    for memory in [TestNodeOptions::default().memory, NO_MEMORY] {
+    for cache in [TestNodeOptions::default().cache, NO_CACHE] {
         let database = Database::new(Kind::Postgres).await;
-        let options = TestNodeOptions { memory, ..TestNodeOptions::default() };
+        let options = TestNodeOptions { cache, ..TestNodeOptions::default() };
         let node = Arc::new(TestNode::on(database, options).await);
         let server = node.resource_server("api").await;
         node.database

@@ -12,7 +12,7 @@ mod http2;
 
 use std::{net::SocketAddr, time::Duration};
 
-use jeton::{pb::v1::token_service_client::TokenServiceClient, server::Limits};
+use jeton::{net::Limits, pb::v1::token_service_client::TokenServiceClient};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,

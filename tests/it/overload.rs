@@ -8,8 +8,8 @@ use std::{
 use ::http::Request;
 use jeton::{
     domain::{ClientState, HashCost},
+    net::Limits,
     pb::v1::{ClientAuthentication, IssueTokenRequest, token_service_client::TokenServiceClient},
-    server::Limits,
     store::Retirement,
 };
 use tokio::task::JoinSet;

@@ -8,7 +8,7 @@ use std::{
     process::{Child, Stdio},
 };
 
-use jeton::server::tls::{PemFiles, Tls};
+use jeton::net::tls::{PemFiles, Tls};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
 
 use crate::support::{

@@ -12,7 +12,8 @@ use std::{
 use ::http::{HeaderMap, Request, header};
 use jeton::{
     domain::{Clock, OsRandom, SystemClock, Timestamp},
-    server::{Limits, Shim, ShimOptions},
+    net::Limits,
+    node::{Shim, ShimOptions},
 };
 use tokio::{
     io::AsyncWriteExt,
@@ -39,7 +40,7 @@ async fn limited(upstream: SocketAddr, limits: Limits, issuer: &str) -> Shim {
         workers: 1,
         upstream: endpoint.connect_timeout(Duration::from_secs(1)).connect_lazy(),
         http_addr: "127.0.0.1:0".parse().unwrap(),
-        admin_addr: Some("127.0.0.1:0".parse().unwrap()),
+        probe_addr: Some("127.0.0.1:0".parse().unwrap()),
         random: Arc::new(OsRandom),
         tls: None,
         issuer: Some(issuer.to_owned()),
@@ -155,7 +156,7 @@ async fn a_node_that_is_away_or_silent_is_said_to_be_and_is_found_again() {
     let mut options =
         crate::support::node::node_options(node.database.store(), &TestNodeOptions::default());
     options.grpc_addr = dead;
-    let _second = jeton::server::Node::start(options).await.unwrap();
+    let _second = jeton::node::Node::start(options).await.unwrap();
     while ask().await.status != 200 {}
 }
 
@@ -293,10 +294,11 @@ async fn a_shim_refuses_at_once_what_is_beyond_its_concurrency_limit() {
     assert!(timeout(Duration::from_millis(300), inspect).await.is_err(), "it was refused");
     waiting.abort();
     while timeout(Duration::from_millis(300), issue()).await.is_ok() {}
-    let metrics = get(shim.admin_addr(), "/metrics").await;
+    let metrics = get(shim.probe_addr(), "/metrics").await;
     let metrics = String::from_utf8_lossy(&metrics.body).into_owned();
-    let shed =
-        metrics.lines().find(|line| line.starts_with(r#"jeton_shed_total{cause="requests"}"#));
+    let shed = metrics
+        .lines()
+        .find(|line| line.starts_with(r#"jeton_shed_total{cause="concurrency_limit"}"#));
     assert!(shed.is_some_and(|shed| !shed.ends_with(" 0")), "{metrics}");
 }
 

@@ -7,8 +7,9 @@ use std::{
 };
 
 use jeton::{
+    net::Limits,
+    node::Node,
     pb::v1::token_service_client::TokenServiceClient,
-    server::{Limits, Node},
     store::{PostgresOptions, PostgresStore},
 };
 use rustix::process::Signal;
@@ -342,8 +343,8 @@ async fn a_second_node_on_a_machine_needs_no_flag_for_its_administration() {
     for _ in 0..2 {
         let database = Database::new(Kind::Sqlite).await;
         let mut command = jeton();
-        let served = Served::start_as(command.env_remove("JETON_ADMIN_ADDR"), &database, &[]);
-        let (_, after) = served.said.rsplit_once("admin=").unwrap();
+        let served = Served::start_as(command.env_remove("JETON_PROBE_ADDR"), &database, &[]);
+        let (_, after) = served.said.rsplit_once("probes=").unwrap();
         addresses.push(after.split_whitespace().next().unwrap().to_owned());
         nodes.push((served, database));
     }

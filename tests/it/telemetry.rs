@@ -8,7 +8,7 @@ mod process;
 use std::time::Duration;
 
 use ::http::Request;
-use jeton::server::Limits;
+use jeton::net::Limits;
 
 use crate::support::{
     Kind, TestNode, TestNodeOptions,
@@ -16,7 +16,7 @@ use crate::support::{
 };
 
 async fn scrape(node: &TestNode) -> String {
-    let answer = get(node.node.admin_addr(), "/metrics").await;
+    let answer = get(node.node.probe_addr(), "/metrics").await;
     assert_eq!(answer.status, 200);
     assert!(answer.header("content-type").starts_with("application/openmetrics-text"));
     String::from_utf8(answer.body.to_vec()).unwrap()
@@ -48,12 +48,12 @@ async fn the_metrics_tell_what_happened_and_name_nobody() {
 
         let page = scrape(&node).await;
         let requests = [
-            (r#"face="grpc",rpc="IssueToken",outcome="OK""#, "1"),
-            (r#"face="http",rpc="IssueToken",outcome="OK""#, "1"),
-            (r#"face="http",rpc="IssueToken",outcome="INVALID_SCOPE""#, "1"),
-            (r#"face="http",rpc="IssueToken",outcome="INVALID_CLIENT""#, "1"),
-            (r#"face="http",rpc="unknown",outcome="INVALID_REQUEST""#, "1"),
-            (r#"face="grpc",rpc="IntrospectToken",outcome="OK""#, "2"),
+            (r#"listener="grpc",rpc="IssueToken",outcome="OK""#, "1"),
+            (r#"listener="http",rpc="IssueToken",outcome="OK""#, "1"),
+            (r#"listener="http",rpc="IssueToken",outcome="INVALID_SCOPE""#, "1"),
+            (r#"listener="http",rpc="IssueToken",outcome="INVALID_CLIENT""#, "1"),
+            (r#"listener="http",rpc="unknown",outcome="INVALID_REQUEST""#, "1"),
+            (r#"listener="grpc",rpc="IntrospectToken",outcome="OK""#, "2"),
         ];
         for (labels, count) in requests {
             assert_eq!(
@@ -65,14 +65,14 @@ async fn the_metrics_tell_what_happened_and_name_nobody() {
         for (metric, expected) in [
             (r#"jeton_introspections_total{active="true"}"#, "1"),
             (r#"jeton_introspections_total{active="false"}"#, "1"),
-            (r#"jeton_secret_checks_total{verified="false"}"#, "1"),
-            (r#"jeton_secret_checks_total{verified="true"}"#, "4"),
+            (r#"jeton_secret_checks_total{cached="false"}"#, "1"),
+            (r#"jeton_secret_checks_total{cached="true"}"#, "4"),
             ("jeton_hash_duration_seconds_count", "1"),
             (r#"jeton_hash_queue_depth{lane="issue"}"#, "0.0"),
             (r#"jeton_shed_total{cause="hash_queue"}"#, "0"),
             (r#"jeton_connections{listener="grpc"}"#, "1"),
             (r#"jeton_build_info{version="0.1.0"}"#, "1"),
-            (r#"jeton_request_duration_seconds_count{face="http",rpc="IssueToken"}"#, "3"),
+            (r#"jeton_request_duration_seconds_count{listener="http",rpc="IssueToken"}"#, "3"),
         ] {
             assert_eq!(value(&page, metric), expected, "{kind:?} {metric}");
         }
@@ -135,10 +135,10 @@ async fn probes_tell_a_node_that_starts_serves_drains_and_has_lost_its_database(
     let limits = Limits { pre_stop: Duration::from_millis(300), ..Limits::default() };
     let options = TestNodeOptions { limits, ..TestNodeOptions::default() };
     let node = TestNode::start_with(Kind::Sqlite, options).await;
-    let admin = node.node.admin_addr();
-    let ready = async || get(admin, "/readyz").await.status.as_u16();
+    let probes = node.node.probe_addr();
+    let ready = async || get(probes, "/readyz").await.status.as_u16();
     assert_eq!(ready().await, 200);
-    assert_eq!(get(admin, "/oauth2/token").await.status, 404);
+    assert_eq!(get(probes, "/oauth2/token").await.status, 404);
 
     node.store.close().await;
     let lost = async {
@@ -147,15 +147,15 @@ async fn probes_tell_a_node_that_starts_serves_drains_and_has_lost_its_database(
         }
     };
     tokio::time::timeout(Duration::from_secs(30), lost).await.expect("it stays ready");
-    let answer = get(admin, "/readyz").await;
+    let answer = get(probes, "/readyz").await;
     assert_eq!(
         (answer.status.as_u16(), &*answer.body),
         (503, &b"the database does not answer\n"[..])
     );
-    assert_eq!(get(admin, "/livez").await.status, 200, "a restart would not bring it back");
+    assert_eq!(get(probes, "/livez").await.status, 200, "a restart would not bring it back");
 
     let draining = tokio::spawn(node.node.drain());
-    while get(admin, "/readyz").await.body != "starting or draining\n" {}
-    assert_eq!(get(admin, "/livez").await.status, 200);
+    while get(probes, "/readyz").await.body != "starting or draining\n" {}
+    assert_eq!(get(probes, "/livez").await.status, 200);
     draining.await.unwrap();
 }

@@ -40,7 +40,7 @@ fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
         ("no_listen", "true", "file"),
         ("database_url", "postgres://u:[redacted]@h/d", "file"),
         ("max_connections", "1024", "default"),
-        ("admin_addr", "", "default"),
+        ("probe_addr", "", "default"),
     ] {
         let knob = knobs.iter().find(|knob| knob.name == name).unwrap();
         assert_eq!((&*knob.value, knob.source), (value, source), "{name}");
@@ -100,7 +100,7 @@ fn what_a_file_says_wrong_is_refused_with_the_line_the_knob_and_the_mend() {
 const TEXTS: [(&str, &str, Option<&str>); 18] = [
     ("grpc_addr", "[::1]:1", Some("localhost:1")),
     ("http_addr", "0.0.0.0:0", Some("1")),
-    ("admin_addr", "127.0.0.1:9", Some("127.0.0.1")),
+    ("probe_addr", "127.0.0.1:9", Some("127.0.0.1")),
     ("issuer", "https://a.example", Some("a.example")),
     ("tls_cert", "a.pem", None),
     ("tls_key", "a.pem", None),

@@ -1,6 +1,6 @@
 //! What a failure of Postgres means for the caller.
 
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use super::lease::Lease;
 use crate::domain::Error;
@@ -18,7 +18,7 @@ pub(super) fn fault(error: sqlx::Error) -> Error {
     if is_denial(&error) {
         Error::internal(MissingGrant(error))
     } else if is_passing(&error) {
-        Error::Unavailable { retry_after: Duration::from_secs(1), cause: error.into() }
+        Error::Unavailable { retry_after: Duration::from_secs(1), cause: Arc::new(error) }
     } else {
         Error::internal(error)
     }

@@ -12,7 +12,7 @@ use sqlx::PgConnection;
 
 use super::{fault::fault, moment::Moment};
 use crate::{
-    domain::{Cause, Error, Timestamp},
+    domain::{Error, SharedCause, Timestamp},
     store::Upkeep,
 };
 
@@ -25,7 +25,7 @@ pub(super) async fn upkeep(connection: &mut PgConnection, now: Timestamp) -> Res
     sqlx::query("select keep_announcing()").execute(&mut *connection).await.map_err(fault)?;
     // One partition a call: a drop keeps everybody from the whole table until its commit.
     while count(connection, "select drop_dead_partitions($1)", now).await? > 0 {
-        done.partitions_dropped += 1;
+        done.expired_batches_removed += 1;
     }
     loop {
         let forgotten = count(connection, "select forget_revocations($1)", now).await?;
@@ -42,7 +42,7 @@ pub(super) async fn make(connection: &mut PgConnection, now: Timestamp) -> Resul
 }
 
 /// Whether a statement failed because there is no partition for a token.
-pub(super) fn is_missing(cause: &Cause) -> bool {
+pub(super) fn is_missing(cause: &SharedCause) -> bool {
     const CHECK_VIOLATION: &str = "23514";
     let error = cause.downcast_ref::<sqlx::Error>().and_then(sqlx::Error::as_database_error);
     error.is_some_and(|error| {

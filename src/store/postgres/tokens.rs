@@ -81,7 +81,7 @@ pub(super) async fn find(
                 token.issued_at, token.expires_at,
                 exists (select from revoked_token where revoked_token.id = token.id) as revoked,
                 not exists (select from client_secret where client_secret.id = token.secret
-                                and client_secret.burnt_at is null) as secret_burnt,
+                                and client_secret.burnt_at is null) as secret_leaked,
                 token.generation as token_generation,
                 (select generation from installation) as installation_generation,
                 exists (select from installation) as is_installed,

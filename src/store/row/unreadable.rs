@@ -28,9 +28,9 @@ impl UnreadableRow {
     /// The row by which an operation failed, if that is why it failed.
     pub(crate) fn behind(error: Error) -> Result<Self, Error> {
         match error {
-            Error::Internal { cause } => match cause.downcast::<Self>() {
-                Ok(row) => Ok(*row),
-                Err(cause) => Err(Error::Internal { cause }),
+            Error::Internal { cause } => match cause.downcast_ref::<Self>() {
+                Some(row) => Ok(row.clone()),
+                None => Err(Error::Internal { cause }),
             },
             other => Err(other),
         }

@@ -1,6 +1,6 @@
 //! What a failure of SQLite means for the caller.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use crate::domain::Error;
 
@@ -22,7 +22,7 @@ pub(super) fn fault(error: sqlx::Error) -> Error {
         _ => false,
     };
     if passing {
-        Error::Unavailable { retry_after: Duration::from_secs(1), cause: error.into() }
+        Error::Unavailable { retry_after: Duration::from_secs(1), cause: Arc::new(error) }
     } else {
         Error::internal(error)
     }

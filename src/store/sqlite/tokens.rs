@@ -89,7 +89,7 @@ pub(super) async fn find(
                 token.issued_at, token.expires_at,
                 exists (select 1 from revoked_token where revoked_token.id = token.id) as revoked,
                 not exists (select 1 from client_secret where client_secret.id = token.secret
-                                and client_secret.burnt_at is null) as secret_burnt,
+                                and client_secret.burnt_at is null) as secret_leaked,
                 token.generation as token_generation,
                 (select generation from installation) as installation_generation,
                 exists (select 1 from installation) as is_installed,
@@ -134,7 +134,7 @@ pub(super) async fn upkeep(pool: &SqlitePool, now: Timestamp) -> Result<Upkeep, 
     let oldest = now.minus(TokenLifetime::MAX.duration() + GRACE);
     let bound = first_id_of(oldest);
     let mut done = Upkeep::default();
-    while done.partitions_dropped < SLICES {
+    while done.expired_batches_removed < SLICES {
         let removed = sqlx::query(
             "delete from access_token where id in
                  (select id from access_token where id < $1 order by id limit $2)",
@@ -148,7 +148,7 @@ pub(super) async fn upkeep(pool: &SqlitePool, now: Timestamp) -> Result<Upkeep, 
         if removed == 0 {
             break;
         }
-        done.partitions_dropped += 1;
+        done.expired_batches_removed += 1;
     }
     done.revocations_forgotten = sqlx::query("delete from revoked_token where keep_until < $1")
         .bind(now.minus(GRACE).unix_micros())

@@ -5,7 +5,7 @@ use std::{convert::Infallible, time::Duration};
 use ::http::{HeaderMap, Request, header};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Bytes, Frame};
-use jeton::server::Limits;
+use jeton::net::Limits;
 use tokio_stream::StreamExt;
 
 use super::{ENDPOINTS, GRANT, House, Row, TOKEN, assert_sound, post, typed, with};

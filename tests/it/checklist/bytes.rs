@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use jeton::server::Limits;
+use jeton::net::Limits;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     time::timeout,

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use jeton::server::Limits;
+use jeton::net::Limits;
 use proptest::{
     prelude::{Strategy, any},
     strategy::ValueTree,
@@ -13,7 +13,7 @@ use super::{
     ENDPOINTS, GRANT, House, INTROSPECT, METADATA, REVOKE, Row, TOKEN, assert_sound, post, typed,
     with,
 };
-use crate::support::{TestNodeOptions, http::basic, node::NO_MEMORY};
+use crate::support::{TestNodeOptions, http::basic, node::NO_CACHE};
 
 /// A form that every endpoint takes.
 const ANY: &str = "grant_type=client_credentials&token=x";
@@ -66,7 +66,7 @@ async fn faults_are_told_in_a_fixed_order() {
 #[tokio::test]
 async fn every_refusal_is_json_and_is_not_kept() {
     let limits = Limits { body_timeout: Duration::from_millis(300), ..Limits::default() };
-    let options = TestNodeOptions { memory: NO_MEMORY, limits, ..TestNodeOptions::default() };
+    let options = TestNodeOptions { cache: NO_CACHE, limits, ..TestNodeOptions::default() };
     let house = House::with(options).await;
     let broken = house.nodes[0].client("broken").await;
     let hash = "$argon2id$v=19$m=4194304,t=100,p=1$AAAAAAAAAAA$AAAAAAAAAAA";

@@ -9,15 +9,15 @@ use tonic::Code;
 use super::Scene;
 use crate::support::{
     Kind, TestNode, TestNodeOptions,
-    node::{MEMORY, NO_MEMORY},
+    node::{CACHE, NO_CACHE},
 };
 
 /// Of a node that caches, and of one that asks the database each time.
 async fn scenes() -> Vec<Scene> {
     let mut scenes = Vec::new();
     for kind in Kind::BOTH {
-        for memory in [MEMORY, NO_MEMORY] {
-            let options = TestNodeOptions { memory, ..TestNodeOptions::default() };
+        for cache in [CACHE, NO_CACHE] {
+            let options = TestNodeOptions { cache, ..TestNodeOptions::default() };
             scenes.push(Scene::of(TestNode::start_with(kind, options).await).await);
         }
     }

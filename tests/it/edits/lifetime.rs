@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jeton::domain::{Clock, ManualClock, SystemClock};
 
 use super::{Scene, until_trusted};
-use crate::support::{Kind, TestNode, TestNodeOptions, node::MEMORY};
+use crate::support::{Kind, TestNode, TestNodeOptions, node::CACHE};
 
 #[tokio::test]
 async fn an_edit_that_no_trigger_saw_is_true_when_the_cache_has_expired() {
@@ -31,7 +31,7 @@ async fn an_edit_that_no_trigger_saw_is_true_when_the_cache_has_expired() {
         // The statement that records a token looks at the client itself.
         assert!(scene.node.issue(&known.owner).await.is_err(), "{kind:?}");
 
-        clock.run_for(MEMORY.lifetime);
+        clock.run_for(CACHE.lifetime);
         // The lease is over as well, until it is renewed.
         until_trusted(&scene.node).await;
         for _ in 0..2 {

@@ -73,12 +73,13 @@ async fn a_dead_partition_that_jeton_drops_is_no_change() {
     let made = scene.node.store.upkeep(long_ago, 90).await.unwrap().partitions_made;
     assert_eq!(scene.node.database.number(seen).await, before + i64::from(made));
     let (noted, written) = (scene.trail().await.len(), scene.last_change().await);
-    let done = scene.node.store.upkeep(SystemClock.now(), 90).await.unwrap();
-    assert_eq!(done.partitions_dropped, made);
+    // The node may drop some of them itself, and a drop that finds the table locked gives up until
+    // the next round.
     let began = Instant::now();
     while scene.node.database.number(seen).await > before {
-        assert!(began.elapsed() < PATIENCE, "the node does not look");
-        sleep(Duration::from_millis(20)).await;
+        assert!(began.elapsed() < PATIENCE, "dead partitions stay");
+        let done = scene.node.store.upkeep(SystemClock.now(), 90).await.unwrap();
+        assert!(done.expired_batches_removed <= made, "{done:?}");
     }
     assert_eq!((scene.trail().await.len(), scene.last_change().await), (noted, written));
 }

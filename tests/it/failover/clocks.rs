@@ -115,7 +115,7 @@ async fn a_revocation_waits_for_a_node_that_is_cut_off_although_the_clock_is_set
         let token = near.token(&caller).await;
         // Asked for twice, it is remembered, once the node trusts its memory.
         until("it is remembered", RECOVERY, async || {
-            let trusted = near.metric("jeton_memory_trusted").await == Some(1.0);
+            let trusted = near.metric("jeton_lease_held").await == Some(1.0);
             trusted && near.is_active(&caller, &token).await == Some(true)
         })
         .await;

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use jeton::domain::PresentedToken;
+use jeton::domain::TokenText;
 use rustix::process::Signal;
 use tokio::{
     task::JoinSet,
@@ -125,7 +125,7 @@ async fn what_is_acknowledged_survives_a_crash_whatever_the_database_is_set_to()
             let tokens = calls.join_all().await;
             server.halt(Signal::KILL).await;
             server.resume().await;
-            let id = |token: &str| PresentedToken::parse(token).unwrap().id().0;
+            let id = |token: &str| TokenText::parse(token).unwrap().id().0;
             for (revoked, kept) in tokens {
                 let question = format!(
                     "select exists (select from revoked_token where id = '{}')
@@ -202,7 +202,7 @@ async fn what_is_asked_for_again_while_a_standby_goes_away_is_on_it_if_acknowled
     pair.standby().resume().await;
     pair.fail_over().await;
     for token in acknowledged.into_iter().flatten() {
-        let id = PresentedToken::parse(&token).unwrap().id().0;
+        let id = TokenText::parse(&token).unwrap().id().0;
         let question = format!("select exists (select from revoked_token where id = '{id}')");
         let is_there = pair.primary().answer("postgres", &question).await.unwrap();
         assert!(is_there, "a revocation that was acknowledged is not on the standby");

@@ -45,7 +45,7 @@ pub(super) struct Node {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Face {
     http: SocketAddr,
-    admin: SocketAddr,
+    probes: SocketAddr,
 }
 
 impl Deref for Node {
@@ -79,7 +79,7 @@ impl Node {
     }
 
     fn of(served: Served, database: Database) -> Self {
-        let face = Face { http: served.http, admin: served.admin() };
+        let face = Face { http: served.http, probes: served.probes() };
         Self { _served: served, database, face }
     }
 
@@ -125,13 +125,13 @@ impl Face {
 
     /// The status of `/readyz`.
     pub(super) async fn readyz(&self) -> u16 {
-        let asked = get(self.admin, "/readyz");
+        let asked = get(self.probes, "/readyz");
         timeout(DEADLINE, asked).await.expect("/readyz does not answer").status.as_u16()
     }
 
     /// A number from the page of metrics; none if it is not there.
     pub(super) async fn metric(&self, name: &str) -> Option<f64> {
-        let page = timeout(DEADLINE, get(self.admin, "/metrics")).await.unwrap();
+        let page = timeout(DEADLINE, get(self.probes, "/metrics")).await.unwrap();
         let text = String::from_utf8(page.body.to_vec()).unwrap();
         let line = text.lines().find(|line| line.starts_with(&format!("{name} ")))?;
         Some(line.rsplit(' ').next().unwrap().parse().unwrap())
@@ -167,16 +167,16 @@ impl Face {
 /// A node that may not come to serve.
 pub(super) struct Starting {
     child: Child,
-    admin: SocketAddr,
+    probes: SocketAddr,
     _database: Database,
 }
 
 impl Starting {
     pub(super) fn start(url: &str, command: &mut Command) -> Self {
-        let (database, admin) = (Database::at(url.to_owned()), free_port());
+        let (database, probes) = (Database::at(url.to_owned()), free_port());
         command.arg("serve").args(CHEAP).args(database.flags());
-        command.env("JETON_ADMIN_ADDR", admin.to_string()).stderr(Stdio::null());
-        Self { child: command.spawn().unwrap(), admin, _database: database }
+        command.env("JETON_PROBE_ADDR", probes.to_string()).stderr(Stdio::null());
+        Self { child: command.spawn().unwrap(), probes, _database: database }
     }
 
     pub(super) fn is_running(&mut self) -> bool {
@@ -185,8 +185,8 @@ impl Starting {
 
     /// Whether `/readyz` says so; not, if nobody answers there.
     pub(super) async fn is_ready(&self) -> bool {
-        let is_served = TcpStream::connect(self.admin).await.is_ok();
-        is_served && get(self.admin, "/readyz").await.status == 200
+        let is_served = TcpStream::connect(self.probes).await.is_ok();
+        is_served && get(self.probes, "/readyz").await.status == 200
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, env, fmt::Write, sync::Arc};
 
-use jeton::domain::PresentedToken;
+use jeton::domain::TokenText;
 use rustix::process::Signal;
 use tokio::{sync::Semaphore, task::JoinSet};
 
@@ -153,7 +153,7 @@ async fn live_and_die(node: Face, caller: Caller) -> Result<(String, bool), Stri
 
 /// Whether a row is there, in the tables that are ours.
 async fn has(server: &PrivateServer, database: &str, table: &str, token: &str) -> bool {
-    let id = PresentedToken::parse(token).unwrap().id().0;
+    let id = TokenText::parse(token).unwrap().id().0;
     let question = format!("select exists (select from public.{table} where id = '{id}')");
     server.answer(database, &question).await.unwrap()
 }

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use jeton::{
-    domain::{AuditEntry, AuditReader, PresentedToken},
+    domain::{AuditEntry, AuditReader, TokenText},
     store::Store,
 };
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
@@ -113,7 +113,7 @@ fn differs_from_history(trail: &[AuditEntry], past: &Past) -> Vec<String> {
         if !issued.contains(token) || !of_steady(call.who.registration) {
             continue;
         }
-        let id = PresentedToken::parse(token).unwrap().id().0;
+        let id = TokenText::parse(token).unwrap().id().0;
         if times.get(&("token.revoke", Some(id))) != Some(&1) {
             amiss.push(format!("the end of {id} was acknowledged"));
         }

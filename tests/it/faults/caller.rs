@@ -9,7 +9,7 @@ use std::{
 };
 
 use jeton::{
-    domain::{Clock, OsRandom, PresentedToken, SystemClock, TagKey},
+    domain::{Clock, OsRandom, SystemClock, TagKey, TokenText},
     pb::v1::{
         ClientAuthentication, ClientCredentialsGrant, IntrospectTokenRequest, IssueTokenRequest,
         RevokeTokenRequest, issue_token_request::Grant, token_service_client::TokenServiceClient,
@@ -186,7 +186,7 @@ impl Caller {
 
     /// A token with the tag of the installation that nobody issued: it is worth a query.
     fn forge(&self) -> String {
-        let forged = PresentedToken::mint(SystemClock.now(), &OsRandom, &self.tag_key).unwrap();
+        let forged = TokenText::mint(SystemClock.now(), &OsRandom, &self.tag_key).unwrap();
         self.history.past().canaries.push(forged.expose().to_owned());
         forged.expose().to_owned()
     }

@@ -5,7 +5,7 @@ use std::{collections::HashMap, time::Instant};
 use tonic::Code;
 
 use super::history::{Asked, Call, Change, Claims, Past, Registration, Thing, Told, Who};
-use jeton::domain::PresentedToken;
+use jeton::domain::TokenText;
 
 /// What a history shows. All but the first four must be 0.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -224,7 +224,7 @@ impl<'a> Model<'a> {
 
 fn claims(registration: &Registration, token: &str, scopes: &[String]) -> Claims {
     Claims {
-        token_id: PresentedToken::parse(token).unwrap().id().0.to_string(),
+        token_id: TokenText::parse(token).unwrap().id().0.to_string(),
         client_id: registration.client_id.clone(),
         subject: registration.client_id.clone(),
         audiences: vec![registration.audience.clone()],

@@ -52,7 +52,7 @@ async fn fresh_node(database: Database) -> (TestNode, Arc<Failpoint>, Proxy) {
     let has_looked_after_the_store = r#"jeton_upkeep_rounds_total{outcome="OK"} 1"#;
     loop {
         let request = Request::get("/metrics").body(Vec::new()).unwrap();
-        let page = http::send(node.node.admin_addr(), request).await.body;
+        let page = http::send(node.node.probe_addr(), request).await.body;
         if String::from_utf8_lossy(&page).contains(has_looked_after_the_store) {
             return (node, failpoint, proxy);
         }

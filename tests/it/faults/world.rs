@@ -307,7 +307,7 @@ impl World {
         let amiss = audit::amiss(&self.direct.store(), &self.direct.url, &self.history).await;
 
         let metrics = Request::get("/metrics").body(Vec::new()).unwrap();
-        let metrics = http::send(self.node.admin(), metrics).await;
+        let metrics = http::send(self.node.probes(), metrics).await;
         let metrics = String::from_utf8_lossy(&metrics.body).into_owned();
         let dump = secrecy::dump(&self.direct).await;
         drop(grpc);

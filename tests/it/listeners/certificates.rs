@@ -1,6 +1,6 @@
 //! Certificates: renewed while the node runs, and asked for from clients.
 
-use jeton::server::Limits;
+use jeton::net::Limits;
 use rustix::process::Signal;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 

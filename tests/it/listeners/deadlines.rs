@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use jeton::server::Limits;
+use jeton::net::Limits;
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt},
     net::TcpStream,

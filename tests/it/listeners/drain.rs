@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use jeton::server::Limits;
+use jeton::net::Limits;
 use rustix::process::Signal;
 use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
 use tonic::transport::Channel;

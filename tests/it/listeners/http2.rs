@@ -1,7 +1,7 @@
 //! Frames that are allowed one by one and abused in numbers. Each connection comes to an end, and
 //! the client on another one does not notice.
 
-use jeton::server::Limits;
+use jeton::net::Limits;
 use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
 
 use super::{Attacked, SOON, closed};

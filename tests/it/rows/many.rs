@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use futures_util::future::join_all;
 use jeton::{
-    domain::{PresentedToken, SecretHash, SecretId, StoredSecret, Timestamp},
+    domain::{SecretHash, SecretId, StoredSecret, Timestamp, TokenText},
     pb::v1::{IntrospectTokenRequest, token_service_client::TokenServiceClient},
     store::UnreadableRow,
 };
@@ -14,7 +14,7 @@ use tonic::Code;
 use super::world::{Editor, uuid};
 use crate::support::{
     Database, Kind, TestNode, TestNodeOptions,
-    node::{NO_MEMORY, operator},
+    node::{NO_CACHE, operator},
 };
 
 /// What no value of a moment used to hold: it ended every look-up that it was part of.
@@ -31,7 +31,7 @@ async fn one_bad_token_among_four_hundred_fails_alone() {
         let store = database.migrated().await;
         Editor::of(&database).await.loosen().await;
         drop(store);
-        let options = TestNodeOptions { memory: NO_MEMORY, ..TestNodeOptions::default() };
+        let options = TestNodeOptions { cache: NO_CACHE, ..TestNodeOptions::default() };
         let node = TestNode::on(database, options).await;
         let (good, bad) = (node.client("good").await, node.client("bad").await);
         let owners = [&bad].into_iter().chain(std::iter::repeat_n(&good, TOKENS - 1));
@@ -46,7 +46,7 @@ async fn one_bad_token_among_four_hundred_fails_alone() {
 
         // In one statement.
         let ids: Vec<_> =
-            tokens.iter().map(|token| PresentedToken::parse(token).unwrap().id()).collect();
+            tokens.iter().map(|token| TokenText::parse(token).unwrap().id()).collect();
         let found = node.store.find_tokens(&ids).await.unwrap();
         assert_eq!(found.len(), TOKENS, "{kind:?}");
         for (id, found) in found {

@@ -204,7 +204,7 @@ impl World {
         drop(registry);
         let mut editor = Editor::of(&database).await;
         editor.loosen().await;
-        let forgetful = ["--remembered-clients", "0", "--remembered-tokens-mib", "0"];
+        let forgetful = ["--cache-clients", "0", "--cache-tokens-mib", "0"];
         let served = Served::start(&database, &forgetful);
         let grpc = format!("http://{}", served.grpc);
         let grpc = TokenServiceClient::connect(grpc).await.unwrap();

@@ -21,7 +21,7 @@ pub(crate) fn jeton() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_jeton"));
     command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
     // Any free ones: nodes that are tried side by side must not meet at the defaults.
-    for name in ["JETON_GRPC_ADDR", "JETON_HTTP_ADDR", "JETON_ADMIN_ADDR"] {
+    for name in ["JETON_GRPC_ADDR", "JETON_HTTP_ADDR", "JETON_PROBE_ADDR"] {
         command.env(name, "127.0.0.1:0");
     }
     command
@@ -132,7 +132,7 @@ impl Served {
             command.env("JETON_LOG", "trace");
         }
         let mut child = command
-            .env("JETON_ADMIN_ADDR", "127.0.0.1:0")
+            .env("JETON_PROBE_ADDR", "127.0.0.1:0")
             // By the environment, since a shim has no such flag.
             .env("JETON_GRPC_ADDR", grpc.to_string())
             .args(["--http-addr", &http.to_string()])
@@ -160,8 +160,8 @@ impl Served {
     }
 
     /// Where it serves operators, which it has said.
-    pub(crate) fn admin(&self) -> SocketAddr {
-        let (_, said) = self.said.rsplit_once("admin=").unwrap();
+    pub(crate) fn probes(&self) -> SocketAddr {
+        let (_, said) = self.said.rsplit_once("probes=").unwrap();
         said.split_whitespace().next().unwrap().parse().unwrap()
     }
 

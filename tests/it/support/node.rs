@@ -3,18 +3,20 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use jeton::{
-    authority::{HashPoolOptions, MemoryOptions},
+    cache::CacheOptions,
+    credentials::HashPoolOptions,
     domain::{
         Actor, Audience, Client, ClientId, ClientSecret, Clock, GrantType, HashCost, HashCostCap,
         OsRandom, Scope, SystemClock, TokenLifetime,
     },
+    net::{Limits, tls::Tls},
+    node::{Node, NodeOptions},
     pb::v1::{
         ClientAuthentication, ClientCredentialsGrant, IntrospectTokenRequest,
         IntrospectTokenResponse, IssueTokenRequest, IssueTokenResponse, RevokeTokenRequest,
         issue_token_request::Grant, token_service_client::TokenServiceClient,
     },
     registry::{NewClient, NewSecret, Registry},
-    server::{Limits, Node, NodeOptions, tls::Tls},
     store::{Store, Stores},
 };
 use tonic::{Status, transport::Channel};
@@ -29,7 +31,7 @@ pub(crate) fn operator() -> Actor {
     Actor::operator("tests").unwrap()
 }
 
-pub(crate) const MEMORY: MemoryOptions = MemoryOptions {
+pub(crate) const CACHE: CacheOptions = CacheOptions {
     clients: 1_000,
     token_bytes: 1024 * 1024,
     lease: Duration::from_secs(2),
@@ -37,7 +39,7 @@ pub(crate) const MEMORY: MemoryOptions = MemoryOptions {
 };
 
 /// For tests of what happens at the database, which a node that remembers does not always ask.
-pub(crate) const NO_MEMORY: MemoryOptions = MemoryOptions { clients: 0, token_bytes: 0, ..MEMORY };
+pub(crate) const NO_CACHE: CacheOptions = CacheOptions { clients: 0, token_bytes: 0, ..CACHE };
 
 #[derive(Clone)]
 pub(crate) struct TestNodeOptions {
@@ -46,7 +48,7 @@ pub(crate) struct TestNodeOptions {
     pub(crate) hash_queue: usize,
     pub(crate) hash_cost: HashCost,
     pub(crate) tls: Option<Arc<Tls>>,
-    pub(crate) memory: MemoryOptions,
+    pub(crate) cache: CacheOptions,
 }
 
 impl Default for TestNodeOptions {
@@ -57,7 +59,7 @@ impl Default for TestNodeOptions {
             hash_queue: 256,
             hash_cost: CHEAP,
             tls: None,
-            memory: MEMORY,
+            cache: CACHE,
         }
     }
 }
@@ -102,7 +104,7 @@ pub(crate) fn node_options(store: Arc<dyn Store>, options: &TestNodeOptions) -> 
         random: Arc::new(OsRandom),
         grpc_addr: "127.0.0.1:0".parse().unwrap(),
         http_addr: "127.0.0.1:0".parse().unwrap(),
-        admin_addr: Some("127.0.0.1:0".parse().unwrap()),
+        probe_addr: Some("127.0.0.1:0".parse().unwrap()),
         tls: options.tls.clone(),
         issuer: None,
         migrate: true,
@@ -117,7 +119,7 @@ pub(crate) fn node_options(store: Arc<dyn Store>, options: &TestNodeOptions) -> 
         },
         verified_capacity: 100,
         verified_lifetime: Duration::from_mins(5),
-        memory: options.memory,
+        cache: options.cache,
         audit_days: 90,
         limits: options.limits.clone(),
         workers: 1,

@@ -2,9 +2,12 @@
 
 use std::{fs, io, net::SocketAddr, path::PathBuf, sync::Arc};
 
-use jeton::server::{
-    Limits, Node, NodeOptions,
-    tls::{PemFiles, Tls, TlsFiles},
+use jeton::{
+    net::{
+        Limits,
+        tls::{PemFiles, Tls, TlsFiles},
+    },
+    node::{Node, NodeOptions},
 };
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::{

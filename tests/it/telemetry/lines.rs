@@ -86,7 +86,7 @@ async fn a_request_has_one_id_and_one_line_on_every_face() {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         assert!(line["micros"].is_u64());
         let status = line["status"].as_u64();
-        [&line["face"], &line["rpc"], &line["outcome"], &line["span"]["client_id"]]
+        [&line["listener"], &line["rpc"], &line["outcome"], &line["span"]["client_id"]]
             .map(text)
             .into_iter()
             .chain(status.map(|status| status.to_string()))

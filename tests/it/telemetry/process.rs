@@ -16,20 +16,20 @@ use crate::support::{
 
 #[tokio::test]
 async fn a_node_that_waits_for_its_database_is_alive_and_not_ready() {
-    let (admin, dead) = (free_port(), free_port());
+    let (probes, dead) = (free_port(), free_port());
     let mut child = jeton()
         .args(["serve", "--grpc-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0"])
-        .args(["--admin-addr", &admin.to_string(), "--database-url"])
+        .args(["--probe-addr", &probes.to_string(), "--database-url"])
         .arg(format!("postgres://jeton@{dead}/jeton"))
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    while TcpStream::connect(admin).await.is_err() {
+    while TcpStream::connect(probes).await.is_err() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    assert_eq!(get(admin, "/livez").await.status, 200);
-    assert_eq!(get(admin, "/readyz").await.status, 503);
-    assert_eq!(get(admin, "/metrics").await.status, 200);
+    assert_eq!(get(probes, "/livez").await.status, 200);
+    assert_eq!(get(probes, "/readyz").await.status, 503);
+    assert_eq!(get(probes, "/metrics").await.status, 200);
     child.kill().unwrap();
     child.wait().unwrap();
 }
@@ -54,15 +54,15 @@ async fn a_node_leaves_no_core_dump_whatever_its_parent_allows() {
 #[tokio::test]
 async fn a_log_that_cannot_be_written_costs_no_request() {
     let database = Database::new(Kind::Sqlite).await;
-    let (http, admin) = (free_port(), free_port());
+    let (http, probes) = (free_port(), free_port());
     let mut child = jeton()
         .args(["serve", "--grpc-addr", "127.0.0.1:0", "--http-addr", &http.to_string()])
-        .args(["--admin-addr", &admin.to_string()])
+        .args(["--probe-addr", &probes.to_string()])
         .args(database.flags())
         .stderr(File::options().write(true).open("/dev/full").unwrap())
         .spawn()
         .unwrap();
-    while TcpStream::connect(admin).await.is_err() || get(admin, "/readyz").await.status != 200 {
+    while TcpStream::connect(probes).await.is_err() || get(probes, "/readyz").await.status != 200 {
         assert!(child.try_wait().unwrap().is_none(), "it ended");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }

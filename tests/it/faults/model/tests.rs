@@ -7,7 +7,7 @@ use super::*;
 fn token() -> String {
     use jeton::domain::Clock;
     let key = TagKey::from_bytes([0; 32]);
-    PresentedToken::mint(SystemClock.now(), &OsRandom, &key).unwrap().expose().to_owned()
+    TokenText::mint(SystemClock.now(), &OsRandom, &key).unwrap().expose().to_owned()
 }
 
 /// A past in which two clients get a token each, and what is told later.

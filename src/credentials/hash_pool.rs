@@ -1,0 +1,235 @@
+//! Where secrets are hashed: threads of their own, so that argon2 never holds up a request that
+//! needs none, and a queue of bounded length, so that waiting is bounded and so is memory.
+//!
+//! The blocking pool of tokio would allow 512 hashes at once, with 19 MiB each; and its tasks
+//! cannot be given memory to reuse.
+
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use tokio::sync::oneshot;
+
+use super::{
+    Credentials,
+    hash_queue::{Full, HashQueue, Job, QueueLimits, Waiter},
+    verified::Fingerprint,
+};
+use crate::{
+    domain::{
+        Cause, ClientId, ClientSecret, Error, HashCost, HashCostCap, HashMemory, Lane, Malformed,
+        OsRandom, Random, SecretHash, TagKey,
+    },
+    request::RequestContext,
+    stats::HashStats,
+};
+
+/// How many threads hash, how long the queue is, and what a hash costs.
+#[derive(Debug, Clone, Copy)]
+pub struct HashPoolOptions {
+    /// Threads that hash; each keeps the memory of one hash.
+    pub threads: usize,
+    /// Comparisons that may wait in each of the two lanes.
+    pub queue: usize,
+    /// Of these, the most for one client; twice as many for one source.
+    pub share: usize,
+    /// How long a caller may wait; what nobody waits for is dropped unhashed.
+    pub patience: Duration,
+    /// What the hash for unknown clients costs: the cost of those that are stored.
+    pub cost: HashCost,
+    /// The most that a stored hash may cost.
+    pub cap: HashCostCap,
+}
+
+/// The threads and the queue before them. Dropping it ends the threads.
+pub struct HashPool {
+    queue: Arc<HashQueue>,
+    patience: Duration,
+}
+
+impl HashPool {
+    /// Starts the threads.
+    ///
+    /// # Errors
+    /// If the cost is not one that argon2 knows, or no thread can be started.
+    pub fn start(options: HashPoolOptions) -> Result<Self, Cause> {
+        // The dummy is made by the very function that makes real ones, so it cannot come to cost
+        // something else. Whose hash it is does not matter: its outcome never counts.
+        let began = Instant::now();
+        let dummy = dummy_hash(options.cost, &OsRandom)?;
+        let pace = began.elapsed();
+        let threads = options.threads.max(1);
+        let limits = QueueLimits { places: options.queue, share: options.share };
+        let queue = HashQueue::new(limits, u32::try_from(threads)?, pace);
+        let pool = Self { queue: Arc::new(queue), patience: options.patience };
+        for number in 0..threads {
+            let (queue, dummy) = (Arc::clone(&pool.queue), dummy.clone());
+            thread::Builder::new()
+                .name(format!("hash-{number}"))
+                .spawn(move || work(&queue, &dummy, options.cap))?;
+        }
+        Ok(pool)
+    }
+
+    /// Refuses at once whom `verify` would refuse, before anything is asked of a database for it.
+    ///
+    /// # Errors
+    /// `TooManyRequests` if there is no place or no time.
+    pub(crate) fn check_place(
+        &self,
+        presented: &Fingerprint,
+        client_id: &ClientId,
+        lane: Lane,
+        context: &RequestContext,
+    ) -> Result<(), Error> {
+        let deadline = self.deadline(context);
+        let source = context.source;
+        self.queue.check_place(lane, presented, client_id, source, deadline).map_err(refused)
+    }
+
+    fn deadline(&self, context: &RequestContext) -> Instant {
+        let patience = Instant::now() + self.patience;
+        context.deadline.map_or(patience, |deadline| deadline.min(patience))
+    }
+
+    /// Whether `hash` is the hash of the secret; always false for none, after the same time.
+    ///
+    /// # Errors
+    /// `TooManyRequests` at once if there is no place or no time, or after the wait if that was
+    /// too long; `Internal` if the stored hash cannot be used.
+    pub(crate) async fn verify(
+        &self,
+        presented: Fingerprint,
+        credentials: Credentials,
+        hash: Option<SecretHash>,
+        lane: Lane,
+        context: &RequestContext,
+    ) -> Result<bool, Error> {
+        let (answer, answered) = oneshot::channel();
+        let (since, deadline) = (Instant::now(), self.deadline(context));
+        let job = Job { presented, credentials, source: context.source, hash, since };
+        self.queue.push(lane, job, Waiter { deadline, answer }).map_err(refused)?;
+        // Key is dropped unanswered waited too long.
+        let too_late = |_| Error::TooManyRequests { retry_after: self.patience };
+        answered.await.map_err(too_late)?.map_err(Error::internal)
+    }
+
+    pub(crate) fn stats(&self) -> HashStats {
+        self.queue.stats()
+    }
+}
+
+fn refused(Full(retry_after): Full) -> Error {
+    Error::TooManyRequests { retry_after }
+}
+
+impl Drop for HashPool {
+    fn drop(&mut self) {
+        self.queue.close();
+    }
+}
+
+impl fmt::Debug for HashPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HashPool(patience {:?})", self.patience)
+    }
+}
+
+fn dummy_hash(cost: HashCost, random: &dyn Random) -> Result<SecretHash, Cause> {
+    let secret = ClientSecret::generate(random, &TagKey::from_bytes([0; 32]))?;
+    SecretHash::compute(&secret, cost, random, &mut HashMemory::default())
+}
+
+/// After a wrong secret a thread rests for so many times as long as the hash took: a flood of them
+/// gets a fifth of a thread and leaves the rest of its core to those who need no hash. Whoever
+/// comes from elsewhere hardly waits longer for it, since sources take turns in the queue. To be
+/// nice to other threads (setpriority) changed nothing: those who serve seldom run for a whole
+/// slice, so that a thread that always can run always does.
+const REST: u32 = 4;
+
+#[expect(clippy::disallowed_methods, reason = "a thread of nobody else's rests")]
+fn work(queue: &HashQueue, dummy: &SecretHash, cap: HashCostCap) {
+    // Grows to the size of one hash at the first, and is kept.
+    let mut memory = HashMemory::default();
+    while let Some(job) = queue.pop() {
+        let began = Instant::now();
+        let secret = &job.credentials.secret;
+        // A panic would end this thread for good, and a row that somebody edited could cause it.
+        let computed = catch_unwind(AssertUnwindSafe(|| match &job.hash {
+            Some(hash) => hash.verify(secret, cap, &mut memory),
+            None => dummy.verify(secret, cap, &mut memory).map(|_| false),
+        }));
+        let outcome = computed.unwrap_or(Err(Malformed("the stored hash cannot be computed")));
+        let took = began.elapsed();
+        let rest = if matches!(outcome, Ok(true)) { Duration::ZERO } else { took * REST };
+        queue.finish(&job, &outcome, took, rest);
+        thread::sleep(rest);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{credentials::verified::FingerprintKey, domain::SeededRandom};
+
+    const CHEAP: HashCost = HashCost { memory_kib: 64, passes: 1, lanes: 1 };
+    const LONG: Duration = Duration::from_secs(10);
+
+    fn options(queue: usize, patience: Duration) -> HashPoolOptions {
+        let (cost, cap) = (CHEAP, HashCostCap::DEFAULT);
+        HashPoolOptions { threads: 1, queue, share: queue, patience, cost, cap }
+    }
+
+    fn secret(random: &SeededRandom) -> ClientSecret {
+        ClientSecret::generate(random, &TagKey::from_bytes([1; 32])).unwrap()
+    }
+
+    async fn ask(
+        pool: &HashPool,
+        secret: ClientSecret,
+        hash: Option<SecretHash>,
+        deadline: Option<Instant>,
+    ) -> Result<bool, Error> {
+        let context = RequestContext::new(None, deadline);
+        let key = FingerprintKey::new(&OsRandom).unwrap();
+        let credentials = Credentials { client_id: ClientId::parse("orders").unwrap(), secret };
+        pool.verify(key.of(&credentials), credentials, hash, Lane::Issue, &context).await
+    }
+
+    #[tokio::test]
+    async fn the_right_secret_matches_and_nothing_matches_no_hash() {
+        let random = SeededRandom::default();
+        let pool = HashPool::start(options(4, LONG)).unwrap();
+        let (right, wrong) = (secret(&random), secret(&random));
+        let hash = SecretHash::compute(&right, CHEAP, &random, &mut HashMemory::default()).unwrap();
+        assert!(!ask(&pool, wrong, Some(hash.clone()), None).await.unwrap());
+        assert!(ask(&pool, right, Some(hash), None).await.unwrap());
+        assert!(!ask(&pool, secret(&random), None, None).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn who_has_no_time_left_is_turned_away_at_once() {
+        let random = SeededRandom::default();
+        let impatient = HashPool::start(options(4, Duration::ZERO)).unwrap();
+        let outcome = ask(&impatient, secret(&random), None, None).await;
+        assert!(matches!(outcome, Err(Error::TooManyRequests { .. })));
+
+        let pool = HashPool::start(options(4, LONG)).unwrap();
+        let outcome = ask(&pool, secret(&random), None, Some(Instant::now())).await;
+        assert!(matches!(outcome, Err(Error::TooManyRequests { .. })));
+    }
+
+    #[tokio::test]
+    async fn an_unusable_stored_hash_is_a_fault_and_the_thread_lives_on() {
+        let random = SeededRandom::default();
+        let pool = HashPool::start(options(4, LONG)).unwrap();
+        let broken = SecretHash::from_stored("$argon2id$v=19$m=9999999,t=1,p=1$AA$AA".into());
+        let outcome = ask(&pool, secret(&random), Some(broken), None).await;
+        assert!(matches!(outcome, Err(Error::Internal { .. })));
+        assert!(!ask(&pool, secret(&random), None, None).await.unwrap());
+    }
+}

@@ -1,0 +1,140 @@
+//! Key failed to authenticate lately, and how long it has to wait.
+//!
+//! Counted for each client *and* source: an outsider who keeps presenting a wrong secret slows
+//! itself down, and cannot lock the client out, which comes from elsewhere.
+
+use std::{net::IpAddr, time::Duration};
+
+use quick_cache::sync::Cache;
+
+use crate::domain::{ClientId, Error, Timestamp};
+use crate::stats::Count;
+
+/// So many failures are free: a deployment that rolls out a new secret fails now and then.
+const FREE: u32 = 5;
+
+/// The wait after the first failure that is not free; it doubles with each further one.
+const FIRST_WAIT: Duration = Duration::from_millis(250);
+
+/// The longest wait. What has not failed for this long begins anew.
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
+
+/// The name is the presented one, known or not, so that a refusal says nothing about clients.
+type Key = (ClientId, Option<IpAddr>);
+
+#[derive(Clone, Copy)]
+struct Streak {
+    times: u32,
+    until: Timestamp,
+}
+
+/// The failures of this node.
+pub(crate) struct Lockout {
+    lately: Cache<Key, Streak>,
+    /// Callers that were told to wait.
+    pub(crate) refused: Count,
+}
+
+impl Lockout {
+    /// Remembers at most this many clients and sources; the least used are forgotten first.
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self { lately: Cache::new(capacity), refused: Count::default() }
+    }
+
+    /// Refuses who has to wait.
+    ///
+    /// # Errors
+    /// `TooManyRequests`, whatever was presented and whether the client exists.
+    pub(crate) fn check(
+        &self,
+        client_id: &ClientId,
+        source: Option<IpAddr>,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let failed = self.lately.get(&(client_id.clone(), source));
+        let wait = failed.map_or(Duration::ZERO, |failed| failed.until.since(now));
+        // A clock that was set back must not make anybody wait for hours.
+        if wait.is_zero() || wait > LONGEST_WAIT {
+            return Ok(());
+        }
+        self.refused.add_one();
+        Err(Error::TooManyRequests { retry_after: wait })
+    }
+
+    /// Counts one failure.
+    pub(crate) fn record(&self, client_id: &ClientId, source: Option<IpAddr>, now: Timestamp) {
+        let who = (client_id.clone(), source);
+        let lately = self.lately.get(&who).filter(|last| now.since(last.until) < LONGEST_WAIT);
+        let times = lately.map_or(0, |last| last.times).saturating_add(1);
+        let doublings = times.saturating_sub(FREE);
+        let wait = match doublings {
+            0 => Duration::ZERO,
+            _ => FIRST_WAIT.saturating_mul(1 << (doublings - 1).min(16)).min(LONGEST_WAIT),
+        };
+        self.lately.insert(who, Streak { times, until: now.plus(wait) });
+    }
+
+    /// Forgets the failures of whoever succeeded.
+    pub(crate) fn forget(&self, client_id: &ClientId, source: Option<IpAddr>) {
+        self.lately.remove(&(client_id.clone(), source));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+
+    fn at(millis: i64) -> Timestamp {
+        Timestamp::from_unix_micros(millis * 1_000)
+    }
+
+    fn client(name: &str) -> ClientId {
+        ClientId::parse(name).unwrap()
+    }
+
+    const ONE: Option<IpAddr> = Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)));
+    const OTHER: Option<IpAddr> = Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2)));
+
+    #[test]
+    fn each_failure_doubles_the_wait_up_to_a_bound_and_a_rest_forgives() {
+        let lockout = Lockout::new(8);
+        let orders = client("orders");
+        let mut waits = Vec::new();
+        let mut now = 0;
+        for _ in 0..20 {
+            lockout.record(&orders, ONE, at(now));
+            waits.push(match lockout.check(&orders, ONE, at(now)) {
+                Err(Error::TooManyRequests { retry_after }) => retry_after.as_millis(),
+                _ => 0,
+            });
+            now += i64::try_from(waits[waits.len() - 1]).unwrap();
+            assert!(lockout.check(&orders, ONE, at(now)).is_ok(), "the wait is over");
+        }
+        assert_eq!(waits[..8], [0, 0, 0, 0, 0, 250, 500, 1_000]);
+        assert_eq!(waits[19], 60_000);
+        lockout.record(&orders, ONE, at(now + 60_000));
+        assert!(lockout.check(&orders, ONE, at(now + 60_000)).is_ok(), "it begins anew");
+    }
+
+    #[test]
+    fn others_are_not_concerned_and_a_success_forgives() {
+        let lockout = Lockout::new(8);
+        let orders = client("orders");
+        (0..9).for_each(|_| lockout.record(&orders, ONE, at(0)));
+        assert!(lockout.check(&orders, ONE, at(0)).is_err());
+        assert!(lockout.check(&orders, OTHER, at(0)).is_ok(), "the client from elsewhere");
+        assert!(lockout.check(&client("stock"), ONE, at(0)).is_ok(), "another client");
+        lockout.forget(&orders, ONE);
+        assert!(lockout.check(&orders, ONE, at(0)).is_ok());
+    }
+
+    #[test]
+    fn a_flood_of_names_is_bounded() {
+        let lockout = Lockout::new(64);
+        for number in 0..10_000 {
+            lockout.record(&client(&format!("c{number}")), ONE, at(0));
+        }
+        assert!(lockout.lately.len() <= 64);
+    }
+}

@@ -1,0 +1,60 @@
+//! How many connections the descriptors of the process allow.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// What one connection to a database may hold open: a socket, or the three files of SQLite.
+const EACH_DATABASE_CONNECTION: u64 = 3;
+
+/// For all that is not counted: the standard streams, the runtime, the listeners themselves, those
+/// who ask for metrics, files that are open for a moment.
+const OTHERS: u64 = 64 + super::limits::MAX_PROBE_CONNECTIONS as u64;
+
+/// The most connections that each of so many listeners can hold beside the database, at most as
+/// many as were asked for. The soft limit of the process is raised as far as is needed and allowed:
+/// it stands at 1,024 on most systems for the sake of programs that call `select`.
+///
+/// A listener that took more would starve the database of descriptors, and every answer with it.
+#[must_use]
+pub fn fit_connections(asked: u32, listeners: u32, database_connections: u32) -> u32 {
+    let others = OTHERS + EACH_DATABASE_CONNECTION * u64::from(database_connections);
+    let descriptors = raise(others + u64::from(asked) * u64::from(listeners));
+    let fitting = fitting(descriptors, others, listeners).min(asked);
+    if fitting < asked {
+        tracing::warn!(
+            asked,
+            fitting,
+            descriptors,
+            "the descriptor limit is too low for max_connections, which was lowered"
+        );
+    }
+    fitting
+}
+
+fn fitting(descriptors: u64, others: u64, listeners: u32) -> u32 {
+    let each = descriptors.saturating_sub(others) / u64::from(listeners.max(1));
+    u32::try_from(each).unwrap_or(u32::MAX).max(1)
+}
+
+/// Raises the soft limit to what is wanted, or as near as the hard limit allows, and returns what
+/// is in force.
+fn raise(wanted: u64) -> u64 {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let now = current.unwrap_or(u64::MAX);
+    let next = maximum.map_or(wanted, |maximum| wanted.min(maximum));
+    let is_raised =
+        next > now && setrlimit(Resource::Nofile, Rlimit { current: Some(next), maximum }).is_ok();
+    if is_raised { next } else { now }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fits_leaves_room_for_the_rest_and_is_never_nothing() {
+        assert_eq!(fitting(1_024, 94, 2), 465);
+        assert_eq!(fitting(1_024, 64, 1), 960);
+        assert_eq!(fitting(50, 94, 2), 1);
+        assert_eq!(fitting(u64::MAX, 94, 2), u32::MAX);
+    }
+}
