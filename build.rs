@@ -1,6 +1,6 @@
 //! Compiles `proto/` with a protobuf compiler written in Rust, so that no `protoc` is needed and
-//! every machine compiles the same contract. What the server has to know of each method, and which
-//! fields are secret, is read from the options of the contract and written down nowhere else.
+//! every machine compiles the same contract. The lane of each method and the secret fields are read
+//! from the options of the contract, which is the only place that defines them.
 
 use std::{
     collections::BTreeMap,
@@ -21,7 +21,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     compiler.include_imports(true).include_source_info(true);
     compiler.open_files(["jeton/v1/error_reason.proto", "jeton/v1/token_service.proto"])?;
 
-    // The descriptors are written here because `compile_fds` ignores the option that would do it.
+    // The descriptors are written here because `compile_fds` ignores the option to write them.
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("jeton.v1.descriptors.bin"), compiler.encode_file_descriptor_set())?;
 
@@ -40,7 +40,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Whether the contract marks one of its fields with `debug_redact`.
+/// Whether a message of the contract has a field with `debug_redact`.
 fn has_secret(message: &MessageDescriptor) -> bool {
     message.package_name() == PACKAGE && message.fields().any(|field| is_secret(&field.options()))
 }
@@ -50,8 +50,8 @@ fn is_secret(options: &DynamicMessage) -> bool {
     redact.is_some_and(|redact| redact.as_bool() == Some(true))
 }
 
-/// A `Debug` like the one that prost derives, with a placeholder in the place of each secret: prost
-/// itself does not know `debug_redact` (tokio-rs/prost#861).
+/// Writes a `Debug` like the one that prost derives, with a placeholder for each secret: prost
+/// itself does not support `debug_redact` (tokio-rs/prost#861).
 fn write_debug(out: &mut String, message: &MessageDescriptor) -> fmt::Result {
     let name = message.name();
     writeln!(out, "impl std::fmt::Debug for v1::{name} {{")?;
@@ -64,7 +64,7 @@ fn write_debug(out: &mut String, message: &MessageDescriptor) -> fmt::Result {
         writeln!(out, "            .field(\"{name}\", &{value})")?;
     }
     for choice in message.oneofs() {
-        // A message prints its own fields, secret ones as well; a plain secret would be printed.
+        // A message in a oneof redacts its own secrets; a secret scalar in it would be printed.
         let is_plain = choice.fields().any(|field| is_secret(&field.options()));
         assert!(!is_plain, "{}: put the secret into a message", choice.full_name());
         let name = choice.name();
@@ -73,7 +73,7 @@ fn write_debug(out: &mut String, message: &MessageDescriptor) -> fmt::Result {
     writeln!(out, "            .finish()\n    }}\n}}")
 }
 
-/// `enum Method`: the methods of all services, with their lanes.
+/// Source of `enum Method`: the methods of all services, with their lanes.
 fn method_table(pool: &DescriptorPool) -> Result<String, Box<dyn Error>> {
     let services = pool.services().filter(|service| service.package_name() == PACKAGE);
     let methods: Vec<_> =
@@ -99,24 +99,24 @@ pub enum Method {{
 {variants}}}
 
 impl Method {{
-    /// All of them.
+    /// All methods.
     pub const ALL: [Self; {count}] = [{all}];
 
-    /// Its name in the contract, in metrics and in the access log.
+    /// Name of the method in the contract, in metrics and in the access log.
     #[must_use]
     pub const fn name(self) -> &'static str {{
         match self {{
 {names}        }}
     }}
 
-    /// The path of its calls over gRPC.
+    /// Path of the method over gRPC.
     #[must_use]
     pub const fn path(self) -> &'static str {{
         match self {{
 {paths}        }}
     }}
 
-    /// The lane whose concurrency limit, hash queue and connections it uses.
+    /// Lane whose concurrency limit, hash queue and connections the method uses.
     #[must_use]
     pub const fn lane(self) -> Lane {{
         match self {{
@@ -129,7 +129,7 @@ impl Method {{
     ))
 }
 
-/// The lane of a method, by its name in `domain::Lane`.
+/// Lane of a method, as the name of a variant of `domain::Lane`.
 fn lane(pool: &DescriptorPool, method: &MethodDescriptor) -> Result<&'static str, String> {
     let extension =
         pool.get_extension_by_name("jeton.v1.lane").ok_or("there is no option `lane`")?;

@@ -1,4 +1,4 @@
-//! The use cases on tokens: issue, introspect, revoke. Each is a list of numbered steps.
+//! Token use cases: issue, introspect and revoke. Each function is a list of numbered steps.
 
 mod authenticate;
 mod introspect;
@@ -20,30 +20,30 @@ use crate::{
     store::Stores,
 };
 
-/// Clients and sources whose failures are remembered.
+/// Capacity of the lockout: pairs of client and source whose failures are counted.
 const LOCKOUT_ENTRIES: usize = 10_000;
 
-/// What an authority is made of.
+/// Dependencies and limits of an [`Authority`].
 pub struct AuthorityOptions {
-    /// Where everything is kept; the schema must be up to date.
+    /// Database of each lane; the schema must be up to date.
     pub stores: Stores,
-    /// The time.
+    /// Clock of the node: the time of its database.
     pub clock: Arc<NodeClock>,
-    /// The randomness.
+    /// Source of randomness for tokens and for the key of the verified-secret cache.
     pub random: Arc<dyn Random>,
-    /// Where secrets are hashed.
+    /// Threads that compute argon2 hashes, with the queue before them.
     pub hash_pool: HashPool,
-    /// The most secrets that are remembered as verified.
+    /// Capacity of the verified-secret cache, in secrets.
     pub verified_capacity: usize,
-    /// For how long they are; zero for not at all.
+    /// Lifetime of an entry in that cache; zero turns it off.
     pub verified_lifetime: Duration,
-    /// How much is remembered.
+    /// Size, entry lifetime and lease of the cache of clients and tokens.
     pub cache: CacheOptions,
-    /// The `iss` of its tokens.
+    /// Issuer identifier, which introspection returns as `iss`.
     pub issuer: String,
 }
 
-/// What the use cases work with. What it knows beside the store, it could lose at any moment.
+/// Implements the token use cases. Everything it holds outside the store may be lost at any moment.
 pub struct Authority {
     cache: CachedStore,
     clock: Arc<NodeClock>,
@@ -60,10 +60,10 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// Opens an authority.
+    /// Reads the installation's tag key from the store and builds an authority.
     ///
     /// # Errors
-    /// What the store and the source of randomness say.
+    /// Errors of the store and of the source of randomness.
     pub async fn open(options: AuthorityOptions) -> Result<Self, Error> {
         Ok(Self {
             tag_key: options.stores.issue.installation().await?.tag_key,
@@ -85,25 +85,26 @@ impl Authority {
         })
     }
 
-    /// What keeps the memory true: until it runs, every call asks the database.
+    /// The task that follows the change feed and renews the lease. Until it runs, the cache is not
+    /// used: calls read the database on SQLite, and fail on Postgres, which requires a lease.
     #[must_use]
     pub fn follower(&self) -> Follower {
         self.cache.follower(Arc::clone(&self.clock), self.lease)
     }
 
-    /// The time by which it answers.
+    /// Clock of the node, which decides when tokens and secrets expire.
     #[must_use]
     pub fn clock(&self) -> Arc<NodeClock> {
         Arc::clone(&self.clock)
     }
 
-    /// Whether calls are answered: a lease is held, or the database needs none.
+    /// Whether calls can be answered: this node holds a lease, or the database needs none.
     #[must_use]
     pub fn may_answer(&self) -> bool {
         self.cache.may_answer()
     }
 
-    /// What was counted since the start.
+    /// Counters since the start of the process, and the current state of queues and cache.
     #[must_use]
     pub fn stats(&self) -> Stats {
         let [recording, looking_up] = self.cache.stats();

@@ -1,8 +1,8 @@
-//! What this node knows of clients and tokens, and its ways to the database: what it remembers is
-//! asked first, and counts only while the change feed keeps it true.
+//! This node's cache of clients and tokens, and its access to the database. The cache is asked
+//! first, but only while the node holds a lease.
 //!
-//! Callers share statements here: tokens are recorded and looked up in groups, because one durable
-//! statement costs about as much for a hundred tokens as for one.
+//! Concurrent callers share SQL statements: tokens are recorded and looked up in batches, because
+//! one durable statement costs about as much for a hundred tokens as for one.
 
 mod batcher;
 mod follower;
@@ -24,25 +24,26 @@ use self::{
 };
 use crate::{
     domain::{
-        AccessToken, Actor, ClientId, Clock, Error, Lane, NodeClock, SecretId, Timestamp, TokenId,
+        AccessToken, Actor, ClientId, Clock, CredentialId, Error, Lane, NodeClock, Timestamp,
+        TokenId,
     },
     stats::{BatchStats, CacheStats},
     store::{FoundClient, FoundToken, Stores},
 };
 
-/// Callers of one statement beyond which it takes longer and gains nothing.
+/// Maximum callers of one statement. A larger batch takes longer and gains nothing.
 const LARGEST: usize = 512;
 
-/// How long a shared statement may take: less than its callers have, so that they are told.
+/// Timeout of a batch. Shorter than the timeout of its callers, so that they receive its error.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// How long a call waits for a lease. One that was lost with its connection is had again within
-/// milliseconds; a database that is away is not worth more.
+/// How long a call waits for a lease. A lease that was lost with its connection is renewed within
+/// milliseconds; if the database is down, a longer wait does not help.
 const LEASE_WAIT: Duration = Duration::from_millis(500);
 
-/// A few statements at the same time keep a slow disk busy. None begins beside another before a
-/// full one waits: smaller ones share the processor of the database among more commits, which at 64
-/// cost it a third more for each token and recorded no more of them.
+/// Limits of the batches that record tokens. A few concurrent statements keep a slow disk busy, but
+/// a further one starts only for a full batch, because smaller batches mean more commits. With an
+/// `overlap` of 64, the database spent a third more CPU time per token and recorded no more tokens.
 const RECORDING: BatchLimits = BatchLimits {
     waiting: 4_096,
     largest: LARGEST,
@@ -50,6 +51,7 @@ const RECORDING: BatchLimits = BatchLimits {
     overlap: LARGEST,
     patience: PATIENCE,
 };
+/// Limits of the batches that look tokens up.
 const LOOKING_UP: BatchLimits = BatchLimits {
     waiting: 4_096,
     largest: LARGEST,
@@ -58,34 +60,34 @@ const LOOKING_UP: BatchLimits = BatchLimits {
     patience: PATIENCE,
 };
 
-/// What one look-up found, each with whether its row could be read.
+/// Result of one look-up: the tokens that exist, each with an error if its row is unreadable.
 type Found = Arc<HashMap<TokenId, Result<FoundToken, Error>>>;
 
-/// A client that was found, and what tells whether it has changed since; none where nothing tells.
+/// A client, and a [`Watch`] to check later whether it has changed. `None` if it is not cached.
 type Watched = (FoundClient, Option<Watch>);
 
-/// What a node knows of clients and tokens.
+/// The store behind the cache, the batchers and single flight.
 pub(super) struct CachedStore {
     stores: Stores,
     local: Arc<LeasedCache>,
     recording: Batcher<AccessToken, Arc<HashSet<TokenId>>>,
     looking_up: Batcher<TokenId, Found>,
-    clients: SingleFlight<(ClientId, SecretId), Option<Watched>>,
+    clients: SingleFlight<(ClientId, CredentialId), Option<Watched>>,
     tokens: SingleFlight<TokenId, Option<FoundToken>>,
 }
 
-/// How much a node remembers, and for how long without word from the database.
+/// Size of the cache, and how long its entries may be used.
 #[derive(Debug, Clone, Copy)]
 pub struct CacheOptions {
-    /// The most clients, with one secret each; zero for none.
+    /// Maximum cached clients, counted once per credential. 0 turns the client cache off.
     pub clients: usize,
-    /// The most bytes for tokens; zero for none.
+    /// Maximum memory for cached tokens, in bytes. 0 turns the token cache off.
     pub token_bytes: usize,
-    /// How long a lease lasts: what is remembered counts for so long after the database was last
-    /// heard, and whoever revokes waits for so long for a node that died.
+    /// Duration of a lease: how long a node may answer without hearing from the database, and how
+    /// long a revocation waits for a node that died.
     pub lease: Duration,
-    /// How long after it was read an entry counts, so that a change that was missed does not count
-    /// for ever. Rounded down to whole seconds.
+    /// Maximum age of an entry, counted from its read. Bounds how long a missed change stays
+    /// unnoticed. Rounded down to whole seconds.
     pub lifetime: Duration,
 }
 
@@ -114,31 +116,31 @@ impl CachedStore {
         }
     }
 
-    /// What was recorded and looked up in shared statements.
+    /// Statistics of the batches that record tokens, and of those that look tokens up.
     pub(super) fn stats(&self) -> [BatchStats; 2] {
         [self.recording.stats(), self.looking_up.stats()]
     }
 
-    /// Whether calls are answered: a lease is held, or none is needed.
+    /// Whether this node may answer calls: it holds a lease, or its store needs none.
     pub(super) fn may_answer(&self) -> bool {
         self.local.is_leased() || !self.stores.inspect.needs_lease()
     }
 
-    /// How the memory stands.
+    /// Statistics of the cache.
     pub(super) fn cache_stats(&self) -> CacheStats {
         self.local.stats()
     }
 
-    /// What keeps the memory true; it is to be run.
+    /// The task that keeps the cache current. The caller has to run it.
     pub(super) fn follower(&self, clock: Arc<NodeClock>, lease: Duration) -> Follower {
         let store = Arc::clone(&self.stores.inspect);
         Follower { cache: Arc::clone(&self.local), store, clock, lease }
     }
 
-    /// The state of the database that is remembered; none where every call asks the database.
+    /// The current epoch; `None` if the cache cannot be used, so that the call asks the database.
     ///
     /// # Errors
-    /// `Unavailable` where nothing may be read without a lease, and there is none.
+    /// `Unavailable` if the store requires a lease and this node holds none.
     async fn epoch(&self) -> Result<Option<Epoch>, Error> {
         if let Some(epoch) = self.local.epoch() {
             return Ok(Some(epoch));
@@ -150,54 +152,54 @@ impl CachedStore {
         epoch.map(Some).ok_or_else(|| Error::unavailable("this node holds no lease"))
     }
 
-    /// Finds a client, and the one secret that a presented text names.
+    /// Finds a client, and that one of its credentials whose id is `credential`.
     pub(super) async fn find_client(
         &self,
         lane: Lane,
         client_id: &ClientId,
-        secret: SecretId,
+        credential: CredentialId,
     ) -> Result<Option<Watched>, Error> {
         let Some(epoch) = self.epoch().await? else {
-            let found = self.read_client(lane, client_id, secret).await?;
+            let found = self.read_client(lane, client_id, credential).await?;
             return Ok(found.map(|found| (found, None)));
         };
-        if let Some((known, watch)) = self.local.client(client_id, secret) {
+        if let Some((known, watch)) = self.local.client(client_id, credential) {
             return Ok(Some((known, Some(watch))));
         }
         let lookup = async {
-            let found = self.read_client(lane, client_id, secret).await?;
+            let found = self.read_client(lane, client_id, credential).await?;
             Ok(found.map(|found| {
                 let watch = self.local.keep_client(epoch, &found);
                 (found, watch)
             }))
         };
-        self.clients.run((client_id.clone(), secret), epoch, lookup).await
+        self.clients.run((client_id.clone(), credential), epoch, lookup).await
     }
 
-    /// Reads a client from the database, whatever is remembered of it.
+    /// Reads a client from the database, bypassing the cache.
     pub(super) async fn read_client(
         &self,
         lane: Lane,
         client_id: &ClientId,
-        secret: SecretId,
+        credential: CredentialId,
     ) -> Result<Option<FoundClient>, Error> {
-        self.stores.of(lane).find_client(client_id, Some(secret)).await
+        self.stores.of(lane).find_client(client_id, Some(credential)).await
     }
 
-    /// Whether nothing that was acknowledged until now has changed what was read of a client. False
-    /// where that is not known.
+    /// Whether a client is still as it was read, given every change acknowledged so far. False if
+    /// that cannot be told.
     pub(super) fn is_current(&self, watch: Option<&Watch>) -> bool {
         watch.is_some_and(|watch| self.local.is_current(watch))
     }
 
-    /// Records a token durably: it survives a crash. False if the database refused it, because its
-    /// client or its secret was taken out of use.
+    /// Records a token durably: it survives a crash. False if the database refused it because its
+    /// client or its credential is no longer usable.
     pub(super) async fn record(&self, token: AccessToken) -> Result<bool, Error> {
         let id = token.id;
         Ok(self.recording.submit(token).await?.contains(&id))
     }
 
-    /// Finds a token with everything that decides what it is worth.
+    /// Finds a token, with everything that decides whether it is active.
     pub(super) async fn find_token(&self, id: TokenId) -> Result<Option<FoundToken>, Error> {
         let Some(epoch) = self.epoch().await? else { return self.look_up(id).await };
         if let Some(known) = self.local.token(id) {
@@ -222,12 +224,12 @@ impl CachedStore {
         }
     }
 
-    /// Returns when no node goes by what was true before.
+    /// Waits until no node answers from data that is older than this call.
     pub(super) async fn settle(&self) -> Result<(), Error> {
         self.stores.inspect.settle().await
     }
 
-    /// Marks a token revoked, durably. When this returns no node takes it for alive.
+    /// Marks a token revoked, durably. Once this returns, no node reports the token as active.
     pub(super) async fn revoke(
         &self,
         id: TokenId,

@@ -1,4 +1,4 @@
-//! The commands: one file each.
+//! Command-line interface: argument parsing, and one file per command.
 
 mod audit;
 mod backup;
@@ -44,15 +44,15 @@ use crate::{
     max_term_width = 100,
     after_help = "\
 Example:
-  jeton dev        starts a node with an embedded database, issues a first token, shows how"
+  jeton dev        starts a node with an embedded database and issues a first token"
 )]
 struct Cli {
-    /// Configuration file, TOML; its keys are the long flags of `jeton serve` with _ for -
+    /// Configuration file (TOML); its keys are the long flags of `jeton serve` with _ instead of -
     #[arg(long, global = true, value_name = "FILE", env = "JETON_CONFIG")]
     config: Option<PathBuf>,
 
-    /// Timeout of a command that waits for a database or a node, in seconds; 0 for none
-    /// [default: 30, and none where the work itself takes long: backup, restore]
+    /// Timeout of commands that wait for a database or a node, in seconds; 0 for none
+    /// [default: 30, and none for backup and restore, whose work itself takes long]
     #[arg(long, global = true, value_name = "SECONDS", env = "JETON_TIMEOUT")]
     timeout: Option<Seconds<0, 31_536_000>>,
 
@@ -64,36 +64,38 @@ struct Cli {
 enum Command {
     /// Run a node
     Serve(serve::Serve),
-    /// Run a node to try things out: embedded database, self-signed TLS, a client, a first token
+    /// Run a trial node: embedded database, self-signed TLS, a client and a first token
     Dev(dev::Dev),
-    /// Bring the schema of the database up to date
+    /// Migrate the schema of the database to this version
     Migrate(migrate::Migrate),
-    /// Save the database in a file, beside running nodes
+    /// Back up the database to a file, while nodes run
     Backup(backup::Backup),
-    /// Put a backup back; tokens that were issued before are inactive then
+    /// Restore a backup; all tokens issued until then become inactive
     Restore(restore::Restore),
-    /// Run the HTTP face alone, before a node elsewhere
+    /// Run only the HTTP shim, in front of a node elsewhere
     Shim(shim::Shim),
-    /// Administer clients and their secrets, straight in the database
+    /// Manage clients and their secrets, directly in the database
     #[command(subcommand)]
     Client(client::ClientCommand),
-    /// Look at the audit trail, and check that nobody altered it
+    /// List the audit trail, and verify that it was not altered
     #[command(subcommand)]
     Audit(audit::AuditCommand),
-    /// Ask a running node over gRPC
+    /// Issue, introspect and revoke tokens at a running node, over gRPC
     #[command(subcommand)]
     Token(token::TokenCommand),
-    /// Ask a running node as much as it can, and say what that took
+    /// Put a running node under load and report throughput, latency and CPU time
     Bench(bench::Bench),
-    /// Show the configuration in force, and where each value came from
+    /// Show the effective value of each setting and its source
     Config(config::ShowConfig),
 }
 
-/// Runs the command that the arguments name.
+/// Runs the command named by the arguments of the process. An error is printed in one line and
+/// gives exit status 1; an argument that cannot be parsed exits with 2.
 #[must_use]
 pub fn main() -> ExitCode {
     forbid_core_dumps();
-    // Whatever is made holds secrets or hashes, unless the code says otherwise.
+    // Files that commands create may hold secrets or hashes, so only their owner may read them
+    // unless the code sets other permissions.
     umask(Mode::from_raw_mode(0o077));
     match parse().and_then(start) {
         Ok(()) => ExitCode::SUCCESS,
@@ -104,7 +106,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// What the arguments, the environment and the file ask for.
+/// Parsed command line, the configuration file, and warnings about unknown environment variables.
 struct Asked {
     cli: Cli,
     matches: ArgMatches,
@@ -112,7 +114,8 @@ struct Asked {
     unknown_variables: Vec<String>,
 }
 
-/// Reads the arguments, twice if they name a file: what it says takes the place of the defaults.
+/// Parses the arguments. If they name a configuration file, they are parsed a second time with the
+/// values of the file as defaults.
 fn parse() -> anyhow::Result<Asked> {
     let command = knobs::without_empty_variables(Cli::command());
     let unknown_variables = knobs::unknown_variables(&Cli::command());
@@ -131,7 +134,7 @@ fn read(command: &clap::Command, arguments: &[OsString]) -> (Cli, ArgMatches) {
     read.unwrap_or_else(|error| knobs::name_variable(error, command, arguments).exit())
 }
 
-/// Starts the log, with what is strange about the environment as its first lines.
+/// Starts logging. Warnings about the environment are the first lines of the log.
 fn start_log(log: &Log, strange: &[String]) -> anyhow::Result<Telemetry> {
     let telemetry = telemetry::start(log)?;
     for told in strange {
@@ -143,15 +146,15 @@ fn start_log(log: &Log, strange: &[String]) -> anyhow::Result<Telemetry> {
 fn start(asked: Asked) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let outcome = runtime.block_on(run(asked));
-    // A command that gave up does not wait for what it gave up.
+    // A command that timed out must not wait here for the work that it abandoned.
     runtime.shutdown_background();
     outcome
 }
 
-/// A core dump would hold the secrets and tokens that are being handled. The limit alone does not
-/// do: where dumps are piped to a program, Linux ignores it. Not being dumpable also keeps other
-/// processes of the same user from reading the memory; a developer's build is left open to them,
-/// since a debugger is one.
+/// Forbids core dumps, which would hold the secrets and tokens in flight. The resource limit alone
+/// is not enough: Linux ignores it where dumps are piped to a program. Clearing the dumpable flag
+/// also keeps other processes of the same user from reading the memory of this one. Debug builds
+/// stay dumpable, so that a debugger can attach.
 fn forbid_core_dumps() {
     let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
     #[cfg(all(target_os = "linux", not(debug_assertions)))]
@@ -160,7 +163,7 @@ fn forbid_core_dumps() {
 
 async fn run(asked: Asked) -> anyhow::Result<()> {
     let Asked { cli, matches, file, unknown_variables } = asked;
-    // What runs for long has a log, which may be one for machines.
+    // `serve`, `dev` and `shim` write these warnings to their log, which may be JSON.
     if !matches!(cli.command, Command::Serve(_) | Command::Dev(_) | Command::Shim(_)) {
         for told in &unknown_variables {
             output::remark(&format!("jeton: {told}"));
@@ -183,7 +186,7 @@ async fn run(asked: Asked) -> anyhow::Result<()> {
     }
 }
 
-/// The matches of the command itself, below all the names that lead to it.
+/// Argument matches of the innermost subcommand.
 fn innermost(matches: &ArgMatches) -> &ArgMatches {
     let mut matches = matches;
     while let Some((_, below)) = matches.subcommand() {

@@ -1,10 +1,10 @@
-//! Every knob of a node: its meaning, unit, range, flag, variable and default are defined here,
-//! once.
+//! Settings of a node. This module is the only place that defines their meaning, unit, range, flag,
+//! environment variable and default.
 //!
 //! A value comes from the flag, else from the environment, else from the file, else from the
-//! default. The knobs stand in groups, and each command takes the groups that it honours. The file
-//! is TOML with the names of the fields as keys, and one file serves all commands; a key that none
-//! of them knows is refused, because a misspelt limit would otherwise be no limit.
+//! default. Settings are grouped, and each command takes the groups that it uses. The file is TOML
+//! with the names of the fields as keys, and one file serves all commands. A key that no command
+//! knows is refused, because a misspelt limit would otherwise silently not apply.
 
 mod cache;
 mod database;
@@ -39,22 +39,22 @@ pub use self::{
     tls::Tls,
 };
 
-/// The configuration of a node.
+/// Configuration of a node: `jeton serve` and `jeton dev`.
 #[derive(Debug, Clone, Args)]
 pub struct Config {
-    /// The listener for gRPC.
+    /// gRPC listener.
     #[command(flatten)]
     pub grpc: GrpcListener,
-    /// The other listeners.
+    /// HTTP and probe listeners.
     #[command(flatten)]
     pub http: HttpListeners,
-    /// TLS of the listeners for gRPC and HTTP.
+    /// TLS of the gRPC and HTTP listeners.
     #[command(flatten)]
     pub tls: Tls,
-    /// Which database.
+    /// Location of the database and limits of its connections.
     #[command(flatten)]
     pub database: Database,
-    /// What is done with it.
+    /// Change feed, startup and retention.
     #[command(flatten)]
     pub upkeep: Upkeep,
     /// Limits of connections.
@@ -66,13 +66,13 @@ pub struct Config {
     /// How the node stops.
     #[command(flatten)]
     pub shutdown: Shutdown,
-    /// The cost of a hash.
+    /// Cost of one hash.
     #[command(flatten)]
     pub argon2: Argon2,
-    /// Who hashes.
+    /// Hash pool and hash queue.
     #[command(flatten)]
     pub hash_pool: HashPool,
-    /// The caches.
+    /// Caches of verified secrets, clients and tokens.
     #[command(flatten)]
     pub cache: Cache,
     /// The log.
@@ -80,16 +80,17 @@ pub struct Config {
     pub log: Log,
 }
 
-/// The configuration of a shim alone: it has neither database nor gRPC, hashes and caches nothing.
+/// Configuration of `jeton shim`. A shim has no database and no gRPC listener, and neither hashes
+/// nor caches.
 #[derive(Debug, Clone, Args)]
 pub struct ShimConfig {
-    /// The listeners.
+    /// HTTP and probe listeners.
     #[command(flatten)]
     pub http: HttpListeners,
-    /// TLS of the listener for HTTP.
+    /// TLS of the HTTP listener.
     #[command(flatten)]
     pub tls: Tls,
-    /// Where the self-signed certificate is kept.
+    /// Directory of the self-signed certificate.
     #[command(flatten)]
     pub directory: DataDir,
     /// Limits of connections.
@@ -106,12 +107,13 @@ pub struct ShimConfig {
     pub log: Log,
 }
 
-/// The defaults stand beside the flags. Neither the environment nor a file is asked for them.
+/// Implements `Default` from the defaults declared on the flags, without reading the environment or
+/// a file.
 macro_rules! defaults {
     ($($group:ty),+ $(,)?) => {$(
         impl Default for $group {
             fn default() -> Self {
-                File::default().config().expect("each knob has a default within its range")
+                File::default().config().expect("each setting has a default within its range")
             }
         }
     )+};

@@ -11,13 +11,22 @@ pub(crate) use self::{
     lockout::Lockout,
     verified::{FingerprintKey, VerifiedCache},
 };
-use crate::domain::{ClientId, ClientSecret};
+use crate::domain::{ClientId, ClientSecret, PresentedCredential};
 
-/// What a caller presents.
+/// A caller's claim to be a client, and the credential that proves it.
 #[derive(Debug)]
 pub struct Credentials {
-    /// The client that it says it is.
+    /// The client that the caller claims to be.
     pub client_id: ClientId,
-    /// The secret that shall prove it.
-    pub secret: ClientSecret,
+    /// The credential that it presents.
+    pub credential: PresentedCredential,
+}
+
+/// A client id and a client secret, as a caller presents them.
+#[derive(Debug)]
+pub(crate) struct SecretCredentials {
+    /// The client that the caller claims to be.
+    pub(crate) client_id: ClientId,
+    /// The secret that it presents.
+    pub(crate) secret: ClientSecret,
 }

@@ -1,6 +1,6 @@
-//! The files of the data directory. They hold hashes and keys, so they are for their owner alone.
-//! Several processes may work on one directory at the same time, so there are locks, and what is
-//! made appears as a whole or not at all.
+//! Files of the data directory. They contain hashes and keys, so only their owner may read them.
+//! Several processes may work in one directory at the same time, so there are locks, and a new file
+//! or directory appears complete or not at all.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
@@ -13,29 +13,29 @@ use std::{
 use rustix::fs::OFlags;
 use tokio::time::{Instant, sleep};
 
-/// How often a lock is tried that another process holds. A thread that blocked in the lock could
-/// not be stopped, and would keep a command from ending at its deadline.
+/// Interval between attempts to take a lock that another process holds. A thread that blocked in
+/// the lock call could not be stopped, and would keep a command from ending at its deadline.
 const BEAT: Duration = Duration::from_millis(10);
 
-/// After how long a wait for a lock is written to the log.
+/// Time after which a wait for a lock is logged.
 const SILENCE: Duration = Duration::from_secs(2);
 
-/// The rights of everybody else.
+/// Permission bits of the group and of all others.
 const ALL_BUT_THE_OWNER: u32 = 0o077;
 
-/// Makes a directory that is for its owner alone. One that exists stays as it is.
+/// Creates a directory with mode 0700, and its parents. An existing directory is left as it is.
 pub(crate) fn make(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| of(path, &error))
 }
 
-/// Makes a new file that is for its owner alone, and refuses if there is one.
+/// Creates a file with mode 0600, owned like its directory. Fails if the file exists.
 pub(crate) fn create(path: &Path) -> io::Result<File> {
     let file = options().create_new(true).open(path).map_err(|error| of(path, &error))?;
     give_to_owner(&file, path)?;
     Ok(file)
 }
 
-/// Makes a new folder that is for its owner alone, and refuses if there is one.
+/// Creates a directory with mode 0700, owned like its parent. Fails if the directory exists.
 pub(crate) fn create_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().mode(0o700).create(path).map_err(|error| of(path, &error))?;
     let flags = no_link() | i32::try_from(OFlags::DIRECTORY.bits()).unwrap_or(0);
@@ -43,9 +43,9 @@ pub(crate) fn create_folder(path: &Path) -> io::Result<()> {
     give_to_owner(&opened.map_err(|error| of(path, &error))?, path)
 }
 
-/// A command that runs as root in the directory of a service must not leave files there that the
-/// service cannot open. Only for files that were just made: others may be links that somebody
-/// prepared.
+/// Gives a file that root has created to the owner of its directory, so that a command run as root
+/// in the directory of a service leaves no files that the service cannot open. Only for files that
+/// were just created: an existing one may be a link that an attacker has prepared.
 fn give_to_owner(file: &File, path: &Path) -> io::Result<()> {
     let directory = parent(path);
     let directory = fs::metadata(directory).map_err(|error| of(directory, &error))?;
@@ -55,7 +55,7 @@ fn give_to_owner(file: &File, path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Takes all rights away from everybody but the owner of a file. A file that is not there is none.
+/// Sets the mode of a file to 0600 if others than its owner have access. Ignores a missing file.
 pub(crate) fn restrict(path: &Path) -> io::Result<()> {
     let mode = match fs::metadata(path) {
         Ok(metadata) => metadata.permissions().mode(),
@@ -69,32 +69,32 @@ pub(crate) fn restrict(path: &Path) -> io::Result<()> {
     fs::set_permissions(path, private).map_err(|error| of(path, &error))
 }
 
-/// Makes sure that what a directory lists survives a power cut.
+/// Flushes a directory to disk, so that its entries survive a power cut.
 pub(crate) fn sync(directory: &Path) -> io::Result<()> {
     File::open(directory).and_then(|directory| directory.sync_all())
 }
 
-/// A lock on a file. It is held until it is dropped, or until its process ends.
+/// A lock on a file, held until it is dropped or its process ends.
 #[derive(Debug)]
 pub(crate) struct Lock(#[expect(dead_code, reason = "open files hold their locks")] File);
 
 impl Lock {
-    /// Waits until nobody else holds the lock in any way.
+    /// Waits until no other process holds the lock, shared or exclusive, and takes it exclusively.
     pub(crate) async fn exclusive(path: &Path) -> io::Result<Self> {
         Self::wait(path, Self::try_exclusive).await
     }
 
-    /// Waits until nobody holds the lock exclusively.
+    /// Waits until no other process holds the lock exclusively, and takes it shared.
     pub(crate) async fn shared(path: &Path) -> io::Result<Self> {
         Self::wait(path, |path| Self::attempt(path, File::try_lock_shared)).await
     }
 
-    /// Takes the lock exclusively; none if somebody else holds it.
+    /// Takes the lock exclusively without waiting; `None` if it is held elsewhere.
     pub(crate) fn try_exclusive(path: &Path) -> io::Result<Option<Self>> {
         Self::attempt(path, File::try_lock)
     }
 
-    /// Whether somebody else holds a lock exclusively. A file that is not there is not held.
+    /// Whether another process holds the lock exclusively. A missing file counts as not held.
     pub(crate) fn is_held(path: &Path) -> bool {
         path.exists() && matches!(Self::attempt(path, File::try_lock_shared), Ok(None))
     }
@@ -110,7 +110,7 @@ impl Lock {
                 return Ok(lock);
             }
             if !told && began.elapsed() > SILENCE {
-                tracing::warn!(lock = %path.display(), "waiting for a lock of another process");
+                tracing::warn!(lock = %path.display(), "another process holds the lock; waiting");
                 told = true;
             }
             sleep(BEAT).await;
@@ -135,7 +135,7 @@ impl Lock {
     }
 }
 
-/// Neither follows a symbolic link nor truncates: somebody else may have put the file there.
+/// Neither follows a symbolic link nor truncates: another user may have put the file there.
 fn options() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(true).write(true).mode(0o600).custom_flags(no_link());
@@ -146,12 +146,12 @@ fn no_link() -> i32 {
     i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or(0)
 }
 
-/// The same error with the name of the file, which the system leaves out.
+/// Adds the path to an error of the operating system, which omits it.
 fn of(path: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
-/// Something that is being made. It is removed when it is dropped, unless it was kept.
+/// A file or directory that is not complete yet. It is removed on drop unless it got its name.
 #[derive(Debug)]
 pub(crate) struct Draft {
     path: PathBuf,
@@ -159,8 +159,8 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
-    /// A folder in this directory, for its owner alone. One that an interrupted process left is
-    /// removed, so the caller holds a lock.
+    /// Creates a directory `name` in `directory`, with mode 0700. One that an interrupted process
+    /// left behind is removed first, so the caller must hold a lock.
     pub(crate) fn folder(directory: &Path, name: &str) -> io::Result<Self> {
         let path = directory.join(name);
         match fs::remove_dir_all(&path) {
@@ -170,7 +170,7 @@ impl Draft {
         Ok(Self { path, kept: false })
     }
 
-    /// An empty file beside the one that it is to become.
+    /// Creates an empty file with mode 0600 beside `file`, the name that it will get.
     pub(crate) fn file_beside(file: &Path) -> io::Result<Self> {
         for number in 0..100 {
             let mut name = file.file_name().unwrap_or_default().to_owned();
@@ -189,12 +189,13 @@ impl Draft {
         &self.path
     }
 
-    /// Gives a file its name, and refuses if that is taken meanwhile.
+    /// Gives a file its name. Fails if the name is taken.
     pub(crate) fn become_file(mut self, file: &Path) -> io::Result<()> {
         File::open(&self.path)?.sync_all()?;
         match fs::hard_link(&self.path, file) {
             Ok(()) => fs::remove_file(&self.path)?,
-            // Some file systems have no second names. A rename replaces what is there, so look.
+            // Some file systems have no hard links. A rename would replace an existing file, so
+            // check that there is none.
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists && !file.exists() => {
                 fs::rename(&self.path, file)?;
             }
@@ -204,7 +205,7 @@ impl Draft {
         sync(parent(file))
     }
 
-    /// Gives a folder its name.
+    /// Gives a directory its name.
     pub(crate) fn become_folder(mut self, folder: &Path) -> io::Result<()> {
         sync(&self.path)?;
         fs::rename(&self.path, folder)?;
@@ -213,7 +214,7 @@ impl Draft {
     }
 }
 
-/// The directory in which a file is.
+/// Directory that contains `path`; `.` for a bare file name.
 pub(crate) fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,

@@ -1,12 +1,13 @@
-//! Values that cannot be wrong: each is made by its parser and checked nowhere else.
+//! Domain types: each is validated once, by its parser, and checked nowhere else.
 //!
-//! This layer knows the words of the RFCs and nothing of transports, databases or tasks.
+//! This layer uses the terms of the RFCs and knows nothing of transports, databases or tasks.
 
 mod actor;
 mod audience;
 mod audit;
 mod client;
 mod clock;
+mod credential;
 mod error;
 #[cfg(test)]
 mod formats;
@@ -18,6 +19,7 @@ mod secret;
 mod secret_hash;
 mod tagged_text;
 mod token;
+mod token_facts;
 
 pub use actor::Actor;
 pub use audience::{Audience, MAX_AUDIENCES};
@@ -26,6 +28,7 @@ pub use client::{
     Client, ClientId, ClientKey, ClientState, GrantType, MAX_NAME_LENGTH, TokenLifetime,
 };
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
+pub use credential::{CredentialId, PresentedCredential, StoredCredential};
 pub use error::{Cause, Error, Malformed, SharedCause, chain};
 pub use lane::{Lane, PerLane};
 pub use node_clock::{CLOCK_TOLERANCE, ClockOffset, ClocksDisagree, NodeClock};
@@ -35,3 +38,4 @@ pub use secret::{ClientSecret, MAX_LABEL_LENGTH, SecretId, StoredSecret};
 pub use secret_hash::{HashCost, HashCostCap, HashMemory, SecretHash};
 pub use tagged_text::TagKey;
 pub use token::{AccessToken, Granted, TokenDigest, TokenId, TokenText};
+pub use token_facts::TokenFacts;

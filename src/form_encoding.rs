@@ -1,10 +1,10 @@
 //! Form encoding of one component (RFC 6749, appendix B): a name, a value, or one half of Basic
 //! credentials.
 //!
-//! Strict where the form parsers of browsers are lenient. A lenient one keeps `%zz` as it stands
-//! and turns bytes that are not UTF-8 into U+FFFD, so that many spellings become one client id.
+//! The decoder is strict where browsers' form parsers are lenient. A lenient one keeps `%zz` as it
+//! is and turns bytes that are not UTF-8 into U+FFFD, so many spellings become one client id.
 
-/// Why a component cannot be read. The texts say how to mend it and echo nothing of it.
+/// Why a component cannot be decoded. Each text says how to fix it and echoes nothing of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     /// A percent sign without two hexadecimal digits.
@@ -15,20 +15,20 @@ pub enum DecodeError {
     /// The decoded bytes are not UTF-8.
     #[error("a parameter is not UTF-8; encode its text as UTF-8 before percent-encoding it")]
     NotUtf8,
-    /// The decoded text holds NUL or another control character.
+    /// The decoded text contains NUL or another control character.
     #[error("a parameter holds a control character, perhaps a line break at its end; leave it out")]
     ControlCharacter,
 }
 
-/// Decodes one component that must be plain text: no NUL, no other control character.
+/// Decodes one component, and refuses NUL and every other control character.
 pub fn decode(component: &[u8]) -> Result<String, DecodeError> {
     let text = decode_any_text(component)?;
     refuse_control_characters(&text)?;
     Ok(text)
 }
 
-/// Decodes one component that may hold every character, since what nobody knows is ignored and not
-/// judged.
+/// Decodes one component that may contain any character: unknown parameters are ignored and not
+/// validated.
 pub fn decode_any_text(component: &[u8]) -> Result<String, DecodeError> {
     let mut decoded = Vec::with_capacity(component.len());
     let mut rest = component.iter().copied();
@@ -42,7 +42,8 @@ pub fn decode_any_text(component: &[u8]) -> Result<String, DecodeError> {
     String::from_utf8(decoded).map_err(|_| DecodeError::NotUtf8)
 }
 
-/// No grammar of RFC 6749, appendix A, has a control character, and Postgres refuses NUL.
+/// Refuses control characters: no grammar in RFC 6749, appendix A, allows one, and Postgres refuses
+/// NUL.
 pub(crate) fn refuse_control_characters(text: &str) -> Result<(), DecodeError> {
     if text.chars().any(char::is_control) {
         return Err(DecodeError::ControlCharacter);

@@ -1,13 +1,14 @@
-//! Jeton: access tokens for machines (RFC 6749, section 4.4), over gRPC and HTTP.
+//! Jeton: an OAuth 2.0 authorization server for client credentials (RFC 6749, section 4.4), over
+//! gRPC and HTTP.
 //!
-//! A request walks down through these modules and its answer walks back up:
+//! A request passes down through these modules, and its response passes back up:
 //!
 //! ```text
 //! bytes ─ net ─ request ─ oauth_http ─ rpc ─ authority ─ credentials ─ cache ─ store ─ database
 //!                         form→message  message→values   secrets       rows    SQL
 //! ```
 //!
-//! They stand here in that order. `ARCHITECTURE.md` is the map.
+//! They are declared here in that order. `ARCHITECTURE.md` gives the overview.
 
 pub mod node;
 
@@ -40,8 +41,8 @@ mod form_encoding;
 pub mod stats;
 pub mod telemetry;
 
-/// Parsers that no public function hands its input to unchanged, for the targets in `fuzz/`. They
-/// are reached here and not through a service, which would hide what they made of it.
+/// Parsers for the fuzz targets in `fuzz/`. They are exposed because no public function passes its
+/// input to them unchanged, and calling them through a service would hide their result.
 #[doc(hidden)]
 pub mod fuzzing {
     pub use crate::{

@@ -1,4 +1,4 @@
-//! `jeton`: parse, then run. What there is to run stands in `cli.rs`.
+//! The `jeton` command. `cli.rs` parses the arguments and runs the subcommands.
 
 use std::process::ExitCode;
 

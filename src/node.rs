@@ -1,4 +1,4 @@
-//! A node: its listeners and services wired together, its health, its drain.
+//! A node: wires the listeners and services together, reports health, and drains.
 
 mod error;
 mod following;
@@ -33,16 +33,16 @@ use crate::{
     oauth_http,
     pb::{self, v1::token_service_server::TokenServiceServer},
     request::AccessLog,
-    rpc::{Admission, GrpcService, TokenRpc},
+    rpc::{Admission, GrpcService, Streams, TokenRpc},
     store::{Stores, migrate::SchemaError},
     telemetry::{ListenerKind, Metrics, Readings},
 };
 
-/// Requests over gRPC hold a token and credentials; a form of the same is smaller still.
+/// Maximum gRPC message in bytes. A request holds a token and credentials; as a form it is smaller.
 const MAX_MESSAGE_BYTES: usize = 64 * 1024;
 
-/// How long the store may take to close. Its connections wait for whoever still uses them, which
-/// may be a statement that a silent database never answers.
+/// Timeout for closing the store. It waits for connections in use, and one of them may run a
+/// statement that a silent database never answers.
 const CLOSE: Duration = Duration::from_secs(2);
 
 /// A running node.
@@ -55,13 +55,13 @@ pub struct Node {
     health: Health,
     server: Server,
     following: Following,
-    /// Last, so that it tells of the drain as well.
+    /// The last field, so that it is dropped last and serves probes during the drain.
     probes: Probes,
 }
 
 impl Node {
-    /// Starts a node. The listeners are bound first and say that they are not ready, so that a
-    /// balancer sees a node that waits for its database; this returns once it serves.
+    /// Starts a node, and returns once it serves. The listeners are bound first and report that
+    /// the node is not ready, so that a load balancer sees a node that waits for its database.
     pub async fn start(options: NodeOptions) -> Result<Self, StartError> {
         let grpc = Listener::bind(options.grpc_addr, ListenerKind::Grpc).await?;
         let shim = Listener::bind(options.http_addr, ListenerKind::Http).await?;
@@ -79,12 +79,14 @@ impl Node {
         );
         let probes = Probes::start(options.probe_addr, &metrics, &readiness).await?;
 
+        let server = Server::new(limits.clone(), Arc::clone(&metrics), workers);
         let (reporter, health_service) = tonic_health::server::health_reporter();
         let health = Health::not_serving(reporter).await;
         // One service, with the limits around each call, serves both transports.
         let forms =
             oauth_http::router(Arc::new(rpc.clone()), shim::http_options(issuer.clone(), &limits));
-        let calls = grpc_service(rpc.clone(), health_service, &limits)?;
+        let streams = Streams::new(limits.max_connections, server.stop.clone());
+        let calls = grpc_service(rpc.clone(), health_service, &limits, streams)?;
 
         let node = Self {
             grpc_addr: grpc.address,
@@ -93,7 +95,7 @@ impl Node {
             stores: options.stores,
             health,
             readiness,
-            server: Server::new(limits, Arc::clone(&metrics), workers),
+            server,
             following: Following::default(),
             probes,
         };
@@ -128,7 +130,7 @@ impl Node {
         Ok(node)
     }
 
-    /// Opens the authority, follows the change feed and answers requests from now on.
+    /// Opens the authority, starts to follow the change feed, and starts to answer requests.
     async fn begin(
         &self,
         authority: AuthorityOptions,
@@ -146,39 +148,39 @@ impl Node {
         Ok(())
     }
 
-    /// Where gRPC is served; the port is the real one if 0 was asked for.
+    /// Address of the gRPC listener, with the actual port if 0 was requested.
     #[must_use]
     pub const fn grpc_addr(&self) -> SocketAddr {
         self.grpc_addr
     }
 
-    /// Where HTTP is served.
+    /// Address of the HTTP listener, with the actual port if 0 was requested.
     #[must_use]
     pub const fn http_addr(&self) -> SocketAddr {
         self.http_addr
     }
 
-    /// Where metrics and probes are served.
+    /// Address of the probe listener, with the actual port.
     #[must_use]
     pub const fn probe_addr(&self) -> SocketAddr {
         self.probes.address
     }
 
-    /// The issuer in force.
+    /// The issuer identifier of this node.
     #[must_use]
     pub fn issuer(&self) -> &str {
         &self.issuer
     }
 
-    /// Stops: health says `NOT_SERVING` at once, open requests finish within their limits, and the
-    /// store is closed. True if nothing was cut.
+    /// Drains and stops the node: health reports `NOT_SERVING` immediately, open requests finish
+    /// within their limits, and the store is closed. True if no connection was cut and the store
+    /// closed in time.
     pub async fn drain(self) -> bool {
         self.readiness.set_serving(false);
         self.health.set_not_serving().await;
         self.server.pre_stop().await;
-        self.health.end_watches().await;
         let clean = self.server.drain().await;
-        // Open requests were answered by the lease: it is given back only now.
+        // Open requests relied on the lease, so it is given back only now.
         self.following.end().await;
         let stores = async {
             self.stores.issue.close().await;
@@ -188,11 +190,12 @@ impl Node {
     }
 }
 
-/// The contract, health and reflection.
+/// The gRPC services: tokens, health and reflection.
 fn grpc_service(
     rpc: TokenRpc,
     health: HealthServer<impl tonic_health::pb::health_server::Health>,
     limits: &Limits,
+    streams: Streams,
 ) -> Result<GrpcService, StartError> {
     let tokens = TokenServiceServer::new(rpc).max_decoding_message_size(MAX_MESSAGE_BYTES);
     let reflection = tonic_reflection::server::Builder::configure()
@@ -200,7 +203,7 @@ fn grpc_service(
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()?;
     let others = Routes::new(health).add_service(reflection).prepare().into_axum_router();
-    Ok(GrpcService::new(tokens, others, limits.request_timeout))
+    Ok(GrpcService::new(tokens, others, limits.request_timeout, streams))
 }
 
 fn metrics(rpc: TokenRpc, admission: Admission, stores: Stores) -> Arc<Metrics> {

@@ -1,15 +1,15 @@
-//! The HTTP form of the RPCs: what a client that speaks plain OAuth sends and reads.
+//! The HTTP shim: turns plain OAuth requests into RPCs, and their results into OAuth responses.
 //!
 //! ```text
 //! request ─ router ─ form_request ─ form ─ token, introspect or revoke ─ TokenService
 //!           path,    query, type,   names,  form → message → method         │
 //!           method   size, time     values                                  ▼
-//! answer ◄────────── cache headers ◄─────── JSON, or error_response ◄─ message or status
+//! response ◄──────── cache headers ◄─────── JSON, or error_response ◄─ message or status
 //! ```
 //!
-//! It has no rule of its own beyond the syntax of HTTP and of forms. Who may do what, and how Basic
-//! credentials are read, is decided by the service behind it: the one of this process, which is
-//! called directly, or that of a node elsewhere. So both transports answer alike.
+//! It has no rules of its own beyond the syntax of HTTP and of forms. Authorization and the parsing
+//! of Basic credentials belong to the service behind it: the one in this process, which is called
+//! directly, or the one of a remote node. So both transports give the same answers.
 
 mod error_response;
 mod form;
@@ -38,23 +38,23 @@ const TOKEN_PATH: &str = "/oauth2/token";
 const INTROSPECTION_PATH: &str = "/oauth2/introspect";
 const REVOCATION_PATH: &str = "/oauth2/revoke";
 
-/// What the shim is told when it is built.
+/// Settings of the shim.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The issuer, without a slash at its end. The endpoints in the metadata begin with it.
+    /// Issuer URL without a trailing slash. The endpoint URLs in the metadata begin with it.
     pub issuer: String,
-    /// How long a body may be.
+    /// Maximum length of a request body, in bytes.
     pub max_body_bytes: usize,
-    /// How long a body may take to arrive, from its first byte to its last.
+    /// Timeout for a body to arrive, counted from the end of the request headers.
     pub body_timeout: Duration,
 }
 
-/// The endpoints, before a service in this process or elsewhere.
+/// Router of the endpoints, in front of a service in this process or on a remote node.
 pub fn router(service: Arc<dyn TokenService>, options: Options) -> Router {
     let metadata_paths = metadata::paths(&options.issuer);
     let shim = Arc::new(Shim { service, options });
 
-    // An issuer's path may hold any character, and none of them is a pattern.
+    // An issuer's path may contain any character, and none of them is part of a route pattern.
     let mut router = Router::new()
         .without_v07_checks()
         .route(TOKEN_PATH, post(token::endpoint))
@@ -71,14 +71,14 @@ pub fn router(service: Arc<dyn TokenService>, options: Options) -> Router {
         .with_state(shim)
 }
 
-/// The paths of the endpoints of this issuer.
+/// Paths of all endpoints for this issuer.
 #[must_use]
 pub fn paths(issuer: &str) -> Vec<String> {
     let endpoints = [TOKEN_PATH, INTROSPECTION_PATH, REVOCATION_PATH].map(str::to_owned);
     endpoints.into_iter().chain(metadata::paths(issuer)).collect()
 }
 
-/// What the endpoints share.
+/// State shared by the endpoints.
 struct Shim {
     service: Arc<dyn TokenService>,
     options: Options,
@@ -90,8 +90,9 @@ fn json(status: StatusCode, body: &impl Serialize) -> axum::response::Response {
     (status, [(header::CONTENT_TYPE, "application/json")], bytes).into_response()
 }
 
-/// RFC 6749, section 5.1, wants both headers on what holds a token. They are on every answer,
-/// errors included, that does not say how it may be cached: an error tells of credentials too.
+/// Forbids caching. RFC 6749, section 5.1, requires both headers on a response that contains a
+/// token. They are set on every response, errors included, that has no `Cache-Control` of its own:
+/// an error reveals something about credentials too.
 async fn forbid_caching(mut response: axum::response::Response) -> axum::response::Response {
     let headers = response.headers_mut();
     if !headers.contains_key(header::CACHE_CONTROL) {

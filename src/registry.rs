@@ -1,4 +1,4 @@
-//! The use cases on clients: create, list, disable, delete, and the life of their secrets.
+//! Client use cases: create, show, list, disable and delete clients, and add and retire secrets.
 
 mod error;
 
@@ -17,53 +17,53 @@ use crate::{
 
 pub use self::error::RegistryError;
 
-/// The most clients of one page.
+/// Clients per page of a listing.
 const PAGE: u32 = 500;
 
-/// What a new client shall be.
+/// Properties of a client to be created.
 #[derive(Debug)]
 pub struct NewClient {
-    /// The public name; a random one if none is given.
+    /// Public id; a random UUID if `None`.
     pub client_id: Option<ClientId>,
-    /// What people call it.
+    /// Display name, at most [`MAX_NAME_LENGTH`] bytes.
     pub name: String,
-    /// The grants that it may use.
+    /// Grants that the client may use.
     pub grants: BTreeSet<GrantType>,
-    /// The scopes that its tokens may carry.
+    /// Scopes that its tokens may have.
     pub scopes: BTreeSet<Scope>,
-    /// The scopes of a token for which none are asked; all of `scopes` if none is given.
+    /// Scopes of a token requested without scopes, a subset of `scopes`; all of them if `None`.
     pub default_scopes: Option<BTreeSet<Scope>>,
-    /// The audiences that its tokens may be for.
+    /// Audiences that its tokens may be for.
     pub audiences: BTreeSet<Audience>,
-    /// The audiences that it serves.
+    /// Audiences that the client serves: it may introspect tokens for them.
     pub serves: BTreeSet<Audience>,
-    /// How long its tokens live.
+    /// Lifetime of its tokens.
     pub token_lifetime: TokenLifetime,
 }
 
-/// What a new secret shall be.
+/// Properties of a secret to be created.
 #[derive(Debug, Default)]
 pub struct NewSecret {
-    /// What people call it.
+    /// Label for operators, at most [`MAX_LABEL_LENGTH`] bytes.
     pub label: String,
-    /// From when it is refused.
+    /// Expiry, from which on the secret is refused; `None` if it does not expire.
     pub expires_at: Option<Timestamp>,
 }
 
-/// The use cases on clients.
+/// Implements the client use cases.
 pub struct Registry {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     hash_cost: HashCost,
-    /// None as long as no secret is made: who only looks need not be able to read it.
+    /// Read when the first secret is created, because a reader of clients needs no access to it.
     tag_key: OnceCell<TagKey>,
     actor: Actor,
 }
 
 impl Registry {
-    /// A registry on a store whose schema is up to date. The audit trail names `actor` for all
-    /// that is changed through it.
+    /// Opens a registry on a store whose schema is up to date, and reads the tag key. The audit
+    /// trail names `actor` for every change made through it.
     pub async fn open(
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
@@ -76,8 +76,8 @@ impl Registry {
         Ok(registry)
     }
 
-    /// The same without a look into the database. It is asked for what it takes to make a secret
-    /// when one is made.
+    /// Like [`open`](Self::open), but without a query: the tag key is read when the first secret is
+    /// created.
     pub fn new(
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
@@ -93,7 +93,7 @@ impl Registry {
         self.tag_key.get_or_try_init(read).await
     }
 
-    /// Registers a client and makes its first secret, which is shown here and never again.
+    /// Creates a client with its first secret. The secret is returned here and never again.
     pub async fn create_client(
         &self,
         new: NewClient,
@@ -146,7 +146,7 @@ impl Registry {
             return Err(Malformed("a label has at most 128 bytes and no NUL").into());
         }
         let secret = ClientSecret::generate(self.random.as_ref(), self.tag_key().await?)?;
-        // One hash for one command: a pool of threads would be idle for the rest of its life.
+        // A command computes one hash, for which no hash pool is started.
         let mut memory = HashMemory::for_cost(self.hash_cost);
         let hash = SecretHash::compute(&secret, self.hash_cost, self.random.as_ref(), &mut memory)
             .map_err(RegistryError::Hash)?;
@@ -163,7 +163,7 @@ impl Registry {
         Ok((stored, secret))
     }
 
-    /// Finds one client with all its secrets, those too that cannot be read.
+    /// Returns one client with all its secrets, including rows that cannot be read.
     pub async fn show_client(
         &self,
         client_id: &ClientId,
@@ -177,7 +177,7 @@ impl Registry {
         Ok((client, secrets))
     }
 
-    /// All clients, in order of `client_id`, those too that cannot be read.
+    /// Returns all clients in order of `client_id`, including rows that cannot be read.
     pub async fn list_clients(&self) -> Result<Vec<Readable<Client>>, RegistryError> {
         let mut clients: Vec<Readable<Client>> = Vec::new();
         let (mut after, mut limit) = (None::<String>, PAGE);
@@ -187,8 +187,8 @@ impl Registry {
                 clients.extend(page);
                 return Ok(clients);
             }
-            // The next page begins after a name, so this one ends with one: what follows comes
-            // again. If no name of a whole page is a text, there must be more of them to a page.
+            // The next page begins after a `client_id`, so cut this page after its last one that is
+            // text; the rows behind it are read again. If a page has none, read a larger page.
             let named = page.iter().rposition(|client| name(client).is_some());
             let Some(last) = named else {
                 limit = limit.saturating_mul(2);
@@ -201,7 +201,8 @@ impl Registry {
         }
     }
 
-    /// Lets a client act, or stops it and its tokens for as long as this lasts.
+    /// Enables or disables a client. A disabled client cannot authenticate and its tokens are
+    /// inactive until it is enabled again.
     pub async fn set_client_state(
         &self,
         client_id: &ClientId,
@@ -210,18 +211,19 @@ impl Registry {
         expect(client_id, self.store.set_client_state(client_id, state, &self.actor).await?)
     }
 
-    /// Revokes all tokens that a client has now. It goes by a number and not by a clock, so it
-    /// misses none that was issued just before.
+    /// Revokes all current tokens of a client. They are selected by a counter and not by a time, so
+    /// a token issued immediately before is not missed.
     pub async fn revoke_tokens(&self, client_id: &ClientId) -> Result<(), RegistryError> {
         expect(client_id, self.store.revoke_client_tokens(client_id, &self.actor).await?)
     }
 
-    /// Deletes a client with its secrets. Its tokens are dead, also if the name is given again.
+    /// Deletes a client with its secrets. Its tokens are dead and stay dead if the `client_id` is
+    /// registered again.
     pub async fn delete_client(&self, client_id: &ClientId) -> Result<(), RegistryError> {
         expect(client_id, self.store.delete_client(client_id, &self.actor).await?)
     }
 
-    /// Makes one more secret, which is shown here and never again.
+    /// Adds a secret to a client. The secret is returned here and never again.
     pub async fn add_secret(
         &self,
         client_id: &ClientId,
@@ -233,7 +235,7 @@ impl Registry {
         Ok((stored, secret))
     }
 
-    /// Takes a secret out of use.
+    /// Takes a secret out of use: retires it, or declares it leaked.
     pub async fn retire_secret(
         &self,
         client_id: &ClientId,
@@ -258,7 +260,7 @@ impl Registry {
     }
 }
 
-/// The `client_id` in a row, if it is a text.
+/// The `client_id` of a row, if it is text.
 fn name(client: &Readable<Client>) -> Option<&str> {
     match client {
         Ok(client) => Some(client.client_id.as_str()),

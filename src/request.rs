@@ -1,9 +1,10 @@
-//! One request, over either transport: its context, its outcome, its line in the access log.
+//! One request, over either transport: its context, its outcome, and its entry in the access log.
 
 mod access_log;
 mod context;
 mod grpc_timeout;
 mod handler;
+mod logged_body;
 mod method;
 mod outcome;
 mod request_id;

@@ -1,5 +1,5 @@
-//! The gRPC side: protobuf to values, use case, values to protobuf. Both transports come through
-//! here: a form becomes one of these messages first.
+//! The gRPC API: parses messages into domain values, runs the use case and renders its result as a
+//! message. HTTP requests take the same path: the shim turns each form into one of these messages.
 
 mod admission;
 pub(crate) mod basic;
@@ -8,8 +8,10 @@ mod grpc_service;
 mod parse;
 mod remote;
 pub mod status;
+mod streams;
 mod token_service;
 
 pub use self::{
-    admission::Admission, grpc_service::GrpcService, remote::RemoteTokens, token_service::TokenRpc,
+    admission::Admission, grpc_service::GrpcService, remote::RemoteTokens, streams::Streams,
+    token_service::TokenRpc,
 };

@@ -1,5 +1,4 @@
-//! What the use cases count, for whoever looks after a node. Plain numbers: what becomes of them
-//! is not their concern.
+//! Statistics of the use cases, for operators. Plain numbers, independent of their export.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -8,88 +7,88 @@ use std::{
 
 use crate::domain::{ClockOffset, PerLane};
 
-/// The numbers of an authority since its start, and how its queue stands now.
+/// Statistics of an authority since its start, and the current state of its queue.
 #[derive(Debug, Clone, Default)]
 pub struct Stats {
-    /// The hash pool.
+    /// Statistics of the hash pool.
     pub hash: HashStats,
-    /// Statements that record tokens.
+    /// Batches that record tokens.
     pub recording: BatchStats,
-    /// Statements that look tokens up.
+    /// Batches that look tokens up.
     pub looking_up: BatchStats,
-    /// What is remembered of the database.
+    /// Statistics of the client and token cache.
     pub cache: CacheStats,
-    /// How far this machine's clock is ahead of the database's, if that was asked.
+    /// How far this machine's clock is ahead of the database's; `None` if it was not measured.
     pub clock_offset: Option<ClockOffset>,
-    /// Secrets that had been verified lately and were not hashed again.
+    /// Secrets that were in the cache of verified secrets and were not hashed.
     pub verified: u64,
-    /// Secrets that had not.
+    /// Secrets that were not in that cache.
     pub unverified: u64,
-    /// Callers that were turned away because they had failed too often.
+    /// Callers that were refused by the lockout.
     pub throttled: u64,
-    /// Introspections of a token that is alive.
+    /// Introspections of an active token.
     pub active: u64,
-    /// Introspections of anything else.
+    /// Introspections whose result was `active: false`.
     pub inactive: u64,
 }
 
-/// What a node remembers of the database.
+/// Statistics of the client and token cache.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct CacheStats {
-    /// Clients and tokens that were remembered.
+    /// Look-ups that found an entry.
     pub hits: u64,
-    /// Those that had to be looked for.
+    /// Look-ups that found no valid entry while a lease was held.
     pub misses: u64,
-    /// Clients that are remembered, with a secret each.
+    /// Cached clients, counted once per credential.
     pub clients: usize,
-    /// Tokens that are remembered.
+    /// Cached tokens.
     pub tokens: usize,
-    /// What these take.
+    /// Memory of the cached tokens, in bytes.
     pub token_bytes: usize,
-    /// Whether what is remembered counts now.
+    /// Whether the node holds a lease now, so that the cache is used.
     pub is_leased: bool,
 }
 
-/// Statements that callers share.
+/// Statistics of a batcher.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct BatchStats {
-    /// Statements that ran.
+    /// Statements run.
     pub statements: u64,
-    /// Callers in all of them.
+    /// Callers in all statements.
     pub callers: u64,
 }
 
-/// How the hash pool stands.
+/// State and statistics of the hash pool.
 #[derive(Debug, Clone, Default)]
 pub struct HashStats {
-    /// Comparisons that wait, in the lane of issuing and in that of introspection.
+    /// Queued comparisons of each lane.
     pub waiting: PerLane<u32>,
-    /// How long the oldest of them has waited.
+    /// How long the oldest queued comparison has waited.
     pub oldest: Duration,
     /// Comparisons that are being computed.
     pub running: u32,
-    /// Callers that were refused because there was no place or no time.
+    /// Callers that were refused because the queue was full or the wait too long.
     pub refused: u64,
-    /// Callers that waited, and were gone or too late before it was their turn.
+    /// Callers that waited, but had gone away or passed their deadline before their turn.
     pub abandoned: u64,
-    /// What hashes took.
+    /// Durations of hashes.
     pub times: HashTimes,
 }
 
-/// How many hashes took how long.
+/// Histogram of hash durations.
 #[derive(Debug, Clone, Default)]
 pub struct HashTimes {
-    /// By doubling, the first up to a millisecond.
+    /// Number of hashes per bucket. The bounds double from one millisecond; the last is infinite.
     counts: [u64; HashTimes::BUCKETS],
-    /// All hashes together.
+    /// Sum of all durations.
     pub total: Duration,
 }
 
 impl HashTimes {
-    /// The last but one ends at a second; no hash within the cost cap takes as long.
+    /// The last but one ends at about a second; no hash within the cost cap takes as long.
     const BUCKETS: usize = 12;
 
-    /// Counts one.
+    /// Counts one hash that took this long.
     pub(super) fn record(&mut self, took: Duration) {
         let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         let doublings = (u64::BITS - millis.leading_zeros()) as usize;
@@ -97,7 +96,7 @@ impl HashTimes {
         self.total += took;
     }
 
-    /// The upper bound of each bucket in seconds, and how many fell into it.
+    /// Upper bound of each bucket in seconds, and the number of hashes in that bucket alone.
     pub fn buckets(&self) -> impl Iterator<Item = (f64, u64)> {
         let last = Self::BUCKETS - 1;
         self.counts.iter().enumerate().map(move |(index, count)| {
@@ -107,7 +106,7 @@ impl HashTimes {
     }
 }
 
-/// A number that many count.
+/// A counter that threads share.
 #[derive(Debug, Default)]
 pub(super) struct Count(AtomicU64);
 

@@ -30,8 +30,9 @@ pub use self::{
     upkeep::Upkeep,
 };
 use crate::domain::{
-    AccessToken, Actor, AuditEntry, AuditMark, Client, ClientId, ClientKey, ClientState, Error,
-    Random, SecretId, StoredSecret, TagKey, Timestamp, TokenId,
+    AccessToken, Actor, AuditEntry, AuditMark, Client, ClientId, ClientKey, ClientState,
+    CredentialId, Error, Random, SecretId, StoredCredential, StoredSecret, TagKey, Timestamp,
+    TokenDigest, TokenFacts, TokenId,
 };
 
 /// What the first migration made once for this installation.
@@ -41,30 +42,25 @@ pub struct Installation {
     pub tag_key: TagKey,
 }
 
-/// A client, and the one secret that a presented text named, if that client has it.
+/// A client, and the one credential that was asked for, if the client has it.
 #[derive(Debug, Clone)]
 pub struct FoundClient {
     /// The client.
     pub client: Arc<Client>,
-    /// Its secret of the id that was asked for.
-    pub secret: Option<Arc<StoredSecret>>,
+    /// Its credential of the id that was asked for.
+    pub credential: Option<Arc<StoredCredential>>,
 }
 
-/// Everything that decides what a stored token is worth, read in one statement.
+/// A stored token, read in one statement with everything that decides whether it is active. Tokens
+/// of a deleted client are not found.
 #[derive(Debug, Clone)]
 pub struct FoundToken {
-    /// The token.
-    pub token: AccessToken,
-    /// The client that it was issued to. Tokens of a deleted client are not found at all.
-    pub client: Arc<Client>,
-    /// Whether this token was revoked.
-    pub revoked: bool,
-    /// Whether the secret that it was issued with was declared leaked, or is gone.
-    pub secret_leaked: bool,
-    /// Whether all tokens of its client, or all tokens, were revoked since it was issued.
-    pub superseded: bool,
-    /// The installation's `not_before`: tokens issued earlier are dead.
-    pub not_before: Option<Timestamp>,
+    /// Digest of the token's text, which the presented text must match.
+    pub digest: TokenDigest,
+    /// The credential that it was issued with.
+    pub credential: CredentialId,
+    /// The facts that introspection evaluates.
+    pub facts: TokenFacts,
 }
 
 /// What stands in a row, or why that cannot be read: one of many, which fails alone.
@@ -158,7 +154,7 @@ pub trait Store: Send + Sync {
     async fn find_client(
         &self,
         client_id: &ClientId,
-        secret: Option<SecretId>,
+        credential: Option<CredentialId>,
     ) -> Result<Option<FoundClient>, Error>;
 
     /// Stores tokens durably, and returns those that it stored: they survive a crash. It refuses

@@ -1,5 +1,5 @@
-//! What a node tells those who look after it: what happened, as lines on standard error, and how
-//! much of it, as metrics. Never a secret.
+//! Telemetry for operators: log lines on standard error, metrics, and optionally spans. None of
+//! them contains a secret.
 
 pub mod lines;
 mod metrics;
@@ -18,19 +18,22 @@ pub use self::{
 };
 use crate::config::{Log, LogFormat};
 
-/// The target of the lines that tell of requests, one each, for a filter such as
+/// Target of the access log, which has one line per request. For a filter such as
 /// `info,access=off`.
 pub const ACCESS: &str = "access";
 
-/// What has been started, until it is dropped.
+/// Guard of the started telemetry. Dropping it exports the remaining spans.
 #[derive(Debug)]
-#[must_use = "what is dropped tells no more"]
+#[must_use = "dropping it ends the export of spans"]
 pub struct Telemetry {
     #[cfg(feature = "otel")]
     _exporter: Option<otel::Exporter>,
 }
 
-/// Starts logging.
+/// Starts logging, and the export of spans if the configuration has a collector.
+///
+/// # Errors
+/// If the filter is invalid, the exporter cannot be built, or logging was started already.
 pub fn start(config: &Log) -> anyhow::Result<Telemetry> {
     let filter = &config.log;
     let filter = EnvFilter::try_new(filter)
@@ -38,8 +41,8 @@ pub fn start(config: &Log) -> anyhow::Result<Telemetry> {
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(lines::Lines)
         .with_ansi(io::stderr().is_terminal())
-        // It would complain of a line that cannot be written on standard error as well, and would
-        // panic where that fails too: a full disk under a log must cost no request.
+        // Otherwise the layer reports a failed write on standard error as well, and panics if that
+        // fails too. A full disk under the log must not fail a request.
         .log_internal_errors(false);
     let lines = match config.log_format {
         LogFormat::Text => lines.boxed(),

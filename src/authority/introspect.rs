@@ -1,50 +1,48 @@
-//! Say what a token is worth (RFC 7662).
+//! Introspection: whether a token is active, and its content (RFC 7662).
 
 use std::sync::Arc;
 
 use super::{AuthenticatedClient, Authority};
-use crate::{
-    domain::{Client, ClientState, Clock, Error, Granted, Timestamp, TokenId, TokenText},
-    store::FoundToken,
-};
+use crate::domain::{Client, Clock, Error, Granted, Timestamp, TokenFacts, TokenId, TokenText};
 
-/// What a token is worth. Why one is inactive is nobody's business (section 2.2).
+/// Whether a token is active. The reason why one is inactive is never disclosed (section 2.2).
 #[derive(Debug)]
 pub enum Introspection {
-    /// It is not to be honoured, or not this caller's to know of.
+    /// The token must not be honoured, or the caller may not learn about it.
     Inactive,
-    /// It can be honoured now.
+    /// The token can be honoured now.
     Active(ActiveToken),
 }
 
-/// What an active token carries.
+/// Content of an active token.
 #[derive(Debug)]
 pub struct ActiveToken {
-    /// Its id, the `jti`.
+    /// Token id (`jti`).
     pub id: TokenId,
-    /// The client that it was issued to; also its subject.
+    /// Client that the token was issued to; also its subject (`sub`).
     pub client: Arc<Client>,
-    /// What it is good for.
+    /// Scopes and audiences of the token.
     pub granted: Arc<Granted>,
-    /// Who issued it, the `iss`.
+    /// Issuer identifier (`iss`).
     pub issuer: Arc<str>,
-    /// When it was issued.
+    /// Time of issue (`iat`).
     pub issued_at: Timestamp,
-    /// From when it is dead.
+    /// Expiry (`exp`): the token is inactive from this moment on.
     pub expires_at: Timestamp,
 }
 
 impl Authority {
-    /// Says what `token` is worth to `caller`; none stands for a text that no token ever had.
+    /// Tells `caller` whether `token` is active. `None` stands for a text that does not have the
+    /// form of a token; it is inactive.
     ///
     /// # Errors
-    /// What the store says: a fault is an error and never "inactive".
+    /// Errors of the store: a failed look-up is an error and never "inactive".
     pub async fn introspect(
         &self,
         caller: &AuthenticatedClient,
         token: Option<&TokenText>,
     ) -> Result<Introspection, Error> {
-        let outcome = self.worth(caller, token).await?;
+        let outcome = self.evaluate(caller, token).await?;
         match outcome {
             Introspection::Active(_) => self.active.add_one(),
             Introspection::Inactive => self.inactive.add_one(),
@@ -52,12 +50,12 @@ impl Authority {
         Ok(outcome)
     }
 
-    async fn worth(
+    async fn evaluate(
         &self,
         caller: &AuthenticatedClient,
         token: Option<&TokenText>,
     ) -> Result<Introspection, Error> {
-        // 1. A text that was never made here is not worth a query.
+        // 1. A text with a wrong tag is inactive without a query.
         let Some(token) = token.filter(|token| token.has_tag_of(&self.tag_key)) else {
             return Ok(Introspection::Inactive);
         };
@@ -67,116 +65,24 @@ impl Authority {
             return Ok(Introspection::Inactive);
         };
 
-        // 3. Inactive on every doubt. All of these must hold: none stands in for another.
-        let worth = found.token.digest.matches(&token.digest())
-            && is_alive(&found, self.clock.now())
-            && may_see(&caller.client, &found);
-        if !worth {
+        // 3. The token is inactive unless all of these hold. None of them implies another.
+        let is_active = found.digest.matches(&token.digest())
+            && found.facts.is_alive(self.clock.now())
+            && found.facts.is_visible_to(&caller.client);
+        if !is_active {
             return Ok(Introspection::Inactive);
         }
 
         // 4. Answer.
+        let TokenFacts { id, client, granted, issued_at, expires_at, .. } = found.facts;
+        let issuer = Arc::clone(&self.issuer);
         Ok(Introspection::Active(ActiveToken {
-            id: found.token.id,
-            client: found.client,
-            granted: found.token.granted,
-            issuer: Arc::clone(&self.issuer),
-            issued_at: found.token.issued_at,
-            expires_at: found.token.expires_at,
+            id,
+            client,
+            granted,
+            issuer,
+            issued_at,
+            expires_at,
         }))
-    }
-}
-
-/// Whether nothing ended the token. There is no leeway: a clock that differs is the caller's.
-fn is_alive(found: &FoundToken, now: Timestamp) -> bool {
-    let issued_at = found.token.issued_at;
-    let outlived = |not_before: Option<Timestamp>| not_before.is_none_or(|from| issued_at >= from);
-    now < found.token.expires_at
-        && !found.revoked
-        && !found.secret_leaked
-        && !found.superseded
-        && found.client.state == ClientState::Active
-        && outlived(found.client.not_before)
-        && outlived(found.not_before)
-}
-
-/// A caller sees the tokens for the audiences that it serves, and its own.
-fn may_see(caller: &Client, found: &FoundToken) -> bool {
-    caller.key == found.client.key || !caller.serves.is_disjoint(&found.token.granted.audiences)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::{AccessToken, ClientId, ClientKey, SecretId, TokenDigest, TokenLifetime};
-    use proptest::prelude::*;
-    use std::collections::BTreeSet;
-    use uuid::Uuid;
-
-    fn at(seconds: i64) -> Timestamp {
-        Timestamp::from_unix_micros(seconds * 1_000_000)
-    }
-
-    fn found(expires: i64, issued: i64) -> FoundToken {
-        let key = ClientKey(Uuid::from_u128(1));
-        FoundToken {
-            token: AccessToken {
-                id: TokenId(Uuid::from_u128(2)),
-                digest: TokenDigest::from_bytes([0; 32]),
-                client: key,
-                secret: SecretId(Uuid::from_u128(3)),
-                granted: Arc::default(),
-                issued_at: at(issued),
-                expires_at: at(expires),
-            },
-            client: Arc::new(Client {
-                key,
-                client_id: ClientId::parse("orders").unwrap(),
-                name: String::new(),
-                state: ClientState::Active,
-                grants: BTreeSet::new(),
-                scopes: BTreeSet::new(),
-                default_scopes: BTreeSet::new(),
-                audiences: BTreeSet::new(),
-                serves: BTreeSet::new(),
-                token_lifetime: TokenLifetime::DEFAULT,
-                not_before: None,
-                created_at: at(0),
-                version: 1,
-            }),
-            revoked: false,
-            secret_leaked: false,
-            superseded: false,
-            not_before: None,
-        }
-    }
-
-    proptest! {
-        /// No rule hides another: a token lives exactly if each of them lets it.
-        #[test]
-        fn a_token_lives_only_if_every_rule_lets_it(
-            expires in 90..110_i64,
-            disabled: bool,
-            revoked: bool,
-            burnt: bool,
-            superseded: bool,
-            client_from in proptest::option::of(40..60_i64),
-            global_from in proptest::option::of(40..60_i64),
-        ) {
-            let mut token = found(expires, 50);
-            token.revoked = revoked;
-            token.secret_leaked = burnt;
-            token.superseded = superseded;
-            let client = Arc::make_mut(&mut token.client);
-            client.not_before = client_from.map(at);
-            token.not_before = global_from.map(at);
-            if disabled {
-                client.state = ClientState::Disabled;
-            }
-            let expected = expires > 100 && !revoked && !burnt && !superseded && !disabled
-                && client_from.is_none_or(|from| from <= 50)
-                && global_from.is_none_or(|from| from <= 50);
-            prop_assert_eq!(is_alive(&token, at(100)), expected);
-        }
     }
 }

@@ -1,4 +1,4 @@
-//! Issue an access token.
+//! Issuing an access token.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -8,25 +8,25 @@ use crate::domain::{
     TokenText,
 };
 
-/// What is asked for. Empty sets ask for what is registered as the default.
+/// A parsed token request. An empty set asks for the client's registered default.
 #[derive(Debug)]
 pub struct IssueRequest {
-    /// The grant by which the token is asked for.
+    /// Grant type of the request.
     pub grant: GrantType,
-    /// The scopes that the token shall carry.
+    /// Requested scopes.
     pub scopes: BTreeSet<Scope>,
-    /// The resource servers that the token shall be for.
+    /// Requested audiences, the resource servers that the token is for.
     pub resources: BTreeSet<Audience>,
 }
 
-/// A token that was recorded.
+/// A token that has been recorded durably.
 #[derive(Debug)]
 pub struct IssuedToken {
-    /// The token in clear, for the one answer that carries it.
+    /// The token in clear, for the one response that carries it.
     pub token: TokenText,
-    /// The time it has left, to the nearest second.
+    /// Remaining lifetime, rounded to the nearest second.
     pub expires_in: Duration,
-    /// What it is good for.
+    /// Scopes and audiences of the token.
     pub granted: Arc<Granted>,
 }
 
@@ -34,8 +34,9 @@ impl Authority {
     /// Issues an access token to a caller (RFC 6749, section 4.4).
     ///
     /// # Errors
-    /// `UnauthorizedClient`, `InvalidScope`, `InvalidTarget`, and what the store says. Where it
-    /// says `Unavailable`, a token may have been recorded that nobody has: it dies unused.
+    /// `UnauthorizedClient`, `InvalidScope`, `InvalidTarget`; `InvalidClient` if the client or its
+    /// secret was taken out of use meanwhile; otherwise errors of the store. After `Unavailable` a
+    /// token may have been recorded that no caller received: it expires unused.
     pub async fn issue(
         &self,
         caller: &AuthenticatedClient,
@@ -43,61 +44,63 @@ impl Authority {
     ) -> Result<IssuedToken, Error> {
         let client = &caller.client;
 
-        // 1. The client may use the grant.
+        // 1. Check that the client may use the grant.
         if !client.grants.contains(&request.grant) {
             return Err(Error::UnauthorizedClient);
         }
 
-        // 2. Narrow scopes and audiences to what is registered.
+        // 2. Determine scopes and audiences, within those registered for the client.
         let scopes = granted_scopes(client, request.scopes)?;
         let audiences = granted_audiences(client, request.resources)?;
         let granted = Arc::new(Granted { scopes, audiences });
 
-        // 3. Mint. The lifetime is kept to the microsecond, so that a token lives neither longer
-        //    nor shorter than was registered; `iat` and `exp` lose the same fraction of a second.
+        // 3. Mint the token. Its lifetime is exact to the microsecond, so it lives neither longer
+        //    nor shorter than registered. Truncation to seconds takes the same fraction off `iat`
+        //    and `exp`.
         let now = self.clock.now();
         let token = TokenText::mint(now, self.random.as_ref(), &self.tag_key)?;
         let recorded = AccessToken {
             id: token.id(),
             digest: token.digest(),
             client: client.key,
-            secret: caller.secret,
+            credential: caller.credential,
             granted: Arc::clone(&granted),
             issued_at: now,
             expires_at: now.plus(client.token_lifetime.duration()),
         };
 
-        // 4. Record it durably, if the client and its secret are still in use; only then is there a
-        //    token. A request may have waited for its hash while somebody disabled its client.
+        // 4. Record it durably, if the client and its secret are still in use; only then does the
+        //    token exist. The client may have been disabled while this request waited for its hash.
         let expires_at = recorded.expires_at;
         let is_recorded = self.cache.record(recorded).await?;
 
-        // 5. Nothing may have changed unseen until here. What is acknowledged from now on was
-        //    acknowledged after the token was there.
+        // 5. Check that the client has not changed since it was read. A change that is acknowledged
+        //    later is acknowledged after the token was recorded, and so applies to it.
         if !is_recorded || !self.cache.is_current(caller.watch.as_ref()) {
             self.check_again(caller, is_recorded).await?;
         }
 
-        // 6. Answer with the time that is left now, not with the time that was given. To the
-        //    nearest second: rounded down, the milliseconds of the write would cost everyone one.
+        // 6. Return the lifetime that remains now, rounded to the nearest second. Rounding down
+        //    would take a second off every token, because the write took a few milliseconds.
         let left = expires_at.since(self.clock.now());
         let expires_in = Duration::from_secs((left + Duration::from_millis(500)).as_secs());
         Ok(IssuedToken { token, expires_in, granted })
     }
 
-    /// Asks the database whether the caller is still as it was when it was authenticated. A token
-    /// that was recorded and is not answered dies unused.
+    /// Reads the caller from the database again: `InvalidClient` if it or its secret is no longer
+    /// in use, `Unavailable` if it changed in another way or the token was not recorded. A token
+    /// that was recorded and is not returned expires unused.
     async fn check_again(
         &self,
         caller: &AuthenticatedClient,
         is_recorded: bool,
     ) -> Result<(), Error> {
-        let (client_id, secret) = (&caller.client.client_id, caller.secret);
-        let found = self.cache.read_client(Lane::Issue, client_id, secret).await?;
+        let (client_id, credential) = (&caller.client.client_id, caller.credential);
+        let found = self.cache.read_client(Lane::Issue, client_id, credential).await?;
         let found = found.filter(|found| {
-            let secret = found.secret.as_ref();
+            let credential = found.credential.as_ref();
             found.client.state == ClientState::Active
-                && secret.is_some_and(|secret| secret.is_live(self.clock.now()))
+                && credential.is_some_and(|credential| credential.is_live(self.clock.now()))
         });
         let Some(found) = found else { return Err(Error::InvalidClient) };
         if is_recorded && found.client == caller.client {
@@ -107,8 +110,8 @@ impl Authority {
     }
 }
 
-/// All of the scopes asked for, or an error: RFC 6749 would allow to grant fewer, and then a
-/// client learns only from a failing call elsewhere that it lacks one.
+/// All requested scopes, or an error. RFC 6749 would allow granting fewer, but then a client would
+/// learn only from a failing call elsewhere that it lacks one.
 fn granted_scopes(client: &Client, asked: BTreeSet<Scope>) -> Result<BTreeSet<Scope>, Error> {
     if !asked.is_empty() {
         if asked.is_subset(&client.scopes) {
@@ -119,7 +122,7 @@ fn granted_scopes(client: &Client, asked: BTreeSet<Scope>) -> Result<BTreeSet<Sc
     if client.default_scopes.is_empty() && !client.scopes.is_empty() {
         return Err(Error::InvalidScope("the client has no default scopes, so it must name some"));
     }
-    // A scope that was taken away is no default any more, whatever the row says.
+    // A default scope that is no longer registered is not granted, whatever the row says.
     let granted: BTreeSet<_> =
         client.default_scopes.intersection(&client.scopes).cloned().collect();
     if granted.is_empty() && !client.default_scopes.is_empty() {

@@ -1,5 +1,6 @@
-//! One statement for many callers. What waits while one statement runs forms the next; alone, a
-//! caller does not linger. A statement that fails because of one caller fails that one alone.
+//! The batcher: one SQL statement for several callers. Callers that arrive while a statement runs
+//! form the next batch; a lone caller does not wait for others. If one caller's item makes a
+//! statement fail, only that caller gets the error.
 
 mod halving;
 
@@ -17,38 +18,39 @@ use crate::{
     stats::{BatchStats, Count},
 };
 
-/// A statement takes a few milliseconds.
+/// A statement that has run for this long no longer holds up the next one. Normally a statement
+/// takes a few milliseconds.
 const LATE: Duration = Duration::from_millis(100);
 
-/// Runs a statement for all of these.
+/// Runs one statement for all of these items.
 type Run<T, R> =
     Box<dyn Fn(Vec<T>) -> Pin<Box<dyn Future<Output = Result<R, Error>> + Send>> + Send + Sync>;
 
-/// How callers are grouped.
+/// Limits of a batcher.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct BatchLimits {
-    /// Callers that may wait; further ones are turned away.
+    /// Maximum waiting callers; further ones are refused.
     pub(super) waiting: usize,
-    /// Callers of one statement.
+    /// Maximum callers of one statement.
     pub(super) largest: usize,
-    /// Statements at the same time.
+    /// Maximum concurrent statements.
     pub(super) statements: usize,
-    /// A further statement begins beside others only for so many callers: with fewer it would cost
-    /// more than their waiting.
+    /// Number of waiting callers from which another statement starts beside a running one. With
+    /// fewer, the statement would cost more than the wait.
     pub(super) overlap: usize,
-    /// For a statement, with those that find out by whose fault it failed. Its callers may all have
-    /// gone, and a connection that died silently never answers.
+    /// Timeout of a batch, including the statements that isolate its failing items. It is needed
+    /// because all callers may have gone, and a connection that died silently never answers.
     pub(super) patience: Duration,
 }
 
-/// Callers on their way into statements.
+/// Groups concurrent callers into batches.
 pub(super) struct Batcher<T, R>(Arc<Inner<T, R>>);
 
 struct Inner<T, R> {
     run: Run<T, R>,
     limits: BatchLimits,
-    /// Where statements run: the runtime that made the group, and not that of the caller, whose
-    /// thread has connections to serve.
+    /// Runtime that statements run on: the one that created the batcher, not that of the caller,
+    /// whose thread has connections to serve.
     runtime: Handle,
     state: Mutex<State<T, R>>,
     statements: Count,
@@ -58,7 +60,7 @@ struct Inner<T, R> {
 struct State<T, R> {
     waiting: VecDeque<Caller<T, R>>,
     running: usize,
-    /// When the last of the statements began that are running; none if none is.
+    /// When the newest running statement began; `None` if no statement is running.
     began: Option<Instant>,
 }
 
@@ -82,11 +84,11 @@ impl<T: Clone + Send + 'static, R: Clone + Send + 'static> Batcher<T, R> {
         Self(Arc::new(Inner { run, limits, runtime, state, statements, callers }))
     }
 
-    /// Goes along with the next statement and returns what it said. The statement runs to its end
-    /// in a task of its own: a caller who goes away leaves nothing half done.
+    /// Adds `item` to the next batch and returns the result of its statement. The statement runs to
+    /// its end in a task of its own: a caller that goes away leaves nothing half done.
     ///
     /// # Errors
-    /// What the statement says, and `TooManyRequests` if too many wait.
+    /// The error of the statement, or `TooManyRequests` if too many callers wait.
     pub(super) async fn submit(&self, item: T) -> Result<R, Error> {
         let (answer, answered) = oneshot::channel();
         {
@@ -96,7 +98,7 @@ impl<T: Clone + Send + 'static, R: Clone + Send + 'static> Batcher<T, R> {
                 return Err(Error::TooManyRequests { retry_after: Duration::from_secs(1) });
             }
             state.waiting.push_back(Caller { item, answer });
-            // One that is late may never answer: nobody waits behind it for long.
+            // A late statement may never finish, so callers do not wait behind it for long.
             let is_late = state.began.is_none_or(|began| began.elapsed() > LATE);
             let is_due = is_late || state.waiting.len() >= overlap;
             if state.running < statements && is_due {
@@ -106,10 +108,10 @@ impl<T: Clone + Send + 'static, R: Clone + Send + 'static> Batcher<T, R> {
                 self.0.runtime.spawn(running.all());
             }
         }
-        answered.await.unwrap_or_else(|_| Err(Error::internal("a shared statement did not end")))
+        answered.await.unwrap_or_else(|_| Err(Error::internal("a batch statement did not finish")))
     }
 
-    /// Statements that ran, and the callers in them.
+    /// Number of statements run, and of callers in them.
     pub(super) fn stats(&self) -> BatchStats {
         BatchStats { statements: self.0.statements.get(), callers: self.0.callers.get() }
     }
@@ -131,7 +133,7 @@ impl<T, R> Inner<T, R> {
     }
 }
 
-/// One that runs statements, for as long as there are callers.
+/// A task that runs statements for as long as callers wait.
 struct BatchWorker<T, R> {
     group: Arc<Inner<T, R>>,
     has_ended: bool,
@@ -140,11 +142,11 @@ struct BatchWorker<T, R> {
 impl<T: Clone, R: Clone> BatchWorker<T, R> {
     async fn all(mut self) {
         loop {
-            // Those who were just answered and ask again come along: without this a statement
-            // carries only half of the callers, and the other half waits for the next.
+            // Lets callers that were just answered and ask again join this batch. Otherwise a
+            // batch holds only half of the callers, and the other half waits for the next one.
             tokio::task::yield_now().await;
             let Some(callers) = self.next() else { return };
-            // Whoever has gone away is not worth a statement.
+            // Callers that have gone away need no statement.
             let callers: Vec<_> =
                 callers.into_iter().filter(|caller| !caller.answer.is_closed()).collect();
             if callers.is_empty() {
@@ -155,8 +157,8 @@ impl<T: Clone, R: Clone> BatchWorker<T, R> {
         }
     }
 
-    /// The callers of the next statement. That there are none and that this one ends is one step,
-    /// so that nobody comes in between and waits for ever.
+    /// Takes the callers of the next batch. If there are none, the worker ends under the same lock,
+    /// so that no caller can arrive in between and wait for ever.
     fn next(&mut self) -> Option<Vec<Caller<T, R>>> {
         let mut state = self.group.state();
         if state.waiting.is_empty() {
@@ -171,7 +173,8 @@ impl<T: Clone, R: Clone> BatchWorker<T, R> {
 }
 
 impl<T, R> Drop for BatchWorker<T, R> {
-    /// After a panic nobody else may be there for those who wait: they are told.
+    /// After a panic no other worker may be left for the waiting callers. Dropping them gives each
+    /// an error.
     fn drop(&mut self) {
         if !self.has_ended {
             let mut state = self.group.state();

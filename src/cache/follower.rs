@@ -1,4 +1,4 @@
-//! Follows the change feed, so that what the node remembers stays true.
+//! Follows the change feed and renews the lease, so that the cache of the node stays current.
 
 use std::{convert::Infallible, sync::Arc, thread, time::Duration};
 
@@ -15,13 +15,13 @@ use crate::{
     store::{Feed, Store},
 };
 
-/// How long to rest before a feed that was lost is looked for again.
+/// Pause before a lost feed is joined again.
 const REST: Duration = Duration::from_millis(500);
 
-/// How long a node that stops tries to give its lease back. If it fails, the lease ends by itself.
+/// How long a stopping node tries to give its lease back. If that fails, the lease expires.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// What keeps the memory of a node true.
+/// The task that keeps the cache of a node current.
 pub struct Follower {
     pub(super) cache: Arc<LeasedCache>,
     pub(super) store: Arc<dyn Store>,
@@ -30,11 +30,11 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// Follows the feed until the node stops. While there is no feed, nothing that is remembered
-    /// is relied upon; and where a lease is needed, no call is answered.
+    /// Follows the feed until the node stops. Without a feed the cache is not used, and if the
+    /// store needs a lease, no call is answered.
     ///
-    /// It has a thread of its own: late among a thousand requests, the lease would end, all of them
-    /// would ask the database, and it would be later still.
+    /// It runs on a thread of its own. If a thousand requests delayed it, the lease would expire,
+    /// all of them would ask the database, and it would be delayed further.
     pub async fn run(self, stop: CancellationToken) {
         if self.cache.is_off() && !self.store.needs_lease() {
             return;
@@ -47,19 +47,19 @@ impl Follower {
         });
         match spawned {
             Ok(_) => drop(ended.await),
-            Err(error) => tracing::error!(%error, "the change feed cannot be followed"),
+            Err(error) => tracing::error!(%error, "cannot follow the change feed"),
         }
     }
 
     /// Follows one feed until it is lost. False once the node stops.
     ///
-    /// Each has a runtime of its own, which is dropped with it: the driver leaves a task behind
-    /// that says goodbye on a connection, and on one that does not answer it would hold the socket.
+    /// Each feed has a runtime of its own, which is dropped with it. The driver leaves a task
+    /// behind that closes the connection; if the peer is silent, that task would keep the socket.
     fn follow_once(&self, stop: &CancellationToken, is_lost: &mut bool) -> bool {
         match Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => runtime.block_on(self.until_lost(stop, is_lost)),
             Err(error) => {
-                tracing::error!(%error, "the change feed cannot be followed");
+                tracing::error!(%error, "cannot follow the change feed");
                 false
             }
         }
@@ -75,27 +75,28 @@ impl Follower {
             }
             return false;
         };
-        // Once for each loss: a database that is away is told of by those who need it.
+        // Logged once per loss: while the database is down, failing requests are logged anyway.
         let was_followed = feed.take().is_some();
         if was_followed || !*is_lost {
-            tracing::warn!(cause = chain(&error), "the change feed is lost: it is joined anew");
+            tracing::warn!(cause = chain(&error), "lost the change feed; joining it again");
         }
         *is_lost = true;
-        // A connection that breaks is mostly a single one, and another one is had at once.
+        // Mostly only this one connection broke, and a new one can be opened immediately.
         if was_followed && self.cache.is_leased() {
             return true;
         }
         stop.run_until_cancelled(sleep(REST)).await.is_some()
     }
 
-    /// One feed, from its beginning to its loss.
+    /// Follows one feed from its beginning to its loss. Leaves it in `feed`, so that the caller can
+    /// give its lease back.
     async fn session(&self, feed: &mut Option<Box<dyn Feed>>) -> Result<Infallible, Error> {
         let connected = self.store.follow(self.lease).await?;
         let feed = feed.insert(connected);
 
-        // Until here an old lease may still run. Between the moment from which changes are read
-        // and the one in which everything is forgotten, nothing may be relied upon; and what is
-        // being read from the database meanwhile belongs to an epoch that is over then.
+        // An old lease may have run until here. Between the moment from which changes are read and
+        // the invalidation of the whole cache, no entry may be used. Reads that are in flight
+        // meanwhile belong to an epoch that is over after it.
         self.cache.end_lease();
         feed.join().await?;
         self.cache.apply(&[crate::store::Change::Everything]);
@@ -105,7 +106,7 @@ impl Follower {
             if let Some(database_time) = feed.renew().await? {
                 let observed = self.clock.observe(began, self.clock.uptime(), database_time);
                 if let Err(disagree) = observed {
-                    // Nobody shall wait for a lease that is not used.
+                    // Writers must not wait for a lease that is not used.
                     self.cache.end_lease();
                     feed.leave().await;
                     return Err(Error::unavailable(disagree));
@@ -114,7 +115,7 @@ impl Follower {
             let changes = feed.read().await?;
             self.cache.apply(&changes);
             self.cache.lease_until(began + feed.lease());
-            // What was applied is told at once: somebody waits for it.
+            // Applied changes are acknowledged immediately, because their writers wait for it.
             if changes.is_empty() {
                 feed.rest().await?;
             }

@@ -1,11 +1,10 @@
-//! What a node remembers of clients and tokens, and whether that may be relied upon.
+//! Cache of clients and tokens, valid while the node holds a lease.
 //!
-//! Nothing here is believed but while a lease runs, and each change that the feed brings is applied
-//! before the node says so: whoever made it is not answered earlier. So what is remembered is as
-//! true as a look into the database.
+//! A writer is not acknowledged until every node with a live lease has applied its change, so a
+//! cache hit is as current as a database read.
 //!
-//! A change that the feed does not bring, such as an edit while the triggers were disabled, must
-//! not be missed for ever: every entry has a lifetime, and is read anew after it.
+//! A change that the feed does not carry, such as an edit while the triggers were disabled, must
+//! not be missed for ever, so every entry has a lifetime and is read again after it.
 
 mod entries;
 
@@ -23,37 +22,37 @@ use tokio::{sync::Notify, time::timeout};
 
 pub(super) use self::entries::Epoch;
 pub(crate) use self::entries::Watch;
-use self::entries::{KnownClient, KnownSecret, KnownToken, Seconds};
+use self::entries::{CachedClient, CachedCredential, CachedToken, Seconds};
 use super::CacheOptions;
 use crate::{
-    domain::{Client, ClientId, ClientKey, Clock, Granted, SecretId, TokenId},
+    domain::{Client, ClientId, ClientKey, Clock, CredentialId, Granted, TokenId},
     stats::{CacheStats, Count},
     store::{Change, FoundClient, FoundToken},
 };
 
-/// What one remembered token takes, with its part of the table. Measured by `benches/limits`.
+/// Memory of one cached token with its share of the table, in bytes. Measured by `benches/limits`.
 pub(super) const TOKEN_BYTES: usize = 160;
 
-/// Sets of scopes and audiences that are shared by the tokens that carry them.
+/// Maximum shared sets of scopes and audiences. Tokens with equal sets share one.
 const SHARED_GRANTS: usize = 1_024;
 
-/// The memory of a node.
+/// The client and token cache of a node.
 pub(super) struct LeasedCache {
     clock: Arc<dyn Clock>,
     /// The uptime at which the node started.
     started: Duration,
-    /// How long after it was read an entry counts.
+    /// Maximum age of an entry.
     lifetime: Seconds,
-    /// By the clock that runs through suspension, in microseconds.
+    /// End of the lease as an uptime in microseconds, by a clock that runs during suspension.
     leased_until: AtomicU64,
-    /// Wakes those who wait for trust.
+    /// Wakes callers that wait for a lease.
     trusted: Notify,
-    /// Held for reading by whoever puts something in, for writing by whoever applies a change.
+    /// Number of the epoch. Locked for reading to insert an entry, for writing to apply changes.
     epoch: RwLock<u64>,
-    clients: Cache<(ClientId, SecretId), KnownSecret>,
-    tokens: Cache<TokenId, KnownToken>,
+    clients: Cache<(ClientId, CredentialId), CachedCredential>,
+    tokens: Cache<TokenId, CachedToken>,
     token_capacity: usize,
-    /// Where a change finds the client that it concerns. Swept when it has doubled.
+    /// Finds the client that a change concerns. Dead entries are removed when it has doubled.
     by_key: Mutex<ByKey>,
     grants: Cache<Arc<Granted>, Arc<Granted>>,
     hits: Count,
@@ -62,12 +61,12 @@ pub(super) struct LeasedCache {
 
 #[derive(Default)]
 struct ByKey {
-    clients: HashMap<ClientKey, Weak<KnownClient>>,
+    clients: HashMap<ClientKey, Weak<CachedClient>>,
     swept_at: usize,
 }
 
 impl LeasedCache {
-    /// A cache of this size, whose entries live for as long as the options say.
+    /// A cache with the sizes and the lifetime from `options`. It holds no lease yet.
     pub(super) fn new(clock: Arc<dyn Clock>, options: CacheOptions) -> Self {
         let CacheOptions { clients, token_bytes, lifetime, .. } = options;
         let token_capacity = token_bytes / TOKEN_BYTES;
@@ -88,24 +87,23 @@ impl LeasedCache {
         }
     }
 
-    /// Whether there is anything that could be remembered.
+    /// Whether the cache is turned off: both sizes are 0.
     pub(super) fn is_off(&self) -> bool {
         self.clients.capacity() == 0 && self.token_capacity == 0
     }
 
-    /// The state of the database that is remembered; none while that may not be relied upon.
+    /// The current epoch; `None` without a lease.
     pub(super) fn epoch(&self) -> Option<Epoch> {
         let leased_until = Duration::from_micros(self.leased_until.load(Ordering::Acquire));
         (self.clock.uptime() < leased_until).then(|| self.current())
     }
 
-    /// Whether what is remembered may be relied upon now.
+    /// Whether this node holds a lease, so that entries may be used.
     pub(super) fn is_leased(&self) -> bool {
         self.epoch().is_some()
     }
 
-    /// The state of the database that is remembered, as soon as it may be relied upon; none if that
-    /// does not come about in time.
+    /// Waits up to `patience` for a lease and returns the epoch; `None` if there is still no lease.
     pub(super) async fn epoch_within(&self, patience: Duration) -> Option<Epoch> {
         let until_trusted = async {
             loop {
@@ -119,7 +117,7 @@ impl LeasedCache {
         timeout(patience, until_trusted).await.ok()
     }
 
-    /// Whether nothing that was acknowledged until now has changed what was read of this client.
+    /// Whether no change acknowledged so far concerns this client. False without a lease.
     pub(super) fn is_current(&self, watch: &Watch) -> bool {
         !watch.has_changed() && self.is_leased()
     }
@@ -129,33 +127,34 @@ impl LeasedCache {
         Epoch { number, began: self.seconds() }
     }
 
-    /// How long the node has been running, also while the machine was suspended.
+    /// Time since the node started, including time while the machine was suspended.
     fn seconds(&self) -> Seconds {
         Seconds::of(self.clock.uptime().saturating_sub(self.started))
     }
 
-    /// Whether what was read then still counts. Entries that were read together, after a start or a
-    /// change of everything, are not all to be read again together: by the last byte of its id,
-    /// each lives for up to an eighth less.
+    /// Whether an entry that was read at `read_at` is within its lifetime. Entries that were read
+    /// together, after a start or a full invalidation, must not all expire together, so each lives
+    /// up to an eighth less, depending on the last byte of its id.
     fn is_fresh(&self, read_at: Seconds, id: uuid::Uuid) -> bool {
         let spread = u32::from(id.as_bytes()[15]);
         self.seconds().since(read_at) < self.lifetime.less_an_eighth_of(spread)
     }
 
-    /// A client and the secret that was asked for. Only for whoever has an epoch.
+    /// A cached client with this credential. The caller must hold an epoch: no lease is checked.
     pub(super) fn client(
         &self,
         client_id: &ClientId,
-        secret: SecretId,
+        credential: CredentialId,
     ) -> Option<(FoundClient, Watch)> {
-        let known = self.clients.get(&(client_id.clone(), secret));
-        let known = known
-            .filter(|known| self.is_fresh(known.read_at, secret.0) && !known.client.has_changed());
+        let known = self.clients.get(&(client_id.clone(), credential));
+        let known = known.filter(|known| {
+            self.is_fresh(known.read_at, credential.0) && !known.client.has_changed()
+        });
         self.count(known.is_some());
-        known.map(KnownSecret::found)
+        known.map(CachedCredential::found)
     }
 
-    /// A token. Only for whoever has an epoch.
+    /// A cached token. The caller must hold an epoch: no lease is checked.
     pub(super) fn token(&self, id: TokenId) -> Option<FoundToken> {
         let known = self.tokens.get(&id);
         let known =
@@ -168,50 +167,54 @@ impl LeasedCache {
         if is_hit { self.hits.add_one() } else { self.misses.add_one() }
     }
 
-    /// Remembers a client that was read in this epoch. That it has no such secret is not
-    /// remembered, nor that there is no such client. None if the epoch is over.
+    /// Caches a client that was read in this epoch. Missing clients and missing credentials are not
+    /// cached. `None` if nothing was cached, also because the epoch is over.
     pub(super) fn keep_client(&self, epoch: Epoch, found: &FoundClient) -> Option<Watch> {
-        let secret = found.secret.as_ref()?;
+        let credential = found.credential.as_ref()?;
         self.keep(epoch, || {
             let client = self.known(&found.client);
             let watch = Watch(Arc::clone(&client));
-            let known = KnownSecret { client, secret: Arc::clone(secret), read_at: epoch.began };
-            self.clients.insert((found.client.client_id.clone(), secret.id), known);
+            let known = CachedCredential {
+                client,
+                credential: Arc::clone(credential),
+                read_at: epoch.began,
+            };
+            self.clients.insert((found.client.client_id.clone(), credential.id()), known);
             watch
         })
     }
 
-    /// Remembers a token that was read in this epoch.
+    /// Caches a token that was read in this epoch, unless the epoch is over.
     pub(super) fn keep_token(&self, epoch: Epoch, found: &FoundToken) {
         self.keep(epoch, || {
-            let token = &found.token;
-            let known = KnownToken {
-                digest: token.digest,
-                secret: token.secret,
-                client: self.known(&found.client),
-                granted: self.shared(&token.granted),
-                issued_at: token.issued_at,
-                expires_at: token.expires_at,
-                not_before: found.not_before,
-                revoked: found.revoked,
-                secret_leaked: found.secret_leaked,
-                superseded: found.superseded,
+            let facts = &found.facts;
+            let known = CachedToken {
+                digest: found.digest,
+                credential: found.credential,
+                client: self.known(&facts.client),
+                granted: self.shared(&facts.granted),
+                issued_at: facts.issued_at,
+                expires_at: facts.expires_at,
+                not_before: facts.not_before,
+                revoked: facts.revoked,
+                credential_leaked: facts.credential_leaked,
+                superseded: facts.superseded,
                 read_at: epoch.began,
             };
-            self.tokens.insert(token.id, known);
+            self.tokens.insert(facts.id, known);
         });
     }
 
-    /// What was read before a change was applied must not outlive it: the change has swept the
-    /// memory already and will not come again.
+    /// Runs `put` if the epoch `read_in` is still current. An entry that was read before a change
+    /// must not outlive it: the change has been applied already and will not come again.
     fn keep<T>(&self, read_in: Epoch, put: impl FnOnce() -> T) -> Option<T> {
         let epoch = self.epoch.read().unwrap_or_else(PoisonError::into_inner);
         (*epoch == read_in.number).then(put)
     }
 
-    /// The entry that all share who know this client. One that was read otherwise before has
-    /// changed, even if nobody said so, and so have the tokens that hang on it.
-    fn known(&self, client: &Arc<Client>) -> Arc<KnownClient> {
+    /// The shared entry of this client. If the cached client differs from the one just read, a
+    /// change was missed, so the old entry and the tokens that refer to it are invalidated.
+    fn known(&self, client: &Arc<Client>) -> Arc<CachedClient> {
         let mut by_key = self.by_key.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = by_key.clients.get(&client.key).and_then(Weak::upgrade) {
             if !known.has_changed() && known.client == *client {
@@ -219,7 +222,7 @@ impl LeasedCache {
             }
             known.change();
         }
-        let known = Arc::new(KnownClient::new(Arc::clone(client)));
+        let known = Arc::new(CachedClient::new(Arc::clone(client)));
         by_key.clients.insert(known.client.key, Arc::downgrade(&known));
         if by_key.clients.len() > 2 * by_key.swept_at + 16 {
             by_key.clients.retain(|_, known| known.strong_count() > 0);
@@ -236,7 +239,7 @@ impl LeasedCache {
         Arc::clone(granted)
     }
 
-    /// Forgets what changes make doubtful.
+    /// Invalidates the entries that these changes concern, and starts a new epoch.
     pub(super) fn apply(&self, changes: &[Change]) {
         if changes.is_empty() {
             return;
@@ -264,12 +267,12 @@ impl LeasedCache {
         self.tokens.clear();
     }
 
-    /// From now on everything is read anew, until there is trust again.
+    /// Ends the lease: no entry is used until there is a new one.
     pub(super) fn end_lease(&self) {
         self.leased_until.store(0, Ordering::Release);
     }
 
-    /// What is remembered may be relied upon until then. Every change is applied.
+    /// Starts or extends the lease. The caller has applied every change up to now.
     pub(super) fn lease_until(&self, uptime: Duration) {
         let micros = u64::try_from(uptime.as_micros()).unwrap_or(u64::MAX);
         self.leased_until.store(micros, Ordering::Release);
@@ -288,8 +291,8 @@ impl LeasedCache {
     }
 }
 
-/// Ends what hangs on these clients.
-fn changed(clients: impl IntoIterator<Item = Weak<KnownClient>>) {
+/// Invalidates these clients, and with them the entries that refer to them.
+fn changed(clients: impl IntoIterator<Item = Weak<CachedClient>>) {
     clients.into_iter().filter_map(|known| known.upgrade()).for_each(|known| known.change());
 }
 

@@ -1,4 +1,4 @@
-//! One look for all who want the same thing at the same time.
+//! Single flight: identical concurrent look-ups share one query.
 
 use std::{
     collections::HashMap,
@@ -13,8 +13,8 @@ use crate::domain::Error;
 
 type Lookup<V> = Arc<OnceCell<Result<V, Error>>>;
 
-/// Looks that are under way. A look of an earlier epoch is not joined: who came after a change was
-/// acknowledged must not be told what was read before it.
+/// Look-ups in flight. A look-up of an earlier epoch is not joined: a caller that arrives after a
+/// change was acknowledged must not receive data that was read before it.
 pub(super) struct SingleFlight<K, V>(Mutex<HashMap<(K, Epoch), Lookup<V>>>);
 
 impl<K, V> Default for SingleFlight<K, V> {
@@ -24,8 +24,8 @@ impl<K, V> Default for SingleFlight<K, V> {
 }
 
 impl<K: Clone + Eq + Hash, V: Clone> SingleFlight<K, V> {
-    /// What `look` finds, or what a look of this epoch finds that is under way. If the caller who
-    /// looks goes away, another one takes over.
+    /// Returns the result of `look`, or of a look-up for this key and epoch that is in flight. If
+    /// the caller that runs the query goes away, another waiting caller takes over.
     pub(super) async fn run(
         &self,
         key: K,
@@ -47,7 +47,7 @@ impl<K: Clone + Eq + Hash, V: Clone> SingleFlight<K, V> {
     }
 }
 
-/// One who waits for a look.
+/// A caller that waits for a look-up.
 struct Waiter<'a, K: Clone + Eq + Hash, V: Clone> {
     in_flight: &'a SingleFlight<K, V>,
     key: (K, Epoch),
@@ -55,7 +55,8 @@ struct Waiter<'a, K: Clone + Eq + Hash, V: Clone> {
 }
 
 impl<K: Clone + Eq + Hash, V: Clone> Drop for Waiter<'_, K, V> {
-    /// Who comes after the end looks anew, and a lookup without passengers is none.
+    /// Removes the look-up if it has finished or if this was its last waiter. Later callers start
+    /// a new one.
     fn drop(&mut self) {
         let mut in_flight = self.in_flight.lock();
         let is_this =

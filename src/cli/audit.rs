@@ -1,4 +1,4 @@
-//! `jeton audit …`: straight on the database.
+//! `jeton audit …`: lists and verifies the audit trail, directly in the database.
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
@@ -16,7 +16,7 @@ use crate::{
     store::Readable,
 };
 
-/// Rows of one look.
+/// Number of rows that one query of `jeton audit verify` reads.
 const PAGE: u32 = 1_000;
 
 #[derive(Debug, Subcommand)]
@@ -24,17 +24,17 @@ const PAGE: u32 = 1_000;
 Example:
   jeton audit verify")]
 pub(super) enum AuditCommand {
-    /// List what was changed lately, and by whom
+    /// List recent changes and their actors
     #[command(after_help = "\
 Examples:
   jeton audit list
   jeton audit list --client orders --last 10 --json")]
     List(List),
-    /// Check that no row was altered, removed or put in
+    /// Check that no row was altered, removed or inserted
     #[command(after_help = "\
-The mark that this shows names the last row and its hash. Keep it somewhere else: rows that are cut
-off the end later, or a trail that is written anew as a whole, only show against it. The log of a
-node has one every ten minutes, if there was a change.
+The mark that this prints is the number and the hash of the last row. Keep it somewhere else: only a
+mark reveals rows cut off the end later, or a trail that was rewritten completely. A node logs a
+mark every ten minutes if there was a change.
 
 Example:
   jeton audit verify")]
@@ -43,7 +43,7 @@ Example:
 
 #[derive(Debug, Args)]
 pub(super) struct List {
-    /// Show only entries about the client of this identifier
+    /// Show only entries about the client with this identifier
     #[arg(long, value_name = "CLIENT_ID", value_parser = ClientId::parse)]
     client: Option<ClientId>,
 
@@ -94,10 +94,10 @@ impl List {
         if self.json {
             output::json(&entries.iter().map(entry_json).collect());
         } else if entries.is_empty() {
-            let of = self.client.map(|client| format!(" of a client {client}"));
-            output::remark(&format!("Nothing{} was changed yet.", of.unwrap_or_default()));
+            let of = self.client.map(|client| format!(" for client {client}"));
+            output::remark(&format!("No changes{} yet.", of.unwrap_or_default()));
         } else {
-            let heading = ["seq", "at", "who", "action", "client", "secret or token", "detail"];
+            let heading = ["seq", "at", "actor", "action", "client", "secret or token", "detail"];
             output::table(heading, entries.iter().map(entry_row).collect());
         }
         unreadable::check(unreadable::rows(&entries))
@@ -122,7 +122,7 @@ fn entry_row(entry: &Readable<AuditEntry>) -> [String; 7] {
     ]
 }
 
-/// A line is to be read; `--json` shows all.
+/// Cuts a detail to the width of a table cell; `--json` prints it in full.
 fn shortened(detail: &str) -> String {
     const WIDTH: usize = 80;
     if detail.chars().count() <= WIDTH {
@@ -156,7 +156,7 @@ impl Verify {
         target.step(deadline, UNCHANGED, target.ready_for(async { Ok(()) })).await?;
         let mut reader = AuditReader::new(self.marks);
         loop {
-            // The trail may be long, so each look at it has a deadline of its own.
+            // The trail may be long, so each query has its own deadline.
             let work = async {
                 let page = target.store.audit_after(reader.position(), PAGE).await;
                 page.context("the database cannot be used")
@@ -167,7 +167,7 @@ impl Verify {
             }
             let before = reader.position() / 100_000;
             for entry in page {
-                // Whatever was written here could be read then.
+                // Jeton writes only rows that can be read, so an unreadable row was altered.
                 reader.read(entry.context(TAMPERED)?).context(TAMPERED)?;
             }
             if reader.position() / 100_000 > before && !self.json {
@@ -180,7 +180,7 @@ impl Verify {
     }
 }
 
-const TAMPERED: &str = "the audit trail is not what was written";
+const TAMPERED: &str = "the audit trail does not verify";
 
 fn report(summary: &AuditSummary, as_json: bool) {
     let AuditSummary { rows, first, head, unsealed } = *summary;
@@ -197,13 +197,13 @@ fn report(summary: &AuditSummary, as_json: bool) {
         output::say("The audit trail is empty.");
         return;
     };
-    output::say(&format!("The audit trail is whole: {rows} rows from {first} on."));
+    output::say(&format!("The audit trail is intact: {rows} rows from {first} on."));
     if let Some(head) = head {
         output::say(&format!("mark  {head}"));
     }
     if unsealed > 0 {
         output::remark(&format!(
-            "Rows at the end, edited by hand, that have no hash yet: {unsealed}; a node seals them."
+            "Rows at the end, edited by hand, without a hash yet: {unsealed}. A node will add it."
         ));
     }
 }

@@ -1,4 +1,4 @@
-//! `jeton backup`
+//! `jeton backup`: saves a database to a file while nodes run.
 
 pub(super) mod archive;
 mod libpq;
@@ -25,8 +25,9 @@ use crate::{
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Nodes go on beside it. The file holds the hashes of all secrets and the key of the installation:
-keep it as you keep passwords. `jeton restore` puts it back; docs/backup.md says what is lost then.
+Nodes keep running meanwhile. The file holds the hashes of all secrets and the key of the
+installation: protect it like a password. `jeton restore` restores it; docs/backup.md describes what
+a restore loses.
 
 Examples:
   jeton backup jeton.backup
@@ -48,14 +49,14 @@ impl Backup {
     pub(super) async fn run(self, brief: Deadline, whole: Deadline) -> anyhow::Result<()> {
         ensure!(
             !self.file.exists(),
-            "{} is there already, and is not overwritten: name another file",
+            "{} already exists and is not overwritten: name another file",
             self.file.display()
         );
         let target = Target::of(self.database)?;
         let ready = target.ready_for(async { Ok(()) });
         target.step(brief, UNCHANGED, ready).await?;
         let draft = Draft::file_beside(&self.file)
-            .context("the backup cannot be written there; name a file in another folder")?;
+            .context("the backup cannot be written there; name a file in another directory")?;
         let save = async {
             match target.database.database_url.clone() {
                 Some(url) => save_postgres(&target, &url, draft.path()).await,
@@ -66,25 +67,25 @@ impl Backup {
         let saved = Box::pin(until_interrupted(target.step(whole, undecided, save))).await?;
         target.leave().await;
         let bytes = std::fs::metadata(draft.path())?.len();
-        draft.become_file(&self.file).context("the backup cannot be given its name")?;
+        draft.become_file(&self.file).context("the backup cannot be moved to its final name")?;
         report(&self.file, bytes, &target.place, &saved, self.json);
         Ok(())
     }
 }
 
-/// Ends the work at the first signal, so that what is half done is removed.
+/// Runs `work`, and drops it at the first SIGINT or SIGTERM, so that drafts are removed.
 pub(super) async fn until_interrupted<T>(
     work: impl Future<Output = anyhow::Result<T>>,
 ) -> anyhow::Result<T> {
-    let mut signals = Signals::listen().context("signals cannot be listened to")?;
+    let mut signals = Signals::listen().context("cannot listen for signals")?;
     tokio::select! {
         done = work => done,
-        () = signals.next() => Err(anyhow::anyhow!("interrupted, before it was done")),
+        () = signals.next() => Err(anyhow::anyhow!("interrupted before completion")),
     }
 }
 
-/// SQLite writes the copy itself, in one transaction. What had been changed before is in it: the
-/// end of the audit trail shows that.
+/// Backs up an embedded database. SQLite writes the copy itself, in one transaction. The copy must
+/// hold every change made before it began, which the head of the audit trail proves.
 async fn save_embedded(target: &Target, draft: &Path) -> anyhow::Result<Holdings> {
     let store = node::open_sqlite(&target.database);
     let before = target.store.audit_head().await.context("the database cannot be used")?;
@@ -92,12 +93,12 @@ async fn save_embedded(target: &Target, draft: &Path) -> anyhow::Result<Holdings
         copied = store.copy_into(draft) => copied.context("the copy cannot be written")?,
         () = program::tell_growth(Some(draft)) => (),
     }
-    let saved = SqliteStore::look_over(draft, before).await.context("the copy is not whole")?;
-    saved.context("the copy is of another schema than the database")
+    let saved = SqliteStore::look_over(draft, before).await.context("the copy is incomplete")?;
+    saved.context("the copy has another schema than the database")
 }
 
-/// `pg_dump` reads the very snapshot in which the rows are counted, and then all rows of its
-/// archive are counted as well.
+/// Backs up a database on Postgres. `pg_dump` reads the same snapshot in which this counts the
+/// rows; afterwards the rows in its archive are counted and compared.
 async fn save_postgres(
     target: &Target,
     url: &DatabaseUrl,
@@ -114,10 +115,10 @@ async fn save_postgres(
     program::run(command, Some(draft)).await?;
     let counted = snapshot.holdings;
     snapshot.close().await.context("the database cannot be used")?;
-    // An archive is read by a program of at least the version that wrote it.
+    // Only a program of the same or a later version can read an archive.
     let programs = program::suitable("pg_restore", dump.major()).await?;
     let (archive, _) = Archive::read(draft, programs).await?;
-    archive.compare(&counted).context("the backup is not whole")?;
+    archive.compare(&counted).context("the backup is incomplete")?;
     Ok(counted)
 }
 
@@ -132,10 +133,10 @@ fn report(file: &Path, bytes: u64, place: &str, saved: &Holdings, as_json: bool)
     }
     output::say(&format!("Saved {place} in {}, {bytes} bytes:", file.display()));
     output::properties(&holdings_rows(saved));
-    output::remark("It holds the hashes of all secrets: keep it as you keep passwords.");
+    output::remark("It holds the hashes of all secrets: protect it like a password.");
 }
 
-/// What a database holds, as JSON.
+/// Contents of a database as JSON: counts of rows, the newest moment and the audit mark.
 pub(super) fn holdings_json(held: &Holdings) -> Value {
     json!({
         "schema": held.schema,
@@ -149,7 +150,7 @@ pub(super) fn holdings_json(held: &Holdings) -> Value {
     })
 }
 
-/// What a database holds, for people.
+/// Contents of a database as lines for people.
 pub(super) fn holdings_rows(held: &Holdings) -> [(&'static str, String); 8] {
     let none = || "none".to_owned();
     [

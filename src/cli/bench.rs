@@ -1,4 +1,4 @@
-//! `jeton bench`: asks a running node as much as it can, and says what that took.
+//! `jeton bench`: puts a running node under load and reports throughput, latency and CPU time.
 
 mod account;
 mod caller;
@@ -29,13 +29,13 @@ use crate::config::{Argon2, Database};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The load is a closed loop: so many callers, each with one call under way. It shares the machine with
-whatever else runs there, so compare the CPU time of a request and not the rate.
+The load is a closed loop: a fixed number of callers with one call in flight each. Everything else
+on the machine competes with it, so compare the CPU time per request and not the rate.
 
 Example:
   jeton bench introspect --seconds 5")]
 pub(super) struct Bench {
-    /// Kind of requests
+    /// Kind of load
     profile: Profile,
 
     /// Node to call
@@ -47,20 +47,20 @@ pub(super) struct Bench {
     )]
     server: String,
 
-    /// Certificate authorities to trust, PEM; for a self-signed one `DATA_DIR/tls/cert.pem`
+    /// Certificate authorities to trust, PEM; for a self-signed node `DATA_DIR/tls/cert.pem`
     #[arg(long, value_name = "FILE", env = "JETON_TLS_CA")]
     tls_ca: Option<PathBuf>,
 
-    /// Call HTTP at this address instead, without TLS; gRPC is still used to prepare
+    /// Call this URL over HTTP instead, without TLS; gRPC is still used for preparation
     #[arg(long, value_name = "URL")]
     http: Option<String>,
 
-    /// Connections
+    /// Number of connections
     #[arg(long, value_name = "N", default_value_t = 4,
           value_parser = clap::value_parser!(u16).range(1..=1_000))]
     connections: u16,
 
-    /// Concurrent calls on each connection; over HTTP each takes a connection of its own
+    /// Concurrent calls on each connection; over HTTP each call has its own connection
     #[arg(long, value_name = "N", default_value_t = 16,
           value_parser = clap::value_parser!(u16).range(1..=1_000))]
     in_flight: u16,
@@ -70,15 +70,15 @@ pub(super) struct Bench {
           value_parser = clap::value_parser!(u64).range(1..=3_600))]
     seconds: u64,
 
-    /// Clients to call as; they are registered before and deleted after
+    /// Number of clients that call; they are registered before the run and deleted after it
     ///
-    /// Beyond a thousand their secrets are hashed at the lowest cost, since each real hash takes
-    /// some 15 ms.
+    /// Above 1000, their secrets are hashed at the lowest cost, because each real hash takes about
+    /// 15 ms.
     #[arg(long, value_name = "N", default_value_t = 1,
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     clients: u32,
 
-    /// Tokens for the profile `misses`
+    /// Number of tokens for the profile `misses`
     #[arg(long, value_name = "N", default_value_t = 10_000,
           value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     tokens: u32,
@@ -106,7 +106,7 @@ pub(super) struct Bench {
     argon2: Argon2,
 }
 
-/// CPU time and memory before and after.
+/// CPU time of the node and of Postgres at one moment; `None` if unknown.
 #[derive(Clone, Copy)]
 struct Account {
     server: Option<Duration>,
@@ -123,7 +123,7 @@ impl Bench {
                 Caller::connect(&server, ca.as_deref(), is_http, connections, in_flight).await
             }
         };
-        // Before anything is registered: a URL that is wrong must leave nothing behind.
+        // Connect before registering clients, so that a wrong URL leaves nothing behind.
         let preparing = connect(&self.server, false, 1, 32).await?;
         let callers = match &self.http {
             Some(http) => connect(http, true, self.connections, self.in_flight).await?,
@@ -147,7 +147,7 @@ impl Bench {
         } else {
             let rows = report.as_object().into_iter().flatten();
             let rows = rows.map(|(name, value)| [name.replace('_', " "), shown(value)]);
-            output::table(["what", "figure"], rows.collect());
+            output::table(["measure", "value"], rows.collect());
         }
         Ok(())
     }
@@ -211,7 +211,7 @@ impl Bench {
     }
 }
 
-/// Three digits behind the point: more would be noise.
+/// Rounds to three decimal places: more would be noise.
 fn rounded(value: f64) -> f64 {
     (value * 1_000.0).round() / 1_000.0
 }
@@ -228,7 +228,7 @@ fn shown(value: &Value) -> String {
     }
 }
 
-/// Tells how it goes, where somebody is looking.
+/// Prints the rate of answers each second if standard error is a terminal.
 async fn tell(progress: Arc<Progress>) {
     if !io::stderr().is_terminal() {
         return;

@@ -1,4 +1,4 @@
-//! `jeton client …`: straight on the database.
+//! `jeton client …`: manages clients and their secrets, directly in the database.
 
 mod create;
 mod secrets;
@@ -17,7 +17,7 @@ use crate::{
 Example:
   jeton client create --client-id orders --scope orders.read --audience https://a.example.com")]
 pub(super) enum ClientCommand {
-    /// Register a client and make its first secret, which is shown once
+    /// Register a client and create its first secret, which is shown once
     #[command(after_help = "\
 Examples:
   jeton client create --client-id orders --scope orders.read --audience https://stock.example.com
@@ -33,32 +33,32 @@ Example:
 Example:
   jeton client show orders --json")]
     Show(show::Show),
-    /// Stop a client: it cannot authenticate, and its tokens read as inactive
+    /// Disable a client: it cannot authenticate, and its tokens become inactive
     #[command(after_help = "\
 Example:
   jeton client disable orders")]
     Disable(Named),
-    /// Let a disabled client act again; tokens that have not expired count again
+    /// Enable a disabled client; its tokens that have not expired become active again
     #[command(after_help = "\
 Example:
   jeton client enable orders")]
     Enable(Named),
-    /// Revoke all tokens that a client has now; it can ask for new ones
+    /// Revoke all current tokens of a client; it can request new ones
     #[command(after_help = "\
 Example:
   jeton client revoke-tokens orders")]
     RevokeTokens(Named),
-    /// Delete a client with its secrets; its tokens are dead, also if the name is given again
+    /// Delete a client and its secrets; its tokens stay inactive even if the name is reused
     #[command(after_help = "\
 Example:
   jeton client delete orders")]
     Delete(Named),
-    /// Make one more secret, which is shown once; the others go on working
+    /// Add a secret, which is shown once; existing secrets keep working
     #[command(after_help = "\
 Example:
   jeton client add-secret orders --label 2027")]
     AddSecret(secrets::Add),
-    /// Take a secret out of use
+    /// Retire a secret, so that it no longer authenticates
     #[command(after_help = "\
 Examples:
   jeton client retire-secret orders 0b8d9d5e-7c6b-4e0f-8f0e-2f1d6a3c9b7a
@@ -66,7 +66,7 @@ Examples:
     RetireSecret(secrets::Retire),
 }
 
-/// One client by its name.
+/// Arguments of a change of one existing client.
 #[derive(Debug, Args)]
 pub(super) struct Named {
     /// Client identifier
@@ -133,15 +133,15 @@ impl Named {
             Ok(registry.delete_client(client).await?)
         };
         target.change(deadline, &undecided, work).await?;
-        output::say(&format!("Client {client} is deleted; its tokens are dead."));
+        output::say(&format!("Client {client} is deleted; its tokens are inactive."));
         Ok(())
     }
 }
 
-/// What is said of a change of a client that was given up: it can be asked for again.
+/// Message if a change of a client times out. Such a change can be repeated safely.
 fn undecided(client: &ClientId, what: &str) -> String {
     format!(
-        "{what}, and may still become so: look with `jeton client show {client}`, then give the \
-         command again."
+        "{what}, and the change may still take effect: check with `jeton client show {client}`, \
+         then run the command again."
     )
 }

@@ -1,4 +1,4 @@
-//! `jeton config`
+//! `jeton config`: shows the effective settings and their sources.
 
 use clap::{ArgMatches, Args};
 use serde_json::{Map, Value, json};
@@ -30,7 +30,7 @@ impl ShowConfig {
             output::json(&Value::Object(object.collect::<Map<_, _>>()));
         } else {
             let rows = knobs.map(|knob| [knob.name, knob.value, knob.source.to_owned()]);
-            output::table(["knob", "value", "from"], rows.collect());
+            output::table(["setting", "value", "source"], rows.collect());
         }
         Ok(())
     }

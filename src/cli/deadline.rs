@@ -1,4 +1,4 @@
-//! How long a command waits, and what it says meanwhile and then.
+//! Timeouts of commands, and the messages about a wait: while it lasts and when it is given up.
 
 use std::time::Duration;
 
@@ -7,47 +7,52 @@ use tokio::time::{sleep, timeout};
 use super::output;
 use crate::store::{Obstacle, Store};
 
-/// How long commands wait that are over soon.
+/// Default timeout of brief commands.
 const DEFAULT: Duration = Duration::from_secs(30);
 
-/// After how long a command says what it waits for.
+/// Time after which a command prints what it is waiting for.
 const SILENCE: Duration = Duration::from_secs(1);
 
-/// How long the database may take to say what stands in the way.
+/// Timeout of the query for the obstacles in the database.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// How long a command waits for an answer: `--timeout`.
+/// Time limit of a command that waits for an answer, from `--timeout`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Deadline {
     limit: Option<Duration>,
-    /// Whether it is unusual that a second goes by.
+    /// Whether a wait of more than a second is unusual, so that a message about it is printed.
     is_brief: bool,
 }
 
-/// What a command waits for.
+/// Description of a wait, for the messages about it.
 pub(super) struct Wait<'a> {
-    /// Whose answer.
+    /// Name of the database or node whose answer is missing.
     pub(super) whom: &'a str,
-    /// What may or may not have happened if no answer comes, and what to do then.
+    /// Sentence that says what may have happened if no answer comes, and what to do.
     pub(super) undecided: &'a str,
-    /// Where to ask what stands in the way.
+    /// Store that can report the obstacles; `None` if the command waits for a node.
     pub(super) store: Option<&'a dyn Store>,
 }
 
 impl Deadline {
-    /// For work that is over soon. Zero is without end.
+    /// Deadline for brief work: 30 seconds unless `given`. Zero disables it.
     pub(super) fn brief(given: Option<Duration>) -> Self {
         Self { is_brief: true, ..Self::whole(given.or(Some(DEFAULT))) }
     }
 
-    /// For work that takes as long as there is data: without end, if nothing else is said.
+    /// Deadline for work whose duration depends on the amount of data: none unless `given`. Zero
+    /// disables it.
     pub(super) fn whole(given: Option<Duration>) -> Self {
         let limit = given.filter(|limit| !limit.is_zero());
         Self { limit, is_brief: false }
     }
 
-    /// Does the work, and gives up when its time is over. What has been asked of a database or a
-    /// node may still be carried out there.
+    /// Runs `work` and abandons it at the deadline. A request already sent to a database or a node
+    /// may still take effect there.
+    ///
+    /// # Errors
+    /// The error of `work`; or, at the deadline, an error that names the obstacles and says what
+    /// may have happened.
     pub(super) async fn bound<T>(
         self,
         wait: &Wait<'_>,
@@ -62,7 +67,7 @@ impl Deadline {
         tokio::select! {
             done = work => done,
             () = expired => Err(self.given_up(wait).await),
-            () = wait.tell(self.is_brief) => Err(anyhow::anyhow!("a wait ended that has no end")),
+            () = wait.tell(self.is_brief) => Err(anyhow::anyhow!("an endless wait returned")),
         }
     }
 
@@ -71,7 +76,7 @@ impl Deadline {
         let obstacles = wait.obstacles().await;
         let why = if obstacles.is_empty() { String::new() } else { format!(" {obstacles}") };
         anyhow::anyhow!(
-            "gave up after {seconds} s, in which {} did not answer (--timeout).{why} {}",
+            "gave up after {seconds} s (--timeout): {} did not answer.{why} {}",
             wait.whom,
             wait.undecided
         )
@@ -79,8 +84,8 @@ impl Deadline {
 }
 
 impl Wait<'_> {
-    /// Says once that it takes long, if that is unusual, and once what stands in the way. Never
-    /// ends.
+    /// Prints once that the command is waiting, if that is unusual, and once the obstacles in the
+    /// database. Never returns.
     async fn tell(&self, is_brief: bool) {
         let mut told = !is_brief;
         loop {
@@ -97,7 +102,7 @@ impl Wait<'_> {
         }
     }
 
-    /// What stands in the way, in a sentence for each; empty if nothing is known.
+    /// Describes the obstacles in the database, one sentence each; empty if none is known.
     async fn obstacles(&self) -> String {
         let Some(store) = self.store else { return String::new() };
         let found = timeout(LOOK, store.obstacles()).await;
@@ -109,21 +114,23 @@ impl Wait<'_> {
 fn sentence(obstacle: &Obstacle) -> String {
     match obstacle {
         Obstacle::Nodes { count, longest } => format!(
-            "Waiting for {count} node{} that {} not heard of the change, at most {:.1} s: until \
-             the lease is over.",
+            "Waiting for {count} node{} that {} not applied the change, for at most {:.1} s, when \
+             the lease ends.",
             if *count == 1 { "" } else { "s" },
             if *count == 1 { "has" } else { "have" },
             longest.as_secs_f64()
         ),
         Obstacle::Session { pid, name, since } => format!(
-            "The database session {pid} ({}), whose transaction is {} s old, holds a lock that is \
-             waited for; `select pg_terminate_backend({pid})` ends it.",
+            "Database session {pid} ({}), whose transaction is {} s old, holds a lock that this \
+             command waits for; `select pg_terminate_backend({pid})` ends it.",
             output::printable(name),
             since.as_secs()
         ),
-        Obstacle::Migration => "Waiting for another process that migrates the database.".to_owned(),
+        Obstacle::Migration => {
+            "Waiting for another process that is migrating the database.".to_owned()
+        }
         Obstacle::Replacement => {
-            "Waiting for another process that replaces the database.".to_owned()
+            "Waiting for another process that is replacing the database.".to_owned()
         }
     }
 }

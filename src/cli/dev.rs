@@ -1,4 +1,4 @@
-//! `jeton dev`: the newcomer's one command.
+//! `jeton dev`: runs a trial node, issues a first token and prints commands to try.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -48,7 +48,7 @@ impl Dev {
         let mut config = self.config;
         config.tls.tls_self_signed = config.tls.tls_cert.is_none();
         let _telemetry = start_log(&config.log, strange)?;
-        let mut signals = Signals::listen().context("signals cannot be listened to")?;
+        let mut signals = Signals::listen().context("cannot listen for signals")?;
         let stores = node::open_stores(&config)?;
         output::remark(&format!("Database: {}", target::place(&config.database)));
         let store = Arc::clone(&stores.issue);
@@ -57,7 +57,7 @@ impl Dev {
              --http-addr and --probe-addr",
         )?;
         let pem = node::pem_files(&config.tls, &config.database.directory).await?;
-        let pem = pem.context("a node for trying things out has TLS")?;
+        let pem = pem.context("a trial node must have TLS")?;
         let secret = fresh_secret(store, config.argon2.cost()).await?;
         let visitor = Visitor::new(&node, pem, &secret);
         let shown = visitor.check().await?;
@@ -73,8 +73,8 @@ impl Dev {
     }
 }
 
-/// The secret of the client for trying things out. It is made anew at every start and the one
-/// before is retired, so that no secret has to be kept in clear between two starts.
+/// Creates the trial client, or adds a secret to it and retires the secret of the previous start.
+/// With a new secret at every start, none has to be stored in clear text between starts.
 async fn fresh_secret(store: Arc<dyn Store>, cost: HashCost) -> anyhow::Result<ClientSecret> {
     let (clock, random) = (Arc::new(SystemClock), Arc::new(OsRandom));
     let registry = Registry::open(store, clock, random, cost, node::this_user()).await?;
@@ -83,7 +83,7 @@ async fn fresh_secret(store: Arc<dyn Store>, cost: HashCost) -> anyhow::Result<C
     let audiences = BTreeSet::from([Audience::parse(AUDIENCE)?]);
     let new = NewClient {
         client_id: Some(client_id.clone()),
-        name: "a client to try things out with".to_owned(),
+        name: "trial client of jeton dev".to_owned(),
         grants: BTreeSet::from([GrantType::ClientCredentials]),
         scopes: Scope::parse_set(["read", "write"])?,
         default_scopes: None,
@@ -106,7 +106,7 @@ async fn fresh_secret(store: Arc<dyn Store>, cost: HashCost) -> anyhow::Result<C
     Ok(fresh)
 }
 
-/// Someone who tries the node from outside, through its own listeners.
+/// A client that calls the node from outside, through its listeners.
 struct Visitor<'a> {
     node: &'a Node,
     pem: PemFiles,
@@ -120,7 +120,8 @@ impl<'a> Visitor<'a> {
         Self { node, pem, secret, authorization: format!("Basic {pair}") }
     }
 
-    /// Issues and introspects over both faces, and tells what came back and how to do it oneself.
+    /// Issues and introspects a token over gRPC and over HTTP. Returns a text with the answers and
+    /// with commands for the user to do the same.
     async fn check(&self) -> anyhow::Result<String> {
         let grpc = self.over_grpc().await.context("the check over gRPC failed")?;
         let (issued, introspected) =
@@ -145,7 +146,7 @@ impl<'a> Visitor<'a> {
         });
         request.metadata_mut().insert("authorization", authorization);
         let introspected = client.introspect_token(request).await?.into_inner();
-        ensure!(introspected.active, "the token that was just issued reads as inactive");
+        ensure!(introspected.active, "the newly issued token is reported as inactive");
         Ok(format!(
             "IssueToken      access_token {}…, token_type {}, expires_in {} s, scopes {}\n  \
              IntrospectToken active {}, client_id {}, audiences {}",
@@ -166,9 +167,9 @@ impl<'a> Visitor<'a> {
         };
         let issued = post("/oauth2/token", "grant_type=client_credentials".to_owned()).await?;
         let token = issued["access_token"].as_str().context("the answer has no access_token")?;
-        ensure!(issued.get("refresh_token").is_none(), "there is a refresh token");
+        ensure!(issued.get("refresh_token").is_none(), "the answer has a refresh token");
         let introspected = post("/oauth2/introspect", format!("token={token}")).await?;
-        ensure!(introspected["active"] == true, "the new token reads as inactive");
+        ensure!(introspected["active"] == true, "the newly issued token is reported as inactive");
         Ok((issued, introspected))
     }
 
@@ -183,7 +184,7 @@ impl<'a> Visitor<'a> {
             "Over gRPC:\n  {grpc}\n\n\
              Over HTTP:\n  POST /oauth2/token       {issued}\n  \
              POST /oauth2/introspect  {introspected}\n\n\
-             Ask for a token yourself (the secret is shown here and nowhere else):\n\n  \
+             Request a token yourself (this secret is not shown again):\n\n  \
              curl -v -X POST -H \"Authorization: {authorization}\" -k \
              -d \"grant_type=client_credentials\" {form} {base}/oauth2/token\n\n  \
              curl -u {id}:{secret} -k -d \"grant_type=client_credentials\" {form} \
@@ -191,7 +192,7 @@ impl<'a> Visitor<'a> {
              grpcurl -insecure -H \"authorization: {authorization}\" \
              -d '{{\"client_credentials\":{{}}}}' localhost:{grpc_port} \
              jeton.v1.TokenService/IssueToken\n\n\
-             Ask what a token is worth:\n\n  \
+             Introspect a token:\n\n  \
              curl -u {id}:{secret} -k -d \"token={token}\" {base}/oauth2/introspect\n"
         )
     }

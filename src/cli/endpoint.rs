@@ -1,14 +1,15 @@
-//! The way to a node, for commands that call one.
+//! gRPC endpoint of a node, for commands that call one.
 
 use std::{fs, path::Path, time::Duration};
 
 use anyhow::Context;
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint};
 
-/// A host that drops packets would otherwise hold a caller for minutes.
+/// Timeout for connecting. Without it, a host that drops packets would block a caller for minutes.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A gRPC endpoint. TLS follows from the scheme of the URL.
+/// Builds a gRPC endpoint, with TLS if the URL is `https`. Only the certificate authorities in the
+/// PEM file `ca` are trusted.
 pub(super) fn endpoint(url: &str, ca: Option<&Path>) -> anyhow::Result<Endpoint> {
     let endpoint = Endpoint::from_shared(url.to_owned())
         .with_context(|| format!("{url} is not a URL such as https://tokens.example.com:50051"))?

@@ -1,4 +1,4 @@
-//! `jeton migrate`
+//! `jeton migrate`: migrates the schema, or prints the SQL of the roles.
 
 use anyhow::Context;
 use clap::Args;
@@ -16,12 +16,12 @@ Examples:
   jeton migrate --database-url postgres://jeton@localhost/jeton
   jeton migrate --print-roles > roles.sql")]
 pub(super) struct Migrate {
-    /// Print SQL that makes the roles of Postgres for owner, nodes, operators and readers, with
-    /// the rights that each needs, and change nothing: read it, then run it with psql
+    /// Change nothing; print SQL that creates Postgres roles for owner, nodes, operators and
+    /// readers with the rights that each needs, to be read and then run with psql
     #[arg(long)]
     print_roles: bool,
 
-    /// What the names of the roles begin with
+    /// Prefix of the names of the roles
     #[arg(long, value_name = "PREFIX", default_value = "jeton_", requires = "print_roles",
           value_parser = RolePrefix::parse)]
     role_prefix: RolePrefix,
@@ -30,9 +30,9 @@ pub(super) struct Migrate {
     database: Database,
 }
 
-/// What is said of a migration that was given up.
-const UNDECIDED: &str = "A migration that was under way is undone as a whole, or done as a whole: \
-    give the command again, with a longer --timeout if the database is merely slow.";
+/// Message if a migration times out.
+const UNDECIDED: &str = "A migration in progress is either applied completely or rolled back \
+    completely: run the command again, with a longer --timeout if the database is merely slow.";
 
 impl Migrate {
     pub(super) async fn run(self, deadline: Deadline) -> anyhow::Result<()> {

@@ -1,4 +1,4 @@
-//! From a configuration to the parts of a node.
+//! Builds a node and its parts from a configuration.
 
 use std::{net::SocketAddr, num::NonZero, sync::Arc, thread};
 
@@ -22,22 +22,23 @@ use crate::{
     store::{PostgresOptions, PostgresStore, SqliteStore, Store, Stores},
 };
 
-/// Who changes something, for the audit trail.
+/// Actor that the audit trail records for the changes of a command.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Operator {
-    /// Your name in the audit trail [default: your user id and this host]
+    /// Your name in the audit trail [default: your user id and the name of this host]
     #[arg(long, value_name = "NAME", env = "JETON_ACTOR", value_parser = Actor::operator)]
     actor: Option<Actor>,
 }
 
 impl Operator {
-    /// Who was named, else the user of this process.
+    /// The actor given by `--actor`, else the user of this process.
     pub(super) fn actor(self) -> Actor {
         self.actor.unwrap_or_else(this_user)
     }
 }
 
-/// The user of this process, by what the system knows of it and not by what its environment says.
+/// The user of this process as an actor, `uid=1000@host`. User id and host come from the kernel and
+/// not from the environment, which a user can set.
 pub(super) fn this_user() -> Actor {
     let (user, system) = (rustix::process::getuid(), rustix::system::uname());
     let host = system.nodename().to_string_lossy();
@@ -45,8 +46,9 @@ pub(super) fn this_user() -> Actor {
     Actor::operator(&name).unwrap_or_else(|_| Actor::node())
 }
 
-/// The ways of a node to its store. On Postgres each has a part of the connections; the embedded
-/// database has no connections that could run out. Its data directory is made if it is needed.
+/// Opens the stores of both lanes. On Postgres each lane gets a share of the connections. On the
+/// embedded database, whose connections cannot run out, both lanes share one store, and its data
+/// directory is created if it is missing.
 pub(super) fn open_stores(config: &Config) -> anyhow::Result<Stores> {
     let database = &config.database;
     let Some(url) = &database.database_url else {
@@ -54,7 +56,8 @@ pub(super) fn open_stores(config: &Config) -> anyhow::Result<Stores> {
         let store = open_store(database)?;
         return Ok(Stores { issue: Arc::clone(&store), inspect: store });
     };
-    // Introspection is the more frequent of the two and holds a connection for less long.
+    // The inspect lane gets the smaller share: introspection is more frequent than issuing, but
+    // holds a connection for a shorter time.
     let connections = database.database_connections.get();
     let inspect = (connections * 2 / 5).max(1);
     let issue = connections.saturating_sub(inspect).max(1);
@@ -66,7 +69,7 @@ pub(super) fn open_stores(config: &Config) -> anyhow::Result<Stores> {
     Ok(Stores { issue: Arc::new(issue), inspect: Arc::new(inspect) })
 }
 
-/// The store that the flags name. Nothing is made and nobody is asked yet.
+/// The store that the flags name. This neither creates the database nor connects to it.
 pub(super) fn open_store(database: &Database) -> anyhow::Result<Arc<dyn Store>> {
     Ok(match &database.database_url {
         Some(url) => Arc::new(open_postgres(database, url)?),
@@ -74,7 +77,7 @@ pub(super) fn open_store(database: &Database) -> anyhow::Result<Arc<dyn Store>> 
     })
 }
 
-/// A store on Postgres, for what there is on no other database.
+/// The store on Postgres, for operations that only Postgres has.
 pub(super) fn open_postgres(
     database: &Database,
     url: &DatabaseUrl,
@@ -83,14 +86,14 @@ pub(super) fn open_postgres(
     Ok(PostgresStore::at(url.expose(), database.database_connections.get(), options)?)
 }
 
-/// The store in the data directory.
+/// The embedded store in the data directory.
 pub(super) fn open_sqlite(database: &Database) -> SqliteStore {
     let (connections, wait) = (database.database_connections, database.database_wait_ms);
     let directory = &database.directory.data_dir;
     SqliteStore::in_directory(directory, connections.get(), wait.duration())
 }
 
-/// The certificate that both listeners show, if any.
+/// Files of the certificate that the listeners present and of its key; `None` without TLS.
 pub(super) async fn pem_files(
     config: &config::Tls,
     directory: &DataDir,
@@ -103,9 +106,9 @@ pub(super) async fn pem_files(
     Ok(files.map(|(cert, key)| PemFiles { cert, key }))
 }
 
-/// What both listeners do TLS with, if any. Files that somebody renews are followed; the
-/// self-signed ones change only with a start, and SIGHUP keeps its meaning there: the terminal is
-/// gone.
+/// TLS of the listeners; `None` for plain text. Files given by `--tls-cert` and `--tls-key` are
+/// reloaded when they change and on SIGHUP. The self-signed certificate changes only at startup, so
+/// SIGHUP keeps its default action there: it ends the process when the terminal closes.
 pub(super) async fn tls(
     config: &config::Tls,
     directory: &DataDir,
@@ -113,13 +116,14 @@ pub(super) async fn tls(
 ) -> anyhow::Result<Option<Arc<Tls>>> {
     config.check()?;
     let Some(pem) = pem_files(config, directory).await? else {
-        // RFC 6749, section 3.2: TLS is a must wherever credentials travel. A warning would stand
-        // in a log that nobody reads.
+        // RFC 6749, section 3.2, requires TLS wherever credentials are sent. This refuses to start
+        // because a warning in the log would go unread.
         let is_local = served.iter().all(|address| address.ip().is_loopback());
         ensure!(
             is_local || config.behind_tls_proxy,
-            "secrets and tokens would travel in clear beyond this machine: set --tls-cert and \
-             --tls-key, try --tls-self-signed, or say --behind-tls-proxy if a proxy does TLS"
+            "secrets and tokens would travel in clear text beyond this machine: set --tls-cert \
+             and --tls-key, try --tls-self-signed, or set --behind-tls-proxy if a proxy \
+             terminates TLS"
         );
         return Ok(None);
     };
@@ -127,13 +131,14 @@ pub(super) async fn tls(
     let files = TlsFiles { pem, client_ca, client_required: config.tls_client_required };
     let tls = Arc::new(Tls::load(files)?);
     if config.tls_cert.is_some() {
-        let hangup = signal(SignalKind::hangup()).context("SIGHUP cannot be listened to")?;
+        let hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
         tokio::spawn(Arc::clone(&tls).follow_files(hangup));
     }
     Ok(Some(tls))
 }
 
-/// The limits of so many listeners, beside so many connections to a database.
+/// Limits of the listeners. `max_connections` is lowered if the file descriptors of the process do
+/// not suffice for this number of `listeners` and `database_connections`.
 pub(super) fn limits(
     connections: &Connections,
     requests: &Requests,
@@ -185,7 +190,7 @@ pub(super) async fn start(config: &Config, stores: Stores) -> anyhow::Result<Nod
     Ok(Node::start(options).await?)
 }
 
-/// Threads that serve connections.
+/// Number of threads that serve connections; by default one per core.
 pub(super) fn workers(connections: &Connections) -> usize {
     connections.workers.map_or_else(cores, Count::size)
 }
@@ -194,13 +199,13 @@ fn cores() -> usize {
     thread::available_parallelism().map_or(1, NonZero::get)
 }
 
-/// One core is left for everything that is not a hash.
+/// Default size of the hash pool: all cores but one, which is left for all other work.
 fn spare_cores() -> usize {
     cores().saturating_sub(1).max(1)
 }
 
-/// The data directory, which is made if it is not there.
+/// Creates the data directory if it is missing.
 pub(super) fn make_directory(directory: &DataDir) -> anyhow::Result<()> {
     data_dir::make(&directory.data_dir)
-        .context("the data directory cannot be made; name another with --data-dir")
+        .context("the data directory cannot be created; name another with --data-dir")
 }

@@ -1,38 +1,38 @@
-//! What commands say: tables for people, JSON for machines. The only place that prints.
+//! Output of the commands: tables for people, JSON for programs. No other module prints.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "commands speak to people here")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the only module that prints")]
 
 use comfy_table::{ContentArrangement, Table, presets::UTF8_HORIZONTAL_ONLY};
 use serde_json::Value;
 
 use crate::domain::Error;
 
-/// Prints text as it is.
+/// Prints text and a newline on standard output.
 pub(super) fn say(text: &str) {
     println!("{text}");
 }
 
-/// Prints one JSON value, indented.
+/// Prints a JSON value, indented, on standard output.
 pub(super) fn json(value: &Value) {
     println!("{value:#}");
 }
 
-/// Prints what is worth knowing on standard error, beside the output proper.
+/// Prints a remark on standard error, apart from the output proper.
 pub(super) fn remark(text: &str) {
     eprintln!("{text}");
 }
 
-/// Prints how something long goes, over what was printed so before.
+/// Prints the progress of a long operation on standard error, over the previous progress line.
 pub(super) fn progress(text: &str) {
     eprint!("\r{text:<60}");
 }
 
-/// Prints why a command failed, with all that lies behind it, each thing once.
+/// Prints an error and its chain of causes in one line on standard error, each message once.
 pub(super) fn complain(error: &anyhow::Error) {
     let mut text = String::new();
     for error in error.chain() {
-        // Behind it stands the same once more, with a line of the source code of Postgres, which
-        // would be taken for one of the operator's.
+        // The next cause would repeat the message with a line number of the source code of
+        // Postgres, which an operator would mistake for a line of his own file.
         let of_database = database_message(error);
         let is_last = of_database.is_some();
         if let Some(said) = of_database.or_else(|| said_by(error))
@@ -48,7 +48,7 @@ pub(super) fn complain(error: &anyhow::Error) {
     eprintln!("jeton: {text}");
 }
 
-/// What a database answered.
+/// Message of an error that the database itself reported.
 fn database_message(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     match error.downcast_ref() {
         Some(sqlx::Error::Database(database)) => Some(database.message().to_owned()),
@@ -56,8 +56,9 @@ fn database_message(error: &(dyn std::error::Error + 'static)) -> Option<String>
     }
 }
 
-/// The domain's errors speak to callers far away, who are not told of causes. Who runs a command
-/// is at the cause's side.
+/// Message of an error for an operator; `None` to skip it. Errors of the domain are worded for
+/// remote callers and hide their causes. An operator may see the causes, so these errors are
+/// shortened or skipped here and the causes follow.
 fn said_by(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     match error.downcast_ref() {
         Some(Error::Unavailable { .. }) => Some("it does not answer".to_owned()),
@@ -66,7 +67,7 @@ fn said_by(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     }
 }
 
-/// Prints rows under a heading.
+/// Prints a table: rows under a heading.
 pub(super) fn table<const N: usize>(heading: [&str; N], rows: Vec<[String; N]>) {
     let mut table = Table::new();
     table
@@ -77,7 +78,7 @@ pub(super) fn table<const N: usize>(heading: [&str; N], rows: Vec<[String; N]>) 
     println!("{table}");
 }
 
-/// Prints one thing: a row for each of its properties.
+/// Prints the properties of one object: a line with name and value for each.
 pub(super) fn properties(rows: &[(&str, String)]) {
     let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     for (name, value) in rows {
@@ -85,7 +86,7 @@ pub(super) fn properties(rows: &[(&str, String)]) {
     }
 }
 
-/// Text that somebody wrote into a database, with nothing in it that a terminal would obey.
+/// Replaces control characters in text from a database, so that it cannot control the terminal.
 pub(super) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }

@@ -1,4 +1,4 @@
-//! `jeton restore`
+//! `jeton restore`: restores a backup, or finishes a database restored by other means.
 
 mod embedded;
 mod postgres;
@@ -24,12 +24,11 @@ use crate::{
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Stop the nodes first. All tokens that were issued before are inactive afterwards; what was changed
-after the backup was made is not there, and the command says what to look at. docs/backup.md says
-how to rehearse it.
+Stop the nodes first. All tokens issued before the restore become inactive. Changes made after the
+backup are lost, and the command lists what to check. docs/backup.md describes a rehearsal.
 
-Whoever restores by other means (a snapshot, point-in-time recovery, a managed service) gives
-`jeton restore --finish` on the restored database, before nodes are started on it.
+After a restore by other means (a snapshot, point-in-time recovery, a managed service), run
+`jeton restore --finish` on the restored database before starting nodes on it.
 
 Examples:
   jeton restore jeton.backup --data-dir restored
@@ -40,12 +39,12 @@ pub(super) struct Restore {
     #[arg(value_name = "FILE", required_unless_present = "finish", conflicts_with = "finish")]
     file: Option<PathBuf>,
 
-    /// Replace the embedded database that is there; it is kept in a folder beside the new one
+    /// Replace an existing embedded database, which is kept in a directory beside the new one
     #[arg(long, conflicts_with = "finish")]
     replace: bool,
 
-    /// Only finish a database that was restored by other means: invalidate its tokens, reset leases
-    /// and the change feed, and write an audit entry
+    /// Only finish a database restored by other means: invalidate its tokens, reset leases and the
+    /// change feed, and write an audit entry
     #[arg(long)]
     finish: bool,
 
@@ -60,10 +59,10 @@ pub(super) struct Restore {
     database: Database,
 }
 
-/// What came of it.
+/// Result of a restore.
 struct Restored {
     finished: Finished,
-    /// Where the database is that was there before.
+    /// Directory of the replaced database, if there was one.
     kept: Option<PathBuf>,
 }
 
@@ -85,8 +84,9 @@ impl Restore {
                     Box::pin(target.step(whole, embedded::UNDECIDED, embedded)).await
                 }
                 (Some(_), Some(_)) if self.replace => bail!(
-                    "--replace is for the embedded database: make a new one on the server with \
-                     createdb, restore there, and give its URL to the nodes; what is there stays"
+                    "--replace is for the embedded database: on Postgres, create a new database \
+                     with createdb, restore into it and give its URL to the nodes; the old \
+                     database stays as it is"
                 ),
                 (Some(backup), Some(url)) => {
                     let unpacked = postgres::unpack(backup, &target, &url);
@@ -104,20 +104,21 @@ impl Restore {
     }
 }
 
-/// What is said if it is not known whether a database was finished.
-const UNDECIDED: &str = "It was done as a whole or not at all: give the command again.";
+/// Message if finishing a database times out.
+const UNDECIDED: &str = "It was done completely or not at all: run the command again.";
 
-/// Does what must be done to a restored database before nodes are started on it.
+/// Prepares a restored database for nodes: invalidates its tokens, resets leases and the change
+/// feed, and writes an audit entry.
 async fn finish(store: &dyn Store, actor: &crate::domain::Actor) -> anyhow::Result<Finished> {
     let finished = store.finish_restore(SystemClock.now(), actor).await;
     finished.context("the database cannot be used")
 }
 
-/// Why a file cannot be restored.
+/// Error for a file whose schema cannot be restored.
 fn unusable(backup: &Path, error: SchemaError) -> anyhow::Error {
     let backup = backup.display();
     match error {
-        SchemaError::Missing => anyhow::anyhow!("{backup} is no backup of Jeton"),
+        SchemaError::Missing => anyhow::anyhow!("{backup} is not a backup of Jeton"),
         error => anyhow::Error::from(error).context(format!("{backup} cannot be restored")),
     }
 }
@@ -139,7 +140,7 @@ fn report(place: &str, restored: &Restored, as_json: bool) {
     output::say(&format!("Restored {place}:"));
     output::properties(&holdings_rows(&finished.found));
     output::say(&format!(
-        "\nAll tokens issued before {} are inactive, revoked or not. Services ask for new ones.\n\
+        "\nAll tokens issued before {} are inactive, revoked or not. Clients request new ones.\n\
          Before you let callers in:",
         finished.not_before
     ));
@@ -148,7 +149,7 @@ fn report(place: &str, restored: &Restored, as_json: bool) {
     }
 }
 
-/// What an operator has to look at, because only people know it.
+/// Checks for the operator, because the database does not record what it lost.
 fn checks(finished: &Finished, kept: Option<&str>) -> Vec<String> {
     let since = match (finished.found.newest, finished.lost) {
         (Some(newest), Some(lost)) => format!("{newest} ({} ago)", spoken(lost.as_secs())),
@@ -159,19 +160,19 @@ fn checks(finished: &Finished, kept: Option<&str>) -> Vec<String> {
         "Clients that were disabled or deleted after that can act again: disable or delete them \
          again, before anything else."
             .to_owned(),
-        "Secrets that were retired or had leaked after that work again: retire them again."
+        "Secrets that were retired or declared leaked after that work again: retire them again."
             .to_owned(),
-        "Clients and secrets that were made after that are unknown: make them anew.".to_owned(),
+        "Clients and secrets that were created after that are missing: create them again."
+            .to_owned(),
         "Changes of scopes, audiences and lifetimes after that are undone: make them again."
             .to_owned(),
     ];
     checks.push(match kept {
         Some(kept) => format!(
-            "The database of before is kept; what was changed there is shown by `jeton audit list \
-             --data-dir {kept}`."
+            "The replaced database is kept; `jeton audit list --data-dir {kept}` lists the \
+             changes made there."
         ),
-        None => "The audit trail of the lost database, or the log of its nodes, says what was \
-                 changed."
+        None => "The audit trail of the lost database, or the log of its nodes, shows the changes."
             .to_owned(),
     });
     checks.push("Then start the nodes, and make a new backup.".to_owned());

@@ -1,4 +1,4 @@
-//! `jeton serve`
+//! `jeton serve`: runs a node until a signal drains it.
 
 use anyhow::Context;
 use clap::Args;
@@ -20,7 +20,7 @@ impl Serve {
     pub(super) async fn run(self, strange: &[String]) -> anyhow::Result<()> {
         let config = self.config;
         let _telemetry = start_log(&config.log, strange)?;
-        let mut signals = Signals::listen().context("signals cannot be listened to")?;
+        let mut signals = Signals::listen().context("cannot listen for signals")?;
         let stores = node::open_stores(&config)?;
         let node = tokio::select! {
             node = node::start(&config, stores) => node?,
@@ -40,13 +40,13 @@ fn announce(node: &Node, config: &Config) {
     tracing::info!(%grpc, %http, %probes, tls, issuer, database, "serving");
 }
 
-/// Drains a node after a first signal; a second one ends it at once.
+/// Drains a node after the first signal. A second signal ends the process immediately.
 pub(super) async fn finish(node: Node, signals: Signals) {
     tracing::info!("draining");
     signals.end_at_next();
     if node.drain().await {
         tracing::info!("stopped");
     } else {
-        tracing::warn!("stopped at the deadline, before all open requests had finished");
+        tracing::warn!("stopped at the deadline, before all in-flight requests had finished");
     }
 }

@@ -1,4 +1,4 @@
-//! `jeton shim`
+//! `jeton shim`: runs the HTTP shim alone, in front of a node elsewhere.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -35,8 +35,8 @@ impl Shim {
         let ShimConfig { http, tls, directory, connections, requests, shutdown, log } = self.config;
         let _telemetry = start_log(&log, strange)?;
         let endpoint: Endpoint = endpoint(&self.upstream, self.upstream_ca.as_deref())?;
-        let mut signals = Signals::listen().context("signals cannot be listened to")?;
-        // Connected when the first request comes, so that node and shim may start in any order.
+        let mut signals = Signals::listen().context("cannot listen for signals")?;
+        // The connection is made for the first request, so node and shim may start in any order.
         let shim = Running::start(ShimOptions {
             upstream: endpoint.connect_lazy(),
             http_addr: http.http_addr,

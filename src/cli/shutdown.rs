@@ -1,4 +1,4 @@
-//! The signals that end a node.
+//! Signals that stop a node, a shim or a long command.
 
 use std::{io, process};
 
@@ -6,14 +6,14 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::output;
 
-/// SIGTERM from a supervisor, or SIGINT from a keyboard.
+/// Listener for SIGTERM (from a supervisor) and SIGINT (from a keyboard).
 pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Signals {
-    /// Begins to listen. From here on the signals no longer end the process by themselves.
+    /// Starts listening. From now on these signals no longer end the process by themselves.
     pub(super) fn listen() -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
@@ -29,11 +29,12 @@ impl Signals {
         }
     }
 
-    /// Ends the process at the next signal: whoever sends a second one does not want to wait.
+    /// Ends the process with status 1 at the next signal: an operator who sends a second signal
+    /// does not want to wait for the drain.
     pub(super) fn end_at_next(mut self) {
         tokio::spawn(async move {
             self.next().await;
-            output::remark("jeton: ended by a second signal, before open requests finished");
+            output::remark("jeton: ended by a second signal, before in-flight requests finished");
             process::exit(1);
         });
     }

@@ -1,4 +1,4 @@
-//! The database that a command works on.
+//! Database that a command works on directly, without a node.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,29 +16,29 @@ use crate::{
     store::{SqliteStore, Store},
 };
 
-/// What is said of a command that only looks.
+/// Message if a read-only command times out.
 pub(super) const UNCHANGED: &str = "Nothing was changed.";
 
-/// How long a command takes leave of its database. A statement that was given up may still run.
+/// Timeout for closing the connections. An abandoned statement may still be running on one.
 const CLOSE: Duration = Duration::from_secs(1);
 
-/// The database that a command works on.
+/// Database that a command works on.
 pub(super) struct Target {
     pub(super) database: Database,
     pub(super) store: Arc<dyn Store>,
-    /// Which one that is, for people, without its password.
+    /// Name of the database for people: its URL without the password, or its file.
     pub(super) place: String,
 }
 
 impl Target {
-    /// The database that the flags name. Nothing is asked of it yet, and nothing is made.
+    /// The database that the flags name. This neither creates it nor connects to it.
     pub(super) fn of(database: Database) -> anyhow::Result<Self> {
         let store = node::open_store(&database)?;
         let place = place(&database);
         Ok(Self { database, store, place })
     }
 
-    /// Does work that changes nothing.
+    /// Runs read-only `work` on an up-to-date schema, then closes the database.
     pub(super) async fn look<T>(
         &self,
         deadline: Deadline,
@@ -49,8 +49,8 @@ impl Target {
         done
     }
 
-    /// Does work that changes something, and says first where. `undecided` is said if no answer
-    /// comes.
+    /// Prints the name of the database, runs `work` that changes it, then closes it. `undecided` is
+    /// the message if no answer comes before the deadline.
     pub(super) async fn change<T>(
         &self,
         deadline: Deadline,
@@ -63,7 +63,7 @@ impl Target {
         done
     }
 
-    /// Does a part of the work, with a deadline of its own.
+    /// Runs one part of the work, with its own deadline.
     pub(super) async fn step<T>(
         &self,
         deadline: Deadline,
@@ -74,8 +74,8 @@ impl Target {
         deadline.bound(&wait, work).await
     }
 
-    /// Does the work once the schema has been found up to date. Looking at clients must not change
-    /// a schema under running nodes, nor make a database where somebody named the wrong place.
+    /// Runs `work` after checking that the schema is up to date. Commands other than `migrate` must
+    /// neither migrate a schema under running nodes nor create a database at a mistyped location.
     pub(super) async fn ready_for<T>(
         &self,
         work: impl Future<Output = anyhow::Result<T>>,
@@ -84,19 +84,19 @@ impl Target {
         work.await
     }
 
-    /// The use cases on clients, for who makes no secret.
+    /// Registry of clients, for commands that create no secret.
     pub(super) fn registry(&self, actor: Actor) -> Registry {
         self.hashing_registry(actor, HashCost::DEFAULT)
     }
 
-    /// The use cases on clients, for who makes secrets at this cost.
+    /// Registry of clients, for commands that create secrets, hashed at this cost.
     pub(super) fn hashing_registry(&self, actor: Actor, cost: HashCost) -> Registry {
         let (clock, random) = (Arc::new(SystemClock), Arc::new(OsRandom));
         Registry::new(Arc::clone(&self.store), clock, random, cost, actor)
     }
 
-    /// Closes the connections. The last one that leaves an embedded database puts all of it into
-    /// its one file.
+    /// Closes the connections. On an embedded database, closing the last connection moves its
+    /// write-ahead log into the one file.
     pub(super) async fn leave(&self) {
         let _ = timeout(CLOSE, self.store.close()).await;
     }

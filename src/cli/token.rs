@@ -1,4 +1,4 @@
-//! `jeton token …`: a gRPC client of a running node.
+//! `jeton token …`: issues, introspects and revokes tokens at a running node, over gRPC.
 
 use std::{
     error::Error,
@@ -26,7 +26,7 @@ use crate::pb::v1::{
     token_service_client::TokenServiceClient,
 };
 
-/// The way to a node.
+/// gRPC client of a node.
 type Node = TokenServiceClient<Channel>;
 
 #[derive(Debug, Subcommand)]
@@ -35,24 +35,24 @@ Example:
   jeton token issue --client-id orders --secret-file orders.secret --token-only |
     jeton token introspect --client-id orders --secret-file orders.secret")]
 pub(super) enum TokenCommand {
-    /// Ask for an access token
+    /// Request an access token
     #[command(after_help = "\
 Example:
   jeton token issue --client-id orders --secret-file orders.secret --scope orders.read")]
     Issue(Issue),
-    /// Ask what a token is worth
+    /// Introspect a token: whether it is active, and what it grants
     #[command(after_help = "\
 Example:
   jeton token introspect --client-id orders --secret-file orders.secret < token.txt")]
     Introspect(Introspect),
-    /// End a token before its time
+    /// Revoke a token before it expires
     #[command(after_help = "\
 Example:
   jeton token revoke --client-id orders --secret-file orders.secret < token.txt")]
     Revoke(Revoke),
 }
 
-/// Whom to ask, and as whom.
+/// Address of the node and credentials of the client.
 #[derive(Debug, Args)]
 struct Caller {
     /// Node to call
@@ -64,7 +64,7 @@ struct Caller {
     )]
     server: String,
 
-    /// Certificate authorities to trust, PEM; for a self-signed one `DATA_DIR/tls/cert.pem`
+    /// Certificate authorities to trust, PEM; for a self-signed node `DATA_DIR/tls/cert.pem`
     #[arg(long, value_name = "FILE", env = "JETON_TLS_CA")]
     tls_ca: Option<PathBuf>,
 
@@ -141,7 +141,7 @@ impl Issue {
             resources: self.resources,
             client_authentication: Some(self.caller.authentication()?),
         };
-        let undecided = "A token may have been issued that nobody holds; it ends by itself.";
+        let undecided = "A token that nobody holds may have been issued; it expires by itself.";
         let call = async |mut node: Node| node.issue_token(request).await;
         let issued = self.caller.ask(deadline, undecided, call).await?;
         let expires_in = issued.expires_in.unwrap_or_default().seconds;
@@ -216,7 +216,7 @@ impl Revoke {
             token_type_hint: String::new(),
             client_authentication: Some(self.caller.authentication()?),
         };
-        let undecided = "The token may or may not be revoked: give the command again.";
+        let undecided = "The token may or may not be revoked: run the command again.";
         let call = async |mut node: Node| node.revoke_token(request).await;
         self.caller.ask(deadline, undecided, call).await?;
         output::say("The token can no longer be used.");
@@ -240,7 +240,8 @@ impl Caller {
         })
     }
 
-    /// Asks the node. The time in which a person types a secret is over by then.
+    /// Calls the node. The deadline starts here, after the secret was read, so the time in which a
+    /// person types the secret does not count.
     async fn ask<T>(
         &self,
         deadline: Deadline,
@@ -290,7 +291,7 @@ fn first_line(path: &Path) -> anyhow::Result<Zeroizing<String>> {
     Ok(line.to_owned().into())
 }
 
-/// A status for people: what happened, and the code to look up.
+/// Error for a failed call: the message of the status and its code.
 fn explain(status: &Status) -> anyhow::Error {
     if status.source().is_some() {
         return anyhow::anyhow!("the connection broke; is the URL http where it should be https?");

@@ -1,4 +1,4 @@
-//! A form over HTTP, as a newcomer's curl would send it.
+//! Minimal HTTPS client of `jeton dev`, which posts a form like curl does.
 
 use std::{net::SocketAddr, path::Path, sync::Arc};
 
@@ -14,10 +14,13 @@ use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-/// More than any answer that is expected.
+/// Maximum size of an answer, in bytes. No expected answer is as large.
 const MAX_ANSWER: usize = 64 * 1024;
 
-/// Posts a form over TLS to a listener of this machine and reads the JSON of a 200.
+/// Posts a form over TLS to a listener on this machine and returns the JSON body.
+///
+/// # Errors
+/// If the listener cannot be reached or answers with a status other than 200.
 pub(super) async fn post_form(
     address: SocketAddr,
     ca: &Path,

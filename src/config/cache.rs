@@ -1,14 +1,14 @@
-//! What a node caches, how much of it, and for how long.
+//! Settings of the caches: capacity, lifetime and lease.
 
 use clap::Args;
 
 use super::{Count, Mebibytes, Millis, Seconds};
 
-/// The caches of a node.
+/// Caches of a node.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Cache")]
 pub struct Cache {
-    /// How long a verified secret is cached, in seconds, so that it is not hashed again; 0 to hash
+    /// How long a verified secret stays in the cache and is not hashed again, in seconds; 0 to hash
     /// it for each request
     #[arg(long, value_name = "S", env = "JETON_VERIFIED_SECONDS", default_value = "300")]
     pub verified_seconds: Seconds<0, 3_600>,
@@ -39,13 +39,14 @@ pub struct Cache {
 
     /// How long a client or a token stays in the cache after it was read, in seconds
     ///
-    /// A node hears of every change at once. This bounds how long it misses a change that was not
-    /// announced, for example because somebody disabled the triggers of a table.
+    /// A node applies every change in the change feed immediately. This setting bounds how long it
+    /// misses a change that is not in the feed, for example because the triggers of a table were
+    /// disabled.
     #[arg(long, value_name = "S", env = "JETON_CACHE_SECONDS", default_value = "300")]
     pub cache_seconds: Seconds<1, 3_600>,
 
-    /// Cache lease, in milliseconds: how long a node may answer without hearing from the database,
-    /// and the longest a revocation waits for a node that has died; on Postgres only
+    /// Lease, in milliseconds: how long a node may answer without hearing from the database, and
+    /// how long at most a revocation waits for a node that has died; on Postgres only
     #[arg(long, value_name = "MS", env = "JETON_LEASE_MS", default_value = "2000")]
     pub lease_ms: Millis<500, 4_000>,
 }

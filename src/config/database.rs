@@ -1,4 +1,4 @@
-//! The database: where it is, and how it is used.
+//! Settings of the database: location, connections, startup and retention.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use clap::{ArgAction, Args};
 
 use super::{Count, DatabaseUrl, Days, Millis, Seconds};
 
-/// The directory of a node's own files.
+/// Data directory of a node or a shim.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Files")]
 pub struct DataDir {
@@ -15,7 +15,7 @@ pub struct DataDir {
     pub data_dir: PathBuf,
 }
 
-/// Which database, and how many connections to it: for nodes and for commands.
+/// Location of the database and limits of its connections. Used by nodes and by commands.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Database")]
 pub struct Database {
@@ -30,31 +30,32 @@ pub struct Database {
     )]
     pub database_url: Option<DatabaseUrl>,
 
-    /// Maximum connections to the database; a node on Postgres opens one more for changes
+    /// Maximum connections to the database; a node on Postgres opens one more for the change feed
     #[arg(long, value_name = "N", env = "JETON_DATABASE_CONNECTIONS", default_value = "10")]
     pub database_connections: Count<2, 1_000>,
 
-    /// Longest wait for a free connection to the database, in milliseconds; on the embedded
-    /// database for its lock
+    /// Timeout for a free connection to the database, in milliseconds; on the embedded database,
+    /// for its lock
     #[arg(long, value_name = "MS", env = "JETON_DATABASE_WAIT_MS", default_value = "2000")]
     pub database_wait_ms: Millis<1, 600_000>,
 
-    /// The directory of the embedded database. Last, since its heading holds for what follows.
+    /// Directory of the embedded database. Last, because its help heading applies to every argument
+    /// after it.
     #[command(flatten)]
     pub directory: DataDir,
 }
 
-/// What a node does with its database, and no command.
+/// Settings of the database that only nodes use.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Database")]
 pub struct Upkeep {
-    /// Poll for changes every 50 ms instead of using LISTEN; required behind a connection pooler in
-    /// transaction mode, such as pgbouncer
+    /// Poll the change feed every 50 ms instead of using LISTEN; required behind a connection
+    /// pooler in transaction mode, such as pgbouncer
     #[arg(long, value_name = "BOOL", env = "JETON_NO_LISTEN", default_value_t = false,
           num_args = 0..=1, default_missing_value = "true", action = ArgAction::Set)]
     pub no_listen: bool,
 
-    /// Longest wait for the database at startup, in seconds; then the node exits
+    /// Timeout for the database at startup, in seconds, after which the node exits
     #[arg(long, value_name = "S", env = "JETON_START_TIMEOUT_SECONDS", default_value = "30")]
     pub start_timeout_seconds: Seconds<1, 86_400>,
 

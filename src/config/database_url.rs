@@ -1,8 +1,8 @@
-//! The address of a database, which may hold a password.
+//! Database URL that is printed without its password.
 
 use std::{ops::Range, str::FromStr};
 
-/// A database URL, which may hold a password: it prints without.
+/// Database URL, which may hold a password. `Debug` prints it redacted.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DatabaseUrl(String);
 
@@ -13,9 +13,9 @@ impl DatabaseUrl {
         &self.0
     }
 
-    /// The URL without its password. A URL with a mistake is shown as well, to whoever looks for
-    /// the mistake, so this goes by the text and takes rather too much: a parser would have to
-    /// understand it first.
+    /// The URL with `[redacted]` in place of its password. Malformed URLs are printed too, so that
+    /// the operator can find the mistake. Therefore this searches the text instead of parsing it,
+    /// and in doubt redacts too much.
     #[must_use]
     pub fn redacted(&self) -> String {
         const MARK: &str = "[redacted]";
@@ -33,8 +33,8 @@ impl DatabaseUrl {
     }
 }
 
-/// What stands between the first colon that is not the scheme's and the last `@`. A password that
-/// was not percent-encoded may hold whatever else separates the parts of a URL.
+/// Byte range between the first colon after the scheme and the last `@`. A password that was not
+/// percent-encoded may contain any other separator of a URL.
 fn password(text: &str) -> Option<Range<usize>> {
     let at = text.rfind('@')?;
     let colon = text.find(':')?;
@@ -43,8 +43,8 @@ fn password(text: &str) -> Option<Range<usize>> {
     (start <= at).then_some(start..at)
 }
 
-/// Where the value of the first parameter begins that is a password, or whose name is spelt in a
-/// way that could stand for one. What follows it could be a piece of it.
+/// Byte offset of the value of the first query parameter that is a password, or whose name is
+/// encoded such that it could be one. The text after it may still belong to the password.
 fn secret_parameter(text: &str) -> Option<usize> {
     let mut start = text.find('?')? + 1;
     for parameter in text[start..].split(['&', '?']) {
@@ -107,7 +107,7 @@ mod tests {
                 "postgres://h1:1,[::1]:2/d?sslmode=require",
                 "postgres://h1:1,[::1]:2/d?sslmode=require",
             ),
-            // What no parser would take is shown too, to whoever looks for the mistake.
+            // URLs that no parser accepts are printed too, so that the mistake can be found.
             ("postgres://u:can?ary@h/d", "postgres://u:[redacted]@h/d"),
             (
                 "postgres://u:p?a=b@h/d?password=canary",

@@ -1,5 +1,5 @@
-//! The variables of the environment. clap reads each together with its flag; what it does not do is
-//! here.
+//! Environment variables. clap reads the variable of each flag; this module adds the checks that
+//! clap lacks: empty variables, unknown variables, and errors that name the variable.
 
 use std::{collections::BTreeSet, env, ffi::OsString};
 
@@ -8,27 +8,28 @@ use clap::{
     error::{ContextKind, ContextValue},
 };
 
-/// What the names of all our variables begin with.
+/// Prefix of the names of all variables of Jeton.
 const PREFIX: &str = "JETON_";
 
-/// A variable for a secret. It has no flag, since other users can see those.
+/// Environment variable for a secret. It has no flag, because other users of the machine can see
+/// the arguments of a process.
 pub struct SecretVariable(&'static str);
 
-/// The secret of a client that asks a node.
+/// Secret of the client that `jeton token` authenticates as.
 pub const CLIENT_SECRET: SecretVariable = SecretVariable("JETON_CLIENT_SECRET");
-/// A token to ask about.
+/// Token that `jeton token` introspects or revokes.
 pub const TOKEN: SecretVariable = SecretVariable("JETON_TOKEN");
 
 impl SecretVariable {
-    /// The value, unless it is empty.
+    /// Value of the variable; `None` if it is unset, empty or not UTF-8.
     #[must_use]
     pub fn value(&self) -> Option<String> {
         env::var(self.0).ok().filter(|value| !value.is_empty())
     }
 }
 
-/// The command, and all its subcommands, without the variables that are empty: who sets one to
-/// nothing takes it back.
+/// Detaches empty variables from a command and all its subcommands, so that setting a variable to
+/// the empty string is the same as leaving it unset.
 #[must_use]
 pub fn without_empty_variables(command: Command) -> Command {
     without(command, |arg| {
@@ -37,7 +38,7 @@ pub fn without_empty_variables(command: Command) -> Command {
     })
 }
 
-/// The same without any variable.
+/// Detaches all variables from a command and all its subcommands.
 pub(super) fn without_variables(command: Command) -> Command {
     without(command, |_| true)
 }
@@ -48,7 +49,8 @@ fn without(command: Command, is_unset: impl Fn(&Arg) -> bool + Copy) -> Command 
         .mut_subcommands(|command| without(command, is_unset))
 }
 
-/// The same error, which names the variable if that is where a value came from, and not a flag.
+/// Rewrites an error of clap to name the environment variable if the refused value came from it and
+/// not from a flag.
 #[must_use]
 pub fn name_variable(
     mut error: clap::Error,
@@ -76,8 +78,9 @@ pub fn name_variable(
     error
 }
 
-/// A sentence for each variable that begins like ours and is none: neither of an argument of the
-/// command, nor for a secret, nor of those that Kubernetes makes for services.
+/// Returns a warning for each variable that has the prefix `JETON_` and is unknown: it belongs to
+/// no argument of `command`, is not a [`SecretVariable`], and was not set by Kubernetes for a
+/// service.
 #[must_use]
 pub fn unknown_variables(command: &Command) -> Vec<String> {
     let mut known = BTreeSet::from([CLIENT_SECRET.0, TOKEN.0].map(str::to_owned));
@@ -101,8 +104,9 @@ pub fn unknown_variables(command: &Command) -> Vec<String> {
         .collect()
 }
 
-/// Kubernetes tells each pod of the services beside it. One that is called `jeton` or `jeton-…`
-/// makes variables such as `JETON_SERVICE_HOST` and `JETON_PORT_8080_TCP_ADDR`.
+/// Whether Kubernetes set this variable. It describes the services of a namespace in the
+/// environment of each pod, so a service called `jeton` or `jeton-…` sets variables such as
+/// `JETON_SERVICE_HOST` and `JETON_PORT_8080_TCP_ADDR`.
 fn is_of_kubernetes(name: &str) -> bool {
     let has = |part| name.contains(part);
     has("_SERVICE_HOST") || has("_SERVICE_PORT") || has("_PORT_") || name.ends_with("_PORT")
@@ -115,7 +119,8 @@ fn walk(command: &Command, visit: &mut impl FnMut(&Arg)) {
     }
 }
 
-/// The name that is most like a wrong one, if one is. clap knows how to tell, for flags.
+/// The name that is most similar to a wrong one, if any is similar enough. The comparison is the
+/// one by which clap suggests flags.
 pub(super) fn nearest(names: impl Iterator<Item = String>, wrong: &str) -> Option<String> {
     let names = names.map(|name| Arg::new(name.clone()).long(name));
     let command = Command::new("names").disable_help_flag(true).args(names);

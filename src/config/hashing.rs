@@ -1,11 +1,11 @@
-//! How client secrets are hashed, and how many at once.
+//! Settings of the hashing of client secrets: cost, threads and queue.
 
 use clap::Args;
 
 use super::{Count, Kibibytes, Millis};
 use crate::domain::HashCost;
 
-/// The cost of a hash: for nodes, and for commands that make secrets.
+/// Cost of one hash. Used by nodes and by commands that create secrets.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Hashing of secrets")]
 pub struct Argon2 {
@@ -19,7 +19,7 @@ pub struct Argon2 {
 }
 
 impl Argon2 {
-    /// The cost of the hashes that are made.
+    /// Cost of the hashes created with these settings, with one lane of argon2 each.
     #[must_use]
     pub const fn cost(&self) -> HashCost {
         let (memory_kib, passes) = (self.argon2_memory_kib.get(), self.argon2_passes.get());
@@ -27,28 +27,27 @@ impl Argon2 {
     }
 }
 
-/// The threads that hash, and the queue in front of them.
+/// Hash pool and the hash queue in front of it.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Hashing of secrets")]
 pub struct HashPool {
-    /// Threads that hash secrets [default: one less than there are cores, at least one]
+    /// Threads that hash secrets [default: one less than the number of cores, at least one]
     ///
-    /// Each keeps the memory of one hash.
+    /// Each thread keeps the memory of one hash.
     #[arg(long, value_name = "N", env = "JETON_HASH_THREADS")]
     pub hash_threads: Option<Count<1, 256>>,
 
-    /// Maximum requests in the queue for a hash: so many for issuing, and as many for introspection
-    /// with revocation; further ones are refused at once and told to retry
+    /// Maximum requests in the hash queue of each lane: one lane issues tokens, the other
+    /// introspects and revokes; further requests are refused immediately and told to retry
     #[arg(long, value_name = "N", env = "JETON_HASH_QUEUE", default_value = "64")]
     pub hash_queue: Count<1, 10_000>,
 
-    /// Maximum share of one client in that queue, in requests; one source address may have twice as
-    /// many
+    /// Maximum requests of one client in a hash queue; one source address may have twice as many
     #[arg(long, value_name = "N", env = "JETON_HASH_QUEUE_SHARE", default_value = "16")]
     pub hash_queue_share: Count<1, 10_000>,
 
-    /// Longest wait in the queue for a hash, in milliseconds; then the request is refused and told
-    /// to retry
+    /// Timeout in the hash queue, in milliseconds, after which the request is refused and told to
+    /// retry
     #[arg(long, value_name = "MS", env = "JETON_HASH_WAIT_MS", default_value = "2000")]
     pub hash_wait_ms: Millis<1, 600_000>,
 }

@@ -1,9 +1,9 @@
-//! What stands above what: flag, environment, file, default.
+//! Precedence of configuration sources: flag, environment, file, default.
 //!
-//! clap puts flags above the environment above the defaults. What a file says is given to it as
-//! defaults, so that the same parsers read it. A library for layers (confique) was left out: its
-//! layers do not say where a value came from, and its errors quote lines of the file, which may
-//! hold a password.
+//! clap prefers flags to the environment and the environment to defaults. The values of the file
+//! are passed to clap as defaults, so that the same parsers check them. A library for layered
+//! configuration (confique) was rejected: it does not tell which layer a value came from, and its
+//! errors quote lines of the file, which may hold a password.
 
 use std::{collections::BTreeMap, error::Error, fs, path::Path};
 
@@ -20,26 +20,28 @@ use super::{
     environment::{nearest, without_variables},
 };
 
-/// A configuration file: the text of each value, by the name of its knob.
+/// A configuration file: the text of each value, by the name of its setting.
 #[derive(Debug, Clone, Default)]
 pub struct File(BTreeMap<String, String>);
 
-/// A knob, its value as text, and where that came from.
+/// A setting, its effective value as text, and the source of that value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Knob {
-    /// The name, as it stands in the file.
+    /// Name of the setting, as spelled in the file (`hash_queue`).
     pub name: String,
-    /// The value, without the password of a database; empty if there is none.
+    /// Effective value, with the password of a database URL redacted; empty if there is no value.
     pub value: String,
-    /// `flag`, `environment`, `file` or `default`.
+    /// Source of the value: `flag`, `environment`, `file` or `default`.
     pub source: &'static str,
 }
 
 impl File {
-    /// Reads a file. Each value is checked, whichever command asks.
+    /// Reads a configuration file and checks every value in it, even those that the current command
+    /// does not use.
     ///
     /// # Errors
-    /// Say the line, the knob and what it must be, and quote no text of the file: it may be a
+    /// If the file cannot be read or holds an unknown key or a wrong value. Errors name the line,
+    /// the setting and the accepted values. They never quote text of the file, which may be a
     /// password.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
         let text = fs::read_to_string(path)
@@ -47,10 +49,10 @@ impl File {
         Self::parse(&text).with_context(|| format!("in the configuration file {}", path.display()))
     }
 
-    /// Reads the text of a file.
+    /// Parses the text of a configuration file, with the same checks and errors as [`File::read`].
     pub fn parse(text: &str) -> anyhow::Result<Self> {
         let read = toml::from_str::<BTreeMap<String, Spanned<Value>>>(text);
-        // The library would quote the whole line.
+        // The `Display` of this error would quote the whole line.
         let read = read.map_err(|error| {
             let at = error.span().map_or(0, |span| span.start);
             anyhow!("{}: {}", place(text, at), error.message())
@@ -65,8 +67,8 @@ impl File {
         Ok(Self(values))
     }
 
-    /// Puts the values of the file beneath the flags and variables of a command and all its
-    /// subcommands, in the place of the defaults.
+    /// Replaces the defaults of a command and all its subcommands with the values of the file.
+    /// Flags and environment variables still override them.
     #[must_use]
     pub fn beneath(&self, command: Command) -> Command {
         let value = |arg: &Arg| self.0.get(arg.get_id().as_str()).cloned();
@@ -78,17 +80,18 @@ impl File {
             .mut_subcommands(|command| self.beneath(command))
     }
 
-    /// The file above the defaults, for who has no flags and no environment.
+    /// Builds a group of settings from the file and the defaults alone, without flags and
+    /// environment.
     ///
     /// # Errors
-    /// If an argument has neither.
+    /// If a required argument is in neither.
     pub fn config<G: Args>(&self) -> Result<G, clap::Error> {
         let command = self.beneath(command::<G>());
         G::from_arg_matches(&command.try_get_matches_from(["jeton"])?)
     }
 
-    /// What is in force for each knob of a node, and where it came from. The matches are those of a
-    /// command that has all knobs, above this file.
+    /// Lists the effective value and the source of each setting of a node. `matches` must come from
+    /// a command that has all settings, with this file [beneath](Self::beneath) it.
     #[must_use]
     pub fn knobs(&self, matches: &ArgMatches) -> Vec<Knob> {
         let knob = |arg: &Arg| {
@@ -109,24 +112,24 @@ impl File {
     }
 }
 
-/// The arguments of a group, of which none asks the environment.
+/// A command with the arguments of a group, none of which reads the environment.
 fn command<G: Args>() -> Command {
     without_variables(G::augment_args(Command::new("jeton")))
 }
 
-/// The value as its flag would take it.
+/// Checks a value of the file with the parser of its flag, and returns it as text.
 fn checked(command: &Command, name: &str, value: &Value) -> anyhow::Result<String> {
     if !command.get_arguments().any(|arg| arg.get_id() == name) {
         let names = command.get_arguments().map(|arg| arg.get_id().to_string());
         let nearest = nearest(names, name).map(|nearest| format!("; did you mean `{nearest}`?"));
         let name = name.escape_debug();
-        bail!("there is no knob `{name}`{}", nearest.unwrap_or_default());
+        bail!("there is no setting `{name}`{}", nearest.unwrap_or_default());
     }
     let (text, shown) = match value {
         Value::String(text) => (text.clone(), String::new()),
         Value::Integer(number) => (number.to_string(), format!(" = {number}")),
         Value::Boolean(truth) => (truth.to_string(), format!(" = {truth}")),
-        _ => bail!("{name} must be a number, a text in quotes, true or false"),
+        _ => bail!("{name} must be a number, a quoted string, true or false"),
     };
     let flag = format!("--{}={text}", name.replace('_', "-"));
     let refused = command.clone().try_get_matches_from(["jeton", &flag]).err();
@@ -134,7 +137,7 @@ fn checked(command: &Command, name: &str, value: &Value) -> anyhow::Result<Strin
     Ok(text)
 }
 
-/// Why a parser refuses a value, without the value.
+/// Why a parser refused a value, without quoting the value.
 fn reason(refused: Option<&clap::Error>) -> String {
     let Some(refused) = refused else { return String::new() };
     if let Some(ContextValue::Strings(possible)) = refused.get(ContextKind::ValidValue) {
@@ -144,7 +147,7 @@ fn reason(refused: Option<&clap::Error>) -> String {
     source.unwrap_or_else(|| "cannot be used".to_owned())
 }
 
-/// Line and column of a byte, counted from 1.
+/// Line and column of the byte offset `at`, both counted from 1.
 fn place(text: &str, at: usize) -> String {
     let before = text.get(..at).unwrap_or_default();
     let line = before.matches('\n').count() + 1;

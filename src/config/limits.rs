@@ -1,5 +1,5 @@
-//! Limits of connections and of requests. Nothing that a peer sends or leaves out is unbounded, so
-//! no limit but that of failures can be turned off.
+//! Limits of connections and requests, and timeouts of the shutdown. Everything that a peer sends
+//! or withholds is bounded, so only the rate limit of failures can be turned off.
 
 use clap::Args;
 
@@ -9,14 +9,15 @@ use super::{Bytes, Count, Millis, Seconds};
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Connections")]
 pub struct Connections {
-    /// Maximum open connections of each listener; further ones wait in the backlog
+    /// Maximum open connections of each listener; further connections wait in the backlog
     ///
-    /// Lowered at startup to what the file descriptor limit of the process allows.
+    /// Lowered at startup if the file descriptor limit of the process does not allow as many.
     #[arg(long, value_name = "N", env = "JETON_MAX_CONNECTIONS", default_value = "1024")]
     pub max_connections: Count<1, 1_000_000>,
 
-    /// Maximum concurrent requests on one HTTP/2 connection; further ones wait with the client
-    // 100 is the least that RFC 9113, section 6.5.2, recommends: a node holds all that is open.
+    /// Maximum concurrent requests on one HTTP/2 connection; the peer holds further ones back
+    // RFC 9113, section 6.5.2, recommends at least 100. The node holds the state of every open
+    // stream, so the default is no higher.
     #[arg(long, value_name = "N", env = "JETON_MAX_STREAMS", default_value = "100")]
     pub max_streams: Count<1, 10_000>,
 
@@ -28,16 +29,16 @@ pub struct Connections {
     /// Idle timeout: how long a connection may go without a new request, in seconds; up to twice as
     /// long on HTTP/2
     ///
-    /// Longer than the minute of most load balancers, so that they are the ones to close a
-    /// connection.
+    /// The default exceeds the minute of most load balancers, so that the load balancer is the one
+    /// to close an idle connection.
     #[arg(long, value_name = "S", env = "JETON_IDLE_TIMEOUT_SECONDS", default_value = "120")]
     pub idle_timeout_seconds: Seconds<1, 604_800>,
 
-    /// Maximum age of a connection, in seconds, less up to a tenth so that connections do not all
-    /// end at once; requests under way finish
+    /// Maximum age of a connection, in seconds, minus up to a tenth so that connections do not all
+    /// end at the same time; in-flight requests finish
     ///
     /// A shorter age spreads clients over new nodes sooner. Some clients fail a request that they
-    /// send in the moment in which their connection is closed.
+    /// send at the moment their connection is closed.
     #[arg(
         long,
         value_name = "S",
@@ -46,7 +47,7 @@ pub struct Connections {
     )]
     pub max_connection_age_seconds: Seconds<1, 31_536_000>,
 
-    /// Interval of HTTP/2 keep-alive pings, in seconds; a peer has half of it to answer
+    /// Interval of HTTP/2 keep-alive pings, in seconds; the peer must answer within half of it
     #[arg(long, value_name = "S", env = "JETON_PING_INTERVAL_SECONDS", default_value = "20")]
     pub ping_interval_seconds: Seconds<1, 86_400>,
 
@@ -59,8 +60,8 @@ pub struct Connections {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Requests")]
 pub struct Requests {
-    /// Concurrency limit: maximum requests under way of each kind, which are issuing, and
-    /// introspection with revocation; further ones are refused at once and told to retry
+    /// Concurrency limit: maximum in-flight requests of each lane; one lane issues tokens, the
+    /// other introspects and revokes; further requests are refused immediately and told to retry
     #[arg(long, value_name = "N", env = "JETON_MAX_REQUESTS", default_value = "1024")]
     pub max_requests: Count<1, 1_000_000>,
 
@@ -80,28 +81,27 @@ pub struct Requests {
     #[arg(long, value_name = "BYTES", env = "JETON_MAX_HEADER_BYTES", default_value = "16384")]
     pub max_header_bytes: Bytes<8_192, 1_048_576>,
 
-    /// Rate limit of failed requests of one source address, per second; 0 for no limit
+    /// Read throttle: failed requests per second of one source address above which its failing
+    /// connections are read more slowly; 0 for no limit
     ///
-    /// A request fails for a wrong secret, or because a limit was reached. Beyond this rate,
-    /// connections of the source that fail are read more slowly. Use 0 behind a proxy or a shim,
-    /// whose connections carry the requests of many clients.
+    /// A request fails if its secret is wrong or a limit was reached. Use 0 behind a proxy or a
+    /// shim, whose connections carry the requests of many clients.
     #[arg(long, value_name = "N", env = "JETON_MAX_FAILURES_PER_SECOND", default_value = "500")]
     pub max_failures_per_second: Count<0, 1_000_000>,
 }
 
-/// How a process stops.
+/// Delays and timeouts of the shutdown.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Shutdown")]
 pub struct Shutdown {
-    /// Delay between the readiness probe turning negative and the listeners closing, in seconds; 0
-    /// for none
+    /// Delay between failing the readiness probe and closing the listeners, in seconds; 0 for none
     ///
-    /// Load balancers need this time to notice. Health over gRPC is negative meanwhile.
+    /// Load balancers need this time to notice. gRPC health reports not serving as well.
     #[arg(long, value_name = "S", env = "JETON_PRE_STOP_SECONDS", default_value = "0")]
     pub pre_stop_seconds: Seconds<0, 86_400>,
 
-    /// Longest wait for requests under way when the process stops or their connection ends, in
-    /// seconds; 0 to cut them off at once
+    /// Timeout for in-flight requests when the process stops or their connection ends, in seconds;
+    /// 0 to cut them off immediately
     #[arg(long, value_name = "S", env = "JETON_DRAIN_TIMEOUT_SECONDS", default_value = "20")]
     pub drain_timeout_seconds: Seconds<0, 86_400>,
 }

@@ -1,10 +1,10 @@
-//! Where a node listens, and by which name it is known.
+//! Settings of the listeners, and the issuer identifier.
 
 use std::net::SocketAddr;
 
 use clap::Args;
 
-/// The listener for gRPC.
+/// gRPC listener.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Listeners")]
 pub struct GrpcListener {
@@ -14,7 +14,7 @@ pub struct GrpcListener {
     pub grpc_addr: SocketAddr,
 }
 
-/// The listeners for HTTP and for operators.
+/// HTTP and probe listeners, and the issuer identifier.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Listeners")]
 pub struct HttpListeners {
@@ -26,21 +26,22 @@ pub struct HttpListeners {
     /// Address for metrics (/metrics) and probes (/livez, /readyz), without TLS or authentication
     /// [default: 127.0.0.1:9090, or a free port if that is taken]
     ///
-    /// Keep it to this machine or to a network that only operators reach.
+    /// Bind it to this machine or to a network that only operators can reach.
     #[arg(long, alias = "admin-addr", value_name = "IP:PORT", env = "JETON_PROBE_ADDR",
           value_parser = address)]
     pub probe_addr: Option<SocketAddr>,
 
-    /// Issuer identifier (RFC 8414), a URL without a trailing slash [default: made from the HTTP
+    /// Issuer identifier (RFC 8414), a URL without a trailing slash [default: derived from the HTTP
     /// address]
     ///
-    /// Clients compare it byte for byte with the issuer that they were configured with.
+    /// Clients compare it byte for byte with the issuer that they are configured with.
     #[arg(long, value_name = "URL", env = "JETON_ISSUER", value_parser = issuer)]
     pub issuer: Option<String>,
 }
 
 fn address(text: &str) -> Result<SocketAddr, &'static str> {
-    text.parse().map_err(|_| "must be an IP address and a port, as 127.0.0.1:8080 or [::1]:8080")
+    text.parse()
+        .map_err(|_| "must be an IP address and a port, such as 127.0.0.1:8080 or [::1]:8080")
 }
 
 fn issuer(text: &str) -> Result<String, &'static str> {
@@ -48,7 +49,7 @@ fn issuer(text: &str) -> Result<String, &'static str> {
         && !text.ends_with('/')
         && !text.contains(['?', '#', ' ', '"', '\\']);
     is_plain.then(|| text.to_owned()).ok_or(
-        "the issuer must be a URL such as https://tokens.example.com, without query, fragment and \
+        "the issuer must be a URL such as https://tokens.example.com, without query, fragment or \
          trailing slash (RFC 8414, section 2)",
     )
 }

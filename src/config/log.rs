@@ -1,8 +1,8 @@
-//! What a process tells about itself.
+//! Settings of logging and tracing.
 
 use clap::Args;
 
-/// The log, and spans in builds that send them.
+/// Log filter and format, and the OpenTelemetry endpoint in builds with the feature `otel`.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Log")]
 pub struct Log {
@@ -14,16 +14,16 @@ pub struct Log {
     #[arg(long, value_name = "FORMAT", env = "JETON_LOG_FORMAT", default_value = "text")]
     pub log_format: LogFormat,
 
-    /// OpenTelemetry collector that gets a span for each request, as `http://host:4317`
+    /// OpenTelemetry collector that receives a span for each request, as `http://host:4317`
     #[cfg(feature = "otel")]
     #[arg(long, value_name = "URL", env = "JETON_OTLP_ENDPOINT")]
     pub otlp_endpoint: Option<String>,
 }
 
-/// The form of a log line.
+/// Format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
-    /// For people
+    /// Plain text, for people
     Text,
     /// One JSON object per line, for machines
     Json,

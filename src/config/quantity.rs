@@ -1,17 +1,17 @@
-//! Numbers with a unit and a range. The range is part of the type, so a flag, a variable and a line
-//! of the file are held to the same one, and code that gets such a number need not check it again.
+//! Numbers with a unit and a range. The range is part of the type, so the flag, the environment
+//! variable and the file share it, and code that receives such a number need not check it again.
 
 use std::{fmt, marker::PhantomData, str::FromStr, time::Duration};
 
-/// What a number counts.
+/// Unit of a [`Quantity`].
 pub trait Unit: fmt::Debug + Clone + Copy + PartialEq + Eq + Send + Sync + 'static {
-    /// The unit in the plural, after a space; empty for a bare count.
+    /// Name of the unit in the plural, with a leading space; empty for a bare count.
     const NAME: &'static str;
 }
 
 macro_rules! units {
     ($($unit:ident = $name:literal;)+) => {$(
-        #[doc = concat!("Counts", $name, ".")]
+        #[doc = concat!("Unit whose name in messages is `\"", $name, "\"`.")]
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum $unit {}
 
@@ -47,10 +47,10 @@ pub type Bytes<const MIN: u64, const MAX: u64> = Quantity<Byte, MIN, MAX>;
 pub type Kibibytes<const MIN: u64, const MAX: u64> = Quantity<Kibibyte, MIN, MAX>;
 /// A size in MiB.
 pub type Mebibytes<const MIN: u64, const MAX: u64> = Quantity<Mebibyte, MIN, MAX>;
-/// A number of things.
+/// A bare count, without a unit.
 pub type Count<const MIN: u64, const MAX: u64> = Quantity<Thing, MIN, MAX>;
 
-/// A text is not a number of the range; the message says which one is.
+/// Error for a text that is not a whole number within the range. The message states the range.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("must be a whole number from {min} to {max}{unit}")]
 pub struct OutOfRange {
@@ -91,21 +91,22 @@ impl<const MIN: u64, const MAX: u64> Seconds<MIN, MAX> {
     }
 }
 
-/// The numbers that are handed on as such. A range that does not fit is an error of the build.
+/// Accessors for the units that callers use as plain numbers. A range that exceeds `u32` is a
+/// compile-time error.
 macro_rules! small {
     ($($unit:ident),+) => {$(
         impl<const MIN: u64, const MAX: u64> Quantity<$unit, MIN, MAX> {
             const FITS: () = assert!(MAX <= u32::MAX as u64);
 
-            /// The number.
+            /// The number, without its unit.
             #[must_use]
-            #[expect(clippy::cast_possible_truncation, reason = "`FITS` says that it cannot")]
+            #[expect(clippy::cast_possible_truncation, reason = "`FITS` rules truncation out")]
             pub const fn get(self) -> u32 {
                 () = Self::FITS;
                 self.0 as u32
             }
 
-            /// The number, for what is measured in memory.
+            /// The number as a `usize`, for capacities and lengths.
             #[must_use]
             pub const fn size(self) -> usize {
                 self.get() as usize

@@ -1,16 +1,16 @@
-//! TLS of the listeners for gRPC and HTTP.
+//! TLS settings of the gRPC and HTTP listeners.
 
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
 
-/// TLS of both listeners.
+/// TLS of the gRPC and HTTP listeners.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "TLS")]
 pub struct Tls {
     /// Certificate chain for both listeners, PEM
     ///
-    /// Certificate and key are loaded again when a file changes and on SIGHUP.
+    /// Certificate and key are reloaded when a file changes and on SIGHUP.
     #[arg(long, value_name = "FILE", env = "JETON_TLS_CERT")]
     pub tls_cert: Option<PathBuf>,
 
@@ -26,16 +26,16 @@ pub struct Tls {
 
     /// Serve plain text beyond this machine, because a proxy in front terminates TLS
     ///
-    /// Without this and without a certificate, only loopback addresses are served.
+    /// Without this and without a certificate, listeners may only bind loopback addresses.
     #[arg(long, value_name = "BOOL", env = "JETON_BEHIND_TLS_PROXY", default_value_t = false,
           num_args = 0..=1, default_missing_value = "true", action = ArgAction::Set)]
     pub behind_tls_proxy: bool,
 
     /// Certificate authorities that client certificates are verified against, PEM
     ///
-    /// A client that presents a certificate of another authority fails the handshake; a client that
-    /// presents none is still served. The certificate does not authenticate the OAuth client, which
-    /// needs its secret either way.
+    /// A client that presents a certificate of another authority fails the handshake; a client
+    /// without a certificate is still served. The certificate does not authenticate the OAuth
+    /// client, which needs its secret in any case.
     #[arg(long, value_name = "FILE", env = "JETON_TLS_CLIENT_CA")]
     pub tls_client_ca: Option<PathBuf>,
 
@@ -46,24 +46,27 @@ pub struct Tls {
 }
 
 impl Tls {
-    /// Checks which settings go together, wherever each of them came from.
+    /// Checks the combination of settings, whatever their sources.
+    ///
+    /// # Errors
+    /// If a setting lacks another one that it needs, or contradicts it.
     pub fn check(&self) -> anyhow::Result<()> {
         let has_certificate = self.tls_cert.is_some();
         anyhow::ensure!(
             has_certificate == self.tls_key.is_some(),
-            "--tls-cert and --tls-key belong together: give both or neither"
+            "--tls-cert and --tls-key must be given together"
         );
         anyhow::ensure!(
             !(self.tls_self_signed && has_certificate),
-            "--tls-self-signed makes a certificate of its own: leave --tls-cert and --tls-key out"
+            "--tls-self-signed creates its own certificate: omit --tls-cert and --tls-key"
         );
         anyhow::ensure!(
             self.tls_client_ca.is_none() || self.tls_self_signed || has_certificate,
-            "--tls-client-ca is for a node that serves TLS: give --tls-cert and --tls-key as well"
+            "--tls-client-ca requires TLS: give --tls-cert and --tls-key as well"
         );
         anyhow::ensure!(
             self.tls_client_ca.is_some() || !self.tls_client_required,
-            "--tls-client-required needs --tls-client-ca, to know whose certificates are good"
+            "--tls-client-required requires --tls-client-ca, to verify the certificates"
         );
         Ok(())
     }

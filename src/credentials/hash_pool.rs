@@ -1,8 +1,8 @@
-//! Where secrets are hashed: threads of their own, so that argon2 never holds up a request that
-//! needs none, and a queue of bounded length, so that waiting is bounded and so is memory.
+//! The hash pool: dedicated threads that compute argon2, so that hashing never delays a request
+//! that needs none, behind a bounded queue, so that waiting and memory are bounded.
 //!
-//! The blocking pool of tokio would allow 512 hashes at once, with 19 MiB each; and its tasks
-//! cannot be given memory to reuse.
+//! tokio's blocking pool would allow 512 hashes at the same time, with 19 MiB each, and its tasks
+//! cannot reuse memory.
 
 use std::{
     fmt,
@@ -15,7 +15,7 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::{
-    Credentials,
+    SecretCredentials,
     hash_queue::{Full, HashQueue, Job, QueueLimits, Waiter},
     verified::Fingerprint,
 };
@@ -28,37 +28,37 @@ use crate::{
     stats::HashStats,
 };
 
-/// How many threads hash, how long the queue is, and what a hash costs.
+/// Options of the hash pool.
 #[derive(Debug, Clone, Copy)]
 pub struct HashPoolOptions {
-    /// Threads that hash; each keeps the memory of one hash.
+    /// Number of hash threads. Each keeps the memory of one hash.
     pub threads: usize,
-    /// Comparisons that may wait in each of the two lanes.
+    /// Maximum queued comparisons in each lane.
     pub queue: usize,
-    /// Of these, the most for one client; twice as many for one source.
+    /// Maximum of these for one client. One source may have twice as many.
     pub share: usize,
-    /// How long a caller may wait; what nobody waits for is dropped unhashed.
+    /// Maximum wait of a caller. A comparison without waiting callers is dropped unhashed.
     pub patience: Duration,
-    /// What the hash for unknown clients costs: the cost of those that are stored.
+    /// Cost of the hash for unknown clients: the same as that of stored hashes.
     pub cost: HashCost,
-    /// The most that a stored hash may cost.
+    /// Maximum cost of a stored hash.
     pub cap: HashCostCap,
 }
 
-/// The threads and the queue before them. Dropping it ends the threads.
+/// The hash threads and their queue. Dropping it ends the threads.
 pub struct HashPool {
     queue: Arc<HashQueue>,
     patience: Duration,
 }
 
 impl HashPool {
-    /// Starts the threads.
+    /// Starts the hash threads.
     ///
     /// # Errors
-    /// If the cost is not one that argon2 knows, or no thread can be started.
+    /// If argon2 rejects the cost, or a thread cannot be started.
     pub fn start(options: HashPoolOptions) -> Result<Self, Cause> {
-        // The dummy is made by the very function that makes real ones, so it cannot come to cost
-        // something else. Whose hash it is does not matter: its outcome never counts.
+        // The dummy is made by the function that makes real hashes, so that their costs cannot
+        // diverge. Its secret does not matter, because its outcome is never used.
         let began = Instant::now();
         let dummy = dummy_hash(options.cost, &OsRandom)?;
         let pace = began.elapsed();
@@ -75,10 +75,10 @@ impl HashPool {
         Ok(pool)
     }
 
-    /// Refuses at once whom `verify` would refuse, before anything is asked of a database for it.
+    /// Refuses a request that `verify` would refuse, before the database is queried for it.
     ///
     /// # Errors
-    /// `TooManyRequests` if there is no place or no time.
+    /// `TooManyRequests` if the queue is full or the wait would exceed the deadline.
     pub(crate) fn check_place(
         &self,
         presented: &Fingerprint,
@@ -96,15 +96,15 @@ impl HashPool {
         context.deadline.map_or(patience, |deadline| deadline.min(patience))
     }
 
-    /// Whether `hash` is the hash of the secret; always false for none, after the same time.
+    /// Whether `hash` is the hash of the presented secret. False for `None`, after the same time.
     ///
     /// # Errors
-    /// `TooManyRequests` at once if there is no place or no time, or after the wait if that was
-    /// too long; `Internal` if the stored hash cannot be used.
+    /// `TooManyRequests` immediately if the queue is full or the wait would exceed the deadline,
+    /// or later if the wait did exceed it; `Internal` if the stored hash cannot be used.
     pub(crate) async fn verify(
         &self,
         presented: Fingerprint,
-        credentials: Credentials,
+        credentials: SecretCredentials,
         hash: Option<SecretHash>,
         lane: Lane,
         context: &RequestContext,
@@ -113,7 +113,7 @@ impl HashPool {
         let (since, deadline) = (Instant::now(), self.deadline(context));
         let job = Job { presented, credentials, source: context.source, hash, since };
         self.queue.push(lane, job, Waiter { deadline, answer }).map_err(refused)?;
-        // Key is dropped unanswered waited too long.
+        // A waiter that is dropped without an answer has waited too long.
         let too_late = |_| Error::TooManyRequests { retry_after: self.patience };
         answered.await.map_err(too_late)?.map_err(Error::internal)
     }
@@ -144,21 +144,21 @@ fn dummy_hash(cost: HashCost, random: &dyn Random) -> Result<SecretHash, Cause> 
     SecretHash::compute(&secret, cost, random, &mut HashMemory::default())
 }
 
-/// After a wrong secret a thread rests for so many times as long as the hash took: a flood of them
-/// gets a fifth of a thread and leaves the rest of its core to those who need no hash. Whoever
-/// comes from elsewhere hardly waits longer for it, since sources take turns in the queue. To be
-/// nice to other threads (setpriority) changed nothing: those who serve seldom run for a whole
-/// slice, so that a thread that always can run always does.
+/// Rest of a hash thread after a wrong secret, as a multiple of the time of the hash. A flood of
+/// wrong secrets gets a fifth of a thread, and the rest of its core is left to requests that need
+/// no hash. Callers from other sources hardly wait longer, because sources take turns in the queue.
+/// A lower priority (setpriority) changed nothing: serving threads seldom use a whole time slice,
+/// so a hash thread that can always run always does.
 const REST: u32 = 4;
 
-#[expect(clippy::disallowed_methods, reason = "a thread of nobody else's rests")]
+#[expect(clippy::disallowed_methods, reason = "a dedicated thread may sleep")]
 fn work(queue: &HashQueue, dummy: &SecretHash, cap: HashCostCap) {
-    // Grows to the size of one hash at the first, and is kept.
+    // Grows to the size of one hash with the first job, and is reused.
     let mut memory = HashMemory::default();
     while let Some(job) = queue.pop() {
         let began = Instant::now();
         let secret = &job.credentials.secret;
-        // A panic would end this thread for good, and a row that somebody edited could cause it.
+        // A panic would end this thread for good, and a row edited by hand could cause one.
         let computed = catch_unwind(AssertUnwindSafe(|| match &job.hash {
             Some(hash) => hash.verify(secret, cap, &mut memory),
             None => dummy.verify(secret, cap, &mut memory).map(|_| false),
@@ -196,7 +196,8 @@ mod tests {
     ) -> Result<bool, Error> {
         let context = RequestContext::new(None, deadline);
         let key = FingerprintKey::new(&OsRandom).unwrap();
-        let credentials = Credentials { client_id: ClientId::parse("orders").unwrap(), secret };
+        let credentials =
+            SecretCredentials { client_id: ClientId::parse("orders").unwrap(), secret };
         pool.verify(key.of(&credentials), credentials, hash, Lane::Issue, &context).await
     }
 

@@ -1,5 +1,5 @@
-//! The queue before the hashing threads: two lanes, each of bounded length, with a bounded share
-//! for each client and each source, so that no one caller fills it.
+//! The hash queue: two lanes, each of bounded length, with a bounded share for each client and each
+//! source, so that no single caller fills it.
 
 mod lane_queue;
 
@@ -12,37 +12,37 @@ use std::{
 use tokio::sync::oneshot;
 
 use self::lane_queue::LaneQueue;
-use super::{Credentials, verified::Fingerprint};
+use super::{SecretCredentials, verified::Fingerprint};
 use crate::{
     domain::{ClientId, Lane, Malformed, PerLane, SecretHash},
     stats::{HashStats, HashTimes},
 };
 
-/// How much may wait, and how long.
+/// Bounds of the hash queue.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct QueueLimits {
-    /// Comparisons that may wait in each lane.
+    /// Maximum queued comparisons in each lane.
     pub(super) places: usize,
-    /// Of these, the most for one client; and twice as many for one source.
+    /// Maximum of these for one client. One source may have twice as many.
     pub(super) share: usize,
 }
 
-/// What a comparison found. An error means that the stored hash cannot be used.
+/// Whether the secret matched the hash. An error means that the stored hash cannot be used.
 pub(super) type Outcome = Result<bool, Malformed>;
 
 /// One comparison to compute.
 pub(super) struct Job {
     pub(super) presented: Fingerprint,
-    pub(super) credentials: Credentials,
+    pub(super) credentials: SecretCredentials,
     pub(super) source: Option<IpAddr>,
-    /// None where there is nothing to compare with.
+    /// The stored hash. `None`: there is no such secret, and the dummy is hashed instead.
     pub(super) hash: Option<SecretHash>,
-    /// When it was asked for.
+    /// When the comparison was requested.
     pub(super) since: Instant,
 }
 
 impl Job {
-    /// Whether the outcome is the same: the same text compared with the same hash.
+    /// Whether this is the same comparison, with the same outcome: equal text and equal hash.
     fn is(&self, presented: &Fingerprint, hash: Option<&SecretHash>) -> bool {
         self.presented == *presented && self.hash.as_ref() == hash
     }
@@ -60,11 +60,11 @@ impl Waiter {
     }
 }
 
-/// There is no place; come back after this time.
+/// The queue refuses the comparison; retry after this time.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Full(pub(super) Duration);
 
-/// The queue. The threads block on it, callers never do.
+/// The hash queue. The hash threads block on it, callers never do.
 pub(super) struct HashQueue {
     limits: QueueLimits,
     threads: u32,
@@ -74,11 +74,11 @@ pub(super) struct HashQueue {
 
 struct State {
     lanes: PerLane<LaneQueue>,
-    /// What is being computed now, with whoever asked for the same meanwhile.
+    /// The comparisons being computed, each with all callers that wait for it.
     running: Vec<(Fingerprint, Option<SecretHash>, Vec<Waiter>)>,
-    /// The lane whose turn it is.
+    /// The lane that is served next.
     next: Lane,
-    /// What a hash took lately, with the rest after it.
+    /// Recent average time of a hash, including the rest after it.
     pace: Duration,
     closed: bool,
     refused: u64,
@@ -87,7 +87,7 @@ struct State {
 }
 
 impl HashQueue {
-    /// A queue for this many threads, of which a hash is guessed to take `pace` at first.
+    /// A queue for this many threads. `pace` is the first estimate of the time of a hash.
     pub(super) fn new(limits: QueueLimits, threads: u32, pace: Duration) -> Self {
         let state = State {
             lanes: PerLane::default(),
@@ -102,10 +102,12 @@ impl HashQueue {
         Self { limits, threads, state: Mutex::new(state), ready: Condvar::new() }
     }
 
-    /// Puts a comparison in the queue, or joins an equal one that waits or runs: equal ones have
-    /// one outcome, so a client that starts with a hundred requests at once costs one hash.
+    /// Queues a comparison, or joins an equal one that is queued or running. Equal comparisons have
+    /// one outcome, so a client that starts with a hundred concurrent requests costs one hash.
     ///
-    /// Key would not be served before its deadline is turned away now and not after the wait.
+    /// # Errors
+    /// `Full` if there is no place, or if the caller would not be served before its deadline: it is
+    /// refused now instead of after the wait.
     pub(super) fn push(&self, lane: Lane, job: Job, waiter: Waiter) -> Result<(), Full> {
         let mut state = self.lock();
         let hash = job.hash.as_ref();
@@ -130,8 +132,8 @@ impl HashQueue {
         Ok(())
     }
 
-    /// Whether `push` would find a place now. What is presented already by somebody else will
-    /// share its place. Nothing of the client is asked for, so the answer says nothing about it.
+    /// Whether `push` would find a place now. Equal credentials that are queued or running share
+    /// their place. No data of the client is read, so the result reveals nothing about the client.
     pub(super) fn check_place(
         &self,
         lane: Lane,
@@ -161,7 +163,7 @@ impl HashQueue {
         let wait = state.pace * (u32::try_from(ahead).unwrap_or(u32::MAX) / self.threads);
         let waiting = &mut state.lanes[lane];
         if waiting.len() >= self.limits.places {
-            // Those that gave up must not keep others out.
+            // Callers that gave up must not keep others out.
             state.abandoned += waiting.forget_abandoned(now) as u64;
         }
         if waiting.len() >= self.limits.places
@@ -175,7 +177,7 @@ impl HashQueue {
         Ok(())
     }
 
-    /// Waits for the next comparison that somebody still waits for. None once the queue is closed.
+    /// Blocks until there is a comparison with a waiting caller. `None` once the queue is closed.
     pub(super) fn pop(&self) -> Option<Job> {
         let mut state = self.lock();
         loop {
@@ -189,10 +191,11 @@ impl HashQueue {
         }
     }
 
-    /// Answers everybody who waits for this comparison, after which the thread rests for a while.
+    /// Answers every caller that waits for this comparison. The thread rests for `rest` after it.
     pub(super) fn finish(&self, job: &Job, outcome: &Outcome, took: Duration, rest: Duration) {
         let mut state = self.lock();
-        // Follows a change within about eight hashes; one odd hash moves it little.
+        // A moving average: it follows a change within about eight hashes, and an outlier moves it
+        // little.
         state.pace = (state.pace * 7 + took + rest) / 8;
         state.times.record(took);
         let is_it =
@@ -201,12 +204,12 @@ impl HashQueue {
         let (.., waiters) = state.running.swap_remove(index);
         drop(state);
         for waiter in waiters {
-            // It may have gone away meanwhile.
+            // The caller may have gone away.
             let _ = waiter.answer.send(*outcome);
         }
     }
 
-    /// How it stands now, and what it has counted.
+    /// The current state and the counters.
     pub(super) fn stats(&self) -> HashStats {
         let state = self.lock();
         let count = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
@@ -224,7 +227,7 @@ impl HashQueue {
         }
     }
 
-    /// Ends the threads and turns away whoever waits.
+    /// Ends the threads and refuses all waiting callers.
     pub(super) fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
@@ -240,14 +243,14 @@ impl HashQueue {
 }
 
 impl State {
-    /// How many comparisons go before one that this source brings to this lane now. The lanes take
-    /// turns, so of the other one no more count than of this.
+    /// Number of comparisons that run before a new one of this source in this lane. The lanes take
+    /// turns, so the other lane adds at most as many as this one.
     fn ahead(&self, lane: Lane, source: Option<IpAddr>) -> usize {
         let own = self.lanes[lane].ahead(source);
         own + own.min(self.lanes[lane.other()].len())
     }
 
-    /// Takes the next comparison, and drops those that nobody waits for any more unhashed.
+    /// Takes the next comparison. Drops, unhashed, those that no caller waits for any more.
     fn take(&mut self, now: Instant) -> Option<Job> {
         loop {
             let turn = self.next;

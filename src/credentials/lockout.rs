@@ -1,7 +1,7 @@
-//! Key failed to authenticate lately, and how long it has to wait.
+//! Lockout: refuses a client and source after repeated failures, with exponential back-off.
 //!
-//! Counted for each client *and* source: an outsider who keeps presenting a wrong secret slows
-//! itself down, and cannot lock the client out, which comes from elsewhere.
+//! Failures are counted for each client *and* source: an attacker that keeps presenting a wrong
+//! secret slows itself down, and cannot lock out the client, which connects from elsewhere.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -10,16 +10,17 @@ use quick_cache::sync::Cache;
 use crate::domain::{ClientId, Error, Timestamp};
 use crate::stats::Count;
 
-/// So many failures are free: a deployment that rolls out a new secret fails now and then.
+/// Number of failures without a wait: a deployment that rolls out a new secret fails now and then.
 const FREE: u32 = 5;
 
-/// The wait after the first failure that is not free; it doubles with each further one.
+/// The wait after the first failure beyond `FREE`. It doubles with each further failure.
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 
-/// The longest wait. What has not failed for this long begins anew.
+/// Maximum wait. If the next failure comes this long after a wait is over, counting starts anew.
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
-/// The name is the presented one, known or not, so that a refusal says nothing about clients.
+/// The client id is the presented one, registered or not, so that a refusal reveals nothing about
+/// clients.
 type Key = (ClientId, Option<IpAddr>);
 
 #[derive(Clone, Copy)]
@@ -28,23 +29,23 @@ struct Streak {
     until: Timestamp,
 }
 
-/// The failures of this node.
+/// The recent failures on this node.
 pub(crate) struct Lockout {
     lately: Cache<Key, Streak>,
-    /// Callers that were told to wait.
+    /// Number of refused requests.
     pub(crate) refused: Count,
 }
 
 impl Lockout {
-    /// Remembers at most this many clients and sources; the least used are forgotten first.
+    /// Counts failures of at most `capacity` clients and sources; the least used are evicted first.
     pub(crate) fn new(capacity: usize) -> Self {
         Self { lately: Cache::new(capacity), refused: Count::default() }
     }
 
-    /// Refuses who has to wait.
+    /// Refuses a client and source that have to wait.
     ///
     /// # Errors
-    /// `TooManyRequests`, whatever was presented and whether the client exists.
+    /// `TooManyRequests`, whatever the secret and whether or not the client exists.
     pub(crate) fn check(
         &self,
         client_id: &ClientId,
@@ -53,7 +54,7 @@ impl Lockout {
     ) -> Result<(), Error> {
         let failed = self.lately.get(&(client_id.clone(), source));
         let wait = failed.map_or(Duration::ZERO, |failed| failed.until.since(now));
-        // A clock that was set back must not make anybody wait for hours.
+        // A clock that was set back must not make a caller wait for hours.
         if wait.is_zero() || wait > LONGEST_WAIT {
             return Ok(());
         }
@@ -74,7 +75,7 @@ impl Lockout {
         self.lately.insert(who, Streak { times, until: now.plus(wait) });
     }
 
-    /// Forgets the failures of whoever succeeded.
+    /// Clears the failures of a client and source that succeeded.
     pub(crate) fn forget(&self, client_id: &ClientId, source: Option<IpAddr>) {
         self.lately.remove(&(client_id.clone(), source));
     }
@@ -114,7 +115,7 @@ mod tests {
         assert_eq!(waits[..8], [0, 0, 0, 0, 0, 250, 500, 1_000]);
         assert_eq!(waits[19], 60_000);
         lockout.record(&orders, ONE, at(now + 60_000));
-        assert!(lockout.check(&orders, ONE, at(now + 60_000)).is_ok(), "it begins anew");
+        assert!(lockout.check(&orders, ONE, at(now + 60_000)).is_ok(), "counting starts anew");
     }
 
     #[test]

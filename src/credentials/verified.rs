@@ -1,4 +1,4 @@
-//! What this node has verified: which presented texts matched which stored hashes.
+//! Cache of verified secrets: which presented secrets matched which stored hashes.
 
 use std::{fmt, time::Duration};
 
@@ -7,13 +7,13 @@ use quick_cache::sync::Cache;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use super::Credentials;
+use super::SecretCredentials;
 use crate::{
     domain::{Random, RandomFailed, SecretHash, Timestamp},
     stats::Count,
 };
 
-/// Stands for what a client presents, its id and its secret, which are not kept.
+/// Keyed digest of a presented client id and secret, which are themselves not kept.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Fingerprint([u8; 32]);
 
@@ -23,8 +23,8 @@ impl fmt::Debug for Fingerprint {
     }
 }
 
-/// The key of the fingerprints of this process. It is random, never leaves it, and dies with it,
-/// so that a fingerprint is worth nothing to anybody else.
+/// Key of the fingerprints of this process. It is random, never leaves the process and dies with
+/// it, so a fingerprint is useless elsewhere.
 pub(crate) struct FingerprintKey(Zeroizing<[u8; 32]>);
 
 impl FingerprintKey {
@@ -34,9 +34,9 @@ impl FingerprintKey {
         Ok(Self(key))
     }
 
-    /// Each part is preceded by its length: joined alone, `a` and `bc` would read like `ab` and
-    /// `c`, and one client's success would be another's.
-    pub(crate) fn of(&self, credentials: &Credentials) -> Fingerprint {
+    /// The fingerprint of credentials. Each part is preceded by its length. Otherwise `a` + `bc`
+    /// would equal `ab` + `c`, and one client's success would count for another.
+    pub(crate) fn of(&self, credentials: &SecretCredentials) -> Fingerprint {
         let mut mac = Hmac::<Sha256>::new_from_slice(self.0.as_slice())
             .expect("HMAC takes a key of any length");
         for part in [credentials.client_id.as_str(), credentials.secret.expose()] {
@@ -47,11 +47,10 @@ impl FingerprintKey {
     }
 }
 
-/// The secrets that were verified lately, so that a caller pays for argon2 once and not with every
-/// call. Successes only: what failed is hashed again, because an attacker could otherwise push good
-/// entries out with bad ones. Each is remembered with the hash that it matched, and is worth
-/// nothing until that hash is read from the store again: so disabling, retiring, rotating and
-/// deleting take effect at once.
+/// Cache of recently verified secrets, so that a client pays for argon2 once and not with every
+/// call. Only successes are cached, because otherwise an attacker could evict good entries with bad
+/// ones. Each entry holds the hash that it matched, and counts only if the store still returns that
+/// hash. So disabling, retiring, rotating and deleting take effect immediately.
 pub(crate) struct VerifiedCache {
     matched: Cache<Fingerprint, (SecretHash, Timestamp)>,
     lifetime: Duration,
@@ -60,13 +59,14 @@ pub(crate) struct VerifiedCache {
 }
 
 impl VerifiedCache {
-    /// Remembers at most this many, each for this long after it was hashed. Zero turns it off.
+    /// Holds at most `capacity` entries, each for `lifetime` after it was hashed. A `lifetime` of
+    /// zero turns the cache off.
     pub(crate) fn new(capacity: usize, lifetime: Duration) -> Self {
         let (hits, misses) = (Count::default(), Count::default());
         Self { matched: Cache::new(capacity), lifetime, hits, misses }
     }
 
-    /// The hash that this presented text matched when it was last hashed.
+    /// The hash that these credentials matched when they were last hashed. Counts a hit or a miss.
     pub(crate) fn matched(&self, presented: &Fingerprint, now: Timestamp) -> Option<SecretHash> {
         let lately = self.matched.get(presented).filter(|(_, until)| now < *until);
         let count = if lately.is_some() { &self.hits } else { &self.misses };
@@ -74,7 +74,8 @@ impl VerifiedCache {
         lately.map(|(hash, _)| hash)
     }
 
-    /// The end is not moved by later hits: each secret is hashed again now and then.
+    /// Caches a match. Later hits do not extend its lifetime, so each secret is hashed again now
+    /// and then.
     pub(crate) fn insert(&self, presented: Fingerprint, hash: SecretHash, now: Timestamp) {
         if !self.lifetime.is_zero() {
             self.matched.insert(presented, (hash, now.plus(self.lifetime)));
@@ -88,8 +89,8 @@ mod tests {
     use crate::domain::{ClientId, ClientSecret, OsRandom, SeededRandom, TagKey};
     use std::collections::HashSet;
 
-    fn credentials(client_id: &str, secret: &ClientSecret) -> Credentials {
-        Credentials {
+    fn credentials(client_id: &str, secret: &ClientSecret) -> SecretCredentials {
+        SecretCredentials {
             client_id: ClientId::parse(client_id).unwrap(),
             secret: ClientSecret::parse(secret.expose()).unwrap(),
         }

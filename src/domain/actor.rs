@@ -1,19 +1,19 @@
-//! Who changes something.
+//! Actors: the originators of changes, as the audit trail names them.
 
 use super::{ClientId, Malformed};
 
-/// Who changes something, as the audit trail names them.
+/// Originator of a change in the audit trail: `client:<id>`, `operator:<name>` or `jeton`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Actor(String);
 
 impl Actor {
-    /// A client that acts for itself.
+    /// A client that acts on its own behalf.
     #[must_use]
     pub fn client(client_id: &ClientId) -> Self {
         Self(format!("client:{client_id}"))
     }
 
-    /// Who gives a command: 1 to 128 printable ASCII characters without a space.
+    /// The operator who runs a command: 1 to 128 printable ASCII characters without a space.
     pub fn operator(name: &str) -> Result<Self, Malformed> {
         let is_name = (1..=128).contains(&name.len()) && name.bytes().all(|c| c.is_ascii_graphic());
         if !is_name {
@@ -22,13 +22,13 @@ impl Actor {
         Ok(Self(format!("operator:{name}")))
     }
 
-    /// A node that looks after its store.
+    /// A node that runs upkeep on its database.
     #[must_use]
     pub fn node() -> Self {
         Self("jeton".to_owned())
     }
 
-    /// The name, with its kind before it.
+    /// Text form, as stored in the column `actor` of the audit trail.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

@@ -1,37 +1,37 @@
-//! Audiences: the resource servers that a token is for.
+//! Audiences: the names of the resource servers that a token is for.
 
 use std::{collections::BTreeSet, fmt};
 
 use super::Malformed;
 
-/// The most audiences that a client may have or a request may name.
+/// Maximum number of audiences of one client or one request.
 pub const MAX_AUDIENCES: usize = 16;
 
-/// The longest name of an audience, in bytes.
+/// Maximum length of an audience, in bytes.
 const MAX_LENGTH: usize = 256;
 
-/// The name of one resource server, the `aud` of a token. It is asked for with `resource`.
+/// Name of one resource server: the `aud` of a token, requested with the parameter `resource`.
 ///
-/// RFC 8707 wants an absolute URI. A plain name such as `orders` is taken as well, because within
-/// one company it is what people use; a fragment is refused as section 2 demands. Two names are
-/// the same only byte by byte: no form of a URI is made canonical.
+/// RFC 8707 requires an absolute URI. A plain name such as `orders` is accepted as well, because
+/// that is common within one company; a fragment is refused, as section 2 requires. Names are
+/// compared byte by byte: URIs are not normalized.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Audience(String);
 
 impl Audience {
-    /// Reads one audience.
+    /// Parses one audience.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
         let allowed = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\' | b'#');
         if text.is_empty() || text.len() > MAX_LENGTH || !text.bytes().all(allowed) {
             return Err(Malformed(
                 "a resource is an absolute URI or a name of at most 256 printable ASCII \
-                 characters, without space, quote, backslash and fragment",
+                 characters, without space, quote, backslash or fragment",
             ));
         }
         Ok(Self(text.to_owned()))
     }
 
-    /// Reads a set of audiences, in which order and repetition mean nothing.
+    /// Parses at most [`MAX_AUDIENCES`] audiences into a set; order and repetition do not matter.
     pub fn parse_set<I>(texts: I) -> Result<BTreeSet<Self>, Malformed>
     where
         I: IntoIterator<Item: AsRef<str>>,

@@ -1,4 +1,4 @@
-//! The audit trail: who changed what, in rows that hang on each other.
+//! The audit trail: one row per change, each with a hash over its fields and the row before it.
 
 mod reader;
 
@@ -11,7 +11,7 @@ use super::{Malformed, Timestamp};
 
 pub use self::reader::{AuditReader, AuditSummary, Tampered};
 
-/// The hash of a row of the trail: SHA-256.
+/// SHA-256 hash of a row of the trail.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct AuditHash(pub [u8; 32]);
 
@@ -40,18 +40,18 @@ impl AuditHash {
     }
 }
 
-/// A place in the trail and the hash there: whoever keeps one elsewhere notices that rows up to it
-/// were altered or are missing. As text `seq:hash`.
+/// A position in the trail and the hash of its row. An operator who keeps a mark outside the
+/// database can detect that rows up to it were altered or removed. Its text form is `seq:hash`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AuditMark {
-    /// The place.
+    /// Position of the row.
     pub seq: i64,
-    /// The hash of the row there.
+    /// Hash of the row.
     pub hash: AuditHash,
 }
 
 impl AuditMark {
-    /// Reads `seq:hash`, the hash in 64 hexadecimal digits.
+    /// Parses `seq:hash`, the hash in 64 hexadecimal digits.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
         let parts = text.split_once(':');
         parts
@@ -71,41 +71,42 @@ impl fmt::Display for AuditMark {
     }
 }
 
-/// A row of the trail, as it is stored: the columns of `audit`. The texts are what somebody wrote
-/// there, perhaps by hand, so they are shown and never acted upon.
+/// A row of the trail as stored: the columns of table `audit`. Its texts may have been edited by
+/// hand, so they are shown and never acted upon.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditEntry {
-    /// The place in the trail, without gaps.
+    /// Position in the trail, from 1 without gaps.
     pub seq: i64,
-    /// When it was written.
+    /// Time at which the row was written.
     pub at: Timestamp,
-    /// Who; none for a row that was edited beside Jeton.
+    /// Text of the [`Actor`](super::Actor); `None` for a change made without Jeton.
     pub actor: Option<String>,
-    /// The database role that was logged in.
+    /// Database role of the connection that made the change; `None` on SQLite.
     pub login: Option<String>,
-    /// The thing and what was done.
+    /// Kind of object and operation, such as `client.create`.
     pub action: String,
-    /// The client that it concerns.
+    /// Key of the client that the change concerns.
     pub client: Option<Uuid>,
-    /// What that client was called at that time.
+    /// `client_id` of that client at the time.
     pub client_id: Option<String>,
-    /// The secret or the token that it is about.
+    /// Id of the secret or token that the change concerns.
     pub subject: Option<Uuid>,
-    /// JSON: what was made, deleted or changed.
+    /// JSON description of the values that were created, deleted or changed.
     pub detail: String,
-    /// The hash that stands in the row; none while a row waits to be sealed.
+    /// Hash stored in the row; `None` for a row that is not sealed yet.
     pub hash: Option<AuditHash>,
 }
 
 impl AuditEntry {
-    /// The action of a row that says where the trail was cut.
+    /// Action of a row that records where the trail was cut.
     pub const CUT: &str = "audit.cut";
 
-    /// The action of a row that says that the database was restored from a copy.
+    /// Action of a row that records that the database was restored from a backup.
     pub const RESTORE: &str = "installation.restore";
 
-    /// What the hash of this row must be, after a row of this hash. Each field is preceded by its
-    /// length in bytes, so that nothing can be moved from one into the next; `-` stands for none.
+    /// Computes the hash of this row from its fields and the hash of the row before it. Each field
+    /// is preceded by its length in bytes, so that no text can move from one field into the next;
+    /// `-` stands for a missing field.
     #[must_use]
     pub fn hash_after(&self, previous: Option<AuditHash>) -> AuditHash {
         let client = self.client.map(|id| id.to_string());
@@ -185,7 +186,7 @@ mod tests {
         }
     }
 
-    /// The same as the function `audit_hash` of the schema, which the tests on Postgres compare.
+    /// Same as the function `audit_hash` of the schema; the tests on Postgres compare the two.
     #[test]
     fn the_hash_is_that_of_lengths_and_texts() {
         let text = "1:116:17000000000000012:ab-13:client.update-6:orders-2:{}";

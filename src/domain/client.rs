@@ -1,4 +1,4 @@
-//! Clients: machines with credentials (RFC 6749, section 2). All of them are confidential.
+//! Registered clients (RFC 6749, section 2). All of them are confidential clients.
 
 use std::{collections::BTreeSet, fmt, time::Duration};
 
@@ -6,23 +6,23 @@ use uuid::Uuid;
 
 use super::{Audience, Malformed, Scope, Timestamp};
 
-/// The longest display name of a client, in bytes.
+/// Maximum length of a client's display name, in bytes.
 pub const MAX_NAME_LENGTH: usize = 256;
 
-/// The immutable id of a client. A `client_id` that is given again names another client, so
-/// tokens of its former owner stay dead.
+/// Immutable internal id of a client. If a `client_id` is deleted and registered again, the new
+/// client has another key, so tokens of the old one stay dead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientKey(pub Uuid);
 
-/// The public name by which a client authenticates.
+/// Public id with which a client authenticates.
 ///
-/// Unreserved characters of RFC 3986 only, so that the form encoding that RFC 6749 asks for in
-/// Basic changes nothing and clients that leave it out, as curl does, are understood as well.
+/// It has only unreserved characters of RFC 3986. The form encoding that RFC 6749 requires in Basic
+/// credentials therefore changes nothing, and clients that omit it, such as curl, work as well.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientId(String);
 
 impl ClientId {
-    /// Reads a client id.
+    /// Parses a client id.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
         let allowed =
             |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
@@ -48,14 +48,14 @@ impl fmt::Display for ClientId {
 /// Whether a client may act.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClientState {
-    /// It may authenticate, and its tokens count.
+    /// The client may authenticate, and its tokens are valid.
     Active,
-    /// It may not authenticate, and its tokens read as inactive for as long as this lasts.
+    /// The client may not authenticate, and its tokens are inactive while it is disabled.
     Disabled,
 }
 
 impl ClientState {
-    /// Reads a state as it is stored.
+    /// Parses a stored state.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
         match text {
             "active" => Ok(Self::Active),
@@ -64,7 +64,7 @@ impl ClientState {
         }
     }
 
-    /// The state as it is stored and shown.
+    /// The state as stored and displayed.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -74,15 +74,15 @@ impl ClientState {
     }
 }
 
-/// A way to ask for a token.
+/// OAuth grant type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum GrantType {
-    /// RFC 6749, section 4.4.
+    /// The client-credentials grant (RFC 6749, section 4.4).
     ClientCredentials,
 }
 
 impl GrantType {
-    /// Reads a grant by its registered name, in which case matters.
+    /// Parses a grant type by its registered name, which is case-sensitive.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
         match text {
             "client_credentials" => Ok(Self::ClientCredentials),
@@ -99,19 +99,19 @@ impl GrantType {
     }
 }
 
-/// How long the tokens of a client live: whole seconds, at most a day.
+/// Lifetime of a client's tokens: 1 to 86,400 seconds.
 ///
-/// The upper bound is what lets a partition of the token table be dropped by its age alone.
+/// Because of the upper bound, a partition of the token table can be dropped by its age alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TokenLifetime(u32);
 
 impl TokenLifetime {
-    /// An hour, the lifetime of a client that names none.
+    /// One hour: the default for a client registered without a lifetime.
     pub const DEFAULT: Self = Self(3_600);
-    /// A day.
+    /// One day.
     pub const MAX: Self = Self(86_400);
 
-    /// A lifetime of so many seconds.
+    /// A lifetime of `seconds`, which must be within 1 to 86,400.
     pub fn from_seconds(seconds: u32) -> Result<Self, Malformed> {
         if (1..=Self::MAX.0).contains(&seconds) {
             Ok(Self(seconds))
@@ -136,31 +136,31 @@ impl TokenLifetime {
 /// A registered client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Client {
-    /// The immutable id.
+    /// Immutable internal id.
     pub key: ClientKey,
-    /// The public name.
+    /// Public id, with which the client authenticates.
     pub client_id: ClientId,
-    /// What people call it.
+    /// Display name, at most [`MAX_NAME_LENGTH`] bytes.
     pub name: String,
-    /// Whether it may act.
+    /// Whether the client may act.
     pub state: ClientState,
-    /// The grants that it may use; none for a resource server that only introspects.
+    /// Grants that the client may use; empty for a resource server that only introspects.
     pub grants: BTreeSet<GrantType>,
-    /// The scopes that its tokens may carry.
+    /// Scopes that its tokens may have.
     pub scopes: BTreeSet<Scope>,
-    /// The scopes of a token for which none are asked; a subset of `scopes`.
+    /// Scopes of a token requested without scopes; a subset of `scopes`.
     pub default_scopes: BTreeSet<Scope>,
-    /// The audiences that its tokens may be for.
+    /// Audiences that its tokens may be for.
     pub audiences: BTreeSet<Audience>,
-    /// The audiences that it serves: it may introspect their tokens.
+    /// Audiences that the client serves: it may introspect tokens for them.
     pub serves: BTreeSet<Audience>,
-    /// How long its tokens live.
+    /// Lifetime of its tokens.
     pub token_lifetime: TokenLifetime,
     /// Tokens issued before this moment are dead.
     pub not_before: Option<Timestamp>,
-    /// When it was registered.
+    /// Time of registration.
     pub created_at: Timestamp,
-    /// Grows with every change; the etag of the row.
+    /// Version of the row, which increases with every change.
     pub version: i64,
 }
 

@@ -1,4 +1,4 @@
-//! Time as a value, and the seam through which it comes in.
+//! Timestamps, and the trait through which the time is read.
 
 use std::{
     fmt,
@@ -9,9 +9,9 @@ use std::{
 use rustix::time::{ClockId, clock_gettime};
 use time::OffsetDateTime;
 
-/// A moment in UTC, in microseconds since 1970: the resolution that Postgres keeps, so that a
-/// value reads back as it was written. The two ends stand for all that lies beyond them, and
-/// arithmetic stops there.
+/// A moment in UTC, in microseconds since 1970. This is the resolution of Postgres, so a stored
+/// value reads back unchanged. [`MIN`](Self::MIN) and [`MAX`](Self::MAX) stand for everything
+/// beyond them, and arithmetic saturates there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
@@ -21,7 +21,7 @@ impl Timestamp {
     /// After every other moment: `infinity` in Postgres.
     pub const MAX: Self = Self(i64::MAX);
 
-    /// A moment by its microseconds since 1970.
+    /// The moment `micros` microseconds after 1970.
     #[must_use]
     pub const fn from_unix_micros(micros: i64) -> Self {
         Self(micros)
@@ -33,46 +33,47 @@ impl Timestamp {
         self.0
     }
 
-    /// Whole milliseconds since 1970, as a uuid of version 7 carries them.
+    /// Whole milliseconds since 1970, rounded down, as in a UUID of version 7.
     #[must_use]
     pub const fn unix_millis(self) -> i64 {
         self.0.div_euclid(1_000)
     }
 
-    /// Whole seconds since 1970, rounded down, as OAuth carries them.
+    /// Whole seconds since 1970, rounded down, as in OAuth responses.
     #[must_use]
     pub const fn unix_seconds(self) -> i64 {
         self.0.div_euclid(1_000_000)
     }
 
-    /// The time from `earlier` to this moment; zero if `earlier` is the later one.
+    /// The duration from `earlier` to this moment; zero if `earlier` is later.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         let micros = self.0.saturating_sub(earlier.0);
         u64::try_from(micros).map_or(Duration::ZERO, Duration::from_micros)
     }
 
-    /// This moment and `duration` more.
+    /// The moment `duration` after this one.
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
         self.moved(duration.as_micros().cast_signed())
     }
 
-    /// This moment and `duration` less.
+    /// The moment `duration` before this one.
     #[must_use]
     pub fn minus(self, duration: Duration) -> Self {
         self.moved(-duration.as_micros().cast_signed())
     }
 
-    /// So many microseconds later. The longest duration has fewer than 2^85 of them.
+    /// Moves by `micros`. They cannot overflow: the longest duration has fewer than 2^85.
     fn moved(self, micros: i128) -> Self {
         let moved = i128::from(self.0) + micros;
         Self(i64::try_from(moved).unwrap_or(if micros < 0 { i64::MIN } else { i64::MAX }))
     }
 }
 
-/// RFC 3339 in UTC with whole seconds, for people and for `--json`. A year that does not have four
-/// digits is written with a sign and six, as ISO 8601 allows; the two ends as Postgres writes them.
+/// RFC 3339 in UTC with whole seconds, for people and for `--json`. A year outside 0 to 9999 is
+/// written with a sign and six digits, as ISO 8601 allows. `MIN` and `MAX` are written as in
+/// Postgres: `-infinity` and `infinity`.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
@@ -95,9 +96,9 @@ impl fmt::Display for Timestamp {
 
 const SECONDS_OF_DAY: i64 = 86_400;
 
-/// Year, month and day of a day that is counted from 1970, in the Gregorian calendar without an
-/// end; `time` knows four digits of a year. Years are counted from March within eras of 400 years,
-/// so that the leap day is the last of its year.
+/// Year, month and day of a day number counted from 1970, in the Gregorian calendar without bounds;
+/// the crate `time` supports only four-digit years. Years are counted from March within eras of 400
+/// years, so that the leap day is the last day of its year.
 const fn date(days: i64) -> (i64, i64, i64) {
     const DAYS_OF_ERA: i64 = 146_097;
     /// From 1 March of the year 0 to 1970.
@@ -114,16 +115,16 @@ const fn date(days: i64) -> (i64, i64, i64) {
     (if month <= 2 { year + 1 } else { year }, month, day)
 }
 
-/// Where the time comes from.
+/// Source of the time.
 pub trait Clock: Send + Sync {
     /// The present moment.
     fn now(&self) -> Timestamp;
 
-    /// The time since some moment that stays the same for this process. It is never set, unlike
-    /// the present moment, and goes on while the process or the machine is suspended.
+    /// The time since a moment that is fixed for this process. Unlike [`now`](Self::now), it is
+    /// never set, and it continues while the process or the machine is suspended.
     fn uptime(&self) -> Duration;
 
-    /// Whether another clock may know better. Not in a test that says what time it is.
+    /// Whether the database's time may correct this clock. False for a clock that a test sets.
     fn can_be_corrected(&self) -> bool {
         true
     }
@@ -135,14 +136,14 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        #[expect(clippy::disallowed_methods, reason = "this is the one place that asks the system")]
+        #[expect(clippy::disallowed_methods, reason = "the one place that reads the system clock")]
         let now = OffsetDateTime::now_utc();
         let micros = i64::try_from(now.unix_timestamp_nanos().div_euclid(1_000));
         Timestamp(micros.unwrap_or(i64::MAX))
     }
 
     fn uptime(&self) -> Duration {
-        // The usual monotonic clock of Linux stands still while the machine is suspended.
+        // CLOCK_MONOTONIC of Linux stops while the machine is suspended; CLOCK_BOOTTIME does not.
         #[cfg(target_os = "linux")]
         let clock = ClockId::Boottime;
         #[cfg(not(target_os = "linux"))]
@@ -152,27 +153,27 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock whose present moment stands until it is moved: what tests of expiry run on.
+/// A clock for tests of expiry: `now` does not change until the test sets it.
 #[derive(Debug)]
 pub struct ManualClock {
     now: AtomicI64,
-    /// By how many microseconds the uptime is ahead of that of the system.
+    /// Microseconds by which the uptime is ahead of the system's.
     ahead: AtomicU64,
 }
 
 impl ManualClock {
-    /// A clock that stands at `now`.
+    /// A clock that shows `now`.
     #[must_use]
     pub const fn at(now: Timestamp) -> Self {
         Self { now: AtomicI64::new(now.0), ahead: AtomicU64::new(0) }
     }
 
-    /// Moves the clock, forwards or back.
+    /// Sets the clock, forwards or back. The uptime does not change.
     pub fn set(&self, now: Timestamp) {
         self.now.store(now.0, Ordering::SeqCst);
     }
 
-    /// Moves the uptime on, as if the machine had run for so much longer.
+    /// Advances the uptime by `duration`, as if the machine had run for that much longer.
     pub fn run_for(&self, duration: Duration) {
         let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         self.ahead.fetch_add(micros, Ordering::SeqCst);
@@ -184,7 +185,7 @@ impl Clock for ManualClock {
         Timestamp(self.now.load(Ordering::SeqCst))
     }
 
-    /// Goes on by itself, so that leases run, and can be moved on beyond that.
+    /// Advances by itself, so that leases expire, plus the time added by `run_for`.
     fn uptime(&self) -> Duration {
         SystemClock.uptime() + Duration::from_micros(self.ahead.load(Ordering::SeqCst))
     }
@@ -227,7 +228,7 @@ mod tests {
         assert_eq!(Timestamp(-1).to_string(), "1969-12-31T23:59:59Z");
         assert_eq!(text(253_402_300_799), "9999-12-31T23:59:59Z");
         assert_eq!(text(253_402_300_800), "+010000-01-01T00:00:00Z");
-        // 4713 BC, where the time of Postgres begins: there is a year 0.
+        // Where the time of Postgres begins: 4714 BC, which is -4713 because there is a year 0.
         assert_eq!(text(-210_866_803_200), "-004713-11-24T00:00:00Z");
         assert_eq!(Timestamp(i64::MAX - 1).to_string(), "+294247-01-10T04:00:54Z");
         assert_eq!(Timestamp(i64::MIN + 1).to_string(), "-290308-12-21T19:59:05Z");
@@ -236,7 +237,7 @@ mod tests {
     }
 
     proptest! {
-        /// The calendar is that of `time`, as far as that one goes.
+        /// Dates agree with the crate `time` within its range.
         #[test]
         fn dates_are_those_of_the_calendar(seconds in -377_705_116_800..=253_402_300_799_i64) {
             let moment = OffsetDateTime::from_unix_timestamp(seconds).unwrap();

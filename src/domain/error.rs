@@ -1,30 +1,30 @@
-//! The one error of the use cases. Each edge renders it in its own way, by one exhaustive match.
+//! The error type of the use cases. Each transport renders it by one exhaustive match.
 
 use std::{sync::Arc, time::Duration};
 
-/// The cause of a fault. It is logged once, at the edge, and never sent.
+/// Cause of a fault. It is logged once, where the error is rendered, and never sent.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
-/// A cause that several callers share whose statement failed as one.
+/// A cause shared by all callers of one failed batch.
 pub type SharedCause = Arc<dyn std::error::Error + Send + Sync>;
 
-/// Why a use case did not succeed.
+/// Why a use case failed.
 ///
-/// The variants are the reasons of `error_reason.proto`, in its order. Texts are fixed at compile
-/// time, so that nothing of a request can be echoed, and they say how to mend the request.
+/// The variants are the reasons of `error_reason.proto`, in the same order. Texts are fixed at
+/// compile time, so nothing of a request can be echoed, and they say how to fix the request.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
     /// The request is malformed (RFC 6749, section 5.2).
     #[error("{0}")]
     InvalidRequest(&'static str),
-    /// The caller did not authenticate. It has no text of its own, because an unknown client, a
-    /// wrong secret and a disabled client must read alike.
+    /// The caller did not authenticate. The text is always the same, because an unknown client, a
+    /// wrong secret and a disabled client must not be distinguishable.
     #[error("client authentication failed")]
     InvalidClient,
     /// The client may not use this grant.
     #[error("the client is not registered for this grant")]
     UnauthorizedClient,
-    /// The server does not have this grant.
+    /// The server does not support this grant.
     #[error("the only grant supported is client_credentials")]
     UnsupportedGrantType,
     /// A scope is malformed or not registered for the client.
@@ -33,13 +33,13 @@ pub enum Error {
     /// A resource is malformed or not registered for the client (RFC 8707, section 2).
     #[error("{0}")]
     InvalidTarget(&'static str),
-    /// A queue of bounded length is full. Nothing was done.
+    /// The caller is locked out, or a bounded queue is full. Nothing was done.
     #[error("too many requests at once, try again later")]
     TooManyRequests {
         /// How long the caller should wait.
         retry_after: Duration,
     },
-    /// Something that this node depends on does not answer.
+    /// A dependency of this node does not answer, or may not be used now.
     #[error("the service is temporarily unavailable, try again later")]
     Unavailable {
         /// How long the caller should wait.
@@ -48,7 +48,7 @@ pub enum Error {
         #[source]
         cause: SharedCause,
     },
-    /// A fault of this program or of what is stored.
+    /// A fault of this program or of stored data.
     #[error("internal error")]
     Internal {
         /// What went wrong, for the log.
@@ -58,19 +58,19 @@ pub enum Error {
 }
 
 impl Error {
-    /// A dependency does not answer; callers are asked to wait a second.
+    /// `Unavailable` with a retry delay of one second.
     pub fn unavailable(cause: impl Into<Cause>) -> Self {
         Self::Unavailable { retry_after: Duration::from_secs(1), cause: cause.into().into() }
     }
 
-    /// A fault that waiting does not mend.
+    /// `Internal`: a fault that a retry does not resolve.
     pub fn internal(cause: impl Into<Cause>) -> Self {
         Self::Internal { cause: cause.into().into() }
     }
 }
 
-/// An error with all that lies behind it, in one line for a log. Some errors say already what lies
-/// behind them.
+/// An error and its chain of sources in one line, for a log. A source is skipped if the text before
+/// it already ends with it.
 #[must_use]
 pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
@@ -86,7 +86,7 @@ pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     text
 }
 
-/// A text that is not a value of its type. It says what the type allows and echoes nothing.
+/// A text could not be parsed. The message says what the type allows and echoes nothing of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Malformed(pub &'static str);

@@ -1,4 +1,4 @@
-//! Test vectors of the stored formats. `docs/formats.md` publishes them.
+//! Test vectors of the stored formats, as published in `docs/formats.md`.
 
 use uuid::Uuid;
 
@@ -46,7 +46,7 @@ fn tokens_and_secrets_have_the_published_text() {
     assert!(TokenText::parse(SECRET).is_err() && ClientSecret::parse(TOKEN).is_err());
 }
 
-/// Gives the same byte again and again.
+/// A source of randomness that repeats one byte.
 struct Same(u8);
 
 impl Random for Same {

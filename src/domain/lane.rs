@@ -1,20 +1,20 @@
-//! Lanes: requests that must not hold each other up have resources of their own.
+//! Lanes: groups of requests that must not delay each other, each with resources of its own.
 
 use std::ops::{Index, IndexMut};
 
-/// Which callers share concurrency limit, hash queue and database connections. A flood in one lane
-/// does not hold up the other.
+/// A group of requests that share a concurrency limit, a hash queue and database connections. A
+/// flood in one lane does not delay the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lane {
-    /// Callers that want a token.
+    /// Requests that issue tokens.
     Issue,
-    /// Callers that introspect or revoke: what keeps resource servers working, and what ends a
-    /// token that must end.
+    /// Requests that introspect or revoke tokens. Resource servers depend on introspection, and
+    /// ending a leaked token depends on revocation.
     Inspect,
 }
 
 impl Lane {
-    /// Both of them.
+    /// Both lanes.
     pub const ALL: [Self; 2] = [Self::Issue, Self::Inspect];
 
     /// The other lane.
@@ -26,7 +26,7 @@ impl Lane {
         }
     }
 
-    /// Its name in metrics.
+    /// Name of the lane in metrics.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -36,7 +36,7 @@ impl Lane {
     }
 }
 
-/// One value for each lane.
+/// One value per lane.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PerLane<T> {
     /// The value of [`Lane::Issue`].

@@ -1,11 +1,11 @@
-//! The time of a node: the time of its database, continued by a clock that is never set.
+//! The time of a node: the database's time, continued by the machine's monotonic clock.
 //!
 //! Nodes must agree on the time, or one honours a token that another calls expired. The wall clock
-//! of a machine can be set at any moment and differs from machine to machine; the database's is the
-//! one that all nodes share. So a node asks for it at each renewal of its lease and counts on from
-//! there by the monotonic clock. Of three clocks (this machine's, the database's, and the node's
-//! time as it was counted on) two must agree. Where they do not, nobody can say which is right, and
-//! the node gets no lease until they agree again.
+//! of a machine can be set at any moment and differs between machines; the database's clock is the
+//! one that all nodes share. So a node reads it at each renewal of its lease and continues from
+//! there by the monotonic clock. The database's clock must agree with at least one of two others:
+//! the node's time as continued, or this machine's wall clock. Otherwise there is no telling which
+//! is right, and the node gets no lease until they agree again.
 
 use std::{
     fmt,
@@ -18,25 +18,25 @@ use std::{
 
 use super::{Clock, Timestamp};
 
-/// Clocks that differ by less agree.
+/// Clocks that differ by less than this agree.
 pub const CLOCK_TOLERANCE: Duration = Duration::from_secs(5);
 
-/// From here on a wall clock that is off is worth a warning.
+/// Offset of this machine's wall clock from the database's from which on a warning is logged.
 const NOTABLE: Duration = Duration::from_millis(500);
 
-/// No database has told its time yet.
+/// Value of `base` while no time of a database is known.
 const UNKNOWN: i64 = i64::MIN;
 
-/// The clock of a node.
+/// Clock of a node, which follows the database's time.
 pub struct NodeClock {
     machine: Arc<dyn Clock>,
-    /// The node's time less the uptime, in microseconds.
+    /// The node's time minus the uptime, in microseconds.
     base: AtomicI64,
-    /// How far this machine's clock was ahead of the database's when they were compared last.
+    /// Result of the last comparison of this machine's wall clock with the database's.
     offset: Mutex<Option<ClockOffset>>,
 }
 
-/// How far one clock is ahead of another, in microseconds; negative if it is behind.
+/// Offset of one clock from another, in microseconds: positive if it is ahead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClockOffset(i64);
 
@@ -61,20 +61,25 @@ impl fmt::Display for ClockOffset {
     }
 }
 
-/// Two clocks do not agree, and no third decides.
+/// The database's clock agrees neither with the node's time nor with this machine's wall clock.
+/// Holds the offset of the latter from the database's.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 #[error("this machine's clock is {0} the database's: let NTP set both")]
 pub struct ClocksDisagree(pub ClockOffset);
 
 impl NodeClock {
-    /// A clock that shows this machine's time until a database tells its own.
+    /// A clock that shows the time of `machine` until [`observe`](Self::observe) is called.
     #[must_use]
     pub const fn new(machine: Arc<dyn Clock>) -> Self {
         Self { machine, base: AtomicI64::new(UNKNOWN), offset: Mutex::new(None) }
     }
 
-    /// Takes note of the time of the database, which it told between these two moments of
-    /// [`Clock::uptime`].
+    /// Adjusts the clock to `database`, the time that the database returned for a request sent at
+    /// `asked` and answered at `answered`, both by [`Clock::uptime`].
+    ///
+    /// # Errors
+    /// If `database` agrees neither with this clock nor with the machine's. The clock is then left
+    /// unchanged.
     pub fn observe(
         &self,
         asked: Duration,
@@ -84,7 +89,8 @@ impl NodeClock {
         if !self.machine.can_be_corrected() {
             return Ok(());
         }
-        // What is to be added to the uptime lies between these: the answer was made in between.
+        // The database read its clock between `asked` and `answered`, so the true base lies within
+        // these bounds.
         let told = database.unix_micros();
         let (least, most) =
             (told.saturating_sub(micros(answered)), told.saturating_sub(micros(asked)));
@@ -106,13 +112,13 @@ impl NodeClock {
         }
         if base != UNKNOWN {
             let by = -counted_on.seconds();
-            tracing::warn!(by, "the clocks of this machine and of the database were both set");
+            tracing::warn!(by, "the clocks of this machine and of the database both jumped");
         }
         self.base.store(middle, Ordering::Release);
         Ok(())
     }
 
-    /// How far this machine's clock was ahead of the database's when they were compared last.
+    /// Offset of this machine's wall clock from the database's at the last comparison, if any.
     #[must_use]
     pub fn offset(&self) -> Option<ClockOffset> {
         *self.offset.lock().unwrap_or_else(PoisonError::into_inner)
@@ -174,13 +180,13 @@ mod tests {
     const SECOND: i64 = 1_000_000;
     const START: i64 = 500_000 * HOUR;
 
-    /// So long after the start; the machine's clock is `machine` ahead of the true time.
+    /// Sets the time to `elapsed` after the start; the machine's clock is ahead by `machine`.
     fn pass(world: &Machine, elapsed: i64, machine: i64) {
         world.uptime.store(elapsed, Ordering::Relaxed);
         world.now.store(START + elapsed + machine, Ordering::Relaxed);
     }
 
-    /// The database tells its time, `ahead` of the true one, within a millisecond.
+    /// Lets the clock observe a database that is `ahead` of the true time, within a millisecond.
     fn tell(clock: &NodeClock, world: &Machine, ahead: i64) -> Result<(), ClocksDisagree> {
         let uptime = world.uptime();
         let told = START + micros(uptime) + ahead;

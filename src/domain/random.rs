@@ -1,4 +1,4 @@
-//! Randomness, the seam through which it comes in, and the ids that are made from it.
+//! Randomness, the trait through which it is read, and the UUIDs made from it.
 
 use std::sync::Mutex;
 
@@ -7,9 +7,9 @@ use uuid::{Builder, Uuid};
 
 use super::{Error, Timestamp};
 
-/// The operating system gave no randomness.
+/// The operating system returned no randomness.
 #[derive(Debug, thiserror::Error)]
-#[error("the operating system gave no randomness")]
+#[error("the operating system returned no randomness")]
 pub struct RandomFailed;
 
 impl From<RandomFailed> for Error {
@@ -18,20 +18,20 @@ impl From<RandomFailed> for Error {
     }
 }
 
-/// Where randomness comes from. What it gives must be fit for secrets.
+/// Source of randomness. Its output must be fit for secrets.
 pub trait Random: Send + Sync {
-    /// Fills `bytes`. A failure is an error and never a weaker source.
+    /// Fills `bytes`. A failure is an error and never falls back to a weaker source.
     fn fill(&self, bytes: &mut [u8]) -> Result<(), RandomFailed>;
 }
 
-/// The randomness of the operating system, asked anew for each value: a generator within the
-/// process would be quicker, and would be copied by a fork or a snapshot of the machine.
+/// Randomness of the operating system, read for each value. A generator within the process would be
+/// faster, but a fork or a snapshot of the machine would copy its state.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct OsRandom;
 
 impl Random for OsRandom {
     fn fill(&self, bytes: &mut [u8]) -> Result<(), RandomFailed> {
-        #[expect(clippy::disallowed_methods, reason = "this is the one place that asks the system")]
+        #[expect(clippy::disallowed_methods, reason = "the one place that reads system randomness")]
         getrandom::fill(bytes).map_err(|_| RandomFailed)
     }
 }
@@ -52,14 +52,14 @@ impl Random for SeededRandom {
     }
 }
 
-/// A uuid of version 4, made of randomness alone.
+/// A UUID of version 4, which is random.
 pub fn uuid_v4(random: &dyn Random) -> Result<Uuid, RandomFailed> {
     let mut bytes = [0; 16];
     random.fill(&mut bytes)?;
     Ok(Builder::from_random_bytes(bytes).into_uuid())
 }
 
-/// A uuid of version 7, which sorts by the moment it was made (RFC 9562, section 5.7).
+/// A UUID of version 7, which sorts by its time of creation (RFC 9562, section 5.7).
 pub fn uuid_v7(now: Timestamp, random: &dyn Random) -> Result<Uuid, RandomFailed> {
     let mut bytes = [0; 10];
     random.fill(&mut bytes)?;

@@ -1,26 +1,26 @@
-//! Scopes: what a token allows (RFC 6749, section 3.3).
+//! Scopes: the permissions of a token (RFC 6749, section 3.3).
 
 use std::{collections::BTreeSet, fmt};
 
 use super::Malformed;
 
-/// The most scopes that a client may have or a request may name.
+/// Maximum number of scopes of one client or one request.
 pub const MAX_SCOPES: usize = 64;
 
-/// The longest scope token, in bytes; with [`MAX_SCOPES`] it bounds a row and an answer.
+/// Maximum length of a scope, in bytes. Together with [`MAX_SCOPES`] it bounds rows and responses.
 const MAX_LENGTH: usize = 128;
 
-/// One scope token: printable ASCII without space, quote and backslash. Case matters.
+/// One scope: printable ASCII without space, quote or backslash. It is case-sensitive.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Scope(String);
 
 impl Scope {
-    /// Reads one scope token.
+    /// Parses one scope.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
         let allowed = |byte: u8| matches!(byte, 0x21 | 0x23..=0x5B | 0x5D..=0x7E);
         if text.is_empty() || !text.bytes().all(allowed) {
             return Err(Malformed(
-                "a scope is one or more printable ASCII characters without space, quote and \
+                "a scope is one or more printable ASCII characters without space, quote or \
                  backslash; several are separated by exactly one space",
             ));
         }
@@ -30,7 +30,7 @@ impl Scope {
         Ok(Self(text.to_owned()))
     }
 
-    /// Reads a set of scopes, in which order and repetition mean nothing.
+    /// Parses at most [`MAX_SCOPES`] scopes into a set; order and repetition do not matter.
     pub fn parse_set<I>(texts: I) -> Result<BTreeSet<Self>, Malformed>
     where
         I: IntoIterator<Item: AsRef<str>>,

@@ -1,4 +1,4 @@
-//! Client secrets: what a client authenticates with.
+//! Client secrets, in clear and as stored.
 
 use std::fmt;
 
@@ -9,20 +9,20 @@ use super::{
     tagged_text::TaggedText, uuid_v4,
 };
 
-/// The longest label of a secret, in bytes.
+/// Maximum length of the label of a secret, in bytes.
 pub const MAX_LABEL_LENGTH: usize = 128;
 
 const PREFIX: &str = "jts_";
 
-/// The id of one secret. It is no secret itself: it is shown in lists and stored with tokens.
+/// Id of a secret. The id itself is not secret: it is shown in lists and stored with tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SecretId(pub Uuid);
 
-/// A client secret in clear: just made, or just presented. It cannot print.
+/// A client secret in clear, either just generated or just presented. Its `Debug` is redacted.
 pub struct ClientSecret(TaggedText);
 
 impl ClientSecret {
-    /// Makes a new secret with 256 bits of randomness. Callers never choose one.
+    /// Generates a secret with 256 bits of randomness. Secrets are never chosen by an operator.
     pub fn generate(random: &dyn Random, key: &TagKey) -> Result<Self, RandomFailed> {
         let id = uuid_v4(random)?;
         let mut bytes = [0; 32];
@@ -30,25 +30,25 @@ impl ClientSecret {
         Ok(Self(TaggedText::mint(PREFIX, id, &bytes, key)))
     }
 
-    /// Reads a presented secret.
+    /// Parses a presented secret. The tag is not checked; see [`has_tag_of`](Self::has_tag_of).
     pub fn parse(text: &str) -> Result<Self, Malformed> {
         TaggedText::parse(PREFIX, text).map(Self)
     }
 
-    /// Whether this text was once made by this installation. It costs a microsecond and turns
-    /// guesses away before any hash; that it is right is still for the hash to say.
+    /// Whether the tag shows that this installation made the text. The check takes a microsecond
+    /// and refuses guesses before any hash; only the hash shows whether the secret is right.
     #[must_use]
     pub fn has_tag_of(&self, key: &TagKey) -> bool {
         self.0.has_tag_of(key)
     }
 
-    /// The id within the text, which names the one hash to compare with.
+    /// Id within the text. It selects the one hash to compare with.
     #[must_use]
     pub fn id(&self) -> SecretId {
         SecretId(self.0.id())
     }
 
-    /// The text. For the hash, and for showing it once to whoever made it.
+    /// The text in clear, to be hashed, or to be shown once to the operator who created it.
     #[must_use]
     pub fn expose(&self) -> &str {
         self.0.expose()
@@ -64,26 +64,26 @@ impl fmt::Debug for ClientSecret {
 /// A client secret as it is stored.
 #[derive(Debug, Clone)]
 pub struct StoredSecret {
-    /// The id, which the text of the secret carries.
+    /// Id, which is also within the text of the secret.
     pub id: SecretId,
-    /// The client that it belongs to.
+    /// Client that the secret belongs to.
     pub client: ClientKey,
-    /// What is kept of the secret.
+    /// argon2id hash of the text.
     pub hash: SecretHash,
-    /// What people call it.
+    /// Label for operators, at most [`MAX_LABEL_LENGTH`] bytes.
     pub label: String,
-    /// When it was made.
+    /// Time of creation.
     pub created_at: Timestamp,
-    /// From when it is refused, if it was given an end.
+    /// Expiry, from which on the secret is refused; `None` if it does not expire.
     pub expires_at: Option<Timestamp>,
-    /// When it was taken out of use.
+    /// Time at which it was retired. Tokens issued with it stay active.
     pub retired_at: Option<Timestamp>,
-    /// When it was declared leaked: tokens issued with it are dead.
+    /// Time at which it was declared leaked. Tokens issued with it are dead.
     pub burnt_at: Option<Timestamp>,
 }
 
 impl StoredSecret {
-    /// Whether a client may authenticate with it now.
+    /// Whether a client may authenticate with it at `now`.
     #[must_use]
     pub fn is_live(&self, now: Timestamp) -> bool {
         self.retired_at.is_none()

@@ -1,4 +1,4 @@
-//! What is kept of a client secret: an argon2id hash in PHC string form.
+//! The stored form of a client secret: an argon2id hash as a PHC string.
 
 use std::{fmt, sync::Arc};
 
@@ -7,22 +7,22 @@ use argon2::{Algorithm, Argon2, Block, Params, Version};
 
 use super::{Cause, ClientSecret, Malformed, Random};
 
-/// The longest PHC string that is looked at; ours has 97 bytes.
+/// Longest PHC string that is parsed, in bytes; ours have 97.
 const MAX_LENGTH: usize = 256;
 
-/// What one hash costs: memory in KiB, passes, lanes.
+/// Cost parameters of one hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HashCost {
     /// Memory in KiB.
     pub memory_kib: u32,
-    /// Passes over the memory.
+    /// Number of passes over the memory.
     pub passes: u32,
-    /// Lanes. They are computed one after the other.
+    /// Number of lanes (argon2 `p`). They are computed one after the other.
     pub lanes: u32,
 }
 
 impl HashCost {
-    /// The least that OWASP asks of argon2id: 19 MiB, two passes, one lane.
+    /// The minimum that OWASP recommends for argon2id: 19 MiB, two passes, one lane.
     pub const DEFAULT: Self = Self { memory_kib: 19_456, passes: 2, lanes: 1 };
 
     fn params(self) -> Result<Params, argon2::Error> {
@@ -30,8 +30,8 @@ impl HashCost {
     }
 }
 
-/// The most that a stored hash may cost. A hash is verified with the parameters that stand in it,
-/// so without this bound one edited row could take all memory or a core for hours.
+/// Maximum cost of a stored hash. A hash is verified with its own parameters, so without this bound
+/// one edited row could take all memory, or a core for hours.
 #[derive(Debug, Clone, Copy)]
 pub struct HashCostCap(pub HashCost);
 
@@ -46,8 +46,8 @@ impl HashCostCap {
     }
 }
 
-/// The working memory of argon2, kept by its thread: with a fresh allocation for each hash, half
-/// of the time goes into page faults.
+/// Working memory of argon2, reused by its thread. With a fresh allocation per hash, half of the
+/// time goes into page faults.
 #[derive(Default)]
 pub struct HashMemory(Vec<Block>);
 
@@ -82,14 +82,14 @@ impl fmt::Debug for HashMemory {
     }
 }
 
-/// The argon2id hash of a client secret, as a PHC string. It names no secret, and still does not
-/// print: what is not in a log cannot be attacked from there.
+/// argon2id hash of a client secret, as a PHC string. Its `Debug` is redacted although the hash is
+/// not the secret: a hash that is not in a log cannot be attacked from there.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SecretHash(Arc<str>);
 
 impl SecretHash {
-    /// Takes a stored string. What it says is checked when it is used, so that one bad row fails
-    /// its own client and no other.
+    /// Wraps a stored string. It is validated when it is used, so that a bad row fails only its own
+    /// client.
     #[must_use]
     pub fn from_stored(phc: String) -> Self {
         Self(phc.into())
@@ -123,8 +123,11 @@ impl SecretHash {
         Ok(Self(phc.to_string().into()))
     }
 
-    /// Whether this is the hash of `secret`: one argon2id computation, at the cost that stands in
-    /// the stored string. An error means that the stored string cannot be used.
+    /// Whether this is the hash of `secret`. Takes one argon2id computation, at the cost in the
+    /// stored string.
+    ///
+    /// # Errors
+    /// If the stored string cannot be used: it is malformed or costs more than `cap`.
     pub fn verify(
         &self,
         secret: &ClientSecret,

@@ -1,15 +1,15 @@
-//! The common text form of secrets and tokens.
+//! The text form shared by secrets and tokens.
 //!
 //! ```text
 //! jts_ | base64url without padding of   id (16 bytes) | random (32 bytes) | tag (8 bytes)
 //! jta_ |                                = 75 characters
 //! ```
 //!
-//! As a regular expression: `jt[as]_[A-Za-z0-9_-]{75}`. Unreserved characters only (RFC 3986), so
-//! that percent-encoding never matters. The prefix is for scanners that look for leaked secrets.
-//! The id finds the one row, whatever the number of rows. The tag is the beginning of
-//! HMAC-SHA256 under the installation's key over prefix, id and random: it turns garbage and
-//! guesses away before any hash and any query, and it authenticates nothing by itself.
+//! As a regular expression: `jt[as]_[A-Za-z0-9_-]{75}`. All characters are unreserved (RFC 3986),
+//! so percent-encoding never matters. The prefix is for scanners that search for leaked secrets.
+//! The id selects the one row, whatever the number of rows. The tag is the first 8 bytes of
+//! HMAC-SHA256 under the installation's key over prefix, id and random bytes. It lets a node refuse
+//! garbage and guesses before any hash and any query; it authenticates nothing by itself.
 
 use std::fmt;
 
@@ -27,12 +27,12 @@ const BODY: usize = ID + 32;
 const TAG: usize = 8;
 const ENCODED: usize = 75;
 
-/// The installation's key for tags: made at the first migration, kept in the database.
+/// The installation's key for tags, created by the first migration and stored in the database.
 #[derive(Clone)]
 pub struct TagKey(Zeroizing<[u8; 32]>);
 
 impl TagKey {
-    /// A key of these bytes.
+    /// The key with these bytes.
     #[must_use]
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(Zeroizing::new(bytes))
@@ -56,7 +56,7 @@ impl fmt::Debug for TagKey {
     }
 }
 
-/// A secret or a token as text, with what its text says. It cannot print.
+/// A secret or token as text, with its decoded parts. It has no `Debug`.
 pub(super) struct TaggedText {
     text: Zeroizing<String>,
     prefix: &'static str,
@@ -65,7 +65,7 @@ pub(super) struct TaggedText {
 }
 
 impl TaggedText {
-    /// A new text for `id`, with 32 bytes of randomness and its tag.
+    /// Builds the text for `id` and 32 random bytes, and adds the tag.
     pub(super) fn mint(prefix: &'static str, id: Uuid, random: &[u8; 32], key: &TagKey) -> Self {
         let mut body = Zeroizing::new([0; BODY]);
         body[..ID].copy_from_slice(id.as_bytes());
@@ -81,8 +81,8 @@ impl TaggedText {
         Self { text: Zeroizing::new(text), prefix, body, tag }
     }
 
-    /// Reads a text. There is one spelling of each value: the last character has two spare bits,
-    /// and the decoder refuses them unless they are zero.
+    /// Parses a text; the tag is not checked. Each value has exactly one spelling: the last
+    /// character has two spare bits, and the decoder refuses them unless they are zero.
     pub(super) fn parse(prefix: &'static str, text: &str) -> Result<Self, Malformed> {
         const SHAPE: Malformed = Malformed("the text does not have the form of a token or secret");
         let encoded = text.strip_prefix(prefix).ok_or(SHAPE)?;
@@ -101,7 +101,7 @@ impl TaggedText {
         Ok(Self { text: Zeroizing::new(text.to_owned()), prefix, body, tag })
     }
 
-    /// Whether the text was made under this key. The comparison takes constant time.
+    /// Whether the tag was made with this key, compared in constant time.
     pub(super) fn has_tag_of(&self, key: &TagKey) -> bool {
         key.tag(self.prefix, self.body.as_slice()).ct_eq(&self.tag).into()
     }

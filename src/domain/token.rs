@@ -1,4 +1,4 @@
-//! Access tokens: what is issued, and what is kept of it.
+//! Access tokens, in clear and as stored.
 
 use std::{collections::BTreeSet, fmt, sync::Arc};
 
@@ -7,36 +7,36 @@ use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
 use super::{
-    Audience, ClientKey, Malformed, Random, Scope, SecretId, TagKey, Timestamp,
+    Audience, ClientKey, CredentialId, Malformed, Random, Scope, TagKey, Timestamp,
     random::RandomFailed, tagged_text::TaggedText, uuid_v7,
 };
 
 const PREFIX: &str = "jta_";
 
-/// The id of a token, its `jti`: a uuid of version 7, so that tokens sort by the moment of issue
-/// and a look-up touches one partition. It may be logged; the token may not.
+/// Id of a token, its `jti`: a UUID of version 7, so that tokens sort by time of issue and a
+/// look-up reads one partition. The id may be logged; the token may not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TokenId(pub Uuid);
 
-/// The SHA-256 of a token's text, all that is kept of it. A slow hash would protect nothing: the
-/// text has 256 random bits.
+/// SHA-256 of a token's text, stored instead of the text. A slow hash would add no protection,
+/// because the text has 256 random bits.
 #[derive(Clone, Copy)]
 pub struct TokenDigest([u8; 32]);
 
 impl TokenDigest {
-    /// A digest as it was stored.
+    /// The digest with these stored bytes.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
-    /// The digest as it is stored.
+    /// The bytes to store.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 
-    /// Whether two digests are the same, in constant time.
+    /// Whether two digests are equal, compared in constant time.
     #[must_use]
     pub fn matches(&self, other: &Self) -> bool {
         self.0.ct_eq(&other.0).into()
@@ -49,7 +49,7 @@ impl fmt::Debug for TokenDigest {
     }
 }
 
-/// A token in clear: just minted, or just presented. It cannot print.
+/// A token in clear, either just minted or just presented. Its `Debug` is redacted.
 pub struct TokenText(TaggedText);
 
 impl TokenText {
@@ -61,30 +61,30 @@ impl TokenText {
         Ok(Self(TaggedText::mint(PREFIX, id, &bytes, key)))
     }
 
-    /// Reads a presented token.
+    /// Parses a presented token. The tag is not checked; see [`has_tag_of`](Self::has_tag_of).
     pub fn parse(text: &str) -> Result<Self, Malformed> {
         TaggedText::parse(PREFIX, text).map(Self)
     }
 
-    /// Whether this text was once made by this installation; what was not is inactive.
+    /// Whether the tag shows that this installation made the text. A token without it is inactive.
     #[must_use]
     pub fn has_tag_of(&self, key: &TagKey) -> bool {
         self.0.has_tag_of(key)
     }
 
-    /// The id within the text.
+    /// Id within the text.
     #[must_use]
     pub fn id(&self) -> TokenId {
         TokenId(self.0.id())
     }
 
-    /// The digest of the whole text.
+    /// Digest of the whole text.
     #[must_use]
     pub fn digest(&self) -> TokenDigest {
         TokenDigest(Sha256::digest(self.0.expose()).into())
     }
 
-    /// The text, for the one answer that carries it.
+    /// The text in clear, for the one response that carries it.
     #[must_use]
     pub fn expose(&self) -> &str {
         self.0.expose()
@@ -97,31 +97,32 @@ impl fmt::Debug for TokenText {
     }
 }
 
-/// What tokens are good for. Behind a pointer, because most tokens of a client are good for the
-/// same, and a node remembers many of them.
+/// Scopes and audiences of a token. Shared behind an `Arc`, because a node caches many tokens and
+/// most tokens of a client have the same ones.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Granted {
-    /// The scopes that a token carries.
+    /// Scopes of the token.
     pub scopes: BTreeSet<Scope>,
-    /// The resource servers that it is for.
+    /// Resource servers that the token is for.
     pub audiences: BTreeSet<Audience>,
 }
 
 /// An access token as it is stored.
 #[derive(Debug, Clone)]
 pub struct AccessToken {
-    /// The id, which the text of the token carries.
+    /// Id, which is also within the text of the token.
     pub id: TokenId,
-    /// The digest of the text.
+    /// Digest of the text.
     pub digest: TokenDigest,
-    /// The client that it was issued to.
+    /// Client that the token was issued to.
     pub client: ClientKey,
-    /// The secret that it was issued with, so that a leak can be answered precisely.
-    pub secret: SecretId,
-    /// What it is good for.
+    /// Credential that the token was issued with, so that a leak kills exactly the tokens issued
+    /// with the leaked one.
+    pub credential: CredentialId,
+    /// Scopes and audiences.
     pub granted: Arc<Granted>,
-    /// When it was issued.
+    /// Time of issue.
     pub issued_at: Timestamp,
-    /// From when it is dead.
+    /// Expiry, from which on the token is dead.
     pub expires_at: Timestamp,
 }

@@ -1,5 +1,5 @@
-//! One connection, from its first byte to its last: TLS, the protocol, and a limit for everything
-//! that a peer could make endless or large.
+//! One connection, from its first byte to its last: TLS, protocol detection, and a limit for
+//! everything that a peer could make endless or large.
 
 use std::{
     convert::Infallible,
@@ -35,42 +35,44 @@ use super::{
 };
 use crate::request::{Handler, Outcome};
 
-/// Most fields in the header of a request over HTTP/1.1. Behind a proxy there are some thirty. On
-/// HTTP/2 each counts for 32 bytes more than it holds, so that their size limits their number.
+/// Maximum header fields of an HTTP/1.1 request. Behind a proxy there are some thirty. On HTTP/2
+/// each field counts as 32 bytes more than its text, so the size limit bounds their number.
 const MAX_HEADER_FIELDS: usize = 100;
 
-/// What a peer may send on one stream before we have read it, and on all streams of a connection.
-/// The largest message is of the first size; the second bounds the memory that a peer can take.
+/// Flow-control windows in bytes: how much a peer may send, before it is read, on one stream and
+/// on all streams of a connection. The first is the size of the largest message; the second bounds
+/// the memory that a peer can take.
 const STREAM_WINDOW: u32 = 64 * 1024;
 const CONNECTION_WINDOW: u32 = 256 * 1024;
 
-/// What is kept of an answer that its peer does not fetch. Answers are a few kilobytes.
+/// Maximum bytes buffered of a response that its peer does not read. Responses are a few kilobytes.
 const MAX_SEND_BUFFER: usize = 64 * 1024;
 
-/// Streams that were opened and reset again before we saw them; with one more the connection ends.
-/// A client that gives up early resets streams that we have seen (CVE-2023-44487).
+/// Maximum streams that are opened and reset before the server accepts them; one more ends the
+/// connection. A client that gives up early resets streams that were accepted (CVE-2023-44487).
 const MAX_UNSEEN_RESETS: usize = 20;
 
-/// Streams that we had to reset because of what the peer sent, over the whole life of a connection,
-/// so there is room for a client that errs now and then (RUSTSEC-2024-0003).
+/// Maximum streams that the server resets because of invalid frames, over the whole life of a
+/// connection, so there is room for a client that errs now and then (RUSTSEC-2024-0003).
 const MAX_FAULTY_STREAMS: usize = 1_024;
 
-/// The smallest buffer that hyper reads a header into.
+/// Minimum size of hyper's header buffer.
 const MIN_HEADER_BYTES: u32 = 8 * 1024;
 
-/// What the connections of one listener share.
+/// State that the connections of one listener share.
 #[derive(Clone)]
 pub(super) struct Connections<H> {
     pub(super) service: H,
     pub(super) tls: Option<Arc<Tls>>,
     pub(super) limits: Limits,
     pub(super) throttles: ReadThrottles,
-    /// Cancelled when connections shall finish.
+    /// Cancelled when connections should finish.
     pub(super) stop: CancellationToken,
 }
 
 impl<H: Handler> Connections<H> {
-    /// Serves one connection until it ends by itself, has had its time, or the node stops.
+    /// Serves one connection until the peer ends it, one of its time limits is reached, or the node
+    /// stops.
     pub(super) async fn serve(
         self,
         stream: std::net::TcpStream,
@@ -78,8 +80,8 @@ impl<H: Handler> Connections<H> {
     ) -> Result<(), Closed> {
         let stream = TcpStream::from_std(stream)?;
         stream.set_nodelay(true)?;
-        // One deadline for all that comes before the first request, or a peer could have it again
-        // and again by going one step at a time.
+        // One deadline for everything before the first request. With one per step, a peer could
+        // extend it step by step.
         let mut patience = pin!(sleep(self.limits.handshake_timeout));
         let Some(tls) = &self.tls else {
             return self.serve_requests(stream, peer, patience).await;
@@ -89,7 +91,8 @@ impl<H: Handler> Connections<H> {
         self.serve_requests(stream, peer, patience).await
     }
 
-    /// A step before the first request. Nothing has been promised yet, so it ends with the node.
+    /// Runs a step that comes before the first request. No request is open yet, so the step is cut
+    /// when the node stops.
     async fn before_first_request<T>(
         &self,
         patience: Pin<&mut Sleep>,
@@ -119,7 +122,7 @@ impl<H: Handler> Connections<H> {
             self.before_first_request(patience.as_mut(), detect::protocol(&mut reader)).await?;
         let stream = tokio::io::join(Cursor::new(head).chain(reader), writer);
 
-        // That requests begin is counted, which is all it takes to see that none does any more.
+        // Number of requests that have begun. It stands still while the connection is idle.
         let begun = Arc::new(AtomicU64::new(0));
         let (service, count) = (self.service.clone(), Arc::clone(&begun));
         let service = service_fn(move |request| {
@@ -139,8 +142,8 @@ impl<H: Handler> Connections<H> {
             () = self.stop.cancelled() => {}
             () = self.expired(protocol, peer, patience, &begun) => {}
         }
-        // An HTTP/1.1 connection without a whole header has nothing that could be finished, and
-        // hyper would wait for the rest of it. On HTTP/2 the peer is told by GOAWAY.
+        // An HTTP/1.1 connection without a complete header has no request to finish, and hyper
+        // would wait for the rest of the header. An HTTP/2 peer gets a GOAWAY.
         if protocol == Protocol::Http1 && begun.load(Ordering::Relaxed) == 0 {
             return Err(Closed);
         }
@@ -148,8 +151,8 @@ impl<H: Handler> Connections<H> {
         timeout(self.limits.drain_timeout, connection).await?.map_err(|_| Closed)
     }
 
-    /// Waits until the connection is to end although its peer has not ended it: because its first
-    /// request did not come, because none has come for long, or because it is old.
+    /// Waits until a time limit ends the connection: its first request did not come in time, it was
+    /// idle for too long, or it is too old.
     async fn expired(
         &self,
         protocol: Protocol,
@@ -157,11 +160,12 @@ impl<H: Handler> Connections<H> {
         patience: Pin<&mut Sleep>,
         begun: &AtomicU64,
     ) {
-        // The port stands in for randomness: clients that came together do not all leave together.
+        // The port serves as randomness, so that clients that connected together do not all
+        // reconnect together.
         let percent = 100 - u32::from(peer.port() % 11);
         let old = sleep(self.limits.max_connection_age / 100 * percent);
         let idle = async {
-            // A client on HTTP/2 may connect long before it has something to ask.
+            // An HTTP/2 client may connect long before its first request.
             if protocol == Protocol::Http1 {
                 patience.await;
                 if begun.load(Ordering::Relaxed) == 0 {
@@ -190,7 +194,7 @@ impl<H: Handler> Connections<H> {
         builder
             .http1()
             .timer(TokioTimer::new())
-            // For hyper this includes the time in which nothing comes between two requests.
+            // In hyper this also covers the idle time between two requests.
             .header_read_timeout(self.limits.idle_timeout)
             .max_headers(MAX_HEADER_FIELDS)
             .max_buf_size(max_header_bytes as usize);
@@ -210,7 +214,7 @@ impl<H: Handler> Connections<H> {
     }
 }
 
-/// The connection ended early; why does not matter to anyone.
+/// The connection ended early. The reason is not used.
 pub(super) struct Closed;
 
 impl From<io::Error> for Closed {

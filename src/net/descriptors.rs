@@ -1,19 +1,19 @@
-//! How many connections the descriptors of the process allow.
+//! How many connections the file descriptor limit of the process allows.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// What one connection to a database may hold open: a socket, or the three files of SQLite.
+/// Maximum descriptors of one database connection: a socket, or the three files of SQLite.
 const EACH_DATABASE_CONNECTION: u64 = 3;
 
-/// For all that is not counted: the standard streams, the runtime, the listeners themselves, those
-/// who ask for metrics, files that are open for a moment.
+/// Descriptors for everything else: the standard streams, the runtime, the listening sockets, probe
+/// connections, and files that are open for a moment.
 const OTHERS: u64 = 64 + super::limits::MAX_PROBE_CONNECTIONS as u64;
 
-/// The most connections that each of so many listeners can hold beside the database, at most as
-/// many as were asked for. The soft limit of the process is raised as far as is needed and allowed:
-/// it stands at 1,024 on most systems for the sake of programs that call `select`.
+/// Returns how many connections each of `listeners` listeners can hold beside the database
+/// connections, at most `asked`. Raises the soft limit of the process as far as needed and allowed,
+/// because on most systems it is 1,024, for the sake of programs that call `select`.
 ///
-/// A listener that took more would starve the database of descriptors, and every answer with it.
+/// A listener that took more would leave no descriptors for the database, and requests would fail.
 #[must_use]
 pub fn fit_connections(asked: u32, listeners: u32, database_connections: u32) -> u32 {
     let others = OTHERS + EACH_DATABASE_CONNECTION * u64::from(database_connections);
@@ -24,7 +24,7 @@ pub fn fit_connections(asked: u32, listeners: u32, database_connections: u32) ->
             asked,
             fitting,
             descriptors,
-            "the descriptor limit is too low for max_connections, which was lowered"
+            "the file descriptor limit is too low for max_connections; lowered max_connections"
         );
     }
     fitting
@@ -35,8 +35,8 @@ fn fitting(descriptors: u64, others: u64, listeners: u32) -> u32 {
     u32::try_from(each).unwrap_or(u32::MAX).max(1)
 }
 
-/// Raises the soft limit to what is wanted, or as near as the hard limit allows, and returns what
-/// is in force.
+/// Raises the soft limit to `wanted`, or as near as the hard limit allows, and returns the limit in
+/// force.
 fn raise(wanted: u64) -> u64 {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let now = current.unwrap_or(u64::MAX);

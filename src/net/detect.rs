@@ -1,14 +1,14 @@
-//! The first bytes of a connection: which HTTP it speaks.
+//! Protocol detection: the first bytes of a connection decide between HTTP/1.1 and HTTP/2.
 //!
-//! hyper finds that out as well, but waits for it without end, and says to nobody when it has. So
-//! it is done here, where a deadline stands around it. What was negotiated under TLS is not asked:
-//! the bytes decide, and a client that negotiated nothing may speak either.
+//! hyper can detect the protocol as well, but it waits without a timeout and does not report when
+//! it is done. Here the caller applies a deadline. The result of ALPN is not consulted: the bytes
+//! decide, and a client that negotiated nothing may speak either protocol.
 
 use std::io;
 
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-/// What every connection of HTTP/2 begins with (RFC 9113, section 3.4).
+/// The preface that every HTTP/2 connection begins with (RFC 9113, section 3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// The protocol of a connection.
@@ -18,8 +18,8 @@ pub(super) enum Protocol {
     Http2,
 }
 
-/// Reads up to where the protocol is known, for HTTP/2 the whole preface. The bytes that were read
-/// are handed on, since they are for hyper to read again.
+/// Reads until the protocol is certain, which for HTTP/2 takes the whole preface. Also returns the
+/// bytes read, because hyper has to read them again.
 pub(super) async fn protocol(
     stream: &mut (impl AsyncRead + Unpin),
 ) -> io::Result<(Protocol, Vec<u8>)> {
@@ -68,7 +68,7 @@ mod tests {
         }
     }
 
-    /// Bytes that arrive in pieces.
+    /// A reader of `bytes` that returns at most `step` of them per read.
     fn in_pieces(bytes: &[u8], step: usize) -> impl AsyncRead + Unpin {
         let none: Box<dyn AsyncRead + Unpin> = Box::new(io::Cursor::new(Vec::new()));
         bytes

@@ -1,49 +1,49 @@
-//! The limits of a listener: of its connections, of a request, of a body and of the drain.
+//! The limits of a listener: for its connections, requests, bodies and the drain.
 
 use std::time::Duration;
 
 use crate::config::{Connections, Requests, Shutdown};
 
-/// Maximum open connections of the probe listener: a scraper or two, the probes, a person.
+/// Maximum open connections of the probe listener: a scraper or two, the probes, an operator.
 pub(crate) const MAX_PROBE_CONNECTIONS: u32 = 16;
 
-/// The limits of a listener and of its requests.
+/// Limits of a listener and of its requests.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Most open connections.
+    /// Maximum open connections.
     pub max_connections: u32,
-    /// Most calls at once of each kind: issuing, and all others.
+    /// Maximum calls in flight in each lane.
     pub max_requests: u32,
-    /// For all that comes before the first request: the TLS handshake, the preface of HTTP/2, the
-    /// first header of HTTP/1.1.
+    /// Timeout for everything before the first request: the TLS handshake, the HTTP/2 preface, the
+    /// first HTTP/1.1 header.
     pub handshake_timeout: Duration,
-    /// For a connection without a new request; on HTTP/2 up to twice as long.
+    /// Timeout of a connection without a new request. On HTTP/2 it takes up to twice as long.
     pub idle_timeout: Duration,
-    /// For a connection as a whole, up to a tenth less.
+    /// Maximum age of a connection. Each connection gets up to a tenth less.
     pub max_connection_age: Duration,
-    /// How often a peer on HTTP/2 is pinged; it has half as long to answer.
+    /// Interval of HTTP/2 pings. The peer has half as long to answer.
     pub ping_interval: Duration,
-    /// Most requests at once on a connection of HTTP/2.
+    /// Maximum requests in flight on one HTTP/2 connection.
     pub max_streams: u32,
-    /// The largest header of a request, all fields and gRPC metadata together.
+    /// Maximum header size of a request in bytes, all fields and gRPC metadata together.
     pub max_header_bytes: u32,
-    /// For a whole request.
+    /// Timeout of a whole request.
     pub request_timeout: Duration,
-    /// For the body of an HTTP request to arrive.
+    /// Timeout for the body of an HTTP request to arrive.
     pub body_timeout: Duration,
-    /// The largest body of an HTTP request.
+    /// Maximum body size of an HTTP request in bytes.
     pub max_body_bytes: usize,
-    /// Refused requests a second that are free for a source; then those of its connections that
-    /// fail are read more slowly. 0 is no limit.
+    /// Refused requests per second that a source has free. Above this rate its failing connections
+    /// are read more slowly. 0 turns the read throttle off.
     pub max_failures_per_second: u32,
-    /// How long to go on serving after health says `NOT_SERVING`.
+    /// How long to keep serving after health reports `NOT_SERVING`.
     pub pre_stop: Duration,
-    /// How long open requests may take to finish when the node or their connection ends.
+    /// Timeout for open requests to finish when the node or their connection ends.
     pub drain_timeout: Duration,
 }
 
 impl Limits {
-    /// The limits that the configuration names.
+    /// The limits from the configuration.
     #[must_use]
     pub fn new(connections: &Connections, requests: &Requests, shutdown: &Shutdown) -> Self {
         Self {

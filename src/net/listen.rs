@@ -1,5 +1,5 @@
-//! The accept loop of both listeners, and the drain that ends it. tonic's own has no deadline for a
-//! handshake, for a silent connection or for a drain, and offers HTTP/2 alone under TLS.
+//! The accept loop of every listener, and the drain that ends it. tonic's own has no timeout for a
+//! handshake, for a silent connection or for a drain, and offers only HTTP/2 under TLS.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -15,24 +15,24 @@ use crate::{
     telemetry::{ListenerKind, Metrics},
 };
 
-/// How long to rest when the system cannot give a connection, for one because descriptors ran
-/// out: without a rest the loop would spin.
+/// Pause after the system could not accept a connection, for example because file descriptors ran
+/// out. Without a pause the loop would spin.
 const REST: Duration = Duration::from_millis(50);
 
-/// An address that cannot be listened on.
+/// Error of binding the address of a listener.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address} for {what}")]
 pub struct ListenError {
-    /// The address that was asked for.
+    /// The requested address.
     pub address: SocketAddr,
-    /// What was to be served there.
+    /// Purpose of the listener, such as `gRPC`.
     pub what: &'static str,
-    /// What the system says.
+    /// Error of the operating system.
     #[source]
     pub source: io::Error,
 }
 
-/// A bound socket.
+/// A bound socket, not yet accepting.
 pub(crate) struct Listener {
     pub(super) socket: TcpListener,
     pub(crate) address: SocketAddr,
@@ -40,7 +40,7 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    /// Binds an address, to serve this there.
+    /// Binds `address` for a listener of this kind. Port 0 binds any free port.
     pub(crate) async fn bind(address: SocketAddr, kind: ListenerKind) -> Result<Self, ListenError> {
         let bound = async {
             let socket = TcpListener::bind(address).await?;
@@ -56,15 +56,15 @@ impl Listener {
     }
 }
 
-/// All that is served until a drain: listeners, their connections, and tasks beside them.
+/// Everything that runs until a drain: listeners, their connections, and background tasks.
 pub(crate) struct Server {
     limits: Limits,
     pub(crate) metrics: Arc<Metrics>,
     workers: Workers,
     throttles: ReadThrottles,
-    /// Cancelled when the listeners shall close and connections finish.
+    /// Cancelled when the listeners should close and connections should finish.
     pub(crate) stop: CancellationToken,
-    /// Cancelled when connections shall be cut.
+    /// Cancelled when the remaining connections should be cut.
     cut: CancellationToken,
     pub(crate) tasks: TaskTracker,
 }
@@ -76,7 +76,7 @@ impl Server {
         Self { limits, metrics, workers, throttles, stop, cut, tasks: TaskTracker::new() }
     }
 
-    /// Serves a service on a listener, with TLS if there is any.
+    /// Serves `service` on `listener`, over TLS if `tls` is given.
     pub(crate) fn serve(&self, listener: Listener, service: impl Handler, tls: Option<Arc<Tls>>) {
         let limits = self.limits.clone();
         let (throttles, stop) = (self.throttles.clone(), self.stop.clone());
@@ -87,19 +87,19 @@ impl Server {
         self.tasks.spawn(accept(listener, acceptor));
     }
 
-    /// Runs a task beside the listeners; it ends where it is when connections are cut.
+    /// Runs a background task, which is cancelled when connections are cut.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let cut = self.cut.clone();
         self.tasks.spawn(async move { cut.run_until_cancelled(task).await });
     }
 
-    /// Gives balancers time to notice that health says `NOT_SERVING`.
+    /// Gives load balancers time to notice that health reports `NOT_SERVING`.
     pub(crate) async fn pre_stop(&self) {
         tokio::time::sleep(self.limits.pre_stop).await;
     }
 
-    /// Closes the listeners, lets open requests finish, and cuts what is left at the deadline. True
-    /// if nothing was cut.
+    /// Closes the listeners, lets open requests finish, and cuts the remaining connections at the
+    /// deadline. True if no connection was cut.
     pub(crate) async fn drain(&self) -> bool {
         self.stop.cancel();
         self.tasks.close();
@@ -111,14 +111,15 @@ impl Server {
 }
 
 impl Drop for Server {
-    /// What is dropped, for one because a node could not start, leaves no task behind.
+    /// Ends all tasks, for a server that is dropped without a drain, for example because the node
+    /// could not start.
     fn drop(&mut self) {
         self.stop.cancel();
         self.cut.cancel();
     }
 }
 
-/// What an accept loop works with.
+/// State of an accept loop.
 struct Acceptor<H> {
     connections: Connections<H>,
     metrics: Arc<Metrics>,
@@ -133,7 +134,7 @@ async fn accept(listener: Listener, acceptor: Acceptor<impl Handler>) {
     let places = Arc::new(Semaphore::new(connections.limits.max_connections as usize));
     let mut is_failing = false;
     loop {
-        // A place comes first: what has none waits in the backlog and costs no descriptor.
+        // Wait for a permit before accepting: in the backlog a connection costs no descriptor.
         let next = async {
             let place = Arc::clone(&places).acquire_owned().await;
             (place, listener.socket.accept().await)
@@ -143,24 +144,24 @@ async fn accept(listener: Listener, acceptor: Acceptor<impl Handler>) {
             Some((place, Ok((stream, peer)))) => {
                 is_failing = false;
                 let open = metrics.connected(listener.kind);
-                // It leaves this runtime and enters that of its thread.
+                // The socket moves from this runtime to the one of its worker thread.
                 let Ok(stream) = stream.into_std() else { continue };
                 let (connection, cut) = (connections.clone().serve(stream, peer), cut.clone());
                 let (worker, slot) = workers.next();
                 let connection = async move {
-                    // A failing connection is its peer's concern: there is nobody to tell.
+                    // The failure of a connection concerns only its peer.
                     let _ = cut.run_until_cancelled(connection).await;
                     drop((open, place, slot));
                 };
                 tasks.spawn_on(connection, &worker);
             }
-            // A peer that has gone already takes its place in the backlog along. Resting for it
-            // would let whoever sends such peers slow everybody.
+            // The peer closed the connection while it was in the backlog. With a pause here, a peer
+            // that does so on purpose could slow every other one.
             Some((_, Err(error))) if is_of_the_peer(&error) => {}
             Some((_, Err(error))) => {
-                // Once, and not twenty times a second for as long as it lasts.
+                // Logged once, not twenty times a second while the problem lasts.
                 if !is_failing {
-                    tracing::warn!(%error, "connections cannot be accepted for now");
+                    tracing::warn!(%error, "cannot accept connections; retrying");
                 }
                 is_failing = true;
                 tokio::time::sleep(REST).await;

@@ -1,10 +1,10 @@
-//! Where a request comes from. The address of the connection, never a header: anybody can write
-//! `X-Forwarded-For`.
+//! The source of a request: the address of its connection, never a header, because any caller can
+//! write `X-Forwarded-For`.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-/// One source is one machine or household: an IPv6 network of 64 bits is handed out whole, so its
-/// addresses count as one.
+/// Returns the source of a peer. An IPv6 /64 is assigned to one machine or household as a whole, so
+/// its addresses are one source.
 pub(super) fn source_of(peer: SocketAddr) -> IpAddr {
     match peer.ip().to_canonical() {
         IpAddr::V6(ip) => {

@@ -1,13 +1,15 @@
-//! Who is turned away again and again is read more slowly.
+//! The read throttle slows reading from connections whose requests keep failing.
 //!
-//! To refuse a wrong secret costs as much as a small request, and a flood of them would take a
-//! share of the node that goes by its size. So a source has a number of failures a second for free.
-//! When it has had more, those of its connections that failed lately take turns, so many a second,
-//! and one turn reads about as much as one request. What is not read costs nothing, and the peer's
-//! own window fills. Connections that do not fail are never slowed, whoever is at the same address.
+//! Refusing a wrong secret costs as much as a small request, so a flood of wrong secrets would take
+//! a share of the node in proportion to its size. A source therefore has a number of failures per
+//! second free. Above that rate, those of its connections that failed lately share read slots at
+//! the same rate (GCRA, with `next_read` as the theoretical arrival time), and one slot reads about
+//! as much as one request. Unread bytes cost nothing and fill the peer's own flow-control window.
+//! Connections that do not fail are never slowed, even if they come from the same address.
 //!
-//! A pause for all that is owed and then all that has come meanwhile would be as slow for the peer,
-//! but whoever shares a core with hundreds of refusals at once waits for all of them.
+//! Rejected: one pause for all failures, followed by reading everything that arrived meanwhile. It
+//! is as slow for the peer, but then requests on the same core wait for hundreds of refusals in a
+//! row.
 
 use std::{
     io,
@@ -27,52 +29,52 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-/// Sources whose failures are remembered.
+/// Maximum sources whose failures are counted.
 const SOURCES: usize = 10_000;
 
-/// Failures may come in a burst of so long.
+/// Burst tolerance: how far the failures of a source may run ahead of the free rate.
 const BURST: Duration = Duration::from_millis(100);
 
-/// For how long a connection that failed counts as one that fails, and a source that had to wait
-/// for a turn as one that has too many.
+/// How long a connection counts as failing after a failure, and how long a source stays throttled
+/// after it exceeded the rate or one of its connections had to wait for a slot.
 const LATELY: Duration = Duration::from_secs(1);
 
-/// The longest wait for a turn: a peer must be able to show that it is still there. Who finds the
-/// turns of so long taken waits for so long and asks again.
+/// Maximum wait for a slot, so that a peer can still show that it is alive. If all slots within
+/// this time are taken, the connection waits this long and asks again.
 const LONGEST_WAIT: Duration = Duration::from_millis(250);
 
-/// Turns that passed untaken are kept for so long, since timers wake late.
+/// How long an unused slot may be taken after its time, because timers wake late.
 const SLACK: Duration = Duration::from_millis(5);
 
-/// What one turn reads: about a request with its credentials.
+/// Bytes read per slot: about one request with its credentials.
 const TURN_BYTES: usize = 256;
 
-/// The throttles of all sources.
+/// The read throttles of all sources.
 #[derive(Clone)]
 pub(super) struct ReadThrottles {
-    /// What one failure takes; none without a limit.
+    /// Time that one failure or one slot takes (emission interval). `None` without a limit.
     each: Option<Duration>,
     origin: Instant,
     sources: Arc<Cache<IpAddr, Arc<Source>>>,
 }
 
-/// What all connections of a source share, in microseconds since the origin.
+/// State that all connections of a source share. Times are in microseconds since `origin`.
 #[derive(Default)]
 struct Source {
-    /// By when its failures are paid for, and when its next turn is.
+    /// Theoretical arrival time: when the next failure is free, or the next slot is due.
     next_read: AtomicU64,
-    /// Until when its failing connections take turns.
+    /// Until when its failing connections need slots.
     slow_until: AtomicU64,
 }
 
 impl ReadThrottles {
-    /// So many failures a second are free for a source; zero is no limit.
+    /// Each source has `failures_per_second` failures free; 0 turns the throttle off.
     pub(super) fn new(failures_per_second: u32) -> Self {
         let each = Duration::from_secs(1).checked_div(failures_per_second);
         Self { each, origin: Instant::now(), sources: Arc::new(Cache::new(SOURCES)) }
     }
 
-    /// That of one connection.
+    /// The throttle of a new connection from `source`.
     pub(super) fn of(&self, source: IpAddr) -> Arc<ReadThrottle> {
         let fresh = || Ok::<_, std::convert::Infallible>(Arc::default());
         let Ok(source) = self.sources.get_or_insert_with(&source, fresh);
@@ -81,34 +83,34 @@ impl ReadThrottles {
     }
 }
 
-/// The throttle of a connection.
+/// The throttle of one connection.
 pub(super) struct ReadThrottle {
     each: Option<Duration>,
     origin: Instant,
     source: Arc<Source>,
-    /// Until when this connection counts as one that fails.
+    /// Until when this connection counts as failing.
     failed_until: AtomicU64,
 }
 
 /// When a connection may be read.
 #[derive(Debug, PartialEq, Eq)]
 enum Slot {
-    /// It does not fail.
+    /// Without a slot: the connection is not throttled.
     Always,
-    /// Once, after so long.
+    /// One slot, after this wait.
     In(Duration),
-    /// The turns are taken for so long that it has to ask again after it.
+    /// No slot within `LONGEST_WAIT`; ask again after it.
     Later,
 }
 
 impl ReadThrottle {
-    /// Notes that a request of this connection was turned away.
+    /// Records that a request of this connection was refused.
     pub(super) fn failed(&self) {
         let Some(each) = self.each else { return };
         let now = micros(self.origin.elapsed());
         let Source { next_read, slow_until } = &*self.source;
         self.failed_until.store(now + micros(LATELY), Ordering::Relaxed);
-        // While it takes turns, these are what is counted.
+        // While the source is throttled, slots are counted instead of failures.
         if slow_until.load(Ordering::Relaxed) > now {
             return;
         }
@@ -119,7 +121,7 @@ impl ReadThrottle {
         }
     }
 
-    /// Takes a turn, if the connection needs one.
+    /// Takes a slot, if the connection needs one.
     fn take_slot(&self) -> Slot {
         let Some(each) = self.each else { return Slot::Always };
         let now = micros(self.origin.elapsed());
@@ -144,7 +146,7 @@ fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// What is read with a throttle.
+/// A reader that waits for the slots of a throttle.
 pub(super) struct ThrottledReader<R> {
     reader: R,
     throttle: Arc<ReadThrottle>,
@@ -152,13 +154,13 @@ pub(super) struct ThrottledReader<R> {
 }
 
 enum State {
-    /// Whether it has to wait is to be asked.
+    /// Has to ask for a slot.
     Ask,
-    /// The next question is after a wait.
+    /// No slot was free: waits before asking again.
     Again(Pin<Box<Sleep>>),
-    /// Its turn comes.
+    /// Waits for its slot.
     Slot(Pin<Box<Sleep>>),
-    /// It has a turn, and nothing to read so far.
+    /// Has a slot, and nothing to read so far.
     Now,
 }
 
@@ -200,7 +202,7 @@ impl<R: AsyncRead + Unpin> AsyncRead for ThrottledReader<R> {
     }
 }
 
-/// Reads what one turn may read.
+/// Reads at most the bytes of one slot.
 fn read_a_little<R: AsyncRead>(
     reader: Pin<&mut R>,
     context: &mut Context<'_>,
@@ -231,10 +233,10 @@ mod tests {
         assert!(matches!(bad.take_slot(), Slot::In(wait) if wait > Duration::from_millis(80)));
         assert_eq!(good.take_slot(), Slot::Always, "it did not fail");
         elsewhere.failed();
-        assert_eq!(elsewhere.take_slot(), Slot::Always, "it is elsewhere");
+        assert_eq!(elsewhere.take_slot(), Slot::Always, "another source");
         good.failed();
-        assert!(matches!(good.take_slot(), Slot::In(_)), "another connection is no way around");
-        assert!((0..50).any(|_| bad.take_slot() == Slot::Later), "waiting has an end");
+        assert!(matches!(good.take_slot(), Slot::In(_)), "a new connection is no escape");
+        assert!((0..50).any(|_| bad.take_slot() == Slot::Later), "the wait is bounded");
         assert_eq!(good.take_slot(), Slot::Later);
     }
 
@@ -256,6 +258,6 @@ mod tests {
         let began = Instant::now();
         reader.read_to_end(&mut read).await.unwrap();
         assert_eq!(read, sent);
-        assert!(began.elapsed() > Duration::from_millis(50), "a burst was taken, and read at once");
+        assert!(began.elapsed() > Duration::from_millis(50), "it did not wait for slots");
     }
 }

@@ -1,4 +1,4 @@
-//! TLS from PEM files, which are followed when they change, or self-signed for a start without any.
+//! TLS from PEM files, which are reloaded when they change, or from a self-signed certificate.
 
 mod self_signed;
 
@@ -18,93 +18,96 @@ use tokio::{signal::unix::Signal, sync::watch, time::sleep};
 
 pub use self::self_signed::self_signed;
 
-/// Both protocols on one port; the order is the server's preference.
+/// ALPN protocols, in the server's order of preference: both are served on one port.
 const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
-/// How often the files are looked at. A certificate is renewed days before it expires; this is for
-/// the person who waits for the new one to show.
+/// How often the files are checked for changes. A certificate is renewed days before it expires, so
+/// this is short only for the operator who waits to see the new one.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
-/// Why TLS cannot be set up.
+/// Reason why TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file cannot be read as PEM.
     #[error("{path} does not hold a PEM {what}")]
     Pem {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What was looked for.
+        /// The expected PEM item, such as `certificate`.
         what: &'static str,
-        /// What was found.
+        /// Error of reading or parsing the file.
         #[source]
         source: rustls::pki_types::pem::Error,
     },
-    /// The certificate and the key do not go together.
+    /// The certificate and its key do not match, or one of them is invalid.
     #[error("the certificate and its key cannot be used")]
     Unusable(#[from] rustls::Error),
-    /// No client certificate could ever be verified.
-    #[error("the certificates for clients cannot be used")]
+    /// The CA certificates cannot verify any client certificate.
+    #[error("the CA certificates for clients cannot be used")]
     ClientCa(#[from] VerifierBuilderError),
-    /// The self-signed certificate cannot be made.
-    #[error("the self-signed certificate cannot be made")]
+    /// The self-signed certificate cannot be created.
+    #[error("the self-signed certificate cannot be created")]
     SelfSigned(#[from] rcgen::Error),
-    /// The self-signed certificate cannot be kept.
-    #[error("the self-signed certificate cannot be kept in {path}")]
+    /// The self-signed certificate cannot be stored.
+    #[error("the self-signed certificate cannot be stored in {path}")]
     Keep {
-        /// Where it was to be kept.
+        /// Folder of the certificate.
         path: PathBuf,
-        /// What the system says.
+        /// Error of the operating system.
         #[source]
         source: io::Error,
     },
 }
 
-/// Where a certificate and its key are.
+/// Paths of a certificate and its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PemFiles {
-    /// The certificate chain.
+    /// The certificate chain, in PEM.
     pub cert: PathBuf,
-    /// The private key.
+    /// The private key, in PEM.
     pub key: PathBuf,
 }
 
-/// All that TLS is made from.
+/// Files and rules of a TLS configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsFiles {
-    /// What the server shows.
+    /// The server's certificate and key.
     pub pem: PemFiles,
-    /// Whose signature makes a client's certificate good; without it none is asked for.
+    /// CA certificates that verify client certificates. `None`: clients are not asked for one.
     pub client_ca: Option<PathBuf>,
-    /// Whether a client must show one.
+    /// Whether clients must present a certificate. Without `client_ca` it has no effect.
     pub client_required: bool,
 }
 
 impl From<PemFiles> for TlsFiles {
-    /// No certificate is asked for from clients.
+    /// Clients are not asked for a certificate.
     fn from(pem: PemFiles) -> Self {
         Self { pem, client_ca: None, client_required: false }
     }
 }
 
-/// What the listeners do TLS with. Each connection takes what is current when it begins.
+/// TLS configuration of the listeners. Each connection uses the one that is current when it begins.
 #[derive(Debug)]
 pub struct Tls {
     files: TlsFiles,
-    /// Whole configurations are exchanged, not only certificates, so that a session which the old
-    /// one began cannot be resumed past the new one's rules for clients.
+    /// A reload replaces the whole configuration, not only the certificate, so that a session begun
+    /// under the old one cannot be resumed past the new one's rules for clients.
     current: watch::Sender<Arc<ServerConfig>>,
-    /// Of the files when they were read at the start.
+    /// Stamp of the files when they were loaded at the start.
     stamp: Stamp,
 }
 
-/// What shows that files have changed: when each was written, and its length.
+/// Modification time and length of each file, to detect changes. `None` for an unreadable file.
 type Stamp = Vec<Option<(SystemTime, u64)>>;
 
 impl Tls {
     /// Reads the files.
+    ///
+    /// # Errors
+    /// If a file cannot be read, or the certificate, its key or the CA certificates cannot be used.
     pub fn load(files: impl Into<TlsFiles>) -> Result<Self, TlsError> {
         let files = files.into();
-        // Before they are read: what is written meanwhile then shows as a change.
+        // Taken before the files are read, so that a write in between shows as a change.
         let stamp = files.stamp();
         let current = watch::Sender::new(Arc::new(files.read()?));
         Ok(Self { files, current, stamp })
@@ -114,10 +117,10 @@ impl Tls {
         Arc::clone(&self.current.borrow())
     }
 
-    /// Reads the files again whenever they have changed, and when `asked` comes, for as long as
-    /// this is polled. Files that cannot be used leave the old ones in force, and are said so once.
-    /// They are looked at instead of having the system tell, because what the system tells of a
-    /// file behind symbolic links, as in a mounted secret of Kubernetes, differs with the mount.
+    /// Reloads the files when they change and when the signal `asked` arrives, for as long as this
+    /// future is polled. Files that cannot be used leave the old configuration in force, and are
+    /// logged once. The files are polled, because the file notifications of the system differ from
+    /// mount to mount for a file behind symbolic links, as in a mounted Kubernetes secret.
     pub async fn follow_files(self: Arc<Self>, mut asked: Signal) {
         let mut seen = self.stamp.clone();
         loop {
@@ -126,7 +129,7 @@ impl Tls {
                 () = sleep(LOOK_EVERY) => false,
             };
             let (tls, last) = (Arc::clone(&self), seen.clone());
-            // A file on a network may take its time.
+            // A file on a network file system may be slow.
             let looked = tokio::task::spawn_blocking(move || {
                 let stamp = tls.files.stamp();
                 if is_asked || stamp != last {
@@ -142,13 +145,13 @@ impl Tls {
         match self.files.read() {
             Ok(config) => {
                 self.current.send_replace(Arc::new(config));
-                tracing::info!(cert = %self.files.pem.cert.display(), "read the certificate again");
+                tracing::info!(cert = %self.files.pem.cert.display(), "reloaded the certificate");
             }
             Err(error) => {
                 let error: &dyn std::error::Error = &error;
                 tracing::error!(
                     error,
-                    "the new certificate cannot be used: the old one stays in force"
+                    "cannot use the new certificate: the old one stays in force"
                 );
             }
         }
@@ -196,7 +199,7 @@ impl TlsFiles {
     }
 }
 
-/// Reads a file of at least one certificate.
+/// Reads a PEM file that holds at least one certificate.
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     CertificateDer::pem_file_iter(path)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)

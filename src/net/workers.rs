@@ -1,10 +1,10 @@
-//! Threads that serve connections, each with a runtime of its own.
+//! Worker threads that serve connections, each with a runtime of its own.
 //!
-//! A connection stays with its thread, and so does whatever it asks: on one runtime for all, tasks
-//! wander between cores, which costs a third of the time of a small request. Connections go to the
-//! thread that has the fewest; the kernel's own way, a listener a thread (`SO_REUSEPORT`), goes by
-//! a hash, which leaves threads idle beside busy ones where connections are few, as they are
-//! between services.
+//! A connection stays on its thread, and so do its requests: on one shared runtime, tasks move
+//! between cores, which costs a third of the time of a small request. A new connection goes to the
+//! thread with the fewest. The kernel's alternative, one listener per thread (`SO_REUSEPORT`),
+//! picks the thread by a hash. With few connections, as between services, that leaves some threads
+//! idle beside busy ones.
 
 use std::{
     io,
@@ -20,11 +20,11 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::telemetry::lines;
 
-/// The threads of a node. Without any, connections are served where they are accepted.
+/// The worker threads of a node. Without any, connections are served on the accepting runtime.
 #[derive(Clone, Default)]
 pub(crate) struct Workers {
     workers: Arc<[Worker]>,
-    /// Ends the threads with the last of those who use them.
+    /// Ends the threads when the last clone is dropped.
     _guard: Option<Arc<DropGuard>>,
 }
 
@@ -34,7 +34,7 @@ struct Worker {
 }
 
 impl Workers {
-    /// Starts so many threads.
+    /// Starts this many worker threads.
     pub(crate) fn start(threads: usize) -> io::Result<Self> {
         let stop = CancellationToken::new();
         let workers: io::Result<Arc<[Worker]>> = (0..threads)
@@ -55,8 +55,8 @@ impl Workers {
         Ok(Self { workers: workers?, _guard: Some(Arc::new(stop.drop_guard())) })
     }
 
-    /// The runtime that shall serve the next connection; it is counted there until what comes with
-    /// it is dropped.
+    /// Picks the runtime for the next connection. The connection counts for its thread until the
+    /// returned slot is dropped.
     pub(super) fn next(&self) -> (Handle, Option<ConnectionSlot>) {
         let count = |worker: &&Worker| worker.connections.load(Ordering::Relaxed);
         match self.workers.iter().min_by_key(count) {
@@ -69,7 +69,7 @@ impl Workers {
     }
 }
 
-/// One connection of a thread.
+/// Counts one connection of a worker thread until it is dropped.
 pub(super) struct ConnectionSlot(Arc<AtomicUsize>);
 
 impl Drop for ConnectionSlot {

@@ -1,4 +1,4 @@
-//! Why a node does not start.
+//! Errors of a node that does not start.
 
 use std::{io, time::Duration};
 
@@ -8,25 +8,25 @@ use crate::{
     store::migrate::SchemaError,
 };
 
-/// Why a node does not start.
+/// Reason why a node does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// An address cannot be listened on.
+    /// The address of a listener cannot be bound.
     #[error(transparent)]
     Listen(#[from] ListenError),
     /// The hash pool cannot be started.
-    #[error("secrets cannot be hashed")]
+    #[error("cannot start the hash pool")]
     HashPool(#[source] Cause),
-    /// The threads that serve connections cannot be started.
-    #[error("the threads of the listeners cannot be started")]
+    /// The worker threads, which serve connections, cannot be started.
+    #[error("cannot start the worker threads")]
     Workers(#[source] io::Error),
-    /// The schema cannot be used.
+    /// The database schema cannot be used.
     #[error(transparent)]
     Schema(#[from] SchemaError),
-    /// The database does not answer.
+    /// The database did not answer within the start timeout; with the last error.
     #[error("the database did not answer within {} seconds", .0.as_secs())]
     NoDatabase(Duration, #[source] Error),
-    /// Reflection cannot be built from the descriptors.
-    #[error("the descriptors of the contract cannot be read")]
+    /// The reflection service cannot be built from the protobuf descriptors.
+    #[error("cannot read the protobuf descriptors")]
     Reflection(#[from] tonic_reflection::server::Error),
 }

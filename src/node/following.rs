@@ -1,5 +1,5 @@
-//! The task that follows the change feed and holds the lease. Requests are answered by the lease,
-//! so it ends after the last of them.
+//! The task that follows the change feed and renews the lease. Requests rely on the lease, so the
+//! task ends after the last request.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::cache::Follower;
 
-/// How long the end may take. A lease that cannot be given back ends by itself.
+/// Timeout for giving the lease back. A lease that is not given back expires.
 const END: Duration = Duration::from_secs(2);
 
-/// The task, if it has begun.
+/// The follower task, if it was started.
 #[derive(Default)]
 pub(super) struct Following {
     stop: CancellationToken,
@@ -19,12 +19,12 @@ pub(super) struct Following {
 }
 
 impl Following {
-    /// Begins to follow.
+    /// Starts the task.
     pub(super) fn begin(&self, follower: Follower) {
         self.task.spawn(follower.run(self.stop.clone()));
     }
 
-    /// Gives the lease back.
+    /// Stops the task, which gives the lease back.
     pub(super) async fn end(&self) {
         self.stop.cancel();
         self.task.close();
@@ -33,7 +33,8 @@ impl Following {
 }
 
 impl Drop for Following {
-    /// A node that is dropped, for one because it could not start, leaves no task behind.
+    /// Stops the task of a node that is dropped without a drain, for example because it could not
+    /// start.
     fn drop(&mut self) {
         self.stop.cancel();
     }

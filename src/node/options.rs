@@ -1,4 +1,4 @@
-//! What a node is made of. The commands fill it from the configuration, and tests by hand.
+//! Options of a node. The commands fill them from the configuration, tests by hand.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -10,40 +10,40 @@ use crate::{
     store::Stores,
 };
 
-/// What a node is made of.
+/// Options of a node.
 pub struct NodeOptions {
-    /// The ways to where everything is kept.
+    /// The stores of both lanes.
     pub stores: Stores,
-    /// The time.
+    /// Clock of the node.
     pub clock: Arc<dyn Clock>,
-    /// The randomness.
+    /// Source of randomness.
     pub random: Arc<dyn Random>,
-    /// Where gRPC is served.
+    /// Address of the gRPC listener; port 0 is any free port.
     pub grpc_addr: SocketAddr,
-    /// Where HTTP is served.
+    /// Address of the HTTP listener; port 0 is any free port.
     pub http_addr: SocketAddr,
-    /// Where metrics and probes are served.
+    /// Address of the probe listener. `None`: 127.0.0.1:9090, or any free port if that is taken.
     pub probe_addr: Option<SocketAddr>,
-    /// TLS for both, if any.
+    /// TLS of the gRPC and HTTP listeners. `None`: plain text.
     pub tls: Option<Arc<Tls>>,
-    /// The issuer; by default made from the HTTP address.
+    /// Issuer identifier. `None`: derived from the HTTP address.
     pub issuer: Option<String>,
-    /// Whether the schema is migrated, or only checked.
+    /// Whether the start migrates the schema, or only checks it.
     pub migrate: bool,
-    /// How long to wait for the database.
+    /// How long a start waits for the database.
     pub start_timeout: Duration,
-    /// The hash pool.
+    /// Options of the hash pool.
     pub hash_pool: HashPoolOptions,
-    /// The most secrets that are remembered as verified.
+    /// Maximum entries in the cache of verified secrets.
     pub verified_capacity: usize,
-    /// For how long they are; zero for not at all.
+    /// Lifetime of these entries; zero turns that cache off.
     pub verified_lifetime: Duration,
-    /// How much is remembered of the database.
+    /// Options of the client and token cache.
     pub cache: CacheOptions,
-    /// For how many days the audit trail is kept.
+    /// Retention of the audit trail, in days.
     pub audit_days: u32,
-    /// The limits of both listeners.
+    /// Limits of the gRPC and HTTP listeners.
     pub limits: Limits,
-    /// Threads that serve connections; with none they are served where the node was started.
+    /// Number of worker threads. 0: connections are served on the runtime that starts the node.
     pub workers: usize,
 }

@@ -1,4 +1,4 @@
-//! Before a node serves: the database answers, and its schema is the one that this binary knows.
+//! Preparation before a node serves: waits for the database, and migrates or checks its schema.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,10 +10,10 @@ use crate::{
     store::{Store, migrate::SchemaError},
 };
 
-/// How long to rest between two tries.
+/// Pause between two attempts.
 const REST: Duration = Duration::from_millis(500);
 
-const LOCKED: &str = "the lock of migrations is held by another connection";
+const LOCKED: &str = "another connection holds the migration lock";
 
 async fn prepare(
     store: &Arc<dyn Store>,
@@ -23,7 +23,8 @@ async fn prepare(
 ) -> Result<(), SchemaError> {
     if !migrate {
         store.check_schema().await?;
-        // A migration has done that. A node that was away for more than a day finds no room.
+        // A migration creates the current partitions; so does this, because upkeep creates them
+        // only for a day ahead.
         return Ok(store.make_room(clock.now()).await?);
     }
     let migrated = store.migrate(clock.now(), random).await?;
@@ -33,8 +34,9 @@ async fn prepare(
     Ok(())
 }
 
-/// Migrates or checks the schema. A database that is away is waited for; one that refuses us, or a
-/// schema that we do not know, ends the start at once, because waiting mends neither.
+/// Migrates or checks the schema. Waits up to `patience` for a database that does not answer. If
+/// the database refuses a statement, or the schema is not the expected one, the start fails
+/// immediately, because waiting would not help.
 pub(super) async fn store(
     store: &Arc<dyn Store>,
     clock: &dyn Clock,
@@ -45,7 +47,7 @@ pub(super) async fn store(
     let deadline = Instant::now() + patience;
     let mut last = Error::unavailable(LOCKED);
     loop {
-        // Another node may be migrating, for which this one waits.
+        // This may wait for another node that is migrating.
         let prepared = timeout_at(deadline, prepare(store, clock, random, migrate)).await;
         let Ok(prepared) = prepared else { return Err(StartError::NoDatabase(patience, last)) };
         match prepared {

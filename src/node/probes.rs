@@ -1,5 +1,5 @@
-//! What is for operators and not for callers: metrics and probes. It has a listener of its own, by
-//! default on this machine alone, without TLS and without authentication.
+//! The probe listener: metrics and probes for operators. It is separate from the listeners for
+//! callers and by default on the loopback address, without TLS and without authentication.
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -24,25 +24,25 @@ use crate::{
     telemetry::{CONTENT_TYPE, ListenerKind, Metrics},
 };
 
-/// A database that answered within this time is there. It is looked at every second, and one slow
-/// look is no reason to send everybody elsewhere.
+/// How long a database counts as available after it answered. It is checked every second, and one
+/// slow check is no reason to send all callers elsewhere.
 const LATELY: Duration = Duration::from_secs(5);
 
-/// A lease that was held within this time is one that is had again in a moment.
+/// How long a lease counts as held after it was lost, because it is usually renewed in a moment.
 const LATELY_LEASED: Duration = Duration::from_secs(2);
 
-/// Where it is if nobody says where, and if somebody else is there already.
+/// Default address of the listener, and its fallback if the port is taken.
 const DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9_090);
 const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
-/// The listener. It serves until it is dropped, which is after the drain of those for callers.
+/// The probe listener. It serves until it is dropped, after the drain of the other listeners.
 pub(super) struct Probes {
     pub(super) address: SocketAddr,
     _server: Server,
 }
 
 impl Probes {
-    /// Begins to serve.
+    /// Binds the listener and starts to serve.
     pub(super) async fn start(
         asked: Option<SocketAddr>,
         metrics: &Arc<Metrics>,
@@ -50,7 +50,7 @@ impl Probes {
     ) -> Result<Self, StartError> {
         let listener = match asked {
             Some(address) => Listener::bind(address, ListenerKind::Probes).await?,
-            // A second node on a machine is no mistake, and its operator did not ask for a port.
+            // A second node on the same machine is valid, and its operator requested no port.
             None => match Listener::bind(DEFAULT, ListenerKind::Probes).await {
                 Ok(listener) => listener,
                 Err(_) => Listener::bind(ANY_PORT, ListenerKind::Probes).await?,
@@ -66,7 +66,7 @@ impl Probes {
 
 fn router(metrics: Arc<Metrics>, readiness: Arc<Readiness>) -> Router {
     Router::new()
-        // Nothing is asked: a node whose database is away is no better after a restart.
+        // Checks nothing: a restart does not help a node whose database is down.
         .route("/livez", get(async || "alive\n"))
         .route("/readyz", get(readyz).with_state(readiness))
         .route("/metrics", get(scrape).with_state(metrics))
@@ -84,35 +84,35 @@ async fn scrape(State(metrics): State<Arc<Metrics>>) -> impl IntoResponse {
     Ok::<_, StatusCode>(([(header::CONTENT_TYPE, CONTENT_TYPE)], page))
 }
 
-/// Whether requests are welcome.
+/// Whether the node is ready for requests.
 pub(super) struct Readiness {
     serving: AtomicBool,
-    /// What the node depends on.
+    /// All of them must be met.
     dependencies: Vec<Dependency>,
 }
 
-/// Something that the node depends on.
+/// A dependency of the node.
 pub(super) struct Dependency {
-    /// When it was well last.
+    /// When it was last met.
     seen: Mutex<Option<Instant>>,
-    /// How long ago that may be.
+    /// How long it counts as met after that.
     lately: Duration,
-    /// What to say where it is not.
+    /// Response of `/readyz` while it is not met.
     why: &'static str,
 }
 
 impl Dependency {
-    /// A store that is looked at every second.
+    /// A store, which is checked every second.
     pub(super) const fn store() -> Self {
         Self { seen: Mutex::new(None), lately: LATELY, why: "the database does not answer\n" }
     }
 
-    /// The lease by which the node may answer.
+    /// The lease, without which the node may not answer.
     pub(super) const fn lease() -> Self {
         Self {
             seen: Mutex::new(None),
             lately: LATELY_LEASED,
-            why: "no lease: the primary is not reached, or takes no commits, or clocks disagree\n",
+            why: "no lease: the primary is unreachable or takes no commits, or clocks disagree\n",
         }
     }
 
@@ -130,12 +130,12 @@ impl Readiness {
         Arc::new(Self { serving: AtomicBool::new(false), dependencies })
     }
 
-    /// Says whether the node serves.
+    /// Sets whether the node serves.
     pub(super) fn set_serving(&self, serving: bool) {
         self.serving.store(serving, Ordering::Relaxed);
     }
 
-    /// Notes that a dependency is met now.
+    /// Records that the dependency with this index is met now.
     pub(super) fn met(&self, dependency: usize) {
         let mut seen =
             self.dependencies[dependency].seen.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,4 +1,4 @@
-//! The HTTP face alone, before a node elsewhere.
+//! The shim alone: the HTTP front end of a node that runs elsewhere.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -17,23 +17,23 @@ use crate::{
     telemetry::{ListenerKind, Metrics, Readings},
 };
 
-/// What a shim is made of.
+/// Options of a shim.
 pub struct ShimOptions {
-    /// The way to the node.
+    /// gRPC channel to the node.
     pub upstream: Channel,
-    /// Where HTTP is served.
+    /// Address of the HTTP listener; port 0 is any free port.
     pub http_addr: SocketAddr,
-    /// Where metrics and probes are served.
+    /// Address of the probe listener. `None`: 127.0.0.1:9090, or any free port if that is taken.
     pub probe_addr: Option<SocketAddr>,
-    /// The randomness.
+    /// Source of randomness.
     pub random: Arc<dyn Random>,
-    /// TLS for it, if any.
+    /// TLS of the HTTP listener. `None`: plain text.
     pub tls: Option<Arc<Tls>>,
-    /// The issuer; by default made from the HTTP address.
+    /// Issuer identifier. `None`: derived from the HTTP address.
     pub issuer: Option<String>,
-    /// The limits of the listener.
+    /// Limits of the HTTP listener.
     pub limits: Limits,
-    /// Threads that serve connections; with none they are served where the shim was started.
+    /// Number of worker threads. 0: connections are served on the runtime that starts the shim.
     pub workers: usize,
 }
 
@@ -42,12 +42,12 @@ pub struct Shim {
     http_addr: SocketAddr,
     readiness: Arc<Readiness>,
     server: Server,
-    /// Last, so that it tells of the drain as well.
+    /// The last field, so that it is dropped last and serves probes during the drain.
     probes: Probes,
 }
 
 impl Shim {
-    /// Starts a shim. Whether the node answers shows with the first request.
+    /// Starts a shim. The node is not contacted until the first request.
     pub async fn start(options: ShimOptions) -> Result<Self, StartError> {
         let listener = Listener::bind(options.http_addr, ListenerKind::Http).await?;
         let http_addr = listener.address;
@@ -71,20 +71,20 @@ impl Shim {
         Ok(Self { http_addr, readiness, server, probes })
     }
 
-    /// Where HTTP is served; the port is the real one if 0 was asked for.
+    /// Address of the HTTP listener, with the actual port if 0 was requested.
     #[must_use]
     pub const fn http_addr(&self) -> SocketAddr {
         self.http_addr
     }
 
-    /// Where metrics and probes are served.
+    /// Address of the probe listener, with the actual port.
     #[must_use]
     pub const fn probe_addr(&self) -> SocketAddr {
         self.probes.address
     }
 
-    /// Stops: the listener closes and open requests finish within their limits. True if nothing
-    /// was cut.
+    /// Drains and stops the shim: the listener closes, and open requests finish within their
+    /// limits. True if no connection was cut.
     pub async fn drain(self) -> bool {
         self.readiness.set_serving(false);
         self.server.pre_stop().await;
@@ -92,7 +92,7 @@ impl Shim {
     }
 }
 
-/// The HTTP face of a node and of a shim alone is one.
+/// Options of the HTTP front end, the same for a node and for a shim alone.
 pub(super) const fn http_options(issuer: String, limits: &Limits) -> oauth_http::Options {
     oauth_http::Options {
         issuer,
@@ -101,8 +101,8 @@ pub(super) const fn http_options(issuer: String, limits: &Limits) -> oauth_http:
     }
 }
 
-/// `localhost` for addresses that stand for this machine, so that the self-signed certificate and
-/// the issuer agree.
+/// The default issuer. Loopback and unspecified addresses become `localhost`, so that the issuer
+/// matches the self-signed certificate.
 pub(super) fn default_issuer(address: SocketAddr, tls: bool) -> String {
     let scheme = if tls { "https" } else { "http" };
     let ip = address.ip();

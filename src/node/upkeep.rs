@@ -1,4 +1,4 @@
-//! What a node does for its stores beside requests, until it stops.
+//! Background tasks of a node: upkeep of the database, and checks of the database and the lease.
 
 use std::{
     sync::Arc,
@@ -19,23 +19,24 @@ use crate::{
     telemetry::Metrics,
 };
 
-/// How often a store is looked after: far more often than partitions are needed.
+/// Interval of upkeep. Partitions are needed far less often.
 const UPKEEP: Duration = Duration::from_mins(10);
 
-/// How often the connections to the database are looked at.
+/// Interval of the database checks.
 const WATCH: Duration = Duration::from_secs(1);
 
-/// How often the lease is looked at.
+/// Interval of the lease checks.
 const LEASE_WATCH: Duration = Duration::from_millis(200);
 
-/// How often it is looked for at a start.
+/// Interval of the lease checks before the first lease.
 const FIRST_LEASE_LOOK: Duration = Duration::from_millis(5);
 
-/// How long a start waits for the first lease. It serves without one, and is not ready.
+/// How long a start waits for the first lease. After that the node serves, but is not ready.
 const FIRST_LEASE: Duration = Duration::from_secs(5);
 
 impl Node {
-    /// Looks at the lease until the node stops. Returns when there is one, or none within reason.
+    /// Starts the lease checks, which run until the node stops. Returns once there is a lease, or
+    /// after `FIRST_LEASE` without one.
     pub(super) async fn look_after_lease(&self, rpc: TokenRpc) {
         let (readiness, stop) = (Arc::clone(&self.readiness), self.server.stop.clone());
         let (held, first) = oneshot::channel();
@@ -44,7 +45,7 @@ impl Node {
             while stop.run_until_cancelled(rounds.tick()).await.is_some() {
                 if rpc.may_answer() {
                     readiness.met(Lane::ALL.len());
-                    // The node may have begun without it.
+                    // This fails if the start no longer waits for the lease.
                     let _ = held.take().map(|held| held.send(()));
                 } else if held.is_some() {
                     rounds.reset_after(FIRST_LEASE_LOOK);
@@ -53,18 +54,18 @@ impl Node {
         };
         self.server.spawn(watch);
         if timeout(FIRST_LEASE, first).await.is_err() {
-            tracing::warn!("no lease yet: the node serves and is not ready");
+            tracing::warn!("no lease yet: serving, but not ready");
         }
     }
 
-    /// Looks after the stores and their connections until the node stops.
+    /// Starts upkeep and the database checks, which run until the node stops.
     pub(super) fn look_after_stores(&self, clock: &Arc<dyn Clock>, audit_days: u32) {
         let (stop, metrics) = (&self.server.stop, &self.server.metrics);
         let store = Arc::clone(&self.stores.issue);
         let (clock, counted) = (Arc::clone(clock), Arc::clone(metrics));
         self.server.spawn(upkeep(store, clock, audit_days, counted, stop.clone()));
         for (number, lane) in Lane::ALL.into_iter().enumerate() {
-            // Its schema was just read.
+            // The schema has just been read, so the database answers.
             self.readiness.met(number);
             let probe = StoreProbe {
                 store: Arc::clone(self.stores.of(lane)),
@@ -78,11 +79,12 @@ impl Node {
     }
 }
 
-/// Looks after the store until the node stops. A failure is tried again in the next round: there is
-/// room for a day.
+/// Runs upkeep until the node stops. A failure is retried in the next round, because partitions
+/// exist for a day ahead.
 ///
-/// The log is told where the audit trail ends: it mostly goes to another machine, and whoever cuts
-/// rows off the end of the trail, or writes it anew as a whole, cannot change it there.
+/// The head of the audit trail is logged whenever it changes. The log usually goes to another
+/// machine, so an attacker who cuts rows off the end of the trail, or rewrites all of it, cannot
+/// change the record there.
 async fn upkeep(
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
@@ -106,26 +108,26 @@ async fn upkeep(
         metrics.looked_after(&round);
         match round {
             Ok((done, head)) => {
-                tracing::debug!(?done, "looked after the store");
+                tracing::debug!(?done, "finished a round of upkeep");
                 if let Some(mark) = head.filter(|mark| told != Some(*mark)) {
-                    tracing::info!(%mark, "the audit trail");
+                    tracing::info!(%mark, "head of the audit trail");
                     told = Some(mark);
                 }
             }
             Err(error) => {
-                tracing::warn!(cause = chain(&error), "the store could not be looked after");
+                tracing::warn!(cause = chain(&error), "upkeep failed; retrying in the next round");
             }
         }
     }
 }
 
-/// Whether it is time for a round: the period is over, or the clock was set, as it is after a
-/// machine has slept. Partitions are made around what the clock says, which may be another day.
+/// Whether a round is due: the interval is over, or the clock was set, as after a machine has
+/// slept. Partitions are created around the time of the clock, which may now be another day.
 fn is_due((began, then): (Instant, Timestamp), now: Timestamp) -> bool {
     began.elapsed() >= UPKEEP || now.since(then).max(then.since(now)) >= UPKEEP
 }
 
-/// A store that is looked at, and who is told.
+/// A store to check, and the recipients of the result.
 struct StoreProbe {
     store: Arc<dyn Store>,
     number: usize,
@@ -134,8 +136,8 @@ struct StoreProbe {
     readiness: Arc<Readiness>,
 }
 
-/// Looks at the connections of a store until the node stops, so that it mends them. The first
-/// failure in a row is told, the others are not: requests that fail tell of themselves.
+/// Checks the connections of a store until the node stops, so that broken ones are replaced. Only
+/// the first failure in a row is logged, because failing requests are logged anyway.
 async fn watch(probe: StoreProbe, stop: CancellationToken) {
     let StoreProbe { store, number, lane, metrics, readiness } = probe;
     let mut rounds = every(WATCH);
@@ -158,7 +160,7 @@ async fn watch(probe: StoreProbe, stop: CancellationToken) {
     }
 }
 
-/// A round that took long is not made up for.
+/// An interval that does not make up for missed ticks.
 fn every(period: Duration) -> Interval {
     let mut rounds = tokio::time::interval(period);
     rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -1,8 +1,8 @@
-//! The errors of the shim as RFC 6749, section 5.2, wants them: the one place where a reason
-//! becomes an HTTP status and an OAuth code. Those that HTTP itself makes are in `request_error`.
+//! OAuth error responses (RFC 6749, section 5.2): the one place that maps a reason to an HTTP
+//! status and an OAuth code. Errors of HTTP itself are in `request_error`.
 //!
 //! The reason is read from the `google.rpc.ErrorInfo` of the status and never guessed from its gRPC
-//! code: the usual table of gRPC to HTTP would make 403 of `unauthorized_client`, which is 400.
+//! code: the usual mapping of gRPC to HTTP would send `unauthorized_client` as 403 instead of 400.
 
 use std::{borrow::Cow, time::Duration};
 
@@ -17,23 +17,24 @@ use tonic_types::StatusExt;
 use super::json;
 use crate::pb::{ERROR_DOMAIN, v1::ErrorReason};
 
-/// RFC 9110, section 15.5.2, wants a challenge in every 401, also if the body held the credentials.
+/// RFC 9110, section 15.5.2, requires a challenge in every 401, even if the credentials were in the
+/// body.
 const CHALLENGE: HeaderValue = HeaderValue::from_static(r#"Basic realm="jeton", charset="UTF-8""#);
 
-/// What is waited for where the server did not say how long.
+/// `Retry-After` for a status without `RetryInfo`.
 const DEFAULT_WAIT: Duration = Duration::from_secs(1);
 
-/// One error answer.
+/// One error response.
 #[derive(Debug)]
 pub(super) struct ErrorResponse {
     pub(super) status: StatusCode,
     error: &'static str,
     pub(super) description: Cow<'static, str>,
-    /// The one header that an answer of this status has besides those of all answers.
+    /// The one header specific to this status, if it has any.
     header: Option<(HeaderName, HeaderValue)>,
 }
 
-/// The table: the HTTP status and the OAuth code of each reason.
+/// HTTP status and OAuth code of each reason.
 const fn rendering(reason: ErrorReason) -> (StatusCode, &'static str) {
     match reason {
         ErrorReason::InvalidRequest => (StatusCode::BAD_REQUEST, "invalid_request"),
@@ -50,8 +51,8 @@ const fn rendering(reason: ErrorReason) -> (StatusCode, &'static str) {
     }
 }
 
-/// The reason of a status. One without our `ErrorInfo` was made on the way, by a transport or a
-/// proxy: either waiting helps, or it is a fault.
+/// Reason of a status. A status without our `ErrorInfo` was made on the way, by a transport or a
+/// proxy. It maps to `Unavailable` if a retry may help, and to `Internal` otherwise.
 fn reason(status: &Status) -> ErrorReason {
     let info = status.get_details_error_info();
     let ours = info.filter(|info| info.domain == ERROR_DOMAIN);
@@ -83,11 +84,11 @@ impl From<Status> for ErrorResponse {
     fn from(status: Status) -> Self {
         let reason = reason(&status);
         let (http_status, error) = rendering(reason);
-        // A transport or a proxy may have made these, and what it says is not for strangers.
+        // A transport or a proxy may have written these messages, and they may reveal internals.
         let description = match reason {
             ErrorReason::Unavailable => "the service cannot answer now; try again later".into(),
             ErrorReason::Internal | ErrorReason::Unspecified => {
-                "the server met a fault; its log says which".into()
+                "the server failed to handle the request; the cause is in its log".into()
             }
             _ => Cow::Owned(status.message().to_owned()),
         };
@@ -102,7 +103,8 @@ impl From<Status> for ErrorResponse {
     }
 }
 
-/// Whole seconds, rounded up so that nobody comes too early, and never 0, which would say: at once.
+/// `Retry-After` in whole seconds: rounded up, so that no client retries too early, and never 0,
+/// which would mean immediately.
 fn retry_after(status: &Status) -> HeaderValue {
     let told = status.get_details_retry_info();
     let wait = told.and_then(|info| info.retry_delay).unwrap_or(DEFAULT_WAIT);
@@ -111,7 +113,7 @@ fn retry_after(status: &Status) -> HeaderValue {
 }
 
 impl ErrorResponse {
-    /// An error that HTTP itself makes. It is `invalid_request`: section 5.2 has no finer code.
+    /// An error of HTTP itself. Its code is `invalid_request`: section 5.2 has no finer one.
     pub(super) fn of_http(
         status: StatusCode,
         description: impl Into<Cow<'static, str>>,
@@ -143,8 +145,8 @@ impl IntoResponse for ErrorResponse {
     }
 }
 
-/// Whether section 5.2 allows a description. One that it does not allow is left out whole: mended
-/// letter by letter it might say something else.
+/// Whether section 5.2 allows every character of a description. If not, the description is omitted
+/// entirely: edited character by character, it might say something else.
 pub(super) fn is_allowed(description: &str) -> bool {
     let allowed = |byte| matches!(byte, b' '..=b'!' | b'#'..=b'[' | b']'..=b'~');
     !description.is_empty() && description.bytes().all(allowed)
@@ -184,7 +186,7 @@ mod tests {
             ("INTERNAL", 500, "server_error", None),
         ];
         for (reason, http_status, error, header) in table {
-            // The gRPC code decides nothing where there is a reason.
+            // The gRPC code is ignored if there is a reason.
             let answer = ErrorResponse::from(status(Code::Aborted, "cause", reason, ERROR_DOMAIN));
             assert_eq!((answer.status.as_u16(), answer.error), (http_status, error), "{reason}");
             assert_eq!(header_of(&answer), header, "{reason}");

@@ -1,19 +1,20 @@
-//! The strict parser of form bodies (RFC 6749, section 3.2 and appendix B), one for all endpoints.
+//! Strict parser for form bodies (RFC 6749, section 3.2 and appendix B), shared by all endpoints.
 //!
-//! The steps stand in this order: split at `&`, split at the first `=`, decode, look for repeated
-//! names, and only then drop what has no value. Dropped earlier, `token=&token=x` would pass.
+//! The steps run in this order: split at `&`, split at the first `=`, decode, refuse repeated
+//! names, refuse control characters, and only then drop parameters without a value. If those were
+//! dropped earlier, `token=&token=x` would pass.
 //!
-//! The form parser of axum is not used: it answers with another status in plain text, keeps broken
-//! percent-encoding and lets U+FFFD through.
+//! axum's form parser is not used: it reports errors in plain text with another status, keeps
+//! broken percent-encoding as it is and lets U+FFFD through.
 
 use crate::form_encoding::{DecodeError, decode_any_text, refuse_control_characters};
 use crate::pb::v1::ClientAuthentication;
 
-/// More parameters than any request needs; the bound keeps parsing cheap.
+/// Maximum number of parameters. No request needs more, and the bound keeps parsing cheap.
 const MAX_PARAMETERS: usize = 64;
 
-/// The parameters that some endpoint reads or that carry credentials. All others are ignored, as
-/// RFC 6749 demands, even if repeated.
+/// The parameters that an endpoint reads or that carry credentials. All others are ignored, even if
+/// repeated, as RFC 6749 requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Parameter {
     GrantType,
@@ -49,10 +50,10 @@ impl Parameter {
     }
 }
 
-/// The known parameters of a body that have a value. It has no `Debug`, since it holds secrets.
+/// The known parameters of a body that have a value. It has no `Debug`, because it holds secrets.
 pub(super) struct Form(Vec<(Parameter, String)>);
 
-/// Why a body is not a form. The texts say how to mend it and echo nothing of it.
+/// Why a body is not a valid form. Each text says how to fix the body and echoes nothing of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum FormError {
     #[error("there are more than 64 parameters; send only those that the endpoint reads")]
@@ -89,12 +90,12 @@ impl Form {
         Ok(Self(form))
     }
 
-    /// The value of a parameter that is given at most once.
+    /// Removes and returns the value of a parameter that occurs at most once.
     pub(super) fn take(&mut self, wanted: Parameter) -> Option<String> {
         self.take_all(wanted).pop()
     }
 
-    /// The values of a parameter, in the order of the body.
+    /// Removes and returns all values of a parameter, in the order of the body.
     pub(super) fn take_all(&mut self, wanted: Parameter) -> Vec<String> {
         self.0
             .extract_if(.., |(parameter, _)| *parameter == wanted)
@@ -102,8 +103,8 @@ impl Form {
             .collect()
     }
 
-    /// Whether there is a client assertion (RFC 7521, section 4.2): a method of authentication that
-    /// we do not have, and that is one too many beside another.
+    /// Whether there is a client assertion (RFC 7521, section 4.2): an authentication method that
+    /// Jeton does not support, and one too many if the request also uses another method.
     pub(super) fn has_client_assertion(&self) -> bool {
         self.has(Parameter::ClientAssertion) || self.has(Parameter::ClientAssertionType)
     }
@@ -112,8 +113,8 @@ impl Form {
         self.0.iter().any(|(parameter, _)| *parameter == wanted)
     }
 
-    /// The credentials in the body. Half of them are passed on as well: whether they suffice, and
-    /// how they go together with a header, is judged by the RPC.
+    /// Removes and returns the credentials in the body, even if one half is missing: the RPC
+    /// decides whether they suffice and whether they may be combined with a header.
     pub(super) fn take_client_authentication(&mut self) -> Option<ClientAuthentication> {
         match (self.take(Parameter::ClientId), self.take(Parameter::ClientSecret)) {
             (None, None) => None,
@@ -125,14 +126,15 @@ impl Form {
     }
 }
 
-/// Whether a query names a known parameter. A name that cannot be decoded is not a known one.
+/// Whether a query string contains a known parameter. A name that cannot be decoded is unknown.
 pub(super) fn query_names_a_parameter(query: &str) -> bool {
     pieces(query.as_bytes())
         .filter_map(|(name, _)| decode_any_text(name).ok())
         .any(|name| Parameter::named(&name).is_some())
 }
 
-/// The undecoded names and values. `;` separates nothing; what has no `=` is a name.
+/// The names and values, undecoded. `;` is not a separator, and a piece without `=` is a name with
+/// an empty value.
 fn pieces(form: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     form.split(|byte| *byte == b'&').map(|piece| {
         let equals_sign = piece.iter().position(|byte| *byte == b'=');
@@ -147,7 +149,7 @@ mod tests {
     use super::Parameter::{ClientId, ClientSecret, GrantType, Resource, Scope, Token};
     use super::*;
 
-    /// A body beside the parameters that are read from it.
+    /// A body and the parameters expected from it.
     type Reading = (&'static [u8], &'static [(Parameter, &'static str)]);
 
     fn parsed(body: &[u8]) -> Result<Vec<(Parameter, String)>, FormError> {
@@ -169,9 +171,9 @@ mod tests {
                 b"resource=a&resource=b&resource=a",
                 &[(Resource, "a"), (Resource, "b"), (Resource, "a")],
             ),
-            // Without a value is omitted.
+            // A parameter without a value counts as omitted.
             (b"scope=&grant_type&client_secret=&resource=", &[]),
-            // What nobody knows is ignored, repeated or not, whatever it holds.
+            // Unknown parameters are ignored, repeated or not, whatever they contain.
             (b"foo=1&foo=2&=3&redirect_uri=x&token=t", &[(Token, "t")]),
             (b"note=%00&no%0Ate=&token=t", &[(Token, "t")]),
             (b"Scope=a&scope[]=b&scope%00=c", &[]),
@@ -212,7 +214,7 @@ mod tests {
             (b"token=%ed%a0%80", Undecodable(NotUtf8)),
             (b"token=%00", Undecodable(ControlCharacter)),
             (b"token=t\n", Undecodable(ControlCharacter)),
-            // Of two faults the first in the order of the steps is told.
+            // Of two faults, the one found by the earlier step is reported.
             (b"token=%00&token=%zz", Undecodable(BadPercent)),
         ];
         for (body, fault) in table {
@@ -263,7 +265,7 @@ mod tests {
             let _ = Form::parse(&body);
         }
 
-        /// Bodies made of what the parser looks at reach further than random bytes.
+        /// Bodies made of the characters that the parser acts on reach more code than random bytes.
         #[test]
         fn what_was_read_is_clean(
             body in "(token|scope|resource|%74oken|x|%|%00|%ff|=|&|\\+|;|\n|a){0,24}",

@@ -1,9 +1,9 @@
-//! From an HTTP request to a form: all that HTTP itself asks for, in one order of checks.
+//! Extracts a form from an HTTP request: all checks that HTTP itself requires, in a fixed order.
 //!
-//! Path and method are the router's. Then: query, content encoding, content type, size, and the
-//! parser of the body. The body is read before anything is answered, errors included: a client on
-//! HTTP/2 that is still sending when the answer arrives reports a broken stream instead of the
-//! answer.
+//! The router checks path and method. Then come query, content encoding, content type, size, and
+//! the parser of the body. The body is read before any response is sent, errors included: an HTTP/2
+//! client that is still sending when the response arrives reports a broken stream instead of the
+//! response.
 
 use std::sync::Arc;
 
@@ -22,27 +22,27 @@ use super::{
 };
 use crate::request::RequestContext;
 
-/// The id of the request, by which a node elsewhere logs it too.
+/// Header of the request id, under which a remote node logs the request too.
 const REQUEST_ID: &str = "x-request-id";
 
-/// How much of a body past the limit is read and thrown away so that the connection stays usable.
-/// Whoever sends still more finds it closed.
+/// Bytes of a body beyond the limit that are read and discarded, so that the connection stays
+/// usable. If the client sends still more, the connection is closed.
 const MAX_DISCARDED_BYTES: usize = 1024 * 1024;
 
-/// A form, and what else its caller sent.
+/// A parsed form, and the parts of its request that the service reads.
 pub(super) struct FormRequest {
     pub(super) form: Form,
     pub(super) caller: Caller,
 }
 
-/// What travels with a message: the headers that the service reads, and the context of the request.
+/// Sent along with a message: the headers that the service reads, and the context of the request.
 pub(super) struct Caller {
     headers: HeaderMap,
     context: RequestContext,
 }
 
 impl Caller {
-    /// A call in the name of this caller.
+    /// The RPC request with this caller's headers and context.
     pub(super) fn request<T>(self, message: T) -> tonic::Request<T> {
         let metadata = MetadataMap::from_headers(self.headers);
         let mut extensions = Extensions::new();
@@ -72,7 +72,7 @@ impl FromRequest<Arc<Shim>> for FormRequest {
     }
 }
 
-/// A request whose body matters to nobody, read to its end.
+/// A request whose body has been read to its end and ignored.
 pub(super) struct Drained;
 
 impl FromRequest<Arc<Shim>> for Drained {
@@ -85,7 +85,7 @@ impl FromRequest<Arc<Shim>> for Drained {
 }
 
 /// Reads a body to its end and keeps at most one byte more than is allowed, which is enough to
-/// know that it was too long. Where the end is not reached, the connection is given up.
+/// detect that it was too long. If the end is not reached, the connection is closed.
 async fn read(mut body: Body, options: &Options) -> Result<Vec<u8>, ErrorResponse> {
     let most_kept = options.max_body_bytes.saturating_add(1);
     let most_read = options.max_body_bytes.saturating_add(MAX_DISCARDED_BYTES);
@@ -107,9 +107,9 @@ async fn read(mut body: Body, options: &Options) -> Result<Vec<u8>, ErrorRespons
     read.unwrap_or_else(|_| Err(ErrorResponse::request_timeout()))
 }
 
-/// Credentials in a URI land in logs and histories, so RFC 6749, section 2.3.1, forbids them there.
-/// They are refused and not only ignored, so that the sender learns of it. Parameters that are not
-/// ours may stand in the query (section 3.2).
+/// Refuses known parameters in the query. RFC 6749, section 2.3.1, forbids credentials in a URI,
+/// because URIs end up in logs and histories. They are refused rather than ignored, so that the
+/// caller notices. Unknown parameters may be in the query (section 3.2).
 fn check_query(parts: &Parts) -> Result<(), ErrorResponse> {
     if parts.uri.query().is_some_and(query_names_a_parameter) {
         return Err(ErrorResponse::invalid_request(
@@ -119,7 +119,7 @@ fn check_query(parts: &Parts) -> Result<(), ErrorResponse> {
     Ok(())
 }
 
-/// Nothing is inflated: a small compressed body can grow without bound.
+/// Refuses compressed bodies: a small one can expand without bound.
 fn check_content_encoding(headers: &HeaderMap) -> Result<(), ErrorResponse> {
     let mut encodings = headers.get_all(header::CONTENT_ENCODING).iter();
     if encodings.all(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
@@ -149,15 +149,15 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), ErrorResponse> {
     Ok(())
 }
 
-/// The value of a `charset` parameter; none for another parameter. The quotes are optional.
+/// Value of a `charset` parameter, with or without quotes; `None` for another parameter.
 fn charset(parameter: &str) -> Option<&str> {
     let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
     let unquoted = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
     name.eq_ignore_ascii_case("charset").then_some(unquoted.unwrap_or(value))
 }
 
-/// A second method is refused whatever the first is worth (RFC 6749, section 2.3). The RPC has no
-/// assertions, so this cannot be left to it as the other pairs of methods are.
+/// Refuses a client assertion beside another authentication method, whether or not either is valid
+/// (RFC 6749, section 2.3). The RPC refuses the other pairs of methods, but has no assertions.
 fn check_client_assertion(form: &Form, headers: &HeaderMap) -> Result<(), ErrorResponse> {
     let is_second =
         headers.contains_key(header::AUTHORIZATION) || form.has(Parameter::ClientSecret);
@@ -169,9 +169,9 @@ fn check_client_assertion(form: &Form, headers: &HeaderMap) -> Result<(), ErrorR
     Ok(())
 }
 
-/// The headers that the service reads: the id of the request, and all `authorization` headers as
-/// they are. That two are too many is decided by the service, which a gRPC caller meets as well.
-/// They are marked as sensitive, so that no log and no header compression keeps them.
+/// The headers that the service reads: the request id, and all `authorization` headers unchanged.
+/// The service refuses a second one, as it does for gRPC callers. They are marked as sensitive, so
+/// that neither logs nor header compression keep them.
 fn forwarded(headers: &HeaderMap) -> HeaderMap {
     let mut forwarded = HeaderMap::with_capacity(2);
     for value in headers.get_all(header::AUTHORIZATION) {

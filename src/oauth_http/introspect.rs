@@ -60,7 +60,7 @@ enum Audience {
 impl From<IntrospectTokenResponse> for Introspection {
     fn from(answer: IntrospectTokenResponse) -> Self {
         if !answer.active {
-            // Nothing else may be said of an inactive token, whatever a server sends.
+            // An inactive token has no other member, whatever the node sends.
             return Self::default();
         }
         Self {

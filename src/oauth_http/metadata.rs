@@ -1,4 +1,4 @@
-//! The metadata document (RFC 8414), from which a client learns the endpoints.
+//! Authorization server metadata (RFC 8414), from which a client learns the endpoints.
 
 use std::sync::Arc;
 
@@ -11,14 +11,14 @@ use serde::Serialize;
 
 use super::{INTROSPECTION_PATH, REVOCATION_PATH, Shim, TOKEN_PATH, form_request::Drained, json};
 
-/// Where the document stands for an issuer without a path.
+/// Path of the document for an issuer without a path.
 const WELL_KNOWN_PATH: &str = "/.well-known/oauth-authorization-server";
 
-/// Unlike every other answer this one is public, and asked for by each client that starts.
+/// Unlike every other response, this one is public, and each client fetches it when it starts.
 const CACHE_CONTROL: &str = "public, max-age=300";
 
-/// The ways of authenticating that all three endpoints accept. That of the header stands first: RFC
-/// 6749 recommends it.
+/// Authentication methods that all three endpoints accept. The header comes first, because RFC 6749
+/// recommends it.
 const AUTH_METHODS: &[&str] = &["client_secret_basic", "client_secret_post"];
 
 /// The members of RFC 8414, section 2, that apply.
@@ -28,18 +28,18 @@ struct Metadata<'a> {
     token_endpoint: String,
     introspection_endpoint: String,
     revocation_endpoint: String,
-    /// Must be sent: the default would be grants that this server does not have.
+    /// Must be sent: the default lists grants that this server does not support.
     grant_types_supported: &'static [&'static str],
-    /// Empty, for there is no authorization endpoint. The RFC requires the member and also wants
-    /// empty ones left out; clients fail where it is missing.
+    /// Empty, because there is no authorization endpoint. The RFC requires the member and also says
+    /// that empty ones must be omitted; clients fail if it is missing.
     response_types_supported: &'static [&'static str],
     token_endpoint_auth_methods_supported: &'static [&'static str],
     introspection_endpoint_auth_methods_supported: &'static [&'static str],
     revocation_endpoint_auth_methods_supported: &'static [&'static str],
 }
 
-/// Answers the document. It is built from the configured issuer alone: built from the Host header,
-/// it would let a request choose where clients send their secrets.
+/// Serves the document. It is built from the configured issuer alone: if it used the Host header, a
+/// request could choose where clients send their secrets.
 pub(super) async fn endpoint(State(shim): State<Arc<Shim>>, _: Drained) -> Response {
     let issuer = &shim.options.issuer;
     let metadata = Metadata {
@@ -56,8 +56,7 @@ pub(super) async fn endpoint(State(shim): State<Arc<Shim>>, _: Drained) -> Respo
     ([(header::CACHE_CONTROL, CACHE_CONTROL)], json(StatusCode::OK, &metadata)).into_response()
 }
 
-/// The paths of the document: the plain one, and the one with the path of the issuer behind it
-/// (section 3.1).
+/// Paths of the document: the plain one, and the one with the issuer's path appended (section 3.1).
 pub(super) fn paths(issuer: &str) -> Vec<String> {
     let mut paths = vec![WELL_KNOWN_PATH.to_owned()];
     let authority = issuer.split_once("://").map_or(issuer, |(_scheme, rest)| rest);

@@ -1,5 +1,5 @@
-//! The errors that HTTP itself makes, for requests that do not reach the service. Each text says
-//! how to mend the request and echoes nothing of it.
+//! Errors of HTTP itself, for requests that do not reach the service. Each text says how to fix the
+//! request and echoes nothing of it.
 
 use std::borrow::Cow;
 
@@ -19,7 +19,7 @@ impl ErrorResponse {
 
     /// The router adds `Allow`.
     pub(super) fn method_not_allowed() -> Self {
-        let text = "this endpoint has another method; the Allow header names it";
+        let text = "this endpoint does not support this method; see the Allow header";
         Self::of_http(StatusCode::METHOD_NOT_ALLOWED, text, None)
     }
 
@@ -32,7 +32,7 @@ impl ErrorResponse {
         Self::of_http(StatusCode::PAYLOAD_TOO_LARGE, TOO_LARGE, None)
     }
 
-    /// A body so long that its end was not waited for.
+    /// A body so long that it was not read to its end.
     pub(super) fn endless_body() -> Self {
         Self::of_http(StatusCode::PAYLOAD_TOO_LARGE, TOO_LARGE, Some(close()))
     }
@@ -53,8 +53,8 @@ impl ErrorResponse {
 
 const TOO_LARGE: &str = "the body is too long; send only the parameters that the endpoint reads";
 
-/// Says that the connection is of no more use, because a body on it was not read to its end. On
-/// HTTP/2 the server leaves the header out and resets the stream alone.
+/// Header that closes the connection, which cannot be reused because a body on it was not read to
+/// its end. On HTTP/2 the server omits the header and resets only the stream.
 fn close() -> (HeaderName, HeaderValue) {
     (header::CONNECTION, HeaderValue::from_static("close"))
 }

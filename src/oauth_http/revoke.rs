@@ -1,4 +1,4 @@
-//! The revocation endpoint (RFC 7009): form → `RevokeToken` → 200 with nothing in it.
+//! The revocation endpoint (RFC 7009): form → `RevokeToken` → 200 with an empty body.
 
 use std::sync::Arc;
 

@@ -25,12 +25,12 @@ pub(super) async fn endpoint(
 }
 
 fn message(mut form: Form) -> IssueTokenRequest {
-    // A missing grant type and an unknown one are different errors, and both are the RPC's to say.
+    // A missing grant type and an unknown one are different errors; the RPC reports both.
     let grant = form.take(Parameter::GrantType).map(|name| match name.as_str() {
         "client_credentials" => Grant::ClientCredentials(ClientCredentialsGrant {}),
         _ => Grant::OtherGrantType(name),
     });
-    // Empty pieces stay, since two spaces in a row are malformed and the RPC refuses them.
+    // Empty pieces are kept: two consecutive spaces are malformed, and the RPC refuses them.
     let scope = form.take(Parameter::Scope);
     let scopes = scope.iter().flat_map(|scope| scope.split(' ')).map(str::to_owned).collect();
     IssueTokenRequest {

@@ -1,4 +1,4 @@
-//! Why a use case on clients failed.
+//! The error type of the client use cases.
 
 use uuid::Uuid;
 
@@ -7,28 +7,28 @@ use crate::{
     store::UnreadableRow,
 };
 
-/// Why a client was not changed.
+/// Why a client use case failed.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
-    /// There is no client of this name.
-    #[error("there is no client {0}; `jeton client list` shows those that there are")]
+    /// There is no client with this `client_id`.
+    #[error("there is no client {0}; `jeton client list` shows all clients")]
     NoSuchClient(ClientId),
-    /// The client has no secret of this id.
+    /// The client has no secret with this id.
     #[error("client {0} has no secret {1}")]
     NoSuchSecret(ClientId, Uuid),
-    /// The name is taken.
+    /// The `client_id` is taken.
     #[error("there is already a client {0}; delete it first, or choose another client id")]
     ClientIdTaken(ClientId),
-    /// A value that the registry does not take.
+    /// A value is not valid.
     #[error(transparent)]
     Malformed(#[from] Malformed),
     /// The secret could not be hashed.
     #[error("the secret cannot be hashed")]
     Hash(#[source] Cause),
-    /// The one row that is needed cannot be read.
+    /// The requested row cannot be read.
     #[error(transparent)]
     Unreadable(UnreadableRow),
-    /// What the store says.
+    /// The store or the source of randomness failed.
     #[error("the database cannot be used")]
     Store(#[source] Error),
 }

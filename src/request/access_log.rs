@@ -1,8 +1,8 @@
-//! The access log: one line, one count and one id for each request.
+//! The access log: each request gets an id, is counted, and is logged as one line.
 //!
-//! It stands around both transports, so a form and the RPC that it becomes are one request. The
-//! fields of a line are an allow-list. Headers, bodies and unknown paths are never logged, because
-//! people put secrets in them by mistake.
+//! It wraps both transports, so a form and the RPC that it becomes are one request. The fields of a
+//! line are an allow-list. Headers, bodies and unknown paths are never logged, because callers put
+//! secrets in them by mistake.
 
 use std::{net::IpAddr, sync::Arc, time::Instant};
 
@@ -13,6 +13,7 @@ use tracing::{Instrument, Span, field::Empty};
 
 use super::{
     Handler, Method, Outcome, RequestContext, grpc_timeout,
+    logged_body::LoggedBody,
     request_id::{REQUEST_ID, RequestIds},
 };
 use crate::{
@@ -20,10 +21,10 @@ use crate::{
     telemetry::{ACCESS, ListenerKind, Metrics},
 };
 
-/// The name of a path or a method that is not ours.
+/// Name for every path and method that the node does not serve.
 const UNKNOWN: &str = "unknown";
 
-/// The access log around what serves a listener.
+/// The access log around the handler of a listener.
 #[derive(Clone)]
 pub(crate) struct AccessLog<H> {
     listener: ListenerKind,
@@ -35,7 +36,7 @@ pub(crate) struct AccessLog<H> {
 }
 
 impl<H: Handler> AccessLog<H> {
-    /// The access log around `inner`. `paths` are those that may be logged.
+    /// Wraps `inner`. Only `paths` may be logged.
     pub(crate) fn new(
         listener: ListenerKind,
         paths: Vec<String>,
@@ -49,16 +50,16 @@ impl<H: Handler> AccessLog<H> {
 }
 
 impl<H: Handler> Handler for AccessLog<H> {
-    type Body = H::Body;
+    type Body = LoggedBody<H::Body>;
 
-    /// Not an async fn, which would hold the request beside the future that it went into.
+    /// Not an `async fn`: its future would keep the request beside the inner future that took it.
     fn handle(
         self,
         mut request: Request<Incoming>,
         source: IpAddr,
-    ) -> impl Future<Output = Response<H::Body>> + Send + 'static {
+    ) -> impl Future<Output = Response<Self::Body>> + Send + 'static {
         let id = self.ids.of(request.headers());
-        // At level error, so that the request is named in every line that a filter lets through.
+        // At level error, so that every line that a filter lets through carries the request id.
         let span = tracing::error_span!(
             target: ACCESS, "request", id = id.to_str().unwrap_or_default(), client_id = Empty
         );
@@ -68,7 +69,7 @@ impl<H: Handler> Handler for AccessLog<H> {
         let deadline = timeout.and_then(|timeout| began.checked_add(timeout));
         let context = RequestContext::new(Some(source), deadline);
         let path = request.uri().path();
-        let entry = Entry {
+        let mut entry = Entry {
             listener: self.listener,
             path: self.paths.iter().find(|known| ***known == *path).cloned(),
             metrics: self.metrics,
@@ -76,44 +77,47 @@ impl<H: Handler> Handler for AccessLog<H> {
             span: span.clone(),
             context: context.clone(),
             status: None,
+            outcome: Outcome::Cancelled,
         };
         request.headers_mut().insert(REQUEST_ID, id.clone());
         request.extensions_mut().insert(context);
         self.inner.handle(request, source).instrument(span).map(move |mut response| {
             response.headers_mut().insert(REQUEST_ID, id);
-            let outcome = entry.end(response.status());
+            let Some(outcome) = entry.outcome_of(response.status()) else {
+                return response.map(|body| LoggedBody::new(body, Some(entry)));
+            };
             response.extensions_mut().insert(outcome);
-            response
+            entry.status = Some(response.status());
+            entry.end(outcome);
+            response.map(|body| LoggedBody::new(body, None))
         })
     }
 }
 
 /// The log entry of a request that is being served. It is written when it is dropped, so cancelled
 /// requests are logged too.
-struct Entry {
+pub(super) struct Entry {
     listener: ListenerKind,
     path: Option<Arc<str>>,
     metrics: Arc<Metrics>,
     began: Instant,
     span: Span,
     context: RequestContext,
-    /// Of the answer; none until there is one.
+    /// HTTP status of the response; `None` until there is one.
     status: Option<StatusCode>,
+    outcome: Outcome,
 }
 
 impl Entry {
-    /// Ends the entry with the status of the answer.
-    fn end(mut self, status: StatusCode) -> Outcome {
-        self.status = Some(status);
-        self.outcome()
+    /// The outcome of the request; `None` if it is known only from the trailers of a stream.
+    fn outcome_of(&self, status: StatusCode) -> Option<Outcome> {
+        let is_http = self.listener != ListenerKind::Grpc;
+        self.context.outcome().or_else(|| is_http.then(|| Outcome::of_http(status)))
     }
 
-    fn outcome(&self) -> Outcome {
-        match (self.status, self.context.outcome()) {
-            (None, _) => Outcome::Cancelled,
-            (_, Some(outcome)) => outcome,
-            (Some(status), None) => Outcome::of_http(status),
-        }
+    /// Writes the entry.
+    pub(super) fn end(mut self, outcome: Outcome) {
+        self.outcome = outcome;
     }
 }
 
@@ -121,9 +125,9 @@ impl Drop for Entry {
     fn drop(&mut self) {
         let took = self.began.elapsed();
         let rpc = self.context.method().map_or(UNKNOWN, Method::name);
-        let outcome = self.outcome().as_str();
+        let outcome = self.outcome.as_str();
         self.metrics.answered(self.listener, rpc, outcome, took);
-        // On gRPC the status of HTTP says nothing.
+        // The HTTP status of a gRPC response means nothing.
         let status = self
             .status
             .filter(|_| self.listener == ListenerKind::Http)

@@ -1,4 +1,4 @@
-//! What is known of a request beside what its caller wrote.
+//! The context of a request: facts about it that are not in its message.
 
 use std::{
     net::IpAddr,
@@ -8,18 +8,18 @@ use std::{
 
 use super::{Method, Outcome};
 
-/// Travels in the extensions of a request, from the listener to the use case. A caller within the
-/// process that has no listener may leave it out.
+/// Context of a request. It travels in the extensions of the request, from the listener to the use
+/// case. A caller within the process that has no listener may leave it out.
 #[derive(Debug, Clone, Default)]
 pub struct RequestContext {
-    /// The address of the connection; for IPv6 its network of 64 bits. None without a connection.
+    /// Source: the address of the connection, for IPv6 its /64. `None` without a connection.
     pub source: Option<IpAddr>,
-    /// When the request ends, whatever became of it.
+    /// When the request ends, finished or not. `None`: the caller set no deadline.
     pub deadline: Option<Instant>,
     record: Arc<Record>,
 }
 
-/// What the access log learns of a request while it is served.
+/// Facts for the access log, recorded while the request is served.
 #[derive(Debug, Default)]
 struct Record {
     method: OnceLock<Method>,
@@ -38,27 +38,27 @@ impl RequestContext {
         self.deadline.map_or(latest, |deadline| deadline.min(latest))
     }
 
-    /// Notes which method is called. The first note counts.
+    /// Records which method is called. Only the first record counts.
     pub(crate) fn record_method(&self, method: Method) {
         let _ = self.record.method.set(method);
     }
 
-    /// Notes the outcome of the call. The first note counts.
+    /// Records the outcome of the call. Only the first record counts.
     pub(crate) fn record_outcome(&self, outcome: Outcome) {
         let _ = self.record.outcome.set(outcome);
     }
 
-    /// Notes the outcome of a request that was answered without a call.
+    /// Records the outcome of a request that was answered without a call.
     pub(crate) fn record_outcome_if_none(&self, outcome: impl FnOnce() -> Outcome) {
         self.record.outcome.get_or_init(outcome);
     }
 
-    /// The method that was called; none for another path.
+    /// The method that was called; `None` for any other path.
     pub(super) fn method(&self) -> Option<Method> {
         self.record.method.get().copied()
     }
 
-    /// The outcome of the call; none if there was none.
+    /// The recorded outcome; `None` if none was recorded.
     pub(super) fn outcome(&self) -> Option<Outcome> {
         self.record.outcome.get().copied()
     }

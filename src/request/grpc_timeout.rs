@@ -1,10 +1,10 @@
-//! The `grpc-timeout` header, by which a caller says how long it waits.
+//! The `grpc-timeout` header: the caller's timeout.
 
 use std::time::Duration;
 
 use http::HeaderMap;
 
-/// Reads `grpc-timeout`: at most eight digits and a unit. One that cannot be read counts as none.
+/// Parses `grpc-timeout`: at most eight digits and a unit. An invalid value is ignored.
 #[must_use]
 pub fn grpc_timeout(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get("grpc-timeout")?.to_str().ok()?;

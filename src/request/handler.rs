@@ -1,4 +1,4 @@
-//! What serves the requests of a listener.
+//! The trait of the services behind a listener.
 
 use std::{convert::Infallible, net::IpAddr};
 
@@ -11,14 +11,15 @@ use tower::Service;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Answers requests. A layer of `axum::middleware` would box its future for every request; this
-/// trait lets each handler name its own (tower-rs/tower#753 asks for such a trait).
+/// A service that answers requests. A layer of `axum::middleware` would box its future for every
+/// request; this trait lets each handler name its future type (tower-rs/tower#753 requests such a
+/// trait).
 pub(crate) trait Handler: Clone + Send + Sync + 'static {
-    /// The body of an answer.
-    type Body: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static;
+    /// The body of a response.
+    type Body: Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static;
 
-    /// Answers one request from this source. A failure is an answer too. Its [`super::Outcome`] is
-    /// in the extensions of the answer, where it is known.
+    /// Answers one request from this source. Failures are responses too. The extensions of the
+    /// response hold its [`super::Outcome`], if that is known.
     fn handle(
         self,
         request: Request<Incoming>,

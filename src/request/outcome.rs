@@ -1,4 +1,4 @@
-//! What became of a request, in one value: for metrics, the access log and the read throttle.
+//! The outcome of a request as one value, for metrics, the access log and the read throttle.
 
 use http::StatusCode;
 use tonic::{Code, Status};
@@ -9,13 +9,13 @@ use crate::pb::{ERROR_DOMAIN, v1::ErrorReason};
 /// The outcome of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// It was answered as asked.
+    /// The request succeeded.
     Ok,
-    /// It was answered with an error of ours.
+    /// The request failed with a reason of the API.
     Error(ErrorReason),
-    /// It was answered with a gRPC status that has no reason of ours.
+    /// The request failed with a gRPC status that has no reason of the API.
     Status(Code),
-    /// Its caller went away before the answer.
+    /// The caller went away before the response.
     Cancelled,
 }
 
@@ -31,8 +31,8 @@ impl Outcome {
         }
     }
 
-    /// The outcome of an HTTP request that never became a call. The errors of HTTP itself are
-    /// `invalid_request`.
+    /// The outcome of an HTTP request that never became a call. Errors of HTTP itself, such as an
+    /// unknown path, are `InvalidRequest`.
     #[must_use]
     pub(super) fn of_http(status: StatusCode) -> Self {
         match status {
@@ -43,7 +43,7 @@ impl Outcome {
         }
     }
 
-    /// Its name in metrics and in the access log: the reason of an error, else the gRPC code.
+    /// Name in metrics and in the access log: the reason of an error, else the gRPC code.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -58,7 +58,7 @@ impl Outcome {
             Self::Status(Code::Unimplemented) => "UNIMPLEMENTED",
             Self::Status(Code::Internal) => "INTERNAL",
             Self::Status(Code::Unavailable) => "UNAVAILABLE",
-            // No layer of a node makes these.
+            // No layer of a node produces these.
             Self::Status(
                 Code::Unknown
                 | Code::AlreadyExists
@@ -71,8 +71,8 @@ impl Outcome {
         }
     }
 
-    /// Whether the connection is read more slowly if this happens often: the caller could not prove
-    /// who it is, or has to wait because that failed too often.
+    /// Whether this outcome counts for the read throttle: authentication failed, or the caller was
+    /// told to retry later, for example by the lockout.
     #[must_use]
     pub const fn is_throttled(&self) -> bool {
         matches!(self, Self::Error(ErrorReason::InvalidClient | ErrorReason::TooManyRequests))

@@ -1,4 +1,4 @@
-//! The id of a request, by which its lines are found in the logs of all that it passed.
+//! The request id, which identifies a request in the logs of every system that it passes.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -6,14 +6,14 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::domain::Random;
 
-/// The header that carries it, on requests and on answers.
+/// The header that carries the id, on requests and on responses.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The longest id that is taken over from a caller.
+/// Maximum length in bytes of an id that is accepted from a caller.
 const MAX_LENGTH: usize = 64;
 
-/// Makes ids for requests that brought none. They count up from a random start: nobody is trusted
-/// for knowing one, and randomness for each would cost a system call.
+/// Generates ids for requests without one: a random start and a counter. Knowing an id grants
+/// nothing, and fresh randomness for each would cost a system call.
 pub(super) struct RequestIds {
     start: u64,
     made: AtomicU64,
@@ -22,12 +22,12 @@ pub(super) struct RequestIds {
 impl RequestIds {
     pub(super) fn new(random: &dyn Random) -> Self {
         let mut start = [0; 8];
-        // Without randomness no token can be made either, and that is reported where it happens.
+        // Without randomness no token can be issued either, and issuing reports the error.
         let _ = random.fill(&mut start);
         Self { start: u64::from_be_bytes(start), made: AtomicU64::new(0) }
     }
 
-    /// The id that the caller gave, if it is one that can be written anywhere; else a new one.
+    /// The caller's id, if it is at most 64 plain ASCII characters; else a new one.
     pub(super) fn of(&self, headers: &HeaderMap) -> HeaderValue {
         let given = headers.get(&REQUEST_ID).filter(|given| is_plain(given.as_bytes()));
         given.cloned().unwrap_or_else(|| {

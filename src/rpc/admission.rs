@@ -1,5 +1,5 @@
-//! What holds for every call over both transports: a limit on how many there are at once, a
-//! deadline, and a panic that stays one caller's.
+//! Rules for every call over both transports: a concurrency limit, a deadline, and a guard that
+//! confines a panic to the call in which it happens.
 
 use std::{
     panic::AssertUnwindSafe,
@@ -23,15 +23,15 @@ use crate::{
     request::{Method, Outcome, RequestContext},
 };
 
-/// Admits calls. Clones share their limits.
+/// Admits calls up to the concurrency limit. Clones share the limit.
 #[derive(Debug, Clone)]
 pub struct Admission {
     limits: Arc<ConcurrencyLimits>,
-    /// How long a call may take, from its whole message to its answer.
+    /// Timeout of a call, from its complete message to its response.
     request_timeout: Duration,
 }
 
-/// Permits for calls under way. Each lane has its own, so that neither takes those of the other.
+/// Permits for calls in flight. Each lane has its own, so that neither takes those of the other.
 #[derive(Debug)]
 struct ConcurrencyLimits {
     issue: Semaphore,
@@ -40,7 +40,7 @@ struct ConcurrencyLimits {
 }
 
 impl Admission {
-    /// Admits `max_requests` calls at once in each lane, for `request_timeout` each.
+    /// Admits at most `max_requests` calls in flight per lane, each for at most `request_timeout`.
     #[must_use]
     pub fn new(max_requests: u32, request_timeout: Duration) -> Self {
         let permits = || Semaphore::new(max_requests as usize);
@@ -49,18 +49,19 @@ impl Admission {
         Self { limits: Arc::new(limits), request_timeout }
     }
 
-    /// Calls that were refused because too many were under way.
+    /// Number of calls refused because their lane had no free permit.
     #[must_use]
     pub fn refused(&self) -> u64 {
         self.limits.refused.load(Ordering::Relaxed)
     }
 
-    /// Runs one call: a permit first, within it the deadline, within it the panic guard. The method
-    /// and the outcome go to the access log.
+    /// Runs one call: takes a permit, then applies the deadline, then the panic guard. Records the
+    /// method and the outcome for the access log.
     ///
     /// # Errors
-    /// `UNAVAILABLE` if too many calls are under way, `DEADLINE_EXCEEDED` at the deadline of the
-    /// caller or ours, `INTERNAL` for a panic; else what the call says.
+    /// `UNAVAILABLE` if the lane has no free permit, `DEADLINE_EXCEEDED` at the caller's deadline
+    /// or after `request_timeout`, whichever comes first, `INTERNAL` after a panic; otherwise the
+    /// error of the call.
     pub(super) async fn run<M, T, F>(
         &self,
         method: Method,
@@ -76,8 +77,8 @@ impl Admission {
             Lane::Issue => &self.limits.issue,
             Lane::Inspect => &self.limits.inspect,
         };
-        // A caller is refused at once and does not queue: one that is told to come back is better
-        // served than one that waits until its deadline.
+        // Refuse immediately instead of queueing: a caller that is told to retry is better served
+        // than one that waits until its deadline.
         let answered = if let Ok(_permit) = permits.try_acquire() {
             let deadline = context.deadline_within(self.request_timeout);
             let mut limited = context.clone();
@@ -93,17 +94,17 @@ impl Admission {
     }
 }
 
-/// Ends a call at its deadline and turns a panic into an error of its caller alone.
+/// Ends a call at its deadline, and turns a panic into an error for its caller alone.
 pub(super) async fn guarded<T>(
     deadline: Instant,
     call: impl Future<Output = Result<T, Status>>,
 ) -> Result<T, Status> {
-    // Nothing of a call is used again after its panic, so nothing half done is seen.
+    // No state of a call is used after its panic, so nothing half done is observed.
     let call = AssertUnwindSafe(call).catch_unwind();
     match timeout_at(deadline.into(), call).await {
         Ok(Ok(answered)) => answered,
-        // The payload is not looked at: it could hold a piece of the request. The panic hook has
-        // written where it happened.
+        // The payload is not logged: it could contain a piece of the request. The panic hook has
+        // logged where the panic happened.
         Ok(Err(_payload)) => {
             tracing::error!("a call panicked");
             Err(status::internal())
@@ -145,7 +146,7 @@ mod tests {
         let fresh = RequestContext::default;
         assert_eq!(run(&admission, fresh(), panics).await, Some(Code::Internal));
         assert_eq!(run(&admission, fresh(), sleeps).await, Some(Code::DeadlineExceeded));
-        // The earlier deadline counts, be it the caller's.
+        // The earlier deadline counts; here it is the caller's.
         let patient = Admission::new(1, Duration::from_mins(1));
         let soon = RequestContext::new(None, Some(Instant::now() + SHORT));
         assert_eq!(run(&patient, soon, sleeps).await, Some(Code::DeadlineExceeded));

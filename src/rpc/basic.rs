@@ -1,4 +1,4 @@
-//! `Authorization: Basic` as OAuth means it (RFC 6749, section 2.3.1; RFC 7617).
+//! `Authorization: Basic` as OAuth defines it (RFC 6749, section 2.3.1; RFC 7617).
 
 use base64::{
     Engine, alphabet,
@@ -8,30 +8,31 @@ use zeroize::Zeroizing;
 
 use crate::form_encoding;
 
-/// The longest value that is decoded: more than any id and secret of ours, encoded twice.
+/// Longest header value that is decoded, in bytes: more than any client id and secret of ours,
+/// encoded twice.
 const MAX_LENGTH: usize = 2_048;
 
-/// The standard alphabet; clients differ on padding.
+/// The standard alphabet, with or without padding: clients differ.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// The two halves of a Basic value, in clear.
+/// The two halves of a Basic header, decoded and in clear.
 #[derive(PartialEq, Eq)]
 pub struct Basic {
-    /// The first half.
+    /// Text before the first colon, form-decoded.
     pub client_id: String,
-    /// The second half.
+    /// Text after the first colon, form-decoded.
     pub client_secret: Zeroizing<String>,
 }
 
-/// Reads the value of an `authorization` header. None for another scheme and for everything that
-/// cannot be read: the caller is then told no more than that it did not authenticate.
+/// Parses the value of an `authorization` header. Returns `None` for another scheme and for a
+/// malformed value: the caller is then told only that it did not authenticate.
 ///
-/// The halves are split at the first colon and only then form-decoded, as RFC 6749 says. There is
-/// no second try with the undecoded text: it would double the cost of a guess, and ids and secrets
-/// made here read the same either way.
+/// The halves are split at the first colon and only then form-decoded, as RFC 6749 requires. There
+/// is no second attempt with the undecoded text: it would double the cost of each guess to the
+/// server, and ids and secrets made here read the same either way.
 #[must_use]
 pub fn parse(header: &str) -> Option<Basic> {
     if header.len() > MAX_LENGTH {
@@ -50,8 +51,9 @@ pub fn parse(header: &str) -> Option<Basic> {
     })
 }
 
-/// Whether this is several headers that were joined on the way, as RFC 9110, section 5.3, lets a
-/// proxy do. Basic credentials have no comma; those of other schemes may, and do not matter here.
+/// Whether `header` is several headers that were joined on the way, as RFC 9110, section 5.3,
+/// allows a proxy to do. Basic credentials contain no comma. Those of other schemes may, but other
+/// schemes are refused anyway.
 #[must_use]
 pub(super) fn is_joined(header: &[u8]) -> bool {
     let scheme = header.first_chunk::<6>();
@@ -77,13 +79,13 @@ mod tests {
                 "s6BhdRkqt3",
                 "7Fjfp0ZBr1KtDRbnfVdmIw",
             ),
-            // What the oauth2 crate makes of "id with space+plus" and "s:e%c€".
+            // As the oauth2 crate encodes "id with space+plus" and "s:e%c€".
             (
                 "Basic aWQrd2l0aCtzcGFjZSUyQnBsdXM6cyUzQWUlMjVjJUUyJTgyJUFD",
                 "id with space+plus",
                 "s:e%c€",
             ),
-            // The scheme is of any case, spaces after it are many, padding may be missing.
+            // Any case of the scheme, several spaces after it, missing padding.
             ("basic   YTpi", "a", "b"),
             ("BASIC YTpiYw==", "a", "bc"),
             ("Basic YTpiYw", "a", "bc"),

@@ -1,20 +1,20 @@
-//! The credentials of the caller: exactly one method per request (RFC 6749, section 2.3).
+//! Credentials of the caller: exactly one method per request (RFC 6749, section 2.3).
 
 use tonic::metadata::MetadataMap;
 
 use super::basic;
 use crate::{
     credentials::Credentials,
-    domain::{ClientId, ClientSecret, Error, Malformed},
+    domain::{ClientId, ClientSecret, Error, Malformed, PresentedCredential},
     pb::v1::ClientAuthentication,
 };
 
-/// Finds the credentials in the metadata or in the message.
+/// Extracts the credentials from the metadata or from the message.
 ///
 /// # Errors
-/// `InvalidRequest` for two methods at once, or two headers. `InvalidClient` for none, for another
-/// scheme, and for whatever cannot be an id or a secret of ours: such a text is turned away for
-/// its form alone, so that says nothing about any client.
+/// `InvalidRequest` for two methods or two headers in one request. `InvalidClient` for none, for
+/// another scheme, and for a text that cannot be a client id or secret of ours: it is refused for
+/// its form alone, so the refusal says nothing about any client.
 pub(super) fn credentials(
     metadata: &MetadataMap,
     message: Option<&ClientAuthentication>,
@@ -22,7 +22,7 @@ pub(super) fn credentials(
     let mut headers = metadata.get_all("authorization").iter();
     let (header, second) = (headers.next(), headers.next());
     if second.is_some() || header.is_some_and(|header| basic::is_joined(header.as_bytes())) {
-        return Err(Error::InvalidRequest("there must be one authorization header only"));
+        return Err(Error::InvalidRequest("send exactly one authorization header"));
     }
     match (header, message) {
         (None, None) => Err(Error::InvalidClient),
@@ -38,7 +38,7 @@ pub(super) fn credentials(
                 !message.client_id.is_empty() && message.client_id != basic.client_id
             }) {
                 return Err(Error::InvalidRequest(
-                    "client_id is not the one of the authorization header",
+                    "client_id differs from the one in the authorization header",
                 ));
             }
             parse(&basic.client_id, &basic.client_secret)
@@ -50,7 +50,7 @@ fn parse(client_id: &str, client_secret: &str) -> Result<Credentials, Error> {
     let parse = || -> Result<Credentials, Malformed> {
         Ok(Credentials {
             client_id: ClientId::parse(client_id)?,
-            secret: ClientSecret::parse(client_secret)?,
+            credential: PresentedCredential::Secret(ClientSecret::parse(client_secret)?),
         })
     };
     parse().map_err(|_| Error::InvalidClient)

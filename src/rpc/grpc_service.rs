@@ -1,4 +1,4 @@
-//! All that is served over gRPC: the contract, health, reflection.
+//! Everything served over gRPC: the contract, health checks and reflection.
 
 use std::{
     net::IpAddr,
@@ -17,28 +17,29 @@ use tokio::time::{Sleep, sleep};
 use tonic::{Status, body::Body};
 use tower::Service;
 
-use super::{TokenRpc, admission::guarded};
+use super::{Streams, TokenRpc, admission::guarded};
 use crate::{
     pb::v1::token_service_server::TokenServiceServer,
     request::{Handler, Method, Outcome, RequestContext},
 };
 
-/// The paths of health and reflection.
-const OTHERS: [&str; 3] = [
-    "/grpc.health.v1.Health/Check",
-    "/grpc.health.v1.Health/Watch",
-    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
-];
+/// Paths of the methods of health and reflection with a single response.
+const UNARY: [&str; 1] = ["/grpc.health.v1.Health/Check"];
 
-/// The services of a node. Those of the contract are not found by a router, which would box each
-/// call twice more.
+/// Paths of the methods of health and reflection whose response is a stream.
+const STREAMS: [&str; 2] =
+    ["/grpc.health.v1.Health/Watch", "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"];
+
+/// The gRPC services of a node. Calls of the contract bypass the router, which would box each call
+/// twice more.
 #[derive(Clone)]
 pub struct GrpcService {
     tokens: TokenServiceServer<TokenRpc>,
     /// Health and reflection.
     others: Router,
-    /// How long a message may take to arrive; for the other services, how long until they answer.
+    /// Timeout for a message to arrive; for the other services, timeout until the response starts.
     request_timeout: Duration,
+    streams: Streams,
 }
 
 impl Handler for GrpcService {
@@ -52,11 +53,11 @@ impl Handler for GrpcService {
         let context = request.extensions().get::<RequestContext>().cloned().unwrap_or_default();
         let answering = self.call(request, &context);
         answering.map(move |response| {
-            // A message that cannot be read, or a path that is not ours, never becomes a call.
-            context.record_outcome_if_none(|| {
-                let failed = Status::from_header_map(response.headers());
-                failed.as_ref().map_or(Outcome::Ok, Outcome::of_status)
-            });
+            // A malformed message or an unknown path never becomes a call, so no outcome has been
+            // recorded for it.
+            if let Some(status) = Status::from_header_map(response.headers()) {
+                context.record_outcome_if_none(|| Outcome::of_status(&status));
+            }
             response
         })
     }
@@ -69,15 +70,16 @@ impl GrpcService {
         tokens: TokenServiceServer<TokenRpc>,
         others: Router,
         request_timeout: Duration,
+        streams: Streams,
     ) -> Self {
-        Self { tokens, others, request_timeout }
+        Self { tokens, others, request_timeout, streams }
     }
 
-    /// The paths that callers ask for, but for mistakes.
+    /// Paths of all methods served: those of the contract, of health and of reflection.
     #[must_use]
     pub fn paths() -> Vec<String> {
         let own = Method::ALL.map(Method::path);
-        own.into_iter().chain(OTHERS).map(str::to_owned).collect()
+        own.into_iter().chain(UNARY).chain(STREAMS).map(str::to_owned).collect()
     }
 
     fn call(
@@ -92,18 +94,27 @@ impl GrpcService {
             let request = request.map(|body| Body::new(Arriving { body, deadline, sleep: None }));
             return self.tokens.call(request).map(|Ok(response)| response).boxed();
         }
-        // Health has no concurrency limit: it is cheap, and is asked when everything else fails.
+        // `Check` needs no permit: it is cheap, and it is needed when everything else fails.
+        let permit = STREAMS.contains(&path).then(|| self.streams.admit());
+        let stream_deadline = context.deadline;
         let call = self.others.call(request.map(Body::new));
-        let call = call.map(|Ok(response)| Ok(response.map(Body::new)));
+        let call = async move {
+            let permit = permit.transpose()?;
+            let Ok(response) = call.await;
+            Ok(match permit {
+                Some(permit) => permit.follow(response, stream_deadline),
+                None => response.map(Body::new),
+            })
+        };
         guarded(deadline, call).map(|answered| answered.unwrap_or_else(Status::into_http)).boxed()
     }
 }
 
-/// The body of a request, which must arrive whole before the deadline.
+/// A request body that must arrive completely before `deadline`.
 struct Arriving {
     body: Incoming,
     deadline: Instant,
-    /// Begins with the first part that is waited for: most messages are there with their headers.
+    /// Timer for `deadline`, created at the first wait: most messages arrive with their headers.
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
@@ -117,7 +128,7 @@ impl http_body::Body for Arriving {
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let this = &mut *self;
         if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(context) {
-            let broken = |_| Status::cancelled("the message broke off");
+            let broken = |_| Status::cancelled("the message ended early");
             return Poll::Ready(frame.map(|frame| frame.map_err(broken)));
         }
         let left = this.deadline.saturating_duration_since(Instant::now());

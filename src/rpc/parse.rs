@@ -1,4 +1,5 @@
-//! Messages to values. Past this file no raw string names a scope, a resource or a token.
+//! Parses messages into domain values. Beyond this module no scope, resource or token is a raw
+//! string.
 
 use crate::{
     authority::IssueRequest,
@@ -25,10 +26,11 @@ pub(super) fn issue(message: &IssueTokenRequest) -> Result<IssueRequest, Error> 
     })
 }
 
-/// Reads a token. None for a text that no token ever had: it reads as an unknown one.
+/// Parses a token. Returns `None` for a text that does not have the form of a token; it is then
+/// treated as an unknown token.
 ///
 /// # Errors
-/// `InvalidRequest` if there is no token at all.
+/// `InvalidRequest` if `text` is empty.
 pub(super) fn token(text: &str) -> Result<Option<TokenText>, Error> {
     if text.is_empty() {
         return Err(Error::InvalidRequest("the token is missing: send it as token=..."));

@@ -1,4 +1,4 @@
-//! The service of a node elsewhere, for a shim alone.
+//! `TokenService` of a remote node, used by a shim that runs alone.
 
 use std::time::Instant;
 
@@ -14,8 +14,8 @@ use crate::{
     request::{Method, RequestContext},
 };
 
-/// Passes calls on to a node. Limits and deadline hold here as they do there: while a node is off,
-/// callers would otherwise queue, each for an attempt to connect of its own.
+/// Forwards calls to a node. The concurrency limit and the deadline apply here as they do on the
+/// node: while it is down, callers would otherwise queue, each for its own attempt to connect.
 #[derive(Debug, Clone)]
 pub struct RemoteTokens {
     client: TokenServiceClient<Channel>,
@@ -23,14 +23,14 @@ pub struct RemoteTokens {
 }
 
 impl RemoteTokens {
-    /// The service at the other end of `channel`.
+    /// Forwards calls to the node at the other end of `channel`.
     #[must_use]
     pub fn new(channel: Channel, admission: Admission) -> Self {
         Self { client: TokenServiceClient::new(channel), admission }
     }
 }
 
-/// The request as it leaves: message and metadata, and what is left of the time.
+/// The outgoing request: its message and metadata, with the remaining time as its timeout.
 fn forwarded<T>(mut request: Request<T>, context: &RequestContext) -> Request<T> {
     if let Some(deadline) = context.deadline {
         request.set_timeout(deadline.saturating_duration_since(Instant::now()));

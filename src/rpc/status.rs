@@ -1,5 +1,5 @@
-//! The domain error as a gRPC status: code, reason and waiting time. The cause goes to the log,
-//! here and nowhere else.
+//! Renders a domain error as a gRPC status: code, reason and retry delay. The cause is logged here
+//! and nowhere else.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -11,7 +11,7 @@ use crate::{
     pb::{ERROR_DOMAIN, v1::ErrorReason},
 };
 
-/// Renders an error, and logs what lies behind it.
+/// Renders an error as a status and logs its cause.
 #[must_use]
 pub fn from_error(error: Error) -> Status {
     let message = error.to_string();
@@ -36,21 +36,21 @@ pub fn from_error(error: Error) -> Status {
     }
 }
 
-/// The answer to a panic, which has been logged where it happened.
+/// Status of a call that panicked. The panic has been logged where it happened.
 #[must_use]
 pub fn internal() -> Status {
     plain(ErrorReason::Internal, "internal error")
 }
 
-/// The answer of a server that has too much to do. Nothing is logged: it is a matter of counting,
-/// and a line for each would make the load worse.
+/// Status of a call refused by the concurrency limit. Such calls are counted and not logged: a line
+/// for each would add to the load.
 #[must_use]
 pub fn overloaded() -> Status {
     let message = "the server has too many requests at once, try again later";
     render(ErrorReason::Unavailable, message, Some(Duration::from_secs(1)))
 }
 
-/// The code and the OAuth error of a reason, as `error_reason.proto` says.
+/// gRPC code and OAuth error code of a reason, as documented in `error_reason.proto`.
 #[must_use]
 pub const fn contract(reason: ErrorReason) -> (Code, &'static str) {
     match reason {

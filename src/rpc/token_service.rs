@@ -1,4 +1,4 @@
-//! `jeton.v1.TokenService`: each call reads top to bottom.
+//! Implementation of `jeton.v1.TokenService`. Each call reads from top to bottom.
 
 use std::sync::{Arc, OnceLock};
 
@@ -19,11 +19,11 @@ use crate::{
     stats::Stats,
 };
 
-/// How every token of ours is used (RFC 6750).
+/// Token type of every token (RFC 6750).
 const BEARER: &str = "Bearer";
 
-/// The service. Its authority comes when the database is ready; until then every call is answered
-/// with UNAVAILABLE.
+/// The service. Its authority is set once the database is ready; until then every call fails with
+/// UNAVAILABLE.
 #[derive(Clone)]
 pub struct TokenRpc {
     authority: Arc<OnceLock<Authority>>,
@@ -31,24 +31,25 @@ pub struct TokenRpc {
 }
 
 impl TokenRpc {
-    /// The service without an authority as yet.
+    /// The service, still without an authority.
     #[must_use]
     pub fn new(admission: Admission) -> Self {
         Self { authority: Arc::default(), admission }
     }
 
-    /// Lets the service begin. A second authority is ignored.
+    /// Sets the authority, after which calls are served. A second authority is ignored.
     pub fn begin(&self, authority: Authority) {
         let _ = self.authority.set(authority);
     }
 
-    /// Whether calls are answered. False while there is no authority, or it has no lease.
+    /// Whether calls can be answered. False until the authority is set, and while it lacks a lease
+    /// that its database requires.
     #[must_use]
     pub fn may_answer(&self) -> bool {
         self.authority.get().is_some_and(Authority::may_answer)
     }
 
-    /// What its authority has counted; none until there is one.
+    /// Counters of the authority; `None` until it is set.
     #[must_use]
     pub fn stats(&self) -> Option<Stats> {
         self.authority.get().map(Authority::stats)
@@ -99,8 +100,8 @@ impl TokenRpc {
     }
 }
 
-/// From here on the log lines of this request name its client: not before, because a name that is
-/// not proved may be anything that somebody typed.
+/// Authenticates the caller and adds its client id to all later log lines of this request. Earlier
+/// lines do not name it, because an id that is not authenticated is arbitrary text.
 async fn authenticate(
     authority: &Authority,
     credentials: Credentials,

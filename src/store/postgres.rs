@@ -51,8 +51,8 @@ use super::{
     migrate::{Migrated, SchemaError},
 };
 use crate::domain::{
-    AccessToken, Actor, AuditEntry, AuditMark, Client, ClientId, ClientState, Error, Random,
-    SecretId, StoredSecret, Timestamp, TokenId,
+    AccessToken, Actor, AuditEntry, AuditMark, Client, ClientId, ClientState, CredentialId, Error,
+    Random, SecretId, StoredSecret, Timestamp, TokenId,
 };
 use async_trait::async_trait;
 
@@ -82,11 +82,11 @@ impl Store for PostgresStore {
     async fn find_client(
         &self,
         client_id: &ClientId,
-        secret: Option<SecretId>,
+        credential: Option<CredentialId>,
     ) -> Result<Option<FoundClient>, Error> {
         let found = async {
             on_session!(self.primary, self.lane, |connection, lease| clients::find(
-                connection, client_id, secret, lease
+                connection, client_id, credential, lease
             ))
         };
         // A caller waits for it, who is told before its own deadline that the database is silent.

@@ -17,8 +17,9 @@ pub use self::unreadable::UnreadableRow;
 use super::{Change, FoundClient, FoundOrFault, FoundToken, Readable};
 use crate::domain::{
     AccessToken, Audience, AuditEntry, AuditHash, AuditMark, Client, ClientId, ClientKey,
-    ClientState, Error, GrantType, Granted, Malformed, Scope, SecretHash, SecretId, StoredSecret,
-    TagKey, Timestamp, TokenDigest, TokenId, TokenLifetime,
+    ClientState, CredentialId, Error, GrantType, Granted, Malformed, Scope, SecretHash, SecretId,
+    StoredCredential, StoredSecret, TagKey, Timestamp, TokenDigest, TokenFacts, TokenId,
+    TokenLifetime,
 };
 
 /// By how much a token may outlive the longest lifetime: its row is rounded up to a whole second.
@@ -91,11 +92,11 @@ fn secret_cells(row: &impl Cells) -> Cell<StoredSecret> {
 /// A client, joined with the secret that was asked for if it has that one.
 pub(super) fn found_client(row: &impl Cells) -> Readable<FoundClient> {
     let client = Arc::new(client(row)?);
-    let secret = match row.maybe_uuid("secret_id") {
+    let credential = match row.maybe_uuid("secret_id") {
         Ok(None) => None,
-        _ => Some(Arc::new(secret(row)?)),
+        _ => Some(Arc::new(StoredCredential::Secret(secret(row)?))),
     };
-    Ok(FoundClient { client, secret })
+    Ok(FoundClient { client, credential })
 }
 
 /// The tokens that one statement found, each for itself. If a row does not even say which token it
@@ -136,12 +137,19 @@ fn found_token(row: &impl Cells) -> FoundOrFault {
     let superseded =
         of_issue.is_some_and(|then| i128::from(then) < i128::from(of_client) + i128::from(all));
     Ok(FoundToken {
-        token,
-        client,
-        revoked: row.flag("revoked").map_err(of_token)?,
-        superseded,
-        secret_leaked: row.flag("secret_leaked").map_err(of_token)?,
-        not_before,
+        digest: token.digest,
+        credential: token.credential,
+        facts: TokenFacts {
+            id: token.id,
+            client,
+            granted: token.granted,
+            issued_at: token.issued_at,
+            expires_at: token.expires_at,
+            revoked: row.flag("revoked").map_err(of_token)?,
+            credential_leaked: row.flag("credential_leaked").map_err(of_token)?,
+            superseded,
+            not_before,
+        },
     })
 }
 
@@ -157,7 +165,7 @@ fn token_cells(row: &impl Cells) -> Cell<AccessToken> {
         id: TokenId(row.uuid("token_id")?),
         digest: TokenDigest::from_bytes(parsed("digest", digest)?),
         client: ClientKey(row.uuid("client")?),
-        secret: SecretId(row.uuid("secret")?),
+        credential: CredentialId(row.uuid("secret")?),
         granted: Arc::new(Granted {
             scopes: parsed("scopes", Scope::parse_set(row.texts("token_scopes")?))?,
             audiences: parsed("audiences", Audience::parse_set(row.texts("token_audiences")?))?,

@@ -37,8 +37,8 @@ use super::{
 use crate::{
     data_dir::Lock,
     domain::{
-        AccessToken, Actor, AuditEntry, AuditMark, Client, ClientId, ClientState, Error, Random,
-        SecretId, StoredSecret, Timestamp, TokenId,
+        AccessToken, Actor, AuditEntry, AuditMark, Client, ClientId, ClientState, CredentialId,
+        Error, Random, SecretId, StoredSecret, Timestamp, TokenId,
     },
 };
 
@@ -117,9 +117,9 @@ impl Store for SqliteStore {
     async fn find_client(
         &self,
         client_id: &ClientId,
-        secret: Option<SecretId>,
+        credential: Option<CredentialId>,
     ) -> Result<Option<FoundClient>, Error> {
-        clients::find(&self.reader, client_id, secret).await
+        clients::find(&self.reader, client_id, credential).await
     }
 
     async fn record_tokens(&self, tokens: &[AccessToken]) -> Result<Vec<TokenId>, Error> {

@@ -1,10 +1,10 @@
-//! Lines on standard error, many in one write.
+//! Log lines on standard error, many in one write.
 //!
-//! A write for each request wakes whoever reads the log once for each request, which cost a quarter
-//! of an introspection. So a thread that serves requests holds its lines and writes them before it
-//! waits for more: alone a line is not late, and under load one write carries dozens. A writer
-//! thread with a queue, the usual way, is woken as often as a reader and can lose a line that has
-//! been handed over.
+//! One write per request wakes the reader of the log once per request, which cost a quarter of an
+//! introspection. So a thread that serves requests buffers its lines and writes them before it
+//! waits for more work: a single line is not late, and under load one write carries dozens. The
+//! usual writer thread with a queue is woken just as often as a reader, and can lose a line that
+//! has been handed over.
 
 use std::{
     cell::RefCell,
@@ -14,20 +14,20 @@ use std::{
 use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
-/// A thread that never has to wait writes its lines by so many bytes.
+/// Buffered bytes at which a thread writes its lines even if it does not have to wait.
 const MOST_HELD: usize = 16 * 1024;
 
 thread_local! {
     static HELD: RefCell<Held> = const { RefCell::new(Held(None)) };
 }
 
-/// The lines of a thread, if it holds any back.
+/// Buffered lines of a thread; `None` if the thread does not buffer.
 struct Held(Option<Vec<u8>>);
 
 impl Held {
     fn write(&mut self) {
         if let Some(lines) = self.0.as_mut().filter(|lines| !lines.is_empty()) {
-            // A log that cannot be written costs no request.
+            // A log that cannot be written must not fail a request.
             let _ = io::stderr().write_all(lines);
             lines.clear();
         }
@@ -40,18 +40,19 @@ impl Drop for Held {
     }
 }
 
-/// From here on this thread holds its lines, and calls `write_held` whenever it is about to wait.
+/// Starts to buffer the lines of this thread, which must call `write_held` whenever it is about to
+/// wait.
 pub fn hold() {
     HELD.with_borrow_mut(|held| held.0 = Some(Vec::with_capacity(MOST_HELD)));
 }
 
-/// Writes the lines that this thread holds.
+/// Writes the buffered lines of this thread.
 pub fn write_held() {
-    // A thread that is ending has written them.
+    // On a thread that is ending, `Drop` has written them.
     let _ = HELD.try_with(|held| held.borrow_mut().write());
 }
 
-/// Where the lines of all threads go.
+/// The log writer of all threads.
 #[derive(Debug)]
 pub(super) struct Lines;
 
@@ -63,12 +64,12 @@ impl<'a> MakeWriter<'a> for Lines {
     }
 
     fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> Line {
-        // What went wrong may be the last that is heard of a process.
+        // A warning or an error may be the last line of a process, so it is written immediately.
         Line { waits: *metadata.level() > Level::WARN, stderr: io::stderr() }
     }
 }
 
-/// One line, which comes in one piece.
+/// Writer of one line, which arrives in one piece.
 #[derive(Debug)]
 pub(super) struct Line {
     waits: bool,

@@ -1,8 +1,7 @@
-//! The metrics of a node. Their names and labels stand here, once; `docs/operations.md` says what
-//! to make of them.
+//! The metrics of a node, with their names and labels. `docs/operations.md` explains their use.
 //!
-//! Every label has a value from a fixed set. A client id would make a series for each client, and
-//! for each one that somebody invents.
+//! Every label has a fixed set of values. A client id as a label would create a series for each
+//! client, and for each id that a caller invents.
 
 use std::{fmt, time::Duration};
 
@@ -20,29 +19,32 @@ use prometheus_client::{
 
 use super::readings::{Readings, ScrapeCollector};
 use crate::{
-    domain::{AuditMark, Error},
+    domain::{AuditMark, Error, Lane},
     store::Upkeep,
 };
 
-/// The type that `GET /metrics` answers with.
+/// Content type of `GET /metrics`.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// What a request came to when it went well. Otherwise its outcome is the reason of its error.
+/// Outcome of a successful request. The outcome of a failed one is the reason of its error.
 pub const OK: &str = "OK";
 
-/// A listener, by what it serves.
+/// Outcome of background work that failed.
+const FAILED: &str = "FAILED";
+
+/// A kind of listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ListenerKind {
-    /// The RPCs.
+    /// RPCs over gRPC.
     Grpc,
-    /// Their HTTP form.
+    /// The same operations over HTTP.
     Http,
-    /// What is for operators.
+    /// Metrics and probes.
     Probes,
 }
 
 impl ListenerKind {
-    /// Its name in labels and logs.
+    /// Name in labels and logs.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -82,15 +84,15 @@ struct RoundLabels {
     outcome: &'static str,
 }
 
-/// A histogram of seconds, from half a millisecond to sixteen seconds by doubling: the quickest
-/// answers are below it, and no request may take as long as its end.
+/// A histogram of durations in seconds, with buckets that double from 0.5 ms to 16 s. The fastest
+/// responses are below the first bound, and no request may take as long as the last.
 type Seconds<L> = Family<L, Histogram, fn() -> Histogram>;
 
 fn seconds() -> Histogram {
     Histogram::new(exponential_buckets(0.000_5, 2.0, 16))
 }
 
-/// The metrics of one node. Each node has its own, so that a process may hold several.
+/// The metrics of one node. Each node has its own, so that a process may run several nodes.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
@@ -107,7 +109,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Metrics that are counted here, and those that are read where they are kept, by `read`.
+    /// Creates the metrics that are counted here, and those that `read` collects at each scrape.
     #[must_use]
     pub fn new(read: impl Fn() -> Readings + Send + Sync + 'static) -> Self {
         let mut metrics = Self {
@@ -124,37 +126,49 @@ impl Metrics {
             audit_forgotten: Counter::default(),
         };
         metrics.register(ScrapeCollector::new(read));
+        metrics.create_series();
         metrics
+    }
+
+    /// Creates the series whose labels are known, so that they are scraped as 0 before their first
+    /// event and a rate over them misses nothing.
+    fn create_series(&self) {
+        for outcome in [OK, FAILED] {
+            drop(self.rounds.get_or_create(&RoundLabels { outcome }));
+            for lane in Lane::ALL.map(Lane::as_str) {
+                drop(self.checks.get_or_create(&CheckLabels { lane, outcome }));
+            }
+        }
     }
 
     fn register(&mut self, collected: ScrapeCollector) {
         let registry = &mut self.registry;
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
-        registry.register("build", "What is running", build);
-        let (what, help) = ("requests", "Requests that were answered, or given up by the caller");
+        registry.register("build", "Version of this build", build);
+        let (what, help) = ("requests", "Requests answered or cancelled by the caller");
         registry.register(what, help, self.requests.clone());
-        let (what, help) = ("request_duration_seconds", "From the head of a request to its answer");
+        let (what, help) = ("request_duration_seconds", "From request header to response");
         registry.register(what, help, self.latency.clone());
-        registry.register("connections", "Connections that are open", self.connections.clone());
-        let help = "A round trip through the connections that requests use, made each second, \
-                    with the wait for a connection";
+        registry.register("connections", "Open connections", self.connections.clone());
+        let help = "Duration of the database check of a lane, made each second, including the wait \
+                    for a connection";
         registry.register("database_check_seconds", help, self.checks.clone());
-        let help = "Rounds of looking after the store";
+        let help = "Rounds of upkeep";
         registry.register("upkeep_rounds", help, self.rounds.clone());
-        let help = "Partitions of the token table that were made ahead";
+        let help = "Partitions of the token table created ahead";
         registry.register("partitions_made", help, self.partitions_made.clone());
-        let help = "Partitions, on SQLite slices, of dead tokens that were dropped";
+        let help = "Partitions of expired tokens dropped, or on SQLite batches of them deleted";
         registry.register("expired_batches_removed", help, self.expired_batches_removed.clone());
-        let help = "Marks of revoked tokens that were no longer needed";
+        let help = "Revocation records deleted because they are no longer needed";
         registry.register("revocations_forgotten", help, self.revocations_forgotten.clone());
-        let help = "Rows of the change feed that every node had read";
+        let help = "Rows of the change feed deleted after every node has read them";
         registry.register("changes_forgotten", help, self.changes_forgotten.clone());
-        let help = "Rows of the audit trail that were kept for long enough";
+        let help = "Rows of the audit trail deleted after their retention period";
         registry.register("audit_forgotten", help, self.audit_forgotten.clone());
         registry.register_collector(Box::new(collected));
     }
 
-    /// Counts a request. `rpc` and `outcome` are names of the contract, and of nothing else.
+    /// Counts a request. `rpc` and `outcome` must be names of the API, whose sets are fixed.
     pub fn answered(
         &self,
         listener: ListenerKind,
@@ -167,7 +181,7 @@ impl Metrics {
         self.latency.get_or_create(&CallLabels { listener, rpc }).observe(took.as_secs_f64());
     }
 
-    /// Counts a connection as open until what is returned is dropped.
+    /// Counts a connection as open until the returned guard is dropped.
     #[must_use]
     pub fn connected(&self, listener: ListenerKind) -> OpenConnection {
         let open =
@@ -176,13 +190,13 @@ impl Metrics {
         OpenConnection(open)
     }
 
-    /// Counts a look at the connections to the database.
+    /// Records a database check of a lane and its duration.
     pub fn checked(&self, lane: &'static str, checked: &Result<(), Error>, took: Duration) {
         let outcome = outcome(checked);
         self.checks.get_or_create(&CheckLabels { lane, outcome }).observe(took.as_secs_f64());
     }
 
-    /// Counts a round of upkeep.
+    /// Records a round of upkeep.
     pub fn looked_after(&self, round: &Result<(Upkeep, Option<AuditMark>), Error>) {
         self.rounds.get_or_create(&RoundLabels { outcome: outcome(round) }).inc();
         if let Ok((done, _)) = round {
@@ -194,7 +208,7 @@ impl Metrics {
         }
     }
 
-    /// All of them, in the text form of OpenMetrics.
+    /// Renders all metrics in the OpenMetrics text format.
     ///
     /// # Errors
     /// None in practice: text can always be written to a string.
@@ -206,10 +220,10 @@ impl Metrics {
 }
 
 fn outcome<T>(result: &Result<T, Error>) -> &'static str {
-    if result.is_ok() { OK } else { "FAILED" }
+    if result.is_ok() { OK } else { FAILED }
 }
 
-/// A connection that is counted as open.
+/// Guard of a connection that is counted as open.
 #[derive(Debug)]
 pub struct OpenConnection(Gauge);
 

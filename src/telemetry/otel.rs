@@ -1,5 +1,5 @@
-//! Spans for an OpenTelemetry collector: one a request, with what its line in the log has. Only in
-//! builds with the feature `otel`.
+//! Export of spans to an OpenTelemetry collector: one span per request, with the fields of its
+//! access log line. Only in builds with the feature `otel`.
 
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_otlp::{SpanExporter, WithExportConfig};
@@ -13,12 +13,13 @@ use tracing_subscriber::registry::LookupSpan;
 
 const SERVICE: &str = "jeton";
 
-/// Sends spans until it is dropped, and then what is left.
+/// Exports spans. Dropping it exports the remaining ones.
 #[derive(Debug)]
 pub(super) struct Exporter(SdkTracerProvider);
 
 impl Exporter {
-    /// Sends to a collector at this URL. Whether it is there shows later; a node works without.
+    /// Starts the export to the collector at this URL. The node also works while the collector is
+    /// unreachable.
     pub(super) fn start(endpoint: &str) -> anyhow::Result<Self> {
         let exporter = SpanExporter::builder().with_tonic().with_endpoint(endpoint).build()?;
         let resource = Resource::builder().with_service_name(SERVICE).build();
@@ -39,7 +40,7 @@ impl Exporter {
 
 impl Drop for Exporter {
     fn drop(&mut self) {
-        // A collector that is away is no reason to complain at the very end.
+        // An unreachable collector is no reason to fail the shutdown.
         let _ = self.0.shutdown();
     }
 }

@@ -1,5 +1,5 @@
-//! Metrics that are read at each scrape from where they are counted. The use cases and the stores
-//! keep plain numbers and know nothing of metrics.
+//! Metrics that are collected at each scrape. The use cases and the stores keep plain numbers and
+//! do not depend on the metrics library.
 
 use std::fmt;
 
@@ -15,20 +15,20 @@ use crate::{
     store::Connections,
 };
 
-/// What is read at a scrape.
+/// Values collected at a scrape.
 #[derive(Debug, Default)]
 pub struct Readings {
-    /// What the use cases count; none until there is a database.
+    /// Statistics of the use cases; `None` until the database is open, and always in a shim.
     pub authority: Option<Stats>,
-    /// Requests that found no place.
+    /// Requests refused because their lane had no free permit.
     pub busy: u64,
-    /// The connections to the database of each lane.
+    /// Database connections of each lane.
     pub stores: Vec<(&'static str, Connections)>,
 }
 
 type Read = Box<dyn Fn() -> Readings + Send + Sync>;
 
-/// Reads, and writes what it read.
+/// Collects the values at each scrape and encodes them.
 pub(super) struct ScrapeCollector(Read);
 
 impl ScrapeCollector {
@@ -99,7 +99,7 @@ impl Collector for ScrapeCollector {
     }
 }
 
-/// A encoder that is being written.
+/// Encoder of one scrape.
 struct Encoder<'a>(DescriptorEncoder<'a>);
 
 impl Encoder<'_> {
@@ -164,7 +164,7 @@ impl Encoder<'_> {
         self.gauge("lease_held", help, f64::from(u8::from(cache.is_leased)))
     }
 
-    /// Three families, since labels of one must not add up to something without a meaning.
+    /// Encodes three metrics, because the sum over the labels of one metric must have a meaning.
     fn connections(&mut self, stores: &[(&'static str, Connections)]) -> fmt::Result {
         let of = |value: fn(&Connections) -> u32| -> Vec<(&str, f64)> {
             stores.iter().map(|(lane, connections)| (*lane, value(connections).into())).collect()

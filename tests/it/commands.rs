@@ -146,7 +146,7 @@ async fn the_audit_trail_is_listed_and_verified() {
 
         let mark = text(&run_json(&["audit", "verify"], &database), "mark");
         let verified = said(&run(&["audit", "verify", "--mark", &mark], &database));
-        assert!(verified.contains("whole: 4 rows from 1 on") && verified.contains(&mark));
+        assert!(verified.contains("intact: 4 rows from 1 on") && verified.contains(&mark));
         let wrong = mark.replace(':', "0:");
         let refused = complaint(&run(&["audit", "verify", "--mark", &wrong], &database));
         assert!(refused.contains("its end was removed"), "{refused}");

@@ -5,8 +5,8 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use jeton::{
     domain::{
         AccessToken, Client, ClientId, ClientKey, ClientState, GrantType, Granted, OsRandom, Scope,
-        SecretHash, SecretId, StoredSecret, Timestamp, TokenDigest, TokenId, TokenLifetime,
-        uuid_v4, uuid_v7,
+        SecretHash, SecretId, StoredCredential, StoredSecret, Timestamp, TokenDigest, TokenId,
+        TokenLifetime, uuid_v4, uuid_v7,
     },
     store::{Creation, FoundToken, Retirement, Store},
 };
@@ -58,7 +58,7 @@ fn token(client: &Client, secret: &StoredSecret, issued_at: Timestamp) -> Access
         id: TokenId(uuid_v7(issued_at, &OsRandom).unwrap()),
         digest: TokenDigest::from_bytes([3; 32]),
         client: client.key,
-        secret: secret.id,
+        credential: secret.id.into(),
         granted: Arc::new(Granted {
             scopes: client.scopes.clone(),
             audiences: client.audiences.clone(),
@@ -100,9 +100,10 @@ async fn fixture(kind: Kind) -> Fixture {
 async fn a_client_reads_back_as_it_was_written_and_its_name_is_given_once() {
     for kind in Kind::BOTH {
         let Fixture { store, client, secret, _database } = fixture(kind).await;
-        let found = store.find_client(&client.client_id, Some(secret.id)).await.unwrap().unwrap();
+        let found =
+            store.find_client(&client.client_id, Some(secret.id.into())).await.unwrap().unwrap();
         assert_eq!(*found.client, client, "{kind:?}");
-        let stored = found.secret.as_ref().unwrap();
+        let StoredCredential::Secret(stored) = found.credential.as_deref().unwrap();
         assert_eq!(stored.hash, secret.hash);
         assert_eq!(stored.expires_at, secret.expires_at);
         assert_eq!((stored.client, stored.label.clone()), (client.key, secret.label.clone()));
@@ -114,9 +115,9 @@ async fn a_client_reads_back_as_it_was_written_and_its_name_is_given_once() {
         assert_eq!(creation, Creation::ClientIdTaken);
         let found = store.find_client(&client.client_id, None).await.unwrap().unwrap();
         assert_eq!(*found.client, client);
-        assert!(found.secret.is_none());
+        assert!(found.credential.is_none());
         let unknown = ClientId::parse("unknown").unwrap();
-        assert!(store.find_client(&unknown, Some(secret.id)).await.unwrap().is_none());
+        assert!(store.find_client(&unknown, Some(secret.id.into())).await.unwrap().is_none());
     }
 }
 
@@ -127,8 +128,9 @@ async fn a_secret_is_found_only_with_its_own_client() {
         let other = self::client("billing");
         let others = self::secret(&other);
         store.create_client(&other, &others, &operator()).await.unwrap();
-        let found = store.find_client(&client.client_id, Some(others.id)).await.unwrap().unwrap();
-        assert!(found.secret.is_none(), "{kind:?}");
+        let found =
+            store.find_client(&client.client_id, Some(others.id.into())).await.unwrap().unwrap();
+        assert!(found.credential.is_none(), "{kind:?}");
 
         let second = self::secret(&client);
         assert!(store.add_secret(&second, &operator()).await.unwrap());
@@ -180,13 +182,14 @@ async fn tokens_are_recorded_all_or_none_and_read_back_with_what_decides_their_w
         assert!(store.find_tokens(&[]).await.unwrap().is_empty());
         for expected in [&tokens[0], &tokens[7], &tokens[49]] {
             let found = find(&store, expected.id).await.unwrap();
-            assert_eq!(*found.client, client, "{kind:?}");
-            assert_eq!(found.token.granted, expected.granted);
-            assert_eq!(found.token.issued_at, expected.issued_at);
-            assert_eq!(found.token.expires_at, expected.expires_at);
-            assert_eq!(found.token.secret, secret.id);
-            assert!(found.token.digest.matches(&expected.digest));
-            assert!(!found.revoked && !found.secret_leaked && found.not_before.is_none());
+            let facts = &found.facts;
+            assert_eq!(*facts.client, client, "{kind:?}");
+            assert_eq!(facts.granted, expected.granted);
+            assert_eq!(facts.issued_at, expected.issued_at);
+            assert_eq!(facts.expires_at, expected.expires_at);
+            assert_eq!(found.credential, secret.id.into());
+            assert!(found.digest.matches(&expected.digest));
+            assert!(!facts.revoked && !facts.credential_leaked && facts.not_before.is_none());
         }
 
         let fresh = token(&client, &secret, now());
@@ -206,22 +209,22 @@ async fn what_ends_a_token_is_seen_with_it() {
             let until = tokens[0].expires_at;
             store.revoke_token(tokens[0].id, now(), until, &operator()).await.unwrap();
         }
-        assert!(find(&store, tokens[0].id).await.unwrap().revoked);
-        assert!(!find(&store, tokens[1].id).await.unwrap().revoked);
+        assert!(find(&store, tokens[0].id).await.unwrap().facts.revoked);
+        assert!(!find(&store, tokens[1].id).await.unwrap().facts.revoked);
 
         store
             .set_client_state(&client.client_id, ClientState::Disabled, &operator())
             .await
             .unwrap();
         let found = find(&store, tokens[1].id).await.unwrap();
-        assert_eq!(found.client.state, ClientState::Disabled);
-        assert_eq!(found.client.version, client.version + 1);
+        assert_eq!(found.facts.client.state, ClientState::Disabled);
+        assert_eq!(found.facts.client.version, client.version + 1);
 
         store
             .retire_secret(&client.client_id, secret.id, Retirement::Burnt, now(), &operator())
             .await
             .unwrap();
-        assert!(find(&store, tokens[1].id).await.unwrap().secret_leaked);
+        assert!(find(&store, tokens[1].id).await.unwrap().facts.credential_leaked);
 
         assert!(store.delete_client(&client.client_id, &operator()).await.unwrap());
         assert!(!store.delete_client(&client.client_id, &operator()).await.unwrap());
@@ -240,9 +243,9 @@ async fn a_row_that_is_missing_lets_no_token_live() {
         let Fixture { store, client, secret, _database: database } = fixture(kind).await;
         let token = token(&client, &secret, now());
         store.record_tokens(std::slice::from_ref(&token)).await.unwrap();
-        assert!(!find(&store, token.id).await.unwrap().secret_leaked);
+        assert!(!find(&store, token.id).await.unwrap().facts.credential_leaked);
         database.execute("delete from client_secret").await;
-        assert!(find(&store, token.id).await.unwrap().secret_leaked, "{kind:?}");
+        assert!(find(&store, token.id).await.unwrap().facts.credential_leaked, "{kind:?}");
         database.execute("delete from installation").await;
         let (_, found) = store.find_tokens(&[token.id]).await.unwrap().remove(0);
         assert!(found.unwrap_err().to_string().contains("internal"), "{kind:?}");

@@ -9,6 +9,7 @@ mod deadlines;
 mod descriptors;
 mod drain;
 mod http2;
+mod streams;
 
 use std::{net::SocketAddr, time::Duration};
 

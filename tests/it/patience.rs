@@ -74,7 +74,7 @@ async fn a_change_says_that_it_waits_for_the_lease_of_a_node() {
     let output = run(&["client", "disable", "orders"], &database);
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{told}");
-    assert!(told.contains("Waiting for 1 node that has not heard of the change"), "{told}");
+    assert!(told.contains("Waiting for 1 node that has not applied the change"), "{told}");
 }
 
 #[tokio::test]

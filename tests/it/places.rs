@@ -154,7 +154,7 @@ async fn a_command_waits_for_the_lock_of_migrations_and_gives_up_with_words() {
         assert!(refused.contains("Nothing was changed"), "{refused}");
         let obstacle = match kind {
             Kind::Postgres => "holds a lock",
-            Kind::Sqlite => "another process that migrates",
+            Kind::Sqlite => "another process that is migrating",
         };
         assert!(refused.contains(obstacle), "{refused}");
 
@@ -257,7 +257,7 @@ async fn nodes_that_start_at_once_share_one_certificate_and_its_key() {
             let starting: Vec<_> = (0..8).map(|_| scope.spawn(start)).collect();
             starting.into_iter().map(|node| node.join().unwrap()).collect::<Vec<_>>()
         });
-        assert!(nodes.iter().all(|node| !node.said.contains("do not go together")));
+        assert!(nodes.iter().all(|node| !node.said.contains("moved an unusable")));
         let tls = database.dir.path().join("tls");
         let pair = PemFiles { cert: tls.join("cert.pem"), key: tls.join("key.pem") };
         Tls::load(pair).unwrap();

@@ -1,4 +1,4 @@
-//! Who is told what, when a shared statement fails.
+//! Runs the statement of a batch and, if it fails, isolates the items that made it fail.
 
 use std::{collections::VecDeque, panic::AssertUnwindSafe, time::Instant};
 
@@ -8,22 +8,23 @@ use tokio::time::timeout;
 use super::{Caller, Inner};
 use crate::domain::Error;
 
-const SILENT: &str = "the database did not answer a shared statement";
+const SILENT: &str = "the database did not answer a batch in time";
 
-/// So many statements that fail before the first that succeeds: it is not the fault of an item.
-/// One culprit is found after two, and four that lie far apart after seven.
+/// After this many failures before the first success, the cause is taken not to be single items.
+/// The first success comes after two failures with one bad item, and after seven with four that
+/// lie far apart.
 const HOPELESS: u32 = 8;
 
-/// The most statements for the callers of one. One culprit among 512 takes nineteen.
+/// Maximum statements for one batch. One bad item among 512 takes nineteen.
 const MOST: u32 = 100;
 
 impl<T: Clone, R: Clone> Inner<T, R> {
-    /// Runs a statement for these callers and tells each of them what came of it.
+    /// Runs a statement for these callers and sends each of them its result.
     ///
-    /// A fault that waiting does not mend may be that of one item, and so may a panic. Then the
-    /// callers are served in halves, and those halves that fail in halves again, until the fault is
-    /// told to its own caller. That may repeat a statement: one that looks up changes nothing, and
-    /// one that records and failed has recorded nothing, or else fails again for what is there.
+    /// An `Internal` error or a panic may be caused by one item. The callers are then served in
+    /// halves, and failing halves are split again, until only the caller of that item gets the
+    /// error. Repeating a statement is safe: a look-up changes nothing, and an insert that failed
+    /// has recorded nothing, or else fails again because its rows exist.
     pub(super) async fn serve(&self, callers: Vec<Caller<T, R>>) {
         let began = Instant::now();
         let (mut ran, mut succeeded) = (0, 0);
@@ -48,19 +49,19 @@ impl<T: Clone, R: Clone> Inner<T, R> {
         }
     }
 
-    /// What is left of the patience that began then is for this statement.
+    /// Runs one statement with the rest of the timeout, which started at `began`.
     async fn run_once(&self, items: Vec<T>, began: Instant) -> Result<R, Error> {
         let left = self.limits.patience.saturating_sub(began.elapsed());
         if left.is_zero() {
             return Err(Error::unavailable(SILENT));
         }
         self.statements.add_one();
-        // Nothing of it is used again after its panic, so nothing half done is seen.
+        // Nothing that the statement used is reused after a panic, so no broken state is seen.
         let running = AssertUnwindSafe(async { (self.run)(items).await }).catch_unwind();
         match timeout(left, running).await {
             Ok(Ok(result)) => result,
             // The panic hook has written where it happened.
-            Ok(Err(_payload)) => Err(Error::internal("a shared statement panicked")),
+            Ok(Err(_payload)) => Err(Error::internal("a batch statement panicked")),
             Err(_) => Err(Error::unavailable(SILENT)),
         }
     }
@@ -72,7 +73,7 @@ fn tell<T, R: Clone>(callers: impl IntoIterator<Item = Caller<T, R>>, result: &R
             Ok(shared) => Ok(shared.clone()),
             Err(error) => Err(error.clone()),
         };
-        // Who went away meanwhile is not told.
+        // This fails only for a caller that has gone away.
         let _ = caller.answer.send(result);
     }
 }

@@ -1,4 +1,4 @@
-//! Who goes along with which statement, and who is told of its failure.
+//! Which callers share a statement, and which of them get its error.
 
 use super::*;
 use futures_util::future::join_all;
@@ -13,7 +13,7 @@ const LIMITS: BatchLimits =
 
 type Carried = Arc<Mutex<Vec<Vec<u32>>>>;
 
-/// A group whose statements end when they are let, and what each of them carried.
+/// A batcher whose statements each wait for a permit, and the items that each statement had.
 fn group() -> (Arc<Batcher<u32, u32>>, Arc<Semaphore>, Carried) {
     let (gate, carried) = (Arc::new(Semaphore::new(0)), Arc::<Mutex<Vec<_>>>::default());
     let (held, noted) = (Arc::clone(&gate), Arc::clone(&carried));
@@ -73,7 +73,7 @@ async fn a_failure_is_everybodys_and_too_many_are_turned_away() {
     gate.add_permits(100);
     joined(&group, 0..0).await;
     assert!(matches!(group.submit(13).await, Err(Error::Unavailable { .. })));
-    assert!(group.submit(1).await.is_ok(), "it goes on");
+    assert!(group.submit(1).await.is_ok(), "the next batch succeeds");
 }
 
 #[tokio::test]
@@ -95,7 +95,8 @@ async fn who_goes_away_is_not_carried_and_a_panic_is_not_the_end() {
     assert_eq!(ran.load(Ordering::Relaxed), 1);
 }
 
-/// Callers of one statement, which fails if it carries one of those culprits: who was failed.
+/// Submits the items `0..callers` as one batch, whose statement fails with `fault` if it contains
+/// one of `culprits`. Returns the items whose callers got an error.
 async fn poisoned(
     callers: u32,
     culprits: Range<u32>,
@@ -106,7 +107,7 @@ async fn poisoned(
         let fails = items.iter().any(|item| culprits.contains(item));
         async move { if fails { Err(fault()) } else { Ok(items) } }
     }));
-    // Those who come before the statement begins are in it.
+    // Callers that submit before the statement begins are in its batch.
     let joined = join_all((0..callers).map(|item| group.submit(item))).await;
     let mut failed = Vec::new();
     for (item, joined) in (0..).zip(joined) {
@@ -123,7 +124,7 @@ async fn a_statement_that_fails_for_one_fails_that_one_alone() {
     let fault = || Error::internal("13");
     let (failed, stats) = poisoned(512, 13..14, fault).await;
     assert_eq!(failed, [13]);
-    assert_eq!((stats.statements, stats.callers), (19, 512), "it is found by halves");
+    assert_eq!((stats.statements, stats.callers), (19, 512), "found by halving");
     let (failed, _) = poisoned(512, 13..17, fault).await;
     assert_eq!(failed, [13, 14, 15, 16]);
 }
@@ -138,10 +139,10 @@ async fn a_panic_over_one_is_that_ones_alone() {
 async fn looking_for_culprits_has_an_end() {
     let fault = || Error::internal("no such table");
     let (failed, stats) = poisoned(512, 0..512, fault).await;
-    assert_eq!((failed.len(), stats.statements), (512, 8), "it is nobody's own fault");
+    assert_eq!((failed.len(), stats.statements), (512, 8), "no single item is to blame");
     let (failed, stats) = poisoned(512, 256..512, fault).await;
-    assert_eq!((failed.len(), stats.statements), (256, 100), "the others were served first");
-    // What waiting may mend is not tried again at once.
+    assert_eq!((failed.len(), stats.statements), (256, 100), "the good items succeeded");
+    // An error that may pass with time is not retried immediately.
     let (failed, stats) = poisoned(512, 13..14, || Error::unavailable("away")).await;
     assert_eq!((failed.len(), stats.statements), (512, 1));
 }

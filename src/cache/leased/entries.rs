@@ -1,4 +1,4 @@
-//! What is kept of a client, a secret and a token, packed, and when it was read.
+//! Cache entries of clients, credentials and tokens, packed, with the time of their read.
 
 use std::{
     fmt,
@@ -12,38 +12,39 @@ use std::{
 
 use crate::{
     domain::{
-        AccessToken, Client, Granted, SecretId, StoredSecret, Timestamp, TokenDigest, TokenId,
+        Client, CredentialId, Granted, StoredCredential, Timestamp, TokenDigest, TokenFacts,
+        TokenId,
     },
     store::{FoundClient, FoundToken},
 };
 
-/// Whole seconds, in four bytes: a token has no more room.
+/// Whole seconds in four bytes, to keep a token entry small.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Seconds(u32);
 
 impl Seconds {
-    /// Rounded down.
+    /// The duration in whole seconds, rounded down.
     pub(super) fn of(duration: Duration) -> Self {
         Self(u32::try_from(duration.as_secs()).unwrap_or(u32::MAX))
     }
 
-    /// The time since an earlier moment. Both were rounded down, so this may be a second more than
-    /// what has passed, rounded down.
+    /// The time since `earlier`. Because both were rounded down, the result may be one more than
+    /// the whole seconds that have passed.
     pub(super) const fn since(self, earlier: Self) -> Self {
         Self(self.0.saturating_sub(earlier.0))
     }
 
-    /// Shorter by so many parts of 256 of an eighth.
+    /// This duration, shortened by `parts`/256 of an eighth.
     pub(super) const fn less_an_eighth_of(self, parts: u32) -> Self {
         Self(self.0 - (self.0 / 8).saturating_mul(parts) / 256)
     }
 }
 
-/// The state of the database that something is read in: each change begins a new one.
+/// The epoch in which a read began. Every applied change starts a new epoch.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Epoch {
     pub(super) number: u64,
-    /// When the read began. Reads of one state are alike, whenever that was.
+    /// When the read began. Not compared: all reads of one epoch are equivalent.
     pub(super) began: Seconds,
 }
 
@@ -61,13 +62,13 @@ impl Hash for Epoch {
     }
 }
 
-/// A client as it was read, for as long as nothing of it or of its secrets has changed.
-pub(super) struct KnownClient {
+/// A cached client. Valid until the client or one of its credentials changes.
+pub(super) struct CachedClient {
     pub(super) client: Arc<Client>,
     has_changed: AtomicBool,
 }
 
-impl KnownClient {
+impl CachedClient {
     pub(super) const fn new(client: Arc<Client>) -> Self {
         Self { client, has_changed: AtomicBool::new(false) }
     }
@@ -81,12 +82,12 @@ impl KnownClient {
     }
 }
 
-/// A client that was read, for whoever has to know whether it has changed since.
+/// A handle to a client that was read, to check later whether it has changed.
 #[derive(Clone)]
-pub(crate) struct Watch(pub(super) Arc<KnownClient>);
+pub(crate) struct Watch(pub(super) Arc<CachedClient>);
 
 impl Watch {
-    /// Whether a change of the client or of one of its secrets was applied since it was read.
+    /// Whether a change of the client or of one of its credentials was applied since the read.
     pub(super) fn has_changed(&self) -> bool {
         self.0.has_changed()
     }
@@ -98,55 +99,54 @@ impl fmt::Debug for Watch {
     }
 }
 
-/// A secret as it was read, with its client.
+/// A cached credential, with its client.
 #[derive(Clone)]
-pub(super) struct KnownSecret {
-    pub(super) client: Arc<KnownClient>,
-    pub(super) secret: Arc<StoredSecret>,
+pub(super) struct CachedCredential {
+    pub(super) client: Arc<CachedClient>,
+    pub(super) credential: Arc<StoredCredential>,
     pub(super) read_at: Seconds,
 }
 
-impl KnownSecret {
+impl CachedCredential {
     pub(super) fn found(self) -> (FoundClient, Watch) {
         let client = Arc::clone(&self.client.client);
-        (FoundClient { client, secret: Some(self.secret) }, Watch(self.client))
+        (FoundClient { client, credential: Some(self.credential) }, Watch(self.client))
     }
 }
 
-/// A token as it was read: what [`FoundToken`] holds, packed.
+/// A cached token: the content of a [`FoundToken`], packed.
 #[derive(Clone)]
-pub(super) struct KnownToken {
+pub(super) struct CachedToken {
     pub(super) digest: TokenDigest,
-    pub(super) secret: SecretId,
-    pub(super) client: Arc<KnownClient>,
+    pub(super) credential: CredentialId,
+    pub(super) client: Arc<CachedClient>,
     pub(super) granted: Arc<Granted>,
     pub(super) issued_at: Timestamp,
     pub(super) expires_at: Timestamp,
     pub(super) not_before: Option<Timestamp>,
     pub(super) read_at: Seconds,
     pub(super) revoked: bool,
-    pub(super) secret_leaked: bool,
+    pub(super) credential_leaked: bool,
     pub(super) superseded: bool,
 }
 
-impl KnownToken {
+impl CachedToken {
     pub(super) fn found(self, id: TokenId) -> FoundToken {
         let client = Arc::clone(&self.client.client);
         FoundToken {
-            token: AccessToken {
+            digest: self.digest,
+            credential: self.credential,
+            facts: TokenFacts {
                 id,
-                digest: self.digest,
-                client: client.key,
-                secret: self.secret,
+                client,
                 granted: self.granted,
                 issued_at: self.issued_at,
                 expires_at: self.expires_at,
+                revoked: self.revoked,
+                credential_leaked: self.credential_leaked,
+                superseded: self.superseded,
+                not_before: self.not_before,
             },
-            client,
-            revoked: self.revoked,
-            secret_leaked: self.secret_leaked,
-            superseded: self.superseded,
-            not_before: self.not_before,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What is remembered never outlives a change.
+//! A cached entry never outlives a change.
 
 use std::collections::BTreeSet;
 
@@ -6,8 +6,8 @@ use uuid::Uuid;
 
 use super::*;
 use crate::domain::{
-    AccessToken, ClientState, ManualClock, SecretHash, StoredSecret, Timestamp, TokenDigest,
-    TokenLifetime,
+    ClientState, CredentialId, ManualClock, SecretHash, SecretId, StoredCredential, StoredSecret,
+    Timestamp, TokenDigest, TokenFacts, TokenLifetime,
 };
 
 const LIFETIME: Duration = Duration::from_secs(80);
@@ -62,30 +62,30 @@ fn found_client(number: u128) -> FoundClient {
         retired_at: None,
         burnt_at: None,
     };
-    FoundClient { client, secret: Some(Arc::new(secret)) }
+    let credential = Some(Arc::new(StoredCredential::Secret(secret)));
+    FoundClient { client, credential }
 }
 
 fn found_token(number: u128, of: u128) -> FoundToken {
     let client = client(of);
     FoundToken {
-        token: AccessToken {
+        digest: TokenDigest::from_bytes([0; 32]),
+        credential: CredentialId(Uuid::from_u128(of)),
+        facts: TokenFacts {
             id: TokenId(Uuid::from_u128(number)),
-            digest: TokenDigest::from_bytes([0; 32]),
-            client: client.key,
-            secret: SecretId(Uuid::from_u128(of)),
+            client,
             granted: Arc::default(),
             issued_at: Timestamp::from_unix_micros(1),
             expires_at: Timestamp::from_unix_micros(2),
+            revoked: false,
+            credential_leaked: false,
+            superseded: false,
+            not_before: None,
         },
-        client,
-        revoked: false,
-        secret_leaked: false,
-        superseded: false,
-        not_before: None,
     }
 }
 
-/// Two clients and two tokens of each are remembered.
+/// A cache that holds two clients and two tokens of each.
 fn filled() -> LeasedCache {
     let memory = memory();
     let epoch = memory.epoch().unwrap();
@@ -99,7 +99,7 @@ fn filled() -> LeasedCache {
 
 fn has_client(memory: &LeasedCache, number: u128) -> bool {
     let client = client(number);
-    memory.client(&client.client_id, SecretId(Uuid::from_u128(number))).is_some()
+    memory.client(&client.client_id, CredentialId(Uuid::from_u128(number))).is_some()
 }
 
 fn has_token(memory: &LeasedCache, number: u128) -> bool {
@@ -136,7 +136,7 @@ fn what_was_read_before_a_change_is_not_remembered_after_it() {
     memory.keep_token(now, &found_token(70, 7));
     assert!(has_token(&memory, 70));
     memory.apply(&[]);
-    assert_eq!(memory.epoch(), Some(now), "no change begins no epoch");
+    assert_eq!(memory.epoch(), Some(now), "an empty list of changes starts no epoch");
 }
 
 #[test]
@@ -146,20 +146,20 @@ fn a_client_that_changed_and_was_read_again_is_the_new_one() {
         memory.apply(&[change]);
         let epoch = memory.epoch().unwrap();
         let mut found = found_token(10, 1);
-        Arc::make_mut(&mut found.client).state = ClientState::Disabled;
+        Arc::make_mut(&mut found.facts.client).state = ClientState::Disabled;
         memory.keep_token(epoch, &found);
-        let known = memory.token(found.token.id).unwrap();
-        assert_eq!(known.client.state, ClientState::Disabled);
-        assert!(!has_token(&memory, 11), "the old one is swept with all that hung on it");
+        let known = memory.token(found.facts.id).unwrap();
+        assert_eq!(known.facts.client.state, ClientState::Disabled);
+        assert!(!has_token(&memory, 11), "the old client is invalidated with its tokens");
     }
 }
 
-/// As where the triggers of a table were disabled while somebody edited it.
+/// For example after an edit while the triggers of a table were disabled.
 #[test]
 fn what_was_read_counts_for_its_lifetime_and_no_longer() {
     let clock = clock();
     let memory = memory_at(Arc::clone(&clock));
-    // The last byte of an id says how much shorter its entry lives, up to an eighth.
+    // The last byte of an id shortens the lifetime of its entry by up to an eighth.
     let [long, short] = [0x100, 0x1ff];
     let epoch = memory.epoch().unwrap();
     // The read itself takes a while.
@@ -179,24 +179,24 @@ fn what_was_read_counts_for_its_lifetime_and_no_longer() {
         assert_eq!([is_known(long), is_known(short)], expected, "{elapsed:?}");
     }
 
-    // Read again it counts anew.
+    // A new read starts a new lifetime.
     memory.keep_token(memory.epoch().unwrap(), &found_token(short, short));
     assert!(has_token(&memory, short));
 }
 
-/// The tokens of a client share what was read of it, so it must not live on with a newer one.
+/// The tokens of a client share its entry, so an old entry must not live on beside a newer one.
 #[test]
 fn a_client_that_is_read_otherwise_ends_what_hung_on_the_old_one() {
     let memory = filled();
     let epoch = memory.epoch().unwrap();
     let mut found = found_token(12, 1);
     memory.keep_token(epoch, &found);
-    assert!(has_token(&memory, 10), "the same is no change");
+    assert!(has_token(&memory, 10), "an equal client is no change");
 
-    Arc::make_mut(&mut found.client).state = ClientState::Disabled;
+    Arc::make_mut(&mut found.facts.client).state = ClientState::Disabled;
     memory.keep_token(epoch, &found);
-    let known = memory.token(found.token.id).unwrap();
-    assert_eq!(known.client.state, ClientState::Disabled);
+    let known = memory.token(found.facts.id).unwrap();
+    assert_eq!(known.facts.client.state, ClientState::Disabled);
     assert!(!has_token(&memory, 10) && !has_client(&memory, 1));
     assert!(has_token(&memory, 20) && has_client(&memory, 2));
 }
@@ -226,7 +226,7 @@ fn the_memory_is_bounded() {
 
 #[test]
 fn a_token_takes_no_more_than_is_reckoned() {
-    let entry = size_of::<TokenId>() + size_of::<KnownToken>();
-    // Two links, the state and the place in the index of the table.
+    let entry = size_of::<TokenId>() + size_of::<CachedToken>();
+    // Two links, the state, and the slot in the index of the table.
     assert!(entry + 24 <= TOKEN_BYTES, "{entry}");
 }

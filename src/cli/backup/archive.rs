@@ -1,5 +1,4 @@
-//! What an archive of `pg_dump` holds, read from the archive itself: every row of it is unpacked
-//! and counted.
+//! Contents of an archive of `pg_dump`. The archive is unpacked and every row in it is counted.
 
 use std::{collections::BTreeMap, path::Path, process::Stdio};
 
@@ -9,18 +8,18 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use super::program::{self, Program};
 use crate::store::Holdings;
 
-/// What an archive holds.
+/// Schema version and row counts of an archive.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(in crate::cli) struct Archive {
-    /// The version of the schema; 0 if this is no backup of Jeton.
+    /// Version of the schema; 0 if the archive is not a backup of Jeton.
     pub(in crate::cli) schema: i64,
-    /// Rows by table.
+    /// Number of rows by table.
     rows: BTreeMap<String, i64>,
 }
 
 impl Archive {
-    /// Unpacks an archive. The first of the programs that can read it is the one to restore it by:
-    /// one of a later version wrote it perhaps.
+    /// Unpacks an archive with the first of the `programs` that can read it, and returns that
+    /// program for the restore. The earlier ones fail if a later version wrote the archive.
     pub(in crate::cli) async fn read(
         file: &Path,
         programs: Vec<Program>,
@@ -40,13 +39,13 @@ impl Archive {
         self.rows.get(table).copied().unwrap_or(0)
     }
 
-    /// Tokens lie in partitions.
+    /// Number of tokens, summed over the partitions of their table.
     fn tokens(&self) -> i64 {
         let of_tokens = |name: &str| name == "access_token" || name.starts_with("access_token_");
         self.rows.iter().filter(|(name, _)| of_tokens(name)).map(|(_, rows)| rows).sum()
     }
 
-    /// Refuses an archive that does not hold what was counted in the snapshot that it is of.
+    /// Fails unless the archive holds exactly the rows that were counted in its snapshot.
     pub(in crate::cli) fn compare(&self, counted: &Holdings) -> anyhow::Result<()> {
         for (what, saved, there) in [
             ("migrations", self.schema, counted.schema),
@@ -56,7 +55,7 @@ impl Archive {
             ("revocations", self.of("revoked_token"), counted.revocations),
             ("rows of the audit trail", self.of("audit"), counted.audit),
         ] {
-            ensure!(saved == there, "the backup holds {saved} {what}, and the database {there}");
+            ensure!(saved == there, "the backup holds {saved} {what}, the database {there}");
         }
         Ok(())
     }
@@ -85,15 +84,16 @@ async fn unpack(file: &Path, program: &Program) -> anyhow::Result<Archive> {
     Ok(archive)
 }
 
-/// A table whose rows follow one another, a line each.
+/// Table whose rows are being read, one line each.
 struct Table {
     name: String,
-    /// Where version and success stand, if it is the table of migrations.
+    /// Positions of the columns `version` and `success`, if this is the table of migrations.
     migrations: Option<(usize, usize)>,
 }
 
 impl Archive {
-    /// Takes one more line: a row of a table, its end, or the start of another.
+    /// Reads one line: a row of the current `table`, the end of it, or the start of another table.
+    /// Returns the table that the next line belongs to.
     fn take(&mut self, table: Option<Table>, line: &[u8]) -> Option<Table> {
         let Some(table) = table else { return start(line) };
         if line == b"\\." {
@@ -112,7 +112,7 @@ impl Archive {
     }
 }
 
-/// `COPY public.client (id, client_id) FROM stdin;`
+/// Parses the start of a table: `COPY public.client (id, client_id) FROM stdin;`.
 fn start(line: &[u8]) -> Option<Table> {
     let line = str::from_utf8(line).ok()?;
     let (name, columns) =

@@ -1,9 +1,10 @@
-//! The address of a database as the programs of Postgres take it: in their environment. Arguments
-//! can be read by everybody on the machine, and the password is among them.
+//! Converts a database URL to the environment variables of libpq, for the programs of Postgres. The
+//! URL is not passed as an argument, because every user of the machine can read arguments and the
+//! URL may hold a password.
 
 use crate::form_encoding::decode_any_text;
 
-/// The parameters of a URL that libpq reads from its environment.
+/// Parameters of a URL and the environment variable of libpq for each.
 const VARIABLES: [(&str, &str); 20] = [
     ("host", "PGHOST"),
     ("hostaddr", "PGHOSTADDR"),
@@ -27,8 +28,8 @@ const VARIABLES: [(&str, &str); 20] = [
     ("options", "PGOPTIONS"),
 ];
 
-/// The environment by which a program of Postgres reaches the database of a URL. What the URL
-/// leaves open, such programs look up where the node does: in the environment and in ~/.pgpass.
+/// Environment with which a program of Postgres connects to the database of `url`. Parameters that
+/// the URL omits come from the inherited environment and `~/.pgpass`, as they do for a node.
 pub(in crate::cli) fn environment(url: &str) -> Vec<(&'static str, String)> {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
@@ -63,7 +64,7 @@ pub(in crate::cli) fn environment(url: &str) -> Vec<(&'static str, String)> {
     found
 }
 
-/// `host:port`, where a host that holds colons stands in brackets.
+/// Splits `host:port`. A host that contains colons must be in brackets.
 fn host_and_port(text: &str) -> (&str, &str) {
     if let Some(rest) = text.strip_prefix('[')
         && let Some((host, port)) = rest.split_once(']')
@@ -73,7 +74,7 @@ fn host_and_port(text: &str) -> (&str, &str) {
     text.rsplit_once(':').unwrap_or((text, ""))
 }
 
-/// Before the question mark of a URL, a plus sign is one.
+/// Percent-decodes a part before the query of a URL, where a plus sign does not stand for a space.
 fn percent_decoded(text: &str) -> String {
     decode_any_text(text.replace('+', "%2B").as_bytes()).unwrap_or_else(|_| text.to_owned())
 }

@@ -1,4 +1,5 @@
-//! The programs of Postgres that save and restore a database.
+//! Finds and runs `pg_dump` and `pg_restore`, the programs of Postgres that save and restore a
+//! database.
 
 use std::{
     env, fs,
@@ -18,7 +19,8 @@ use tokio::{
 use super::libpq;
 use crate::{cli::output, config::DatabaseUrl};
 
-/// Where packages keep such programs, so that several versions stand side by side.
+/// Directories where packages install several versions of Postgres side by side, each with the
+/// prefix of its subdirectories.
 const FOLDERS: [(&str, &str); 4] = [
     ("/usr/lib/postgresql", ""),
     ("/usr", "pgsql-"),
@@ -26,18 +28,22 @@ const FOLDERS: [(&str, &str); 4] = [
     ("/usr/local/opt", "postgresql"),
 ];
 
-/// What a program said is told up to so many bytes.
+/// Maximum length of the error output of a program that is quoted, in bytes.
 const SAID: u64 = 4_096;
 
-/// A program of Postgres.
+/// A program of Postgres and its version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::cli) struct Program {
     path: PathBuf,
     major: u32,
 }
 
-/// The programs of this name that suit a server, the most suitable first. The server's own version
-/// is best: a newer program writes settings into a copy that an older server does not know.
+/// Finds the programs of this name that work with a `server` of this major version, the most
+/// suitable first. The version of the server is best, because a newer program writes settings into
+/// a dump that an older server does not know.
+///
+/// # Errors
+/// If no program is of the version of the server or later.
 pub(in crate::cli) async fn suitable(name: &str, server: u32) -> anyhow::Result<Vec<Program>> {
     let mut found = Vec::new();
     for path in candidates(name) {
@@ -49,19 +55,19 @@ pub(in crate::cli) async fn suitable(name: &str, server: u32) -> anyhow::Result<
     if suitable.is_empty() {
         let versions: Vec<_> = found.iter().map(|program| program.major.to_string()).collect();
         let there = if versions.is_empty() {
-            "there is none on this machine".to_owned()
+            "none is installed on this machine".to_owned()
         } else {
-            format!("those of this machine are of version {}", versions.join(", "))
+            format!("this machine has version {}", versions.join(", "))
         };
         bail!(
-            "{name} of Postgres {server} or later is needed, and {there}: install \
-             postgresql-client-{server}, or name its folder in PATH"
+            "{name} of Postgres {server} or later is needed, but {there}: install \
+             postgresql-client-{server}, or add its directory to PATH"
         );
     }
     Ok(suitable)
 }
 
-/// The major version in the number by which a server names its own: 15 of 150004.
+/// Major version from the version number that a server reports: 15 from 150004.
 pub(in crate::cli) fn major_of(server: i32) -> u32 {
     u32::try_from(server / 10_000).unwrap_or(0)
 }
@@ -72,7 +78,8 @@ fn in_order(mut found: Vec<Program>, server: u32) -> Vec<Program> {
     found
 }
 
-/// The folders of versions come first: what stands in PATH on Debian chooses a version by itself.
+/// Paths of the programs of this name. Directories of versions come before PATH, because on Debian
+/// the program in PATH is a wrapper that chooses a version by itself.
 fn candidates(name: &str) -> Vec<PathBuf> {
     let mut versions: Vec<PathBuf> = FOLDERS
         .iter()
@@ -89,7 +96,7 @@ fn candidates(name: &str) -> Vec<PathBuf> {
     all.map(|folder| folder.join(name)).filter(|path| path.is_file()).collect()
 }
 
-/// The major version that a program says it has: `pg_dump (PostgreSQL) 15.14 (Debian …)`.
+/// Major version of a program, from its `--version`: `pg_dump (PostgreSQL) 15.14 (Debian …)`.
 async fn version(program: &Path) -> Option<u32> {
     let output = Command::new(program).arg("--version").output().await.ok()?;
     let said = String::from_utf8(output.stdout).ok()?;
@@ -98,7 +105,7 @@ async fn version(program: &Path) -> Option<u32> {
 }
 
 impl Program {
-    /// The program, with the way to a database in its environment.
+    /// Command for this program with the connection to a database in its environment.
     pub(in crate::cli) fn at(&self, url: &DatabaseUrl) -> Command {
         let mut command = self.command();
         command.env("PGAPPNAME", "jeton").env("PGCONNECT_TIMEOUT", "10");
@@ -106,7 +113,8 @@ impl Program {
         command
     }
 
-    /// The program, for work on files alone.
+    /// Command for this program without a database, to work on files. The program is killed when
+    /// the command is dropped.
     pub(in crate::cli) fn command(&self) -> Command {
         let mut command = Command::new(&self.path);
         command
@@ -118,19 +126,22 @@ impl Program {
         command
     }
 
-    /// Its major version.
+    /// Major version of the program.
     pub(in crate::cli) const fn major(&self) -> u32 {
         self.major
     }
 }
 
-/// Runs a program to its end, and tells how much a file has grown meanwhile.
+/// Runs a program to its end, and prints the size of the file `grows` as progress.
+///
+/// # Errors
+/// If the program cannot be started or fails; the error quotes its error output.
 pub(in crate::cli) async fn run(mut command: Command, grows: Option<&Path>) -> anyhow::Result<()> {
     let mut child = spawn(&mut command)?;
     let stderr = child.stderr.take();
     let said = tokio::spawn(last_words(stderr));
     tokio::select! {
-        () = tell_growth(grows) => bail!("a wait ended that has no end"),
+        () = tell_growth(grows) => bail!("an endless wait returned"),
         status = child.wait() => {
             let said = said.await.unwrap_or_default();
             ensure!(status?.success(), "{} failed: {said}", name(&command));
@@ -147,18 +158,19 @@ pub(super) fn name(command: &Command) -> String {
     command.as_std().get_program().to_string_lossy().into_owned()
 }
 
-/// What a program complains of, in one line.
+/// Error output of a program, in one line of at most [`SAID`] bytes.
 pub(super) async fn last_words(stderr: Option<impl AsyncRead + Unpin>) -> String {
     let Some(mut stderr) = stderr else { return String::new() };
     let mut said = Vec::new();
     let _ = (&mut stderr).take(SAID).read_to_end(&mut said).await;
-    // Whoever is not listened to any more would be ended by that.
+    // Read the rest too: a program whose pipe is closed would be ended by SIGPIPE.
     let _ = tokio::io::copy(&mut stderr, &mut tokio::io::sink()).await;
     let said = String::from_utf8_lossy(&said);
     output::printable(&said.lines().collect::<Vec<_>>().join("; "))
 }
 
-/// Tells how large a file has become, or how long it takes, where somebody is looking. Never ends.
+/// Prints the size of a file, or the elapsed time without one, each second if standard error is a
+/// terminal. Never returns.
 pub(in crate::cli) async fn tell_growth(file: Option<&Path>) {
     for seconds in 1_u64.. {
         sleep(Duration::from_secs(1)).await;
@@ -170,7 +182,7 @@ pub(in crate::cli) async fn tell_growth(file: Option<&Path>) {
     }
 }
 
-/// Tells how it goes, where somebody is looking.
+/// Prints progress if standard error is a terminal.
 pub(super) fn tell(text: &str) {
     if std::io::stderr().is_terminal() {
         output::progress(text);

@@ -20,12 +20,12 @@ use crate::{
     },
 };
 
-/// A caller with one call under way at a time.
+/// A caller with one call in flight at a time.
 #[derive(Clone)]
 pub(super) enum Caller {
-    /// Many share a connection.
+    /// gRPC caller. Several share a connection.
     Grpc(TokenServiceClient<Channel>),
-    /// Each has a connection of its own, for HTTP/1.1 takes one request after the other.
+    /// HTTP caller. Each has its own connection, because HTTP/1.1 serves one request at a time.
     Http(Http),
 }
 
@@ -36,7 +36,10 @@ pub(super) struct Http {
 }
 
 impl Caller {
-    /// So many connections, and so many callers on each.
+    /// Opens this number of `connections`, with `in_flight` callers on each.
+    ///
+    /// # Errors
+    /// If no node answers at `server`.
     pub(super) async fn connect(
         server: &str,
         ca: Option<&Path>,
@@ -60,7 +63,8 @@ impl Caller {
         Ok(callers)
     }
 
-    /// Asks and says what came of it: `OK`, or the code of the failure.
+    /// Makes a call and returns its outcome: `OK`, the gRPC code or HTTP status of the failure, or
+    /// `broken` if the connection failed.
     pub(super) async fn ask(&mut self, call: Call) -> String {
         match self {
             Self::Grpc(client) => match ask_grpc(client, call).await {
@@ -71,12 +75,12 @@ impl Caller {
         }
     }
 
-    /// Issues one token, to be asked about later.
+    /// Issues a token for a later introspection.
     pub(super) async fn issue(&mut self, call: Call) -> anyhow::Result<String> {
         let Self::Grpc(client) = self else {
-            anyhow::bail!("tokens to ask about are issued over gRPC")
+            anyhow::bail!("tokens to introspect are issued over gRPC")
         };
-        let Call::Issue(authentication) = call else { anyhow::bail!("this issues nothing") };
+        let Call::Issue(authentication) = call else { anyhow::bail!("this call issues no token") };
         let request = IssueTokenRequest {
             grant: Some(Grant::ClientCredentials(ClientCredentialsGrant {})),
             client_authentication: Some(authentication),
@@ -113,7 +117,7 @@ async fn ask_grpc(client: &mut TokenServiceClient<Channel>, call: Call) -> Code 
 impl Http {
     async fn connect(server: &str) -> anyhow::Result<Self> {
         let host = server.strip_prefix("http://").unwrap_or_default().trim_end_matches('/');
-        ensure!(!host.is_empty(), "over HTTP a node is asked in clear: http://HOST:PORT");
+        ensure!(!host.is_empty(), "--http takes a URL without TLS: http://HOST:PORT");
         let stream = TcpStream::connect(host);
         let stream = stream.await.with_context(|| format!("no node answers at {server}"))?;
         stream.set_nodelay(true)?;

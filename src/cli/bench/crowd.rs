@@ -1,4 +1,4 @@
-//! The clients that ask: registered before, deleted after.
+//! Clients of a benchmark, which are registered before the run and deleted after it.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -14,11 +14,11 @@ use crate::{
     registry::{NewClient, NewSecret, Registry},
 };
 
-/// Beyond so many clients their secrets are hashed at the least cost.
+/// Maximum number of clients whose secrets are hashed at the real cost. More use [`LEAST`].
 const REAL_HASHES: usize = 1_000;
 const LEAST: HashCost = HashCost { memory_kib: 8, passes: 1, lanes: 1 };
 
-/// How many are registered or deleted at once.
+/// Number of clients that are registered or deleted concurrently.
 const AT_ONCE: usize = 32;
 
 /// Clients of this run.
@@ -27,7 +27,7 @@ pub(super) struct Crowd {
     credentials: Vec<ClientAuthentication>,
 }
 
-/// Registers so many clients, of names that no other run has.
+/// Registers `count` clients, whose names contain a random number for this run.
 pub(super) async fn register(
     database: &Database,
     cost: HashCost,
@@ -93,7 +93,7 @@ impl Crowd {
         &self.credentials
     }
 
-    /// Issues so many tokens, and says whose each is.
+    /// Issues `count` tokens, and returns each with the credentials of its client.
     pub(super) async fn issue(
         &self,
         callers: &[Caller],
@@ -120,7 +120,7 @@ impl Crowd {
         Ok(tokens)
     }
 
-    /// Deletes the clients, whose tokens are dead then.
+    /// Deletes the clients, which makes their tokens inactive.
     pub(super) async fn delete(self) -> anyhow::Result<()> {
         let places = Arc::new(Semaphore::new(AT_ONCE));
         let mut deleting = JoinSet::new();

@@ -1,7 +1,8 @@
-//! Load in a closed loop: so many callers, each with one call under way.
+//! Closed-loop load: a fixed number of callers with one call in flight each.
 //!
-//! A server that stalls is asked less, so that waiting which real callers would have is not seen:
-//! the figures compare servers at the same number of callers, and say nothing of an open crowd.
+//! While a server stalls, it receives fewer calls, so the latencies omit the wait that independent
+//! callers would see (coordinated omission). The figures compare servers at the same number of
+//! callers and do not describe an open load.
 
 use std::{
     collections::BTreeMap,
@@ -17,28 +18,28 @@ use tokio::task::JoinSet;
 
 use super::{caller::Caller, work::Call};
 
-/// Latencies in nanoseconds, to three digits, up to a minute.
+/// Highest latency that is recorded, in nanoseconds: one minute. Latencies have three digits.
 const LONGEST: u64 = 60_000_000_000;
 
-/// What a caller is to ask next; none when there is nothing left.
+/// Returns the next call to make; `None` when no calls are left.
 pub(super) type Next = dyn Fn() -> Option<Call> + Send + Sync;
 
-/// What came of it.
+/// Result of a run.
 pub(super) struct Outcome {
     pub(super) latencies: Histogram<u64>,
-    /// By gRPC code or HTTP status; those that were expected are `OK`.
+    /// Number of answers by gRPC code or HTTP status; a success is `OK`.
     pub(super) answers: BTreeMap<String, u64>,
     pub(super) took: Duration,
 }
 
-/// Numbers that others read while it runs.
+/// Counters that can be read during a run.
 #[derive(Default)]
 pub(super) struct Progress {
     pub(super) answered: AtomicU64,
     pub(super) failed: AtomicU64,
 }
 
-/// Asks until the time is over or nothing is left to ask.
+/// Makes calls until the time `most` has passed or no calls are left.
 pub(super) async fn run(
     callers: &[Caller],
     most: Duration,
@@ -67,7 +68,7 @@ pub(super) async fn run(
                 *answers.entry(answer).or_default() += 1;
             }
             let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
-            // Both have the same bounds, so that they can be added.
+            // This cannot fail, because both histograms have the same bounds.
             let _ = shared.0.add(&latencies);
             for (answer, count) in answers {
                 *shared.1.entry(answer).or_default() += count;

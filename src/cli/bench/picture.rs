@@ -1,5 +1,5 @@
-//! The distribution of latencies as a picture: which part of the calls was answered within which
-//! time, on a logarithmic scale.
+//! Plot of the latency distribution as SVG: the share of calls that were answered within a time, on
+//! a logarithmic scale.
 
 use std::fmt::Write;
 
@@ -11,7 +11,7 @@ const LEFT: f64 = 56.0;
 const BELOW: f64 = 40.0;
 const ABOVE: f64 = 32.0;
 
-/// Draws latencies in nanoseconds.
+/// Draws a histogram of latencies in nanoseconds, and returns the text of the SVG file.
 pub(super) fn svg(latencies: &Histogram<u64>, title: &str) -> String {
     let (least, most) = (decade(latencies.min().max(1)).floor(), decade(latencies.max()).ceil());
     let across = |nanos: u64| {
@@ -26,7 +26,7 @@ pub(super) fn svg(latencies: &Histogram<u64>, title: &str) -> String {
          <text x=\"{LEFT}\" y=\"18\" font-size=\"13\">{title}</text>\n"
     );
     let mut line = |x1: f64, y1: f64, x2: f64, y2: f64, x: f64, y: f64, anchor, text: &str| {
-        // Writing to a string does not fail.
+        // Writing to a string cannot fail.
         let _ = writeln!(
             svg,
             "<line x1=\"{x1:.1}\" y1=\"{y1:.1}\" x2=\"{x2:.1}\" y2=\"{y2:.1}\" stroke=\"#ddd\"/>\

@@ -1,4 +1,4 @@
-//! What is asked: the profiles.
+//! Load profiles of the benchmark, and the calls that each makes.
 
 use std::sync::{
     Arc,
@@ -10,26 +10,26 @@ use clap::ValueEnum;
 use super::load::Next;
 use crate::pb::v1::ClientAuthentication;
 
-/// What a node is asked, and how much of it it has seen before.
+/// Load profile: the kind of calls, and whether the node has cached what they need.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Profile {
-    /// Tokens for clients whose secrets were verified lately.
+    /// Issue tokens to clients whose secrets are in the cache.
     Issue,
-    /// The same tokens again and again.
+    /// Introspect the same tokens repeatedly.
     Introspect,
-    /// One token issued for nine introspections.
+    /// Issue one token for every nine introspections.
     Mixed,
-    /// Each client once: every call needs a hash, if the node has just started. Ends with the
-    /// clients.
+    /// Issue one token to each client, then stop. Every call needs a hash if the node has just
+    /// started.
     Cold,
-    /// Each token once: every call asks the database. Ends with the tokens.
+    /// Introspect each token once, then stop. Every call queries the database.
     Misses,
-    /// Secrets that this installation made, under the names of others.
+    /// Present secrets of this installation under the names of other clients.
     BadSecrets,
 }
 
 impl Profile {
-    /// How many tokens are issued before, to be asked about.
+    /// Number of tokens to issue before the run; `asked` is the number for [`Self::Misses`].
     pub(super) const fn tokens(self, asked: usize) -> usize {
         match self {
             Self::Introspect | Self::Mixed => 100,
@@ -38,19 +38,21 @@ impl Profile {
         }
     }
 
-    /// Whether calls of it are made before it counts: what is to be new must not be worn off.
+    /// Whether a warm-up precedes the measurement. Profiles that measure uncached calls have none,
+    /// because it would fill the caches.
     pub(super) const fn has_warm_up(self) -> bool {
         !matches!(self, Self::Cold | Self::Misses)
     }
 }
 
-/// One call.
+/// One call, with the credentials of the client that makes it.
 pub(super) enum Call {
     Issue(ClientAuthentication),
     Introspect(ClientAuthentication, String),
 }
 
-/// What each caller asks next. A token is asked about by the client that it was issued to.
+/// Returns a function that yields the next call of a profile. A token is introspected by the client
+/// that it was issued to.
 pub(super) fn next(
     profile: Profile,
     clients: Vec<ClientAuthentication>,

@@ -1,4 +1,4 @@
-//! `jeton client create`
+//! `jeton client create`: registers a client with a first secret.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -27,7 +27,7 @@ pub(in crate::cli) struct Create {
     #[arg(long = "scope", value_name = "SCOPE", value_parser = Scope::parse)]
     scopes: Vec<Scope>,
 
-    /// Scope of tokens that are requested without scopes; may be repeated [default: all its scopes]
+    /// Scope of tokens requested without a scope; may be repeated [default: all its scopes]
     #[arg(long = "default-scope", value_name = "SCOPE", value_parser = Scope::parse)]
     default_scopes: Vec<Scope>,
 
@@ -39,8 +39,8 @@ pub(in crate::cli) struct Create {
     #[arg(long = "audience", value_name = "AUDIENCE", value_parser = Audience::parse)]
     audiences: Vec<Audience>,
 
-    /// Audience that this client is the resource server of, whose tokens it may introspect; may be
-    /// repeated
+    /// Audience that this client serves as resource server, so that it may introspect tokens for
+    /// it; may be repeated
     #[arg(long = "serves", value_name = "AUDIENCE", value_parser = Audience::parse)]
     serves: Vec<Audience>,
 
@@ -78,9 +78,9 @@ fn lifetime(text: &str) -> Result<TokenLifetime, Malformed> {
     TokenLifetime::from_seconds(text.parse().unwrap_or(0))
 }
 
-/// What is said if it is not known whether the client was made.
-const UNDECIDED: &str = "The client may have been registered, and nobody knows its secret: look \
-    with `jeton client list`, and delete it there before you give the command again.";
+/// Message if creating a client times out.
+const UNDECIDED: &str = "The client may have been registered, with a secret that nobody knows: \
+    check with `jeton client list`, and delete it before you run the command again.";
 
 impl Create {
     pub(super) async fn run(self, deadline: Deadline) -> anyhow::Result<()> {
@@ -128,12 +128,13 @@ impl Create {
     }
 }
 
-/// At most a hundred years: a moment past the year 9999 cannot be stored.
+/// Parser of the lifetime of a secret: 1 second to 100 years. A time past the year 9999 cannot be
+/// stored.
 pub(super) fn secret_lifetime() -> RangedU64ValueParser {
     clap::value_parser!(u64).range(1..=3_155_760_000)
 }
 
-/// So many seconds from now.
+/// The time that is this number of `seconds` from now; `None` for no expiry.
 pub(super) fn expiry(seconds: Option<u64>) -> Option<crate::domain::Timestamp> {
     seconds.map(|seconds| SystemClock.now().plus(Duration::from_secs(seconds)))
 }

@@ -1,4 +1,4 @@
-//! `jeton client add-secret` and `jeton client retire-secret`
+//! `jeton client add-secret` and `jeton client retire-secret`.
 
 use clap::Args;
 use serde_json::json;
@@ -49,8 +49,8 @@ impl Add {
         let new = NewSecret { label: self.label, expires_at: expiry(self.expires_in) };
         let client = &self.client_id;
         let undecided = format!(
-            "A secret may have been added that nobody knows: look with `jeton client show \
-             {client}`, and retire it there before you give the command again."
+            "A secret that nobody knows may have been added: check with `jeton client show \
+             {client}`, and retire it before you run the command again."
         );
         let target = Target::of(self.database)?;
         let work = async {
@@ -82,11 +82,11 @@ pub(in crate::cli) struct Retire {
     #[arg(value_name = "CLIENT_ID", value_parser = ClientId::parse)]
     client_id: ClientId,
 
-    /// Id of the secret, as `jeton client show` lists it
+    /// Id of the secret, as listed by `jeton client show`
     #[arg(value_name = "SECRET_ID", value_parser = secret_id)]
     secret_id: Uuid,
 
-    /// The secret has leaked: revoke the tokens issued with it as well
+    /// Declare the secret leaked: revoke the tokens issued with it as well
     #[arg(long)]
     leaked: bool,
 
@@ -102,7 +102,7 @@ impl Retire {
         let retirement = if self.leaked { Retirement::Burnt } else { Retirement::Retired };
         let (client, secret) = (&self.client_id, self.secret_id);
         let undecided = undecided(client, &format!("Secret {secret} may or may not be retired"));
-        let tokens = if self.leaked { "are dead" } else { "live on until they expire" };
+        let tokens = if self.leaked { "are revoked" } else { "stay active until they expire" };
         let target = Target::of(self.database)?;
         let work = async {
             let registry = target.registry(self.operator.actor());
@@ -112,7 +112,7 @@ impl Retire {
         };
         let secrets = target.change(deadline, &undecided, work).await?;
         let now = crate::domain::Clock::now(&crate::domain::SystemClock);
-        // One that cannot be read may be live.
+        // A secret that cannot be read may be live.
         if !secrets.iter().any(|secret| secret.as_ref().map_or(true, |secret| secret.is_live(now)))
         {
             output::remark(&format!("Client {} has no live secret left.", self.client_id));
@@ -122,5 +122,5 @@ impl Retire {
 }
 
 fn secret_id(text: &str) -> Result<Uuid, &'static str> {
-    text.parse().map_err(|_| "a secret id is a UUID, as `jeton client show` lists it")
+    text.parse().map_err(|_| "a secret id is a UUID, as listed by `jeton client show`")
 }

@@ -1,4 +1,4 @@
-//! `jeton client list` and `jeton client show`
+//! `jeton client list` and `jeton client show`.
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -29,7 +29,7 @@ impl List {
         if self.json {
             output::json(&clients.iter().map(client_json).collect());
         } else if clients.is_empty() {
-            output::remark("There are no clients yet; make one with `jeton client create`.");
+            output::remark("There are no clients yet; create one with `jeton client create`.");
         } else {
             output::table(HEADING, clients.iter().map(client_cells).collect());
         }

@@ -1,5 +1,5 @@
-//! A backup of the embedded database. It is made ready in a folder beside the place and put there
-//! as a whole, so that no node ever starts on one that is half done.
+//! Restores a backup of the embedded database. The database is prepared in a draft directory beside
+//! its place and then moved there, so that no node ever starts on one that is half restored.
 
 use std::{
     fs::{self, File},
@@ -18,11 +18,11 @@ use crate::{
     store::{Replacement, SqliteStore, Store},
 };
 
-/// What is said if it took too long.
-pub(super) const UNDECIDED: &str = "The database is as it was.";
+/// Message if the restore times out.
+pub(super) const UNDECIDED: &str = "The database was not changed.";
 
-/// What another process must be told that has the database open.
-const IN_USE: &str = "a node or a command uses the database: stop the nodes first";
+/// Message if another process has the database open.
+const IN_USE: &str = "a node or a command is using the database: stop the nodes first";
 
 pub(super) async fn restore(
     backup: &Path,
@@ -39,13 +39,13 @@ pub(super) async fn restore(
     if let Some(present) = place.present() {
         ensure!(
             replace,
-            "{} is there already: name another --data-dir, or say --replace, which keeps it in a \
-             folder beside it",
+            "{} already exists: name another --data-dir, or use --replace, which keeps it in a \
+             directory beside it",
             present.display()
         );
         make_one_file(present).await?;
     }
-    let draft = Draft::folder(directory, "restoring").context("the backup cannot be made ready")?;
+    let draft = Draft::folder(directory, "restoring").context("the restore cannot be prepared")?;
     let staged = SqliteStore::file_in(draft.path());
     copy(backup, &staged).await?;
     let looked = SqliteStore::look_over(&staged, None).await;
@@ -61,11 +61,12 @@ pub(super) async fn restore(
     let kept = kept_beside(directory, place.present().is_some());
     place
         .put(&staged, &kept.clone().unwrap_or_default())
-        .context("the backup cannot be put there")?;
+        .context("the restored database cannot be moved to its place")?;
     Ok(Restored { finished, kept })
 }
 
-/// A database whose newest rows lie in a file beside it, which a backup never has.
+/// Refuses a database file that has a write-ahead log beside it: the newest rows are in that log. A
+/// backup never has one.
 fn refuse_half_of_a_database(backup: &Path) -> anyhow::Result<()> {
     let mut log = backup.as_os_str().to_owned();
     log.push("-wal");
@@ -73,16 +74,16 @@ fn refuse_half_of_a_database(backup: &Path) -> anyhow::Result<()> {
     let length = fs::metadata(&log).map_or(0, |metadata| metadata.len());
     ensure!(
         length == 0,
-        "{} has a write-ahead log beside it: it is a database that was copied or is in use, and no \
-         backup. Put it with its log into a folder, as jeton.db and jeton.db-wal, and make a \
-         backup of that with `jeton backup --data-dir`",
+        "{} has a write-ahead log beside it: it is a database that was copied or is in use, not a \
+         backup. Put both files into one directory, as jeton.db and jeton.db-wal, and back that \
+         up with `jeton backup --data-dir`",
         backup.display()
     );
     Ok(())
 }
 
-/// The last rows of what is there may lie in its write-ahead log. A database that cannot be read is
-/// kept with the log as it is.
+/// Moves the rows in the write-ahead log of the present database into its one file. A database that
+/// cannot be read is kept with its log, unchanged.
 async fn make_one_file(present: &Path) -> anyhow::Result<()> {
     match SqliteStore::make_one_file(present).await {
         Ok(true) => Ok(()),
@@ -90,7 +91,7 @@ async fn make_one_file(present: &Path) -> anyhow::Result<()> {
         Err(error) => {
             let cause = crate::domain::chain(&error);
             output::remark(&format!(
-                "The database that is there cannot be read and is kept as it is: {}",
+                "The present database cannot be read and is kept as it is: {}",
                 output::printable(&cause)
             ));
             Ok(())
@@ -106,13 +107,13 @@ async fn copy(backup: &Path, staged: &Path) -> anyhow::Result<()> {
     });
     let copied = tokio::select! {
         copied = copying => copied?,
-        () = tell_growth(Some(staged)) => bail!("a wait ended that has no end"),
+        () = tell_growth(Some(staged)) => bail!("an endless wait returned"),
     };
     copied.with_context(|| format!("{} cannot be read", backup.display()))?;
     Ok(())
 }
 
-/// A folder that is named after the moment, for the database that was there.
+/// Directory for the replaced database, named after the current time; `None` if there was none.
 fn kept_beside(directory: &Path, is_needed: bool) -> Option<PathBuf> {
     let moment = SystemClock.now().to_string().replace(['-', ':'], "");
     is_needed.then(|| directory.join(format!("before-restore-{moment}")))

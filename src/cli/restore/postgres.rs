@@ -1,4 +1,4 @@
-//! A backup of a database on Postgres: into an empty one, in one transaction.
+//! Restores a backup of a database on Postgres into an empty database, in one transaction.
 
 use std::path::Path;
 
@@ -16,14 +16,17 @@ use crate::{
     store::{Finished, PostgresStore},
 };
 
-/// What is said if unpacking took too long.
-pub(super) const UNDECIDED: &str = "The database holds nothing: it is one transaction.";
+/// Message if unpacking times out.
+pub(super) const UNDECIDED: &str = "The database is still empty: the restore is one transaction.";
 
-/// What is said if the rest took too long.
-pub(super) const UNFINISHED: &str = "The rows are there, and the tokens of before are not \
-    invalidated yet: give `jeton restore --finish` before a node is started on this database.";
+/// Message if finishing times out or fails.
+pub(super) const UNFINISHED: &str = "The rows are restored, but their tokens are not invalidated \
+    yet: run `jeton restore --finish` before starting a node on this database.";
 
-/// Reads the backup, and if it is one that this version knows, writes it into the database.
+/// Reads the backup, checks that this version knows its schema, and writes it into the database.
+///
+/// # Errors
+/// If the database is not empty, the file is not a backup of a known schema, or `pg_restore` fails.
 pub(super) async fn unpack(
     backup: &Path,
     target: &Target,
@@ -33,8 +36,8 @@ pub(super) async fn unpack(
     let server = match store.empty_server().await.with_context(|| target.place.clone())? {
         Ok(server) => server,
         Err(found) => bail!(
-            "{} is not empty; it holds {}{}: make a new database with createdb, name that, and \
-             give its URL to the nodes afterwards",
+            "{} is not empty; it holds {}{}: create a new database with createdb, restore into it \
+             and give its URL to the nodes afterwards",
             target.place,
             found.iter().take(5).cloned().collect::<Vec<_>>().join(", "),
             if found.len() > 5 { " and others" } else { "" }
@@ -46,13 +49,13 @@ pub(super) async fn unpack(
     let mut command = program.at(url);
     command
         .args(["--single-transaction", "--exit-on-error", "--no-owner", "--no-password"])
-        // Everything else, the name of the database too, is in the environment.
+        // All other parameters, including the name of the database, are in the environment.
         .arg("--dbname=application_name=jeton")
         .arg(backup);
     program::run(command, None).await.context("nothing was restored")
 }
 
-/// Brings the schema up to date, and does what must be done before a node starts.
+/// Migrates the schema and prepares the database for nodes.
 pub(super) async fn finish(target: &Target, actor: &Actor) -> anyhow::Result<Finished> {
     let migrated = target.store.migrate(SystemClock.now(), &OsRandom).await;
     migrated.context(UNFINISHED)?;

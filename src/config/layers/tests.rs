@@ -1,4 +1,4 @@
-//! How layers are put on one another, and each knob at both ends of its range.
+//! Tests of the precedence of sources, and of each setting at both ends of its range.
 
 use clap::FromArgMatches;
 
@@ -8,7 +8,7 @@ use crate::{
     domain::HashCost,
 };
 
-/// The configuration of these flags above this file, and where each value came from.
+/// Loads these flags with this file beneath them, and returns the configuration and the sources.
 fn load(flags: &[&str], file: &str) -> anyhow::Result<(Config, Vec<Knob>)> {
     let file = File::parse(file)?;
     let arguments = [&["jeton"], flags].concat();
@@ -73,8 +73,8 @@ fn what_a_file_says_wrong_is_refused_with_the_line_the_knob_and_the_mend() {
             "line 2",
             "`grpc_adr`; did you mean `grpc_addr`?",
         ),
-        ("zzz = 1", "line 1", "there is no knob `zzz`"),
-        ("[database]\nurl = 'x'", "line 1", "there is no knob `database`"),
+        ("zzz = 1", "line 1", "there is no setting `zzz`"),
+        ("[database]\nurl = 'x'", "line 1", "there is no setting `database`"),
         ("hash_queue = 0", "line 1", "hash_queue = 0: must be a whole number from 1 to 10000"),
         ("hash_queue = 'many'", "line 1", "hash_queue: must be a whole number"),
         ("hash_queue = 1.5", "line 1", "hash_queue must be a number"),
@@ -96,7 +96,7 @@ fn what_a_file_says_wrong_is_refused_with_the_line_the_knob_and_the_mend() {
     }
 }
 
-/// What each knob takes that is no number: a value that is good, and one that is not if any is.
+/// Settings that are not numbers: name, a valid value, and an invalid value if there is one.
 const TEXTS: [(&str, &str, Option<&str>); 18] = [
     ("grpc_addr", "[::1]:1", Some("localhost:1")),
     ("http_addr", "0.0.0.0:0", Some("1")),
@@ -121,7 +121,7 @@ const TEXTS: [(&str, &str, Option<&str>); 18] = [
     ("log", "info,access=off", None),
 ];
 
-/// The range of a knob, as its parser tells it; none if it is no number.
+/// Range of a setting according to its parser; `None` if the setting is not a number.
 fn range(command: &Command, name: &str) -> Option<(u64, u64)> {
     let flag = format!("--{}=x", name.replace('_', "-"));
     let error = command.clone().try_get_matches_from(["jeton", &flag]).err()?;
@@ -129,7 +129,8 @@ fn range(command: &Command, name: &str) -> Option<(u64, u64)> {
     Some((range.min, range.max))
 }
 
-/// Goes by clap's own list, so that a new knob is tried, or this fails until it is told how.
+/// Iterates over clap's own list of arguments: a new number is tested automatically, and any other
+/// new setting fails this test until `TEXTS` has a row for it.
 #[test]
 fn every_knob_has_a_range_or_a_grammar_and_flag_and_file_agree_on_it() {
     let all = command::<Config>();
@@ -151,7 +152,7 @@ fn every_knob_has_a_range_or_a_grammar_and_flag_and_file_agree_on_it() {
         };
         let Some((min, max)) = range(&all, name) else {
             let rows: Vec<_> = TEXTS.iter().filter(|row| row.0 == name).collect();
-            assert!(!rows.is_empty(), "{name} is no number and not in TEXTS");
+            assert!(!rows.is_empty(), "{name} is neither a number nor in TEXTS");
             for (_, good, bad) in rows {
                 assert!(accepts(good, &format!("'{good}'")), "{name} = {good}");
                 assert!(bad.is_none_or(|bad| !accepts(bad, &format!("'{bad}'"))), "{name}");
@@ -164,8 +165,8 @@ fn every_knob_has_a_range_or_a_grammar_and_flag_and_file_agree_on_it() {
         for (number, is_good) in [(min, true), (max, true), (min - 1, false), (max + 1, false)] {
             assert_eq!(accepts(&number.to_string(), &number.to_string()), is_good, "{number}");
         }
-        // Far from where a sum of it with the time of day could overflow.
-        assert!(max <= 31_536_000, "{name}: a year in seconds is the most that anything may be");
+        // Small enough that adding it to the current time cannot overflow.
+        assert!(max <= 31_536_000, "{name}: the maximum of any setting is a year in seconds");
         let unit = name.rsplit('_').next().unwrap_or_default();
         let told = reason(flag("x").as_ref().err());
         let spelt = match unit {

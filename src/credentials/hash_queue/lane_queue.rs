@@ -1,5 +1,5 @@
-//! What waits in one lane. Sources take turns: whoever brings many secrets waits behind its own,
-//! and somebody from elsewhere waits for one of each source and not for all of them.
+//! The queue of one lane. Sources take turns: a source with many secrets waits behind its own, and
+//! a caller from elsewhere waits for one comparison of each source, not for all of them.
 
 use std::{collections::VecDeque, net::IpAddr, time::Instant};
 
@@ -9,10 +9,10 @@ use crate::{
     domain::{ClientId, SecretHash},
 };
 
-/// A comparison, and all who wait for it.
+/// A comparison, and all callers that wait for it.
 pub(super) type Asked = (Job, Vec<Waiter>);
 
-/// One lane; the source whose turn is next stands first, and none is without a comparison.
+/// The queue of one lane. The source that is served next comes first; no source is empty.
 #[derive(Default)]
 pub(super) struct LaneQueue {
     sources: VecDeque<(Option<IpAddr>, VecDeque<Asked>)>,
@@ -35,14 +35,14 @@ impl LaneQueue {
         self.sources.iter().find(|(of, _)| *of == source).map_or(0, |(_, asked)| asked.len())
     }
 
-    /// How many comparisons go before one that this source brings now.
+    /// Number of comparisons that run before a new one of this source.
     pub(super) fn ahead(&self, source: Option<IpAddr>) -> usize {
         let own = self.of_source(source);
         let others = self.sources.iter().filter(|(of, _)| *of != source);
         own + others.map(|(_, asked)| asked.len().min(own + 1)).sum::<usize>()
     }
 
-    /// Since when the oldest of them waits.
+    /// When the oldest queued comparison was requested.
     pub(super) fn oldest(&self) -> Option<Instant> {
         self.asked().map(|(job, _)| job.since).min()
     }
@@ -51,7 +51,7 @@ impl LaneQueue {
         self.asked().any(|(job, _)| job.presented == *presented)
     }
 
-    /// Those who wait for the same comparison.
+    /// The callers that wait for the same comparison.
     pub(super) fn waiters(
         &mut self,
         presented: &Fingerprint,
@@ -70,7 +70,7 @@ impl LaneQueue {
         }
     }
 
-    /// The next comparison; its source goes to the end.
+    /// Takes the next comparison. Its source moves to the end.
     pub(super) fn pop(&mut self) -> Option<Asked> {
         let (source, mut asked) = self.sources.pop_front()?;
         let next = asked.pop_front();
@@ -80,7 +80,7 @@ impl LaneQueue {
         next
     }
 
-    /// Forgets what nobody waits for any more, and says how many that were.
+    /// Removes comparisons that no caller waits for any more, and returns their number.
     pub(super) fn forget_abandoned(&mut self, now: Instant) -> usize {
         let before = self.len();
         for (_, asked) in &mut self.sources {

@@ -1,4 +1,4 @@
-//! The queue without threads: what is taken in, what is refused, and in which order it comes out.
+//! The queue without threads: which comparisons it accepts and refuses, and their order.
 
 use super::*;
 use crate::domain::{ClientId, ClientSecret, SeededRandom, TagKey};
@@ -22,7 +22,7 @@ impl Asking {
 
     fn job(&self, client_id: &str, source: u8) -> Job {
         let tag_key = TagKey::from_bytes([1; 32]);
-        let credentials = Credentials {
+        let credentials = SecretCredentials {
             client_id: ClientId::parse(client_id).unwrap(),
             secret: ClientSecret::generate(&self.random, &tag_key).unwrap(),
         };
@@ -56,7 +56,7 @@ fn equal_comparisons_are_computed_once_and_answered_together() {
     let job = asking.job("orders", 1);
     let presented = job.presented;
     let again = || {
-        let credentials = Credentials {
+        let credentials = SecretCredentials {
             client_id: job.credentials.client_id.clone(),
             secret: ClientSecret::parse(job.credentials.secret.expose()).unwrap(),
         };
@@ -68,7 +68,7 @@ fn equal_comparisons_are_computed_once_and_answered_together() {
     waiting.push(asking.push(Lane::Inspect, again()).unwrap());
     asking.queue.finish(&again(), &Ok(true), Duration::from_millis(20), Duration::ZERO);
     assert!(waiting.iter_mut().all(|answer| answer.try_recv() == Ok(Ok(true))));
-    assert!(asking.push(Lane::Issue, again()).is_ok(), "what is over is not joined");
+    assert!(asking.push(Lane::Issue, again()).is_ok(), "a finished comparison is not joined");
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn nobody_takes_more_than_a_share() {
     assert!(push("e", 1).is_err(), "four from one source");
     assert!(push("e", 4).is_ok() && push("f", 5).is_ok() && push("g", 6).is_ok());
     assert!(push("h", 7).is_err(), "the lane is full");
-    assert!(asking.push(Lane::Inspect, asking.job("a", 1)).is_ok(), "the other one is not");
+    assert!(asking.push(Lane::Inspect, asking.job("a", 1)).is_ok(), "the other lane is not");
 }
 
 #[test]

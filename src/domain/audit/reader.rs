@@ -1,95 +1,95 @@
-//! Reads an audit trail from its start and finds what was done to it.
+//! Verifies an audit trail: reads it from its start and reports the first sign of tampering.
 
 use super::{AuditEntry, AuditHash, AuditMark};
 
-/// Why a trail cannot be what was written.
+/// Why a trail is not as it was written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Tampered {
-    /// A place is empty or there twice.
+    /// A position is missing or occurs twice.
     #[error("row {found} follows where row {expected} must")]
     Gap {
-        /// The place that must come.
+        /// The position that must follow.
         expected: i64,
-        /// The one that came.
+        /// The position that was read.
         found: i64,
     },
-    /// A row is not what it was when its hash was made.
+    /// The stored hash of a row does not match its fields and the row before it.
     #[error("row {0} was altered, or the row before it")]
     Altered(i64),
-    /// A row that was sealed once cannot follow one that is not.
+    /// An unsealed row precedes a sealed one. Rows are sealed in order, so it has lost its hash.
     #[error("row {0} has lost its hash")]
     Unsealed(i64),
-    /// The start is missing and no row says that it was cut there.
+    /// The start is missing, and no row records that it was cut there.
     #[error("the trail begins at row {0}, and no row says that it was cut there")]
     Beheaded(i64),
-    /// What was kept elsewhere is not what stands here.
-    #[error("row {0} is another one than the mark names")]
+    /// The row at the position of a mark has another hash than the mark.
+    #[error("row {0} is not the row that the mark names")]
     OtherThanMarked(i64),
-    /// What was kept elsewhere is before the start. Rows that were cut off by age look the same as
-    /// rows that somebody cut off, so this is no success.
+    /// A mark lies before the start of the trail. Rows cut off by age look the same as rows cut off
+    /// by an attacker, so this is not a success.
     #[error(
-        "the mark at {mark} cannot be compared: the trail begins at row {first} by now; give a \
+        "the mark at {mark} cannot be compared: the trail now begins at row {first}; give a \
          newer mark"
     )]
     CutAway {
-        /// The first row that there is.
+        /// Position of the first row that exists.
         first: i64,
         /// The place of the mark.
         mark: i64,
     },
-    /// What was kept elsewhere is past the end.
+    /// A mark lies past the end of the trail.
     #[error(
         "the trail ends at row {end}, before the mark at {mark}: its end was removed, or the \
              database is an older copy"
     )]
     Truncated {
-        /// The last row that there is.
+        /// Position of the last sealed row.
         end: i64,
         /// The place of the mark.
         mark: i64,
     },
 }
 
-/// Reads a trail from its start and finds what was done to it.
+/// Verifies a trail row by row, from its start.
 #[derive(Debug, Default)]
 pub struct AuditReader {
     first: Option<AuditEntry>,
     last: Option<AuditMark>,
-    /// The newest row that says where the trail was cut: the row before the first must be that.
+    /// The mark in the newest cut record. It must name the row just before the first.
     cut: Option<AuditMark>,
     marks: Vec<AuditMark>,
     unsealed: u64,
     rows: u64,
 }
 
-/// What a trail that is whole amounts to.
+/// Summary of an intact trail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AuditSummary {
-    /// The rows that there are.
+    /// Number of rows.
     pub rows: u64,
-    /// The place of the first.
+    /// Position of the first row.
     pub first: Option<i64>,
-    /// The last that is sealed: keep it elsewhere.
+    /// Mark of the last sealed row, to be kept outside the database.
     pub head: Option<AuditMark>,
-    /// Rows at the end that wait to be sealed, as rows edited by hand do on SQLite.
+    /// Number of rows at the end that are not sealed yet, as after edits by hand on SQLite.
     pub unsealed: u64,
 }
 
 impl AuditReader {
-    /// A reader that compares with what was kept elsewhere.
+    /// A reader that also compares the trail with marks kept outside the database.
     #[must_use]
     pub fn new(marks: Vec<AuditMark>) -> Self {
         Self { marks, ..Self::default() }
     }
 
-    /// The place after which to read on.
+    /// Position of the last row that was read; 0 before the first.
     #[must_use]
     pub fn position(&self) -> i64 {
         let unsealed = i64::try_from(self.unsealed).unwrap_or(i64::MAX);
         self.last.map_or(0, |last| last.seq).saturating_add(unsealed)
     }
 
-    /// Takes the next row.
+    /// Verifies the next row.
     pub fn read(&mut self, entry: AuditEntry) -> Result<(), Tampered> {
         self.rows += 1;
         let expected = self.position() + 1;
@@ -103,7 +103,8 @@ impl AuditReader {
         if self.unsealed > 0 {
             return Err(Tampered::Unsealed(entry.seq - 1));
         }
-        // What came before the first row is known only once the cut has been read.
+        // The hash before a first row that is not row 1 is known only from the cut record, which
+        // comes later.
         let is_cut_off = self.last.is_none() && entry.seq > 1;
         if !is_cut_off && entry.hash_after(self.last.map(|last| last.hash)) != hash {
             return Err(Tampered::Altered(entry.seq));
@@ -122,7 +123,7 @@ impl AuditReader {
         Ok(())
     }
 
-    /// Judges the whole, after the last row.
+    /// Completes the verification after the last row: start, marks and end of the trail.
     pub fn finish(self) -> Result<AuditSummary, Tampered> {
         if let Some(first) = &self.first {
             let before = self.cut.filter(|cut| cut.seq + 1 == first.seq);

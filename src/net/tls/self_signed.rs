@@ -1,7 +1,7 @@
-//! The self-signed certificate of a data directory, for a start without any other.
+//! The self-signed certificate of a data directory, for a node that is given no other.
 //!
-//! Nodes that start at the same time on one directory must end with one pair. So a pair is made
-//! under a lock, in a folder of its own that takes its name when it is complete.
+//! Nodes that start at the same time on one directory must end up with one pair. So a pair is
+//! created under a lock, in a temporary folder that is renamed when it is complete.
 
 use std::{
     fs,
@@ -13,8 +13,8 @@ use std::{
 use super::{PemFiles, TlsError, TlsFiles};
 use crate::data_dir::{self, Draft, Lock};
 
-/// The certificate of a data directory, made at the first call and kept. A pair that cannot be used
-/// is put aside and replaced: no node could start with it.
+/// Returns the certificate of a data directory. The first call creates and stores it. A pair that
+/// cannot be used is moved aside and replaced, because no node could start with it.
 pub async fn self_signed(data_dir: &Path) -> Result<PemFiles, TlsError> {
     let directory = data_dir.join("tls");
     let keep = |source| TlsError::Keep { path: directory.clone(), source };
@@ -31,7 +31,7 @@ pub async fn self_signed(data_dir: &Path) -> Result<PemFiles, TlsError> {
     Ok(files)
 }
 
-/// Whether the files are there and the system does not give them out. They may be good.
+/// Whether the files exist but the system does not let this process read them. They may be valid.
 fn is_of_the_system(error: &TlsError) -> bool {
     let TlsError::Pem { source: rustls::pki_types::pem::Error::Io(error), .. } = error else {
         return false;
@@ -39,8 +39,8 @@ fn is_of_the_system(error: &TlsError) -> bool {
     error.kind() != io::ErrorKind::NotFound
 }
 
-/// Gives the folder another name, if there is something in it, and says so: who trusted the old
-/// certificate has to trust the new one.
+/// Renames the folder, unless it is empty, and logs it: callers that trusted the old certificate
+/// have to trust the new one.
 fn put_aside(directory: &Path, why: &TlsError) -> io::Result<()> {
     if fs::remove_dir(directory).is_ok() {
         return Ok(());
@@ -51,8 +51,8 @@ fn put_aside(directory: &Path, why: &TlsError) -> io::Result<()> {
     tracing::warn!(
         error,
         aside = %aside.display(),
-        "the self-signed certificate and its key do not go together: they are put aside and a new \
-         pair is made; callers that trust the old certificate have to be given the new one"
+        "moved an unusable self-signed certificate and key aside; creating a new pair, which \
+         callers that trust the old certificate will need"
     );
     Ok(())
 }
@@ -71,7 +71,7 @@ fn make(data_dir: &Path, directory: &Path) -> Result<(), TlsError> {
         let draft = Draft::folder(data_dir, "tls.made")?;
         let key = made.signing_key.serialize_pem();
         write(&draft.path().join("key.pem"), &key, 0o600)?;
-        // The certificate is for whoever wants to trust it.
+        // Readable for all users: callers need the certificate in order to trust it.
         write(&draft.path().join("cert.pem"), &made.cert.pem(), 0o644)?;
         fs::set_permissions(draft.path(), fs::Permissions::from_mode(0o755))?;
         draft.become_folder(directory)

@@ -7,7 +7,10 @@ use sqlx::PgConnection;
 
 use super::{fault::fault, lease::Lease, moment::Moment};
 use crate::{
-    domain::{Actor, Client, ClientId, ClientState, Error, SecretId, StoredSecret, Timestamp},
+    domain::{
+        Actor, Client, ClientId, ClientState, CredentialId, Error, SecretId, StoredSecret,
+        Timestamp,
+    },
     store::{
         Creation, FoundClient, Readable, Retirement,
         row::{self, texts},
@@ -19,10 +22,12 @@ use crate::{
 pub(super) async fn find(
     connection: &mut PgConnection,
     client_id: &ClientId,
-    secret: Option<SecretId>,
+    credential: Option<CredentialId>,
     lease: Option<Lease>,
 ) -> Result<Option<FoundClient>, Error> {
-    let Some(secret) = secret else { return find_alone(connection, client_id, lease).await };
+    let Some(CredentialId(credential)) = credential else {
+        return find_alone(connection, client_id, lease).await;
+    };
     let row = sqlx::query(
         "select client.id, client.client_id, client.name, client.state, client.grant_types,
                 client.scopes, client.default_scopes, client.audiences, client.serves,
@@ -36,7 +41,7 @@ pub(super) async fn find(
          where client.client_id = $1 and (select require_lease($3, $4))",
     )
     .bind(client_id.as_str())
-    .bind(secret.0)
+    .bind(credential)
     .bind(lease.map(|lease| lease.node))
     .bind(lease.map(|lease| lease.renewals))
     .fetch_optional(connection)
@@ -62,7 +67,7 @@ async fn find_alone(
     .await
     .map_err(fault)?;
     let client = row.as_ref().map(row::client).transpose()?;
-    Ok(client.map(|client| FoundClient { client: Arc::new(client), secret: None }))
+    Ok(client.map(|client| FoundClient { client: Arc::new(client), credential: None }))
 }
 
 /// Both rows in one statement: either both are stored or neither.

@@ -52,7 +52,7 @@ pub(super) async fn record(
     .bind(column(|token| token.id.0))
     .bind(digests)
     .bind(column(|token| token.client.0))
-    .bind(column(|token| token.secret.0))
+    .bind(column(|token| token.credential.0))
     .bind(scopes)
     .bind(audiences)
     .bind(issued)
@@ -81,7 +81,7 @@ pub(super) async fn find(
                 token.issued_at, token.expires_at,
                 exists (select from revoked_token where revoked_token.id = token.id) as revoked,
                 not exists (select from client_secret where client_secret.id = token.secret
-                                and client_secret.burnt_at is null) as secret_leaked,
+                                and client_secret.burnt_at is null) as credential_leaked,
                 token.generation as token_generation,
                 (select generation from installation) as installation_generation,
                 exists (select from installation) as is_installed,

@@ -7,7 +7,10 @@ use super::{
     fault::fault,
 };
 use crate::{
-    domain::{Actor, Client, ClientId, ClientState, Error, SecretId, StoredSecret, Timestamp},
+    domain::{
+        Actor, Client, ClientId, ClientState, CredentialId, Error, SecretId, StoredSecret,
+        Timestamp,
+    },
     store::{
         Creation, FoundClient, Readable, Retirement,
         row::{self, joined},
@@ -18,7 +21,7 @@ use crate::{
 pub(super) async fn find(
     pool: &SqlitePool,
     client_id: &ClientId,
-    secret: Option<SecretId>,
+    credential: Option<CredentialId>,
 ) -> Result<Option<FoundClient>, Error> {
     let row = sqlx::query(
         "select client.id, client.client_id, client.name, client.state, client.grant_types,
@@ -33,7 +36,7 @@ pub(super) async fn find(
          where client.client_id = $1",
     )
     .bind(client_id.as_str())
-    .bind(secret.map(|secret| secret.0))
+    .bind(credential.map(|credential| credential.0))
     .fetch_optional(pool)
     .await
     .map_err(fault)?;

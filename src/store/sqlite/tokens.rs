@@ -35,7 +35,7 @@ pub(super) async fn record(
                 "id": hex(token.id.0.as_bytes()),
                 "digest": hex(token.digest.as_bytes()),
                 "client": hex(token.client.0.as_bytes()),
-                "secret": hex(token.secret.0.as_bytes()),
+                "secret": hex(token.credential.0.as_bytes()),
                 "scopes": joined(&token.granted.scopes),
                 "audiences": joined(&token.granted.audiences),
                 "issued_at": token.issued_at.unix_micros(),
@@ -89,7 +89,7 @@ pub(super) async fn find(
                 token.issued_at, token.expires_at,
                 exists (select 1 from revoked_token where revoked_token.id = token.id) as revoked,
                 not exists (select 1 from client_secret where client_secret.id = token.secret
-                                and client_secret.burnt_at is null) as secret_leaked,
+                                and client_secret.burnt_at is null) as credential_leaked,
                 token.generation as token_generation,
                 (select generation from installation) as installation_generation,
                 exists (select 1 from installation) as is_installed,

@@ -163,7 +163,7 @@ async fn a_node_that_was_lost_under_load_comes_back_from_a_backup() {
         assert!(restored["lost_seconds"].as_u64().is_some(), "{restored}");
         let checks = restored["check"].to_string();
         for part in
-            ["disabled or deleted", "retired or had leaked", "make them anew", "audit trail"]
+            ["disabled or deleted", "or declared leaked", "create them again", "audit trail"]
         {
             assert!(checks.contains(part), "{part} in {checks}");
         }

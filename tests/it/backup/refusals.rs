@@ -49,7 +49,7 @@ async fn a_backup_is_for_its_owner_alone_and_replaces_nothing() {
         assert_eq!(said["bytes"], metadata.len());
         let before = fs::read(&file).unwrap();
         let refused = complaint(&run(&["backup", file.to_str().unwrap()], &database));
-        assert!(refused.contains("is there already"), "{refused}");
+        assert!(refused.contains("already exists"), "{refused}");
         assert_eq!(fs::read(&file).unwrap(), before);
         let nowhere = folder.path().join("no/such/folder");
         let refused = complaint(&run(&["backup", nowhere.to_str().unwrap()], &database));
@@ -97,7 +97,7 @@ async fn a_database_that_is_there_or_in_use_is_not_restored_over() {
         let (file, _) = back_up(&database, folder.path());
         let restore = ["restore", file.to_str().unwrap()];
         let refused = complaint(&run(&restore, &database));
-        let there = if kind == Kind::Sqlite { "is there already" } else { "is not empty" };
+        let there = if kind == Kind::Sqlite { "already exists" } else { "is not empty" };
         assert!(refused.contains(there), "{refused}");
         let replace = [&restore[..], &["--replace"]].concat();
         if kind == Kind::Postgres {

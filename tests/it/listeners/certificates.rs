@@ -43,7 +43,7 @@ async fn a_renewed_certificate_is_shown_to_new_connections_and_old_ones_go_on() 
 
     let (cert, key) = files.authority.issue();
     files.write(&cert, &key);
-    served.until("read the certificate again");
+    served.until("reloaded the certificate");
     assert_ne!(shown(&served, &files).await, before);
     assert_eq!(shown(&served, &files).await, der(&cert));
     metadata_over(old).await;
@@ -72,7 +72,7 @@ async fn a_renewal_that_cannot_be_used_leaves_the_old_certificate_in_force() {
 
     files.write(&cert, &key);
     served.signal(Signal::HUP);
-    served.until("read the certificate again");
+    served.until("reloaded the certificate");
     assert_eq!(shown(&served, &files).await, der(&cert));
 }
 

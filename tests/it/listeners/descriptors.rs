@@ -77,7 +77,7 @@ async fn a_node_without_descriptors_rests_and_accepts_again_when_there_are_some(
         .into_iter()
         .flat_map(|address| (0..20).map(move |_| TcpStream::connect(address).unwrap()))
         .collect();
-    served.until("connections cannot be accepted for now");
+    served.until("cannot accept connections; retrying");
 
     let spent = processor_time(&served);
     tokio::time::sleep(Duration::from_secs(2)).await;

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use jeton::net::Limits;
 use rustix::process::Signal;
 use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
-use tonic::transport::Channel;
+use tonic::{Code, transport::Channel};
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
@@ -51,7 +51,8 @@ async fn a_node_that_stops_says_so_and_serves_on_until_balancers_have_noticed() 
     drop((calls, health));
 
     // The watch would go on for ever. It ends with the drain, and nothing else holds that.
-    assert!(timeout(LONG, watch.message()).await.unwrap().unwrap().is_none());
+    let ended = timeout(LONG, watch.message()).await.unwrap().unwrap_err();
+    assert_eq!(ended.code(), Code::Unavailable, "{ended}");
     drop(watch);
     assert!(timeout(LONG, drain).await.unwrap().unwrap(), "something was cut");
     assert!(TcpStream::connect(grpc).await.is_err(), "it still accepts");

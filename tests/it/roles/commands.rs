@@ -53,7 +53,7 @@ async fn an_operator_administers_clients_and_is_in_the_trail() {
     let trail = trail.as_array().unwrap();
     assert_eq!(trail.len(), 7);
     assert!(trail.iter().all(|row| text(row, "login") == world.roles.name("operator")));
-    assert!(said(&run(&["audit", "verify"], &operator)).contains("is whole: 7 rows"));
+    assert!(said(&run(&["audit", "verify"], &operator)).contains("is intact: 7 rows"));
     // By hand, it names itself as it likes in one column, and not in the other.
     let forged = "set jeton.actor = 'operator:else';
                   insert into client (id, client_id) values (gen_random_uuid(), 'by-hand')";
@@ -72,7 +72,7 @@ async fn a_reader_looks_and_changes_nothing() {
     let shown = run_json(&["client", "show", "orders"], &reader);
     let secret = text(&shown["secrets"][0], "secret_id");
     assert_eq!(run_json(&["audit", "list"], &reader).as_array().unwrap().len(), 2);
-    assert!(said(&run(&["audit", "verify"], &reader)).contains("is whole: 2 rows"));
+    assert!(said(&run(&["audit", "verify"], &reader)).contains("is intact: 2 rows"));
 
     let retire = ["client", "retire-secret", "orders", &secret];
     let refused: [&[&str]; 6] = [
@@ -96,7 +96,7 @@ async fn a_node_serves_without_the_rights_of_the_owner() {
     let secret = text(&created, "client_secret");
     let service = world.of("service");
     let served = Served::start(&service, &["--no-migrate", "--log", "debug"]);
-    served.until("looked after the store");
+    served.until("finished a round of upkeep");
     let call = async |path: &str, form: &str| {
         let answer = post_form(served.http, path, "orders", &secret, form).await;
         assert_eq!(answer.status, 200, "{path}: {:?}", answer.body);

@@ -45,7 +45,7 @@ async fn nobody_stops_a_node_by_a_lock() {
         holders.push(holder);
     }
     let served = Served::start(&world.of("service"), &["--no-migrate", "--log", "debug"]);
-    served.until("looked after the store");
+    served.until("finished a round of upkeep");
     let call = async |path: &str, form: &str| {
         let answer = post_form(served.http, path, "orders", secret, form).await;
         assert_eq!(answer.status, 200, "{path}: {:?}", answer.body);

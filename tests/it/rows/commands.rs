@@ -176,7 +176,7 @@ async fn a_row_of_the_trail_that_cannot_be_read_is_listed_and_fails_the_verifica
         assert_eq!(listed[3]["action"], "secret.create");
         assert!(table.contains("unreadable: detail"), "{table}");
         let refused = complaint(&run(&["audit", "verify"], &database));
-        assert!(refused.contains("is not what was written: row 2 of"), "{refused}");
+        assert!(refused.contains("the audit trail does not verify: row 2 of"), "{refused}");
         // What is changed now is written behind it.
         assert!(run(&["client", "disable", "orders"], &database).status.success());
         let last = run(&["audit", "list", "--last", "1", "--json"], &database);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use futures_util::future::join_all;
 use jeton::{
-    domain::{SecretHash, SecretId, StoredSecret, Timestamp, TokenText},
+    domain::{SecretHash, SecretId, StoredCredential, StoredSecret, Timestamp, TokenText},
     pb::v1::{IntrospectTokenRequest, token_service_client::TokenServiceClient},
     store::UnreadableRow,
 };
@@ -155,10 +155,11 @@ async fn the_ends_of_time_are_kept() {
             burnt_at: None,
         };
         node.store.create_client(&client, &secret, &operator()).await.unwrap();
-        let found = node.store.find_client(&client.client_id, Some(secret.id)).await.unwrap();
+        let found =
+            node.store.find_client(&client.client_id, Some(secret.id.into())).await.unwrap();
         let found = found.unwrap();
         assert_eq!(*found.client, client, "{kind:?}");
-        let found = found.secret.unwrap();
+        let StoredCredential::Secret(found) = &*found.credential.unwrap();
         assert_eq!((found.created_at, found.expires_at), (secret.created_at, secret.expires_at));
         let mut editor = Editor::of(&node.database).await;
         let written = format!(
