@@ -16,8 +16,9 @@ use protox::prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, M
 const PACKAGE: &str = "jeton.v1";
 
 fn main() -> Result<(), Box<dyn Error>> {
-    println!("cargo::rerun-if-changed=proto");
-    let mut compiler = protox::Compiler::new(["proto"])?;
+    let proto = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("../../proto");
+    println!("cargo::rerun-if-changed={}", proto.display());
+    let mut compiler = protox::Compiler::new([&proto])?;
     compiler.include_imports(true).include_source_info(true);
     compiler.open_files(["jeton/v1/error_reason.proto", "jeton/v1/token_service.proto"])?;
 
@@ -35,7 +36,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let secret: Vec<_> = secret.iter().map(MessageDescriptor::full_name).collect();
     tonic_prost_build::configure()
         .skip_debug(secret)
-        .codec_path("crate::pb::Codec")
+        .codec_path("crate::Codec")
         .compile_fds(compiler.file_descriptor_set())?;
     Ok(())
 }
@@ -89,7 +90,7 @@ fn method_table(pool: &DescriptorPool) -> Result<String, Box<dyn Error>> {
         lanes.entry(lane(pool, method)?).or_insert_with(Vec::new).push(format!("Self::{name}"));
     }
     let lanes = lanes.iter().try_fold(String::new(), |mut arms, (lane, methods)| {
-        writeln!(arms, "            {} => Lane::{lane},", methods.join(" | ")).map(|()| arms)
+        writeln!(arms, "            {} => v1::Lane::{lane},", methods.join(" | ")).map(|()| arms)
     })?;
     let all: Vec<_> = methods.iter().map(|method| format!("Self::{}", method.name())).collect();
     Ok(format!(
@@ -118,7 +119,7 @@ impl Method {{
 
     /// Lane whose concurrency limit, hash queue and connections the method uses.
     #[must_use]
-    pub const fn lane(self) -> Lane {{
+    pub const fn lane(self) -> v1::Lane {{
         match self {{
 {lanes}        }}
     }}

@@ -32,7 +32,7 @@ use rustix::{
 
 use self::deadline::Deadline;
 use crate::{
-    config::{self as knobs, File, Log, Seconds},
+    config::{self as settings, File, Log, Seconds},
     telemetry::{self, Telemetry},
 };
 
@@ -117,8 +117,8 @@ struct Asked {
 /// Parses the arguments. If they name a configuration file, they are parsed a second time with the
 /// values of the file as defaults.
 fn parse() -> anyhow::Result<Asked> {
-    let command = knobs::without_empty_variables(Cli::command());
-    let unknown_variables = knobs::unknown_variables(&Cli::command());
+    let command = settings::without_empty_variables(Cli::command());
+    let unknown_variables = settings::unknown_variables(&Cli::command());
     let arguments: Vec<_> = env::args_os().collect();
     let (mut cli, mut matches) = read(&command, &arguments);
     let file = cli.config.as_deref().map(File::read).transpose()?;
@@ -131,7 +131,7 @@ fn parse() -> anyhow::Result<Asked> {
 fn read(command: &clap::Command, arguments: &[OsString]) -> (Cli, ArgMatches) {
     let matches = command.clone().try_get_matches_from(arguments);
     let read = matches.and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
-    read.unwrap_or_else(|error| knobs::name_variable(error, command, arguments).exit())
+    read.unwrap_or_else(|error| settings::name_variable(error, command, arguments).exit())
 }
 
 /// Starts logging. Warnings about the environment are the first lines of the log.

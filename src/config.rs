@@ -29,7 +29,7 @@ pub use self::{
         without_empty_variables,
     },
     hashing::{Argon2, HashPool},
-    layers::{File, Knob},
+    layers::{File, Setting},
     limits::{Connections, Requests, Shutdown},
     listeners::{GrpcListener, HttpListeners},
     log::{Log, LogFormat},

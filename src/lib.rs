@@ -18,7 +18,7 @@ pub mod request;
 
 pub mod oauth_http;
 
-pub mod pb;
+pub use jeton_proto as pb;
 
 pub mod rpc;
 
@@ -32,7 +32,7 @@ pub mod registry;
 
 pub mod store;
 
-pub mod domain;
+pub use jeton_domain as domain;
 
 pub mod cli;
 pub mod config;

@@ -4,12 +4,12 @@ mod access_log;
 mod context;
 mod grpc_timeout;
 mod handler;
+mod lane;
+mod log_entry;
 mod logged_body;
-mod method;
 mod outcome;
 mod request_id;
 
-pub(crate) use self::{access_log::AccessLog, handler::Handler};
-pub use self::{
-    context::RequestContext, grpc_timeout::grpc_timeout, method::Method, outcome::Outcome,
-};
+pub(crate) use self::{access_log::AccessLog, handler::Handler, lane::lane_of};
+pub use self::{context::RequestContext, grpc_timeout::grpc_timeout, outcome::Outcome};
+pub use crate::pb::Method;

@@ -1,8 +1,8 @@
-//! What is kept, in the domain's words. Two databases stand behind one narrow trait, and one
-//! conformance suite runs on both.
+//! Storage interface: one narrow trait with two implementations, Postgres and SQLite. One
+//! conformance suite runs against both.
 //!
-//! A query is on the trait because a use case needs it. Each is one statement, or runs to its end
-//! although its caller may be gone, so that no transaction is left half open.
+//! Each method exists because a use case needs it. It is one statement, or it runs to completion
+//! even if its caller goes away, so no transaction is left open.
 
 mod connections;
 mod holdings;
@@ -35,19 +35,19 @@ use crate::domain::{
     TokenDigest, TokenFacts, TokenId,
 };
 
-/// What the first migration made once for this installation.
+/// Data generated once per installation, by its first migration.
 #[derive(Debug, Clone)]
 pub struct Installation {
-    /// The key under which secrets and tokens are tagged.
+    /// HMAC key of the tags in secrets and tokens.
     pub tag_key: TagKey,
 }
 
-/// A client, and the one credential that was asked for, if the client has it.
+/// A client with the credential that the query named.
 #[derive(Debug, Clone)]
 pub struct FoundClient {
     /// The client.
     pub client: Arc<Client>,
-    /// Its credential of the id that was asked for.
+    /// `None` if the client has no credential with that id.
     pub credential: Option<Arc<StoredCredential>>,
 }
 
@@ -63,109 +63,111 @@ pub struct FoundToken {
     pub facts: TokenFacts,
 }
 
-/// What stands in a row, or why that cannot be read: one of many, which fails alone.
+/// One row of several, or the reason why it cannot be read. The other rows are unaffected.
 pub type Readable<T> = Result<T, UnreadableRow>;
 
-/// A token, or why its row cannot be read.
+/// A token, or the fault with which reading its row failed.
 pub type FoundOrFault = Result<FoundToken, Error>;
 
-/// What became of a client that was to be created.
+/// Result of creating a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Creation {
-    /// It is stored.
+    /// The client is stored.
     Created,
-    /// Its `client_id` is taken. Nothing was changed.
+    /// Another client has this `client_id`. Nothing was changed.
     ClientIdTaken,
 }
 
 /// How a secret is taken out of use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Retirement {
-    /// It authenticates no more; tokens issued with it live on.
+    /// The secret no longer authenticates. Tokens issued with it stay valid.
     Retired,
-    /// It leaked: tokens issued with it are dead as well.
-    Burnt,
+    /// The secret leaked: tokens issued with it become inactive as well.
+    Leaked,
 }
 
-/// What has changed, as far as it matters to a node that remembers things.
+/// A change, as far as the cache of a node needs to know about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
-    /// A client, or one of its secrets: all that was read of it or of its tokens is doubtful.
+    /// A client or one of its secrets changed: invalidates everything read about the client and its
+    /// tokens.
     Client(ClientKey),
     /// A token was revoked, or its row changed.
     Token(TokenId),
-    /// Nothing that is remembered can be relied upon.
+    /// Anything may have changed: invalidates the whole cache.
     Everything,
 }
 
-/// What a node hears of changes through. As long as its lease runs, whoever revokes, disables or
-/// retires waits until the node has applied that change; so what it remembers is as true as a look
-/// into the database. A feed that fails is lost, and with it whatever was remembered.
+/// Change feed of a node. While the node holds a lease, a writer that revokes, disables or retires
+/// is not acknowledged until the node has applied the change, so a cache hit is as current as a
+/// database read. A feed that fails is lost, and the whole cache is invalidated with it.
 ///
 /// # Errors
-/// As those of [`Store`]; the feed is lost then.
+/// The errors of [`Store`]. After any of them the feed is lost.
 #[async_trait]
 pub trait Feed: Send {
-    /// Begins, after the last change that there is. Nothing that was read before may be relied
-    /// upon, for changes may have been made since.
+    /// Joins the feed after its newest change. Everything cached before is invalid, because changes
+    /// may have been made since.
     async fn join(&mut self) -> Result<(), Error>;
 
-    /// The changes since the last that was read, in the order in which they were committed.
+    /// Reads the changes since the previous read, in commit order.
     async fn read(&mut self) -> Result<Vec<Change>, Error>;
 
-    /// Says that everything read so far is applied, and takes the lease anew. The lease runs from
-    /// before this is called. Changes may have been made after an old lease ended and before this
-    /// one began, so nothing is relied upon before one more look. Returns the time of the database,
-    /// if that is on another machine.
+    /// Acknowledges every change read so far and renews the lease, which counts from before this
+    /// call. Changes may have been made between the end of an expired lease and this renewal, so
+    /// the caller must read once more before it uses the cache. Returns the time of the database,
+    /// or `None` for an embedded one.
     async fn renew(&mut self) -> Result<Option<Timestamp>, Error>;
 
-    /// How long a lease lasts, with all that clocks may differ by taken off.
+    /// Usable length of a lease: its length minus the margin for clock differences.
     fn lease(&self) -> Duration;
 
-    /// Waits until there may be a change, or the lease is to be renewed.
+    /// Waits until there may be a change or the lease is due for renewal.
     async fn rest(&mut self) -> Result<(), Error>;
 
-    /// Gives the lease back, so that nobody waits for this node.
+    /// Gives the lease back, so that writers stop waiting for this node.
     async fn leave(&mut self);
 }
 
-/// What the use cases ask of a database.
+/// Queries and changes that the use cases need from a database.
 ///
-/// What takes something back, be it a token, a secret or the right of a client to act, returns when
-/// no node will go on as if nothing had happened.
+/// Methods that withdraw something (revoke a token, retire a secret, disable or delete a client)
+/// return once no node acts on the earlier state any more.
 ///
 /// # Errors
-/// `Error::Unavailable` if the database does not answer or could answer later; whether a write
-/// happened is then unknown. `Error::Internal` for a fault of a statement, or around an
-/// [`UnreadableRow`] if the one row that was asked for cannot be read. Where several rows are read,
-/// each fails for itself. No other error.
+/// `Error::Unavailable` if the database does not answer or a retry may succeed; whether a write
+/// happened is then unknown. `Error::Internal` if a statement fails for good, or, with an
+/// [`UnreadableRow`] as its cause, if the one requested row cannot be read. Methods that return
+/// several rows report each unreadable row on its own. There are no other errors.
 #[async_trait]
 pub trait Store: Send + Sync {
-    /// Brings the schema up to date. Safe when several nodes do it at once.
+    /// Applies the missing migrations. Several nodes may call it at the same time.
     async fn migrate(&self, now: Timestamp, random: &dyn Random) -> Result<Migrated, SchemaError>;
 
-    /// Refuses every schema but the one that this binary needs.
+    /// Fails unless the schema is exactly the version that this binary needs.
     async fn check_schema(&self) -> Result<(), SchemaError>;
 
-    /// Reads what was made once for this installation.
+    /// Reads the data generated once for this installation.
     async fn installation(&self) -> Result<Installation, Error>;
 
-    /// Finds a client by its public name, and the secret that a presented text names.
+    /// Finds a client by its `client_id`, together with the credential of the given id.
     async fn find_client(
         &self,
         client_id: &ClientId,
         credential: Option<CredentialId>,
     ) -> Result<Option<FoundClient>, Error>;
 
-    /// Stores tokens durably, and returns those that it stored: they survive a crash. It refuses
-    /// those whose client may not act, and those whose secret is not in use any more.
+    /// Stores tokens durably, so that they survive a crash, and returns the ids of those that it
+    /// stored. Tokens whose client is not active, or whose secret is no longer in use, are refused.
     async fn record_tokens(&self, tokens: &[AccessToken]) -> Result<Vec<TokenId>, Error>;
 
-    /// Finds tokens, with everything that decides what each is worth. Those that there are not are
-    /// left out, and one that cannot be read is a fault of its own.
+    /// Finds tokens with everything that decides whether each is active. Ids without a token are
+    /// left out. A token that cannot be read is a fault of its own and does not affect the others.
     async fn find_tokens(&self, ids: &[TokenId]) -> Result<Vec<(TokenId, FoundOrFault)>, Error>;
 
-    /// Marks a token revoked, durably, and keeps the mark until `keep_until`. Again is no error.
+    /// Revokes a token durably and keeps the revocation until `keep_until`. Repeating it is not an
+    /// error.
     async fn revoke_token(
         &self,
         id: TokenId,
@@ -174,7 +176,7 @@ pub trait Store: Send + Sync {
         actor: &Actor,
     ) -> Result<(), Error>;
 
-    /// Stores a new client and its first secret, both or neither.
+    /// Stores a new client and its first secret: both or neither.
     async fn create_client(
         &self,
         client: &Client,
@@ -182,22 +184,22 @@ pub trait Store: Send + Sync {
         actor: &Actor,
     ) -> Result<Creation, Error>;
 
-    /// At most `limit` clients in order of `client_id`, those after `after`: a `client_id` as it
-    /// stands in its row, whether or not it could be one. Rows without any come first.
+    /// Lists at most `limit` clients after `after`, ordered by `client_id`. `after` is the text of
+    /// a column, which need not be a valid `client_id`. Rows without a `client_id` come first.
     async fn list_clients(
         &self,
         after: Option<&str>,
         limit: u32,
     ) -> Result<Vec<Readable<Client>>, Error>;
 
-    /// All secrets of a client, the oldest first. Their hashes are left empty, since nobody who
-    /// lists secrets needs them.
+    /// Lists all secrets of a client, oldest first. Their hashes are left empty, because no caller
+    /// that lists secrets needs them.
     async fn list_secrets(
         &self,
         client_id: &ClientId,
     ) -> Result<Vec<Readable<StoredSecret>>, Error>;
 
-    /// Sets the state of a client; false if there is none of that name.
+    /// Sets the state of a client. Returns false if no client has this `client_id`.
     async fn set_client_state(
         &self,
         client_id: &ClientId,
@@ -205,21 +207,22 @@ pub trait Store: Send + Sync {
         actor: &Actor,
     ) -> Result<bool, Error>;
 
-    /// Ends all tokens that a client has now; false if there is no client of that name.
+    /// Revokes all current tokens of a client. Returns false if no client has this `client_id`.
     async fn revoke_client_tokens(
         &self,
         client_id: &ClientId,
         actor: &Actor,
     ) -> Result<bool, Error>;
 
-    /// Deletes a client with its secrets; its tokens are dead. False if there is none.
+    /// Deletes a client and its secrets. Its tokens become inactive. Returns false if no client has
+    /// this `client_id`.
     async fn delete_client(&self, client_id: &ClientId, actor: &Actor) -> Result<bool, Error>;
 
-    /// Stores one more secret; false if its client is gone.
+    /// Stores one more secret. Returns false if its client does not exist any more.
     async fn add_secret(&self, secret: &StoredSecret, actor: &Actor) -> Result<bool, Error>;
 
-    /// Takes a secret of this client out of use; false if the client has none of that id. A
-    /// retired secret can still be burnt, and a burnt one stays burnt.
+    /// Takes a secret of this client out of use. Returns false if the client has no secret of this
+    /// id. A retired secret can still be declared leaked, and a leaked one stays leaked.
     async fn retire_secret(
         &self,
         client_id: &ClientId,
@@ -229,52 +232,55 @@ pub trait Store: Send + Sync {
         actor: &Actor,
     ) -> Result<bool, Error>;
 
-    /// At most `limit` rows of the audit trail, those after `seq`, in order.
+    /// Reads at most `limit` rows of the audit trail after `seq`, in order of `seq`.
     async fn audit_after(&self, seq: i64, limit: u32) -> Result<Vec<Readable<AuditEntry>>, Error>;
 
-    /// The last rows of the audit trail, the newest first; those of one `client_id` if it is given.
+    /// Reads the last `limit` rows of the audit trail, newest first. With `client_id`, only the
+    /// rows of that client.
     async fn last_of_audit(
         &self,
         client_id: Option<&ClientId>,
         limit: u32,
     ) -> Result<Vec<Readable<AuditEntry>>, Error>;
 
-    /// The last sealed row of the audit trail; none if there is none.
+    /// Reads the mark of the last sealed row of the audit trail, or `None` if no row is sealed.
     async fn audit_head(&self) -> Result<Option<AuditMark>, Error>;
 
-    /// Returns when no node goes by what was true before this was called.
+    /// Waits until no node acts on a state from before this call.
     async fn settle(&self) -> Result<(), Error>;
 
-    /// Whether a node must hold a lease to answer from here. A database on another machine can be
-    /// the wrong one, a standby that is behind, and only a lease that was written shows that it is
-    /// not. A file is always the right one.
+    /// Whether a node must hold a lease to answer from this store. A database on another machine
+    /// may be the wrong one, such as a standby that is behind, and only a lease that this node has
+    /// written there rules that out. A local file is always the right one.
     fn needs_lease(&self) -> bool;
-    /// Does what must be done to a database that was restored from a copy: the tokens of before are
-    /// dead, the change feed and the leases begin anew, and the audit trail says so. Returns when
-    /// no node goes by what was true before.
+
+    /// Prepares a database that was restored from a backup: revokes all earlier tokens, resets the
+    /// change feed and the leases, and records the restore in the audit trail. Returns once no node
+    /// acts on the earlier state any more.
     async fn finish_restore(&self, now: Timestamp, actor: &Actor) -> Result<Finished, Error>;
 
-    /// What changes wait for at this moment, as far as it can be told.
+    /// Lists what changes are waiting for at this moment, as far as the database shows it.
     async fn obstacles(&self) -> Result<Vec<Obstacle>, Error>;
 
-    /// A way to hear of changes, by leases of this length where the database has leases. Connects,
-    /// and does not begin yet.
+    /// Opens a change feed, with leases of length `lease` if the store has leases. Connects, but
+    /// does not join the feed yet.
     async fn follow(&self, lease: Duration) -> Result<Box<dyn Feed>, Error>;
 
-    /// Makes room for the tokens of now and of the day to come, before a node serves. A store in
-    /// which there is always room does nothing.
+    /// Creates the partitions for current tokens and those of the next day, before a node serves.
+    /// Does nothing in a store without partitions.
     async fn make_room(&self, _now: Timestamp) -> Result<(), Error> {
         Ok(())
     }
 
-    /// Makes room for the tokens to come, and removes those that are long dead and what is older
-    /// than so many days from the audit trail. Several nodes may call it at once.
+    /// Runs one round of upkeep: creates partitions ahead and deletes expired tokens, old
+    /// revocations, old changes, and audit rows older than `audit_days`. Several nodes may call it
+    /// at the same time.
     async fn upkeep(&self, now: Timestamp, audit_days: u32) -> Result<Upkeep, Error>;
 
-    /// Makes one round trip: whether the database answers now, and is still the right one.
+    /// Makes one round trip to check that the database answers and is still the right one.
     async fn check(&self) -> Result<(), Error>;
 
-    /// How the connections stand now.
+    /// Counts the connections.
     fn connections(&self) -> Connections;
 
     /// Waits for running statements and closes all connections.

@@ -140,8 +140,8 @@ fn rows() -> Vec<Row> {
     use Budget::{AtLeast, AtMost};
     let row = |number, what, budget| Row { number, what, ratios: Vec::new(), budget };
     vec![
-        row("1a", "introspect, remembered: CPU : E", AtMost(1.15)),
-        row("1b", "introspect, remembered: p99 : E's", AtMost(1.3)),
+        row("1a", "introspect, cached: CPU : E", AtMost(1.15)),
+        row("1b", "introspect, cached: p99 : E's", AtMost(1.3)),
         row("2a", "issue, durable: server CPU : E", AtMost(1.6)),
         row("2b", "issue, durable: Postgres CPU a token : U", AtMost(1.5)),
         row("3a", "issue alone: p50 : F", AtMost(1.3)),

@@ -23,13 +23,15 @@ pub(super) struct ShowConfig {
 impl ShowConfig {
     pub(super) fn run(self, matches: &ArgMatches, file: &File) -> anyhow::Result<()> {
         self.config.tls.check()?;
-        let knobs = file.knobs(matches).into_iter();
+        let settings = file.settings(matches).into_iter();
         if self.json {
             let entry = |value: &str, source: &str| json!({ "value": value, "source": source });
-            let object = knobs.map(|knob| (knob.name, entry(&knob.value, knob.source)));
+            let object =
+                settings.map(|setting| (setting.name, entry(&setting.value, setting.source)));
             output::json(&Value::Object(object.collect::<Map<_, _>>()));
         } else {
-            let rows = knobs.map(|knob| [knob.name, knob.value, knob.source.to_owned()]);
+            let rows =
+                settings.map(|setting| [setting.name, setting.value, setting.source.to_owned()]);
             output::table(["setting", "value", "source"], rows.collect());
         }
         Ok(())

@@ -26,7 +26,7 @@ pub struct File(BTreeMap<String, String>);
 
 /// A setting, its effective value as text, and the source of that value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Knob {
+pub struct Setting {
     /// Name of the setting, as spelled in the file (`hash_queue`).
     pub name: String,
     /// Effective value, with the password of a database URL redacted; empty if there is no value.
@@ -93,8 +93,8 @@ impl File {
     /// Lists the effective value and the source of each setting of a node. `matches` must come from
     /// a command that has all settings, with this file [beneath](Self::beneath) it.
     #[must_use]
-    pub fn knobs(&self, matches: &ArgMatches) -> Vec<Knob> {
-        let knob = |arg: &Arg| {
+    pub fn settings(&self, matches: &ArgMatches) -> Vec<Setting> {
+        let setting = |arg: &Arg| {
             let name = arg.get_id().as_str();
             let source = match matches.value_source(name) {
                 Some(ValueSource::CommandLine) => "flag",
@@ -106,9 +106,9 @@ impl File {
             let value = raw.unwrap_or_default().to_string_lossy().into_owned();
             let value =
                 if name == "database_url" { DatabaseUrl::from(value).redacted() } else { value };
-            Knob { name: name.to_owned(), value, source }
+            Setting { name: name.to_owned(), value, source }
         };
-        command::<Config>().get_arguments().map(knob).collect()
+        command::<Config>().get_arguments().map(setting).collect()
     }
 }
 

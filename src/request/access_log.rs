@@ -7,12 +7,13 @@
 use std::{net::IpAddr, sync::Arc, time::Instant};
 
 use futures_util::FutureExt;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use hyper::body::Incoming;
-use tracing::{Instrument, Span, field::Empty};
+use tracing::{Instrument, field::Empty};
 
 use super::{
-    Handler, Method, Outcome, RequestContext, grpc_timeout,
+    Handler, Outcome, RequestContext, grpc_timeout,
+    log_entry::Entry,
     logged_body::LoggedBody,
     request_id::{REQUEST_ID, RequestIds},
 };
@@ -20,9 +21,6 @@ use crate::{
     domain::Random,
     telemetry::{ACCESS, ListenerKind, Metrics},
 };
-
-/// Name for every path and method that the node does not serve.
-const UNKNOWN: &str = "unknown";
 
 /// The access log around the handler of a listener.
 #[derive(Clone)]
@@ -91,58 +89,5 @@ impl<H: Handler> Handler for AccessLog<H> {
             entry.end(outcome);
             response.map(|body| LoggedBody::new(body, None))
         })
-    }
-}
-
-/// The log entry of a request that is being served. It is written when it is dropped, so cancelled
-/// requests are logged too.
-pub(super) struct Entry {
-    listener: ListenerKind,
-    path: Option<Arc<str>>,
-    metrics: Arc<Metrics>,
-    began: Instant,
-    span: Span,
-    context: RequestContext,
-    /// HTTP status of the response; `None` until there is one.
-    status: Option<StatusCode>,
-    outcome: Outcome,
-}
-
-impl Entry {
-    /// The outcome of the request; `None` if it is known only from the trailers of a stream.
-    fn outcome_of(&self, status: StatusCode) -> Option<Outcome> {
-        let is_http = self.listener != ListenerKind::Grpc;
-        self.context.outcome().or_else(|| is_http.then(|| Outcome::of_http(status)))
-    }
-
-    /// Writes the entry.
-    pub(super) fn end(mut self, outcome: Outcome) {
-        self.outcome = outcome;
-    }
-}
-
-impl Drop for Entry {
-    fn drop(&mut self) {
-        let took = self.began.elapsed();
-        let rpc = self.context.method().map_or(UNKNOWN, Method::name);
-        let outcome = self.outcome.as_str();
-        self.metrics.answered(self.listener, rpc, outcome, took);
-        // The HTTP status of a gRPC response means nothing.
-        let status = self
-            .status
-            .filter(|_| self.listener == ListenerKind::Http)
-            .map(|status| status.as_u16());
-        self.span.in_scope(|| {
-            tracing::info!(
-                target: ACCESS,
-                listener = self.listener.as_str(),
-                path = self.path.as_deref().unwrap_or(UNKNOWN),
-                rpc,
-                status,
-                outcome,
-                micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
-                "answered"
-            );
-        });
     }
 }

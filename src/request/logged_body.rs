@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tonic::Status;
 
-use super::{Outcome, access_log::Entry};
+use super::{Outcome, log_entry::Entry};
 
 /// Wraps a response body, and ends the log entry of its request when the trailers arrive. If the
 /// body is dropped before that, the request counts as cancelled.

@@ -20,7 +20,7 @@ use tonic::{Request, Response, Status};
 use super::status;
 use crate::{
     domain::Lane,
-    request::{Method, Outcome, RequestContext},
+    request::{Method, Outcome, RequestContext, lane_of},
 };
 
 /// Admits calls up to the concurrency limit. Clones share the limit.
@@ -73,7 +73,7 @@ impl Admission {
     {
         let context = request.extensions().get::<RequestContext>().cloned().unwrap_or_default();
         context.record_method(method);
-        let permits = match method.lane() {
+        let permits = match lane_of(method) {
             Lane::Issue => &self.limits.issue,
             Lane::Inspect => &self.limits.inspect,
         };

@@ -15,7 +15,7 @@ use crate::{
         IntrospectTokenRequest, IntrospectTokenResponse, IssueTokenRequest, IssueTokenResponse,
         RevokeTokenRequest, RevokeTokenResponse, token_service_server::TokenService,
     },
-    request::{Method, RequestContext},
+    request::{Method, RequestContext, lane_of},
     stats::Stats,
 };
 
@@ -108,7 +108,7 @@ async fn authenticate(
     method: Method,
     context: &RequestContext,
 ) -> Result<AuthenticatedClient, Error> {
-    let caller = authority.authenticate(credentials, method.lane(), context).await?;
+    let caller = authority.authenticate(credentials, lane_of(method), context).await?;
     Span::current().record("client_id", caller.client_id().as_str());
     Ok(caller)
 }

@@ -1,18 +1,18 @@
-//! How the connections to a database stand, for whoever looks after a node.
+//! Connection counts of a store, for metrics.
 
-/// The connections to a database.
+/// Connection counts of a store.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Connections {
-    /// Those that are open.
+    /// Open connections.
     pub open: u32,
-    /// Of these, those that nothing uses.
+    /// Open connections that are not in use.
     pub idle: u32,
-    /// The most that there may be.
+    /// Maximum number of connections.
     pub most: u32,
 }
 
 impl Connections {
-    /// Those of a pool.
+    /// Counts the connections of a pool.
     pub(super) fn of<D: sqlx::Database>(pool: &sqlx::Pool<D>) -> Self {
         let idle = u32::try_from(pool.num_idle()).unwrap_or(u32::MAX);
         Self { open: pool.size(), idle, most: pool.options().get_max_connections() }

@@ -1,4 +1,4 @@
-//! What a database holds, counted, for whoever saves or restores it.
+//! Row counts of a database, for backup and restore.
 
 use std::time::Duration;
 
@@ -6,40 +6,40 @@ use serde_json::{Value, json};
 
 use crate::domain::{AuditMark, Timestamp};
 
-/// What a database holds, counted at one moment.
+/// Row counts of a database at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Holdings {
-    /// The version of its schema.
+    /// Version of the schema.
     pub schema: i64,
-    /// Clients.
+    /// Number of clients.
     pub clients: i64,
-    /// Secrets of these, those that were retired included.
+    /// Number of secrets, including retired ones.
     pub secrets: i64,
-    /// Tokens, those that have expired and were not removed yet included.
+    /// Number of tokens, including expired ones that are not deleted yet.
     pub tokens: i64,
-    /// Marks of tokens that were revoked.
+    /// Number of revocations of single tokens.
     pub revocations: i64,
-    /// Rows of the audit trail.
+    /// Number of rows in the audit trail.
     pub audit: i64,
-    /// When its newest row was written; none if it holds nothing that tells.
+    /// When the newest row was written; `None` if no row has a usable time.
     pub newest: Option<Timestamp>,
-    /// Where its audit trail ends.
+    /// Last sealed row of the audit trail; `None` if there is no readable one.
     pub mark: Option<AuditMark>,
 }
 
-/// What was done to a database that was restored.
+/// Result of preparing a restored database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Finished {
-    /// What was found.
+    /// Contents of the database before it was prepared.
     pub found: Holdings,
-    /// Tokens that were issued before are inactive.
+    /// Tokens issued before this moment are inactive.
     pub not_before: Timestamp,
-    /// How long after the newest row that was found the database was restored.
+    /// Time from the newest row to the restore; `None` if the newest row is unknown.
     pub lost: Option<Duration>,
 }
 
 impl Finished {
-    /// What the audit trail keeps of it.
+    /// Column `detail` of its row in the audit trail.
     pub(super) fn detail(&self) -> Value {
         json!({
             "not_before": self.not_before.to_string(),

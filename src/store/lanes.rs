@@ -1,22 +1,22 @@
-//! The database as each lane sees it.
+//! The stores of the lanes.
 
 use std::sync::Arc;
 
 use super::Store;
 use crate::domain::Lane;
 
-/// The store of each lane. They share what is stored and no connection, so that callers who ask for
-/// tokens cannot keep those waiting who ask about them.
+/// The store of each lane. On Postgres they share the database but no connections, so issue
+/// requests cannot delay introspection and revocation.
 #[derive(Clone)]
 pub struct Stores {
-    /// For issuing.
+    /// Store of the lane `issue`.
     pub issue: Arc<dyn Store>,
-    /// For introspection and revocation.
+    /// Store of the lane `inspect`: introspection and revocation.
     pub inspect: Arc<dyn Store>,
 }
 
 impl Stores {
-    /// The store of a lane.
+    /// Returns the store of a lane.
     #[must_use]
     pub const fn of(&self, lane: Lane) -> &Arc<dyn Store> {
         match lane {

@@ -1,4 +1,4 @@
-//! The schema: brought up to date, or checked, before anything is served.
+//! Schema versions: migrated or checked before a node serves.
 
 use sqlx::migrate::{MigrateError, Migrator};
 
@@ -7,7 +7,7 @@ use crate::domain::{Error, RandomFailed};
 /// Why the schema cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaError {
-    /// A later version of Jeton was here. What it changed is not known to this one.
+    /// A later version of Jeton migrated the database. This binary does not know what it changed.
     #[error(
         "the database schema is at version {found}, and this jeton knows versions up to {known}: \
          run the version of jeton that migrated the database, or a later one"
@@ -18,7 +18,7 @@ pub enum SchemaError {
         /// The last version that this binary knows.
         known: i64,
     },
-    /// Migrations are missing and were not to be applied.
+    /// Migrations are missing, and the caller asked not to apply them.
     #[error(
         "the database schema is at version {found}, and this jeton needs version {known}: run \
          `jeton migrate`, or start a node without --no-migrate, which does the same"
@@ -29,78 +29,76 @@ pub enum SchemaError {
         /// The version that this binary needs.
         known: i64,
     },
-    /// Nobody has made a database of Jeton in this place. A command that made one here would show
-    /// an empty registry to whoever named the wrong place.
+    /// There is no Jeton database here. It is not created implicitly, because an operator who named
+    /// the wrong place would then see an empty registry.
     #[error(
-        "there is no database of Jeton; name another place with --data-dir or --database-url, or \
-         make one here with `jeton migrate`"
+        "there is no Jeton database here: choose another with --data-dir or --database-url, or \
+         create one with `jeton migrate`"
     )]
     Missing,
-    /// The place holds tables of the same names that somebody else made.
+    /// The database holds tables of the same names that Jeton did not create.
     #[error("there are tables that Jeton did not make: give it a database of its own")]
     Foreign,
-    /// A migration failed. Each runs in a transaction, so the schema is as it was before it.
+    /// A migration failed. Each runs in a transaction, so the failed one changed nothing.
     #[error("a migration failed")]
     Migration(#[source] MigrateError),
-    /// The new installation could not be given a key.
+    /// No random key could be generated for a new installation.
     #[error(transparent)]
     Random(#[from] RandomFailed),
     /// The database does not answer, or refuses a statement.
     #[error("the database cannot be used")]
     Database(#[from] Error),
-    /// The database refuses this user, this password or this name. Waiting mends nothing.
+    /// The database refuses the user, the password or the database name. Retrying does not help.
     #[error(
-        "the database refuses the connection: mend the user, the password or the name of the \
+        "the database refuses the connection: correct the user, the password or the name of the \
          database in --database-url"
     )]
     Refused(#[source] sqlx::Error),
-    /// The database lets this role in and denies it what is needed.
+    /// The role may connect but lacks a privilege.
     #[error(
-        "the database denies this role what it needs, a grant is missing: `jeton migrate \
-         --print-roles` prints those of each role, and whoever owns the tables or is superuser \
-         runs that"
+        "a grant is missing for the role of --database-url: run the output of `jeton migrate \
+         --print-roles` as the owner of the tables or as a superuser"
     )]
     Forbidden(#[source] sqlx::Error),
-    /// The database lets this role in and does not let it change the schema.
+    /// The role may connect but may not change the schema.
     #[error(
         "the role of --database-url may not change the schema: run `jeton migrate` as the owner of \
          the tables, and start nodes with --no-migrate"
     )]
     MayNotMigrate(#[source] sqlx::Error),
-    /// The tables are there, and not where the role of the connection looks.
+    /// The tables are in a schema that the role may not use.
     #[error(
-        "the tables of Jeton are in schema {0}, which the role of --database-url may not use: \
-         `jeton migrate --print-roles` prints what each role needs, and whoever owns the tables or \
-         is superuser runs that"
+        "the tables of Jeton are in schema {0}, which the role of --database-url may not use: run \
+         the output of `jeton migrate --print-roles` as the owner of the tables or as a superuser"
     )]
     NotVisible(String),
-    /// The embedded database cannot be made or locked.
+    /// The embedded database cannot be created or locked.
     #[error("the data directory cannot be used")]
     DataDirectory(#[source] std::io::Error),
 }
 
-/// What a migration did.
+/// Result of a migration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Migrated {
-    /// The version before; 0 for an empty database.
+    /// Schema version before; 0 for an empty database.
     pub from: i64,
-    /// The version now.
+    /// Schema version after.
     pub to: i64,
 }
 
-/// The last version that a migrator knows.
+/// Latest version that a migrator knows.
 pub(super) fn known(migrator: &Migrator) -> i64 {
     migrator.iter().map(|migration| migration.version).max().unwrap_or(0)
 }
 
-/// Refuses a schema that a later version made. Running nodes are not concerned: migrations are
-/// written so that the version before keeps working on them, and only a start is refused.
+/// Refuses a schema that a later version of Jeton migrated. Only a start is refused. Nodes that
+/// already run are unaffected, because each migration keeps the previous version working.
 pub(super) fn refuse_newer(found: i64, migrator: &Migrator) -> Result<(), SchemaError> {
     let known = known(migrator);
     if found > known { Err(SchemaError::Newer { found, known }) } else { Ok(()) }
 }
 
-/// Accepts exactly the version that this binary needs.
+/// Fails unless `found` is exactly the version that this binary needs.
 pub(super) fn require_exact(found: i64, migrator: &Migrator) -> Result<(), SchemaError> {
     refuse_newer(found, migrator)?;
     let known = known(migrator);

@@ -1,28 +1,28 @@
-//! What a change waits for, for the person who waits.
+//! Reasons why a change takes long, shown to the operator who waits for it.
 
 use std::time::Duration;
 
-/// What stands in the way of a change that takes long.
+/// What a slow change is waiting for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Obstacle {
     /// Nodes that have not applied the newest change.
     Nodes {
-        /// How many.
+        /// Number of nodes.
         count: i64,
-        /// When the last of their leases is over at the latest.
+        /// Time after which all their leases have expired at the latest.
         longest: Duration,
     },
-    /// A session of the database that holds a lock which others wait for.
+    /// A database session that holds a lock that other sessions wait for.
     Session {
-        /// Its process.
+        /// Process id of the session on the server.
         pid: i32,
-        /// Its program and its role, as far as the database tells.
+        /// Application name, role and state of the session, as far as the database shows them.
         name: String,
-        /// The age of its transaction.
+        /// Age of its transaction.
         since: Duration,
     },
-    /// Another process makes or migrates the embedded database.
+    /// Another process creates or migrates the embedded database.
     Migration,
-    /// Another process puts a restored file into the place of the embedded database.
+    /// Another process replaces the embedded database with a restored file.
     Replacement,
 }

@@ -1,8 +1,8 @@
-//! The store on Postgres, version 14 and later: the one to grow on.
+//! The store on Postgres, version 14 or later, for installations of any size.
 
-/// Runs the statements of one call on a session of a lane, with the lease by which the session
-/// proves itself. A macro, because a function could not say that the future it is given borrows the
-/// connection and may be sent to another thread.
+/// Runs the statements of one call on a session of a lane. `$lease` is the lease of this node,
+/// which proves that the session is on the primary. This is a macro, because a function could not
+/// declare that the future borrows the connection and is `Send`.
 macro_rules! on_session {
     ($primary:expr, $lane:expr, |$connection:ident, $lease:pat_param| $call:expr) => {{
         let mut session = $primary.session($lane).await?;
@@ -56,10 +56,10 @@ use crate::domain::{
 };
 use async_trait::async_trait;
 
-/// How long it may take to read one row.
+/// Timeout for reading one row.
 const ONE_ROW: Duration = Duration::from_secs(2);
 
-/// A store on Postgres, by one lane of its connections.
+/// Store on Postgres that uses the connections of one lane.
 pub struct PostgresStore {
     primary: Arc<Primary>,
     lane: usize,
@@ -89,7 +89,7 @@ impl Store for PostgresStore {
                 connection, client_id, credential, lease
             ))
         };
-        // A caller waits for it, who is told before its own deadline that the database is silent.
+        // A caller waits for this row, and should get this error before its own deadline.
         let silent = || Err(Error::unavailable("the database does not answer"));
         tokio::time::timeout(ONE_ROW, found).await.unwrap_or_else(|_| silent())
     }
@@ -102,7 +102,7 @@ impl Store for PostgresStore {
         if !partitions::is_missing(cause) {
             return recorded;
         }
-        // A clock was set by more than what is made ahead.
+        // A clock was set further than the partitions that were created ahead.
         let now = tokens.first().map_or(Timestamp::from_unix_micros(0), |token| token.issued_at);
         on_session!(self.primary, self.lane, |connection, _| partitions::make(connection, now))?;
         on_session!(self.primary, self.lane, |connection, lease| tokens::record(

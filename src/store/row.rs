@@ -1,8 +1,8 @@
-//! Rows on their way to domain values, the same for both databases.
+//! Conversion of rows to domain values, shared by both databases.
 //!
-//! What is stored was checked when it was written, and operators edit it by hand all the same. So
-//! it is parsed again here, one row at a time: a row that cannot be read is a fault of its own
-//! client, secret or token and of no other.
+//! Values were validated when they were written, but operators also edit rows by hand. So every
+//! value is parsed again here, one row at a time: an unreadable row is a fault of its own client,
+//! secret or token and of no other.
 
 mod cells;
 mod unreadable;
@@ -22,10 +22,11 @@ use crate::domain::{
     TokenLifetime,
 };
 
-/// By how much a token may outlive the longest lifetime: its row is rounded up to a whole second.
+/// How much longer than the maximum lifetime a stored token may live. The schema allows one second
+/// for an expiry that is rounded up to a whole second.
 const ROUNDED_UP: Duration = Duration::from_secs(1);
 
-/// The key of the one row of `installation`.
+/// Reads the tag key from the only row of `installation`.
 pub(super) fn tag_key(row: &impl Cells) -> Readable<TagKey> {
     let key = row.bytes("tag_key").and_then(|key| {
         key.try_into().map_err(|_| BadCell::new("tag_key", "a tag key has 32 bytes"))
@@ -33,7 +34,7 @@ pub(super) fn tag_key(row: &impl Cells) -> Readable<TagKey> {
     key.map(TagKey::from_bytes).map_err(|bad| bad.of("installation"))
 }
 
-/// A row of `client`.
+/// Reads a row of `client`.
 pub(super) fn client(row: &impl Cells) -> Readable<Client> {
     client_cells(row).map_err(|bad| UnreadableRow {
         client_id: row.text("client_id").ok(),
@@ -63,12 +64,12 @@ fn client_cells(row: &impl Cells) -> Cell<Client> {
         created_at: row.moment("created_at")?,
         version: row.integer("version")?,
     };
-    // Without it nobody could revoke the tokens of the client.
+    // Without a generation, the tokens of the client could not be revoked.
     row.integer("generation")?;
     Ok(client)
 }
 
-/// A row of `client_secret`, whose columns `id`, `client` and `created_at` have the prefix
+/// Reads a row of `client_secret`. Its columns `id`, `client` and `created_at` have the prefix
 /// `secret_`.
 pub(super) fn secret(row: &impl Cells) -> Readable<StoredSecret> {
     secret_cells(row)
@@ -82,14 +83,14 @@ fn secret_cells(row: &impl Cells) -> Cell<StoredSecret> {
         hash: SecretHash::from_stored(row.text("hash")?),
         label: row.text("label")?,
         created_at: row.moment("secret_created_at")?,
-        // An end at infinity is none.
+        // An expiry of `infinity` means that the secret never expires.
         expires_at: row.maybe_moment("expires_at")?.filter(|end| *end != Timestamp::MAX),
         retired_at: row.maybe_moment("retired_at")?,
         burnt_at: row.maybe_moment("burnt_at")?,
     })
 }
 
-/// A client, joined with the secret that was asked for if it has that one.
+/// Reads a client, joined with the requested secret if the client has it.
 pub(super) fn found_client(row: &impl Cells) -> Readable<FoundClient> {
     let client = Arc::new(client(row)?);
     let credential = match row.maybe_uuid("secret_id") {
@@ -99,9 +100,9 @@ pub(super) fn found_client(row: &impl Cells) -> Readable<FoundClient> {
     Ok(FoundClient { client, credential })
 }
 
-/// The tokens that one statement found, each for itself. If a row does not even say which token it
-/// is of, it may be of any that was asked for and is not among the others: none of those is said
-/// not to be there.
+/// Reads the tokens that one statement found, each on its own. A row whose id cannot be read may
+/// belong to any requested token that no other row matches. All of these are reported as faults,
+/// because none of them is known to be missing.
 pub(super) fn found_tokens(rows: &[impl Cells], asked: &[TokenId]) -> Vec<(TokenId, FoundOrFault)> {
     let mut found = Vec::with_capacity(rows.len());
     let mut nameless = None;
@@ -131,8 +132,8 @@ fn found_token(row: &impl Cells) -> FoundOrFault {
     let token = token_cells(row).map_err(of_token)?;
     let client = Arc::new(client(row)?);
     let of_client = row.integer("generation").map_err(|bad| bad.of("client"))?;
-    // A token of a version that did not count them yet has none. The sum may be more than a column
-    // can hold: somebody may have written anything there.
+    // Tokens issued by a version without generations have none. The sum is computed in `i128`,
+    // because a manual edit may have stored values whose sum exceeds the column.
     let of_issue = row.maybe_integer("token_generation").map_err(of_token)?;
     let superseded =
         of_issue.is_some_and(|then| i128::from(then) < i128::from(of_client) + i128::from(all));
@@ -156,7 +157,8 @@ fn found_token(row: &impl Cells) -> FoundOrFault {
 fn token_cells(row: &impl Cells) -> Cell<AccessToken> {
     let digest = row.bytes("digest")?.try_into().map_err(|_| Malformed("a digest has 32 bytes"));
     let (issued_at, expires_at) = (row.moment("issued_at")?, row.moment("expires_at")?);
-    // Nothing issues such a token, whatever became of the constraint that forbids its row.
+    // No token is issued with such times. This is checked here too, because the constraint that
+    // forbids such a row may have been dropped.
     let longest = TokenLifetime::MAX.duration() + ROUNDED_UP;
     if expires_at <= issued_at || expires_at.since(issued_at) > longest {
         return Err(BadCell::new("expires_at", "a token lives for at most a day after issued_at"));
@@ -175,8 +177,8 @@ fn token_cells(row: &impl Cells) -> Cell<AccessToken> {
     })
 }
 
-/// A row of `audit`. Where rows are sealed later than they are written, one with an empty hash
-/// waits for that.
+/// Reads a row of `audit`. With `is_sealed_later`, an empty hash means that the row is not sealed
+/// yet.
 pub(super) fn audit_entry(row: &impl Cells, is_sealed_later: bool) -> Readable<AuditEntry> {
     audit_cells(row, is_sealed_later).map_err(of_audit(row))
 }
@@ -202,7 +204,7 @@ fn audit_cells(row: &impl Cells, is_sealed_later: bool) -> Cell<AuditEntry> {
     })
 }
 
-/// The place and the hash of a row of `audit` that is sealed.
+/// Reads the position and the hash of a sealed row of `audit`.
 pub(super) fn audit_mark(row: &impl Cells) -> Readable<AuditMark> {
     let mark = || Ok(AuditMark { seq: row.integer("seq")?, hash: audit_hash(row)? });
     mark().map_err(of_audit(row))
@@ -214,25 +216,25 @@ fn audit_hash(row: &impl Cells) -> Cell<AuditHash> {
 }
 
 impl Change {
-    /// Reads a row of `change`.
+    /// Converts the values of a row of `change`.
     pub(super) fn read(kind: &str, subject: Option<Uuid>) -> Self {
         match (kind, subject) {
             ("client", Some(id)) => Self::Client(ClientKey(id)),
             ("token", Some(id)) => Self::Token(TokenId(id)),
-            // A kind that a later version writes may mean anything.
+            // A later version of Jeton may write kinds that this one does not know.
             _ => Self::Everything,
         }
     }
 }
 
-/// The one row of `installation` is gone, and with it the moment before which tokens are dead: no
-/// token can be told to be alive.
+/// Fault for a missing row in `installation`. Its `not_before` is unknown then, so no token can be
+/// reported as active.
 fn no_installation() -> Error {
     Error::internal("the table installation has no row: restore it from a backup")
 }
 
-/// A row of `change`. One that cannot be read, since a row with an odd id was changed, may concern
-/// anything.
+/// Reads a row of `change`. One that cannot be read, for example because the changed row has a
+/// malformed id, may concern anything.
 pub(super) fn change(row: &impl Cells) -> Change {
     match (row.text("kind"), row.maybe_uuid("subject")) {
         (Ok(kind), Ok(subject)) => Change::read(&kind, subject),
@@ -240,12 +242,12 @@ pub(super) fn change(row: &impl Cells) -> Change {
     }
 }
 
-/// The members of a set as texts, for the databases.
+/// Converts the members of a set to texts for the database.
 pub(super) fn texts<'a, T: ToString + 'a>(set: impl IntoIterator<Item = &'a T>) -> Vec<String> {
     set.into_iter().map(ToString::to_string).collect()
 }
 
-/// The members of a set as one text with a space between them: no member contains one.
+/// Joins the members of a set with spaces. No member contains a space.
 pub(super) fn joined<'a, T: ToString + 'a>(set: impl IntoIterator<Item = &'a T>) -> String {
     texts(set).join(" ")
 }

@@ -1,8 +1,8 @@
-//! The embedded store on SQLite: one file, one node, the same promises.
+//! The embedded store on SQLite: one file and one node, with the same guarantees as Postgres.
 //!
-//! WAL lets readers go on beside the writer. `synchronous = full` costs a flush for each commit,
-//! because an acknowledged token must survive a power cut. There is one writing connection:
-//! SQLite has one writer anyway, and waiting in our own queue is fair where its lock is not.
+//! In WAL mode the writer does not block readers. `synchronous = full` flushes on every commit,
+//! because an acknowledged token must survive a power cut. There is one connection for writing:
+//! SQLite allows one writer anyway, and the queue of the pool is fair while SQLite's lock is not.
 
 mod audit;
 mod cells;
@@ -42,29 +42,30 @@ use crate::{
     },
 };
 
-/// The name of the file in the data directory.
+/// File name of the database in the data directory.
 const FILE: &str = "jeton.db";
 
-/// How long a statement waits for a command that writes beside a running node.
+/// How long a statement waits for a lock of another process, such as a command that writes beside a
+/// running node.
 const BUSY: Duration = Duration::from_secs(5);
 
-/// A store in one file.
+/// Store in one SQLite file.
 #[derive(Debug, Clone)]
 pub struct SqliteStore {
     path: PathBuf,
     reader: SqlitePool,
     writer: SqlitePool,
-    /// Which file that was when its schema was last looked at.
+    /// Identity of the file when its schema was last checked.
     opened: Arc<Mutex<Option<FileId>>>,
-    /// Says to other processes that the file is in use, so that none replaces it.
+    /// Lock that marks the file as in use, so that no other process replaces it.
     in_use: Arc<Mutex<Option<Lock>>>,
 }
 
-/// Device and number of a file: a path may come to name another one.
+/// Device and inode number of a file. The same path may later name another file.
 type FileId = (u64, u64);
 
 impl SqliteStore {
-    /// A store in `directory`, which exists. The file is made when the schema is migrated.
+    /// Creates a store in `directory`, which must exist. The first migration creates the file.
     #[must_use]
     pub fn in_directory(directory: &Path, readers: u32, acquire_timeout: Duration) -> Self {
         let path = Self::file_in(directory);
@@ -85,7 +86,7 @@ impl SqliteStore {
         Self { reader: pool(readers), writer: pool(1), path, opened, in_use }
     }
 
-    /// The file of a store in `directory`.
+    /// Path of the database file in `directory`.
     #[must_use]
     pub fn file_in(directory: &Path) -> PathBuf {
         directory.join(FILE)
@@ -249,7 +250,7 @@ impl Store for SqliteStore {
     }
 
     async fn follow(&self, _lease: Duration) -> Result<Box<dyn Feed>, Error> {
-        // A connection of its own, which no request has taken.
+        // The feed has a connection of its own, so it never waits for one that a request uses.
         let options = self.reader.connect_options().as_ref().clone();
         let own = SqlitePoolOptions::new().max_connections(1).connect_lazy_with(options);
         Ok(Box::new(SqliteFeed::new(own)))
@@ -267,7 +268,7 @@ impl Store for SqliteStore {
         Ok(())
     }
 
-    /// Those for reading: there is one for writing, always.
+    /// Counts the connections for reading. There is always exactly one for writing.
     fn connections(&self) -> Connections {
         Connections::of(&self.reader)
     }

@@ -1,16 +1,16 @@
-//! What looking after a store comes to.
+//! Result of upkeep, the periodic maintenance of a store.
 
-/// What a round of upkeep did.
+/// Counts of one round of upkeep.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Upkeep {
-    /// Partitions of the token table that were made ahead. Always 0 on SQLite, which has none.
+    /// Partitions of the token table that were created ahead. Always 0 on SQLite, which has none.
     pub partitions_made: u32,
-    /// Partitions that were dropped, on SQLite slices of dead tokens that were removed.
+    /// Dropped partitions; on SQLite, deleted slices of expired tokens.
     pub expired_batches_removed: u32,
-    /// Rows of `revoked_token` that were no longer needed.
+    /// Deleted rows of `revoked_token` that were no longer needed.
     pub revocations_forgotten: u64,
-    /// Rows of the change feed that every node has read.
+    /// Deleted rows of the change feed that every node has read.
     pub changes_forgotten: u64,
-    /// Rows of the audit trail that were kept for long enough.
+    /// Deleted rows of the audit trail that were older than its retention.
     pub audit_forgotten: u64,
 }

@@ -72,7 +72,7 @@ async fn every_change_has_one_row_that_says_who_and_what() {
         // Again is no change.
         node.revoke(&owner, &token).await.unwrap();
         let (second, _) = node.registry.add_secret(id, NewSecret::default()).await.unwrap();
-        for retirement in [Retirement::Retired, Retirement::Burnt, Retirement::Burnt] {
+        for retirement in [Retirement::Retired, Retirement::Leaked, Retirement::Leaked] {
             node.registry.retire_secret(id, second.id, retirement).await.unwrap();
         }
         node.registry.set_client_state(id, ClientState::Disabled).await.unwrap();

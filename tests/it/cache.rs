@@ -113,7 +113,7 @@ async fn what_is_acknowledged_is_true_on_every_node() {
         let (second, secret) = town.registry.add_secret(id, NewSecret::default()).await.unwrap();
         let rotated = Credentials { client: client.client.clone(), secret };
         let token = town.known_token(&rotated).await;
-        for (retirement, alive) in [(Retirement::Retired, true), (Retirement::Burnt, false)] {
+        for (retirement, alive) in [(Retirement::Retired, true), (Retirement::Leaked, false)] {
             town.registry.retire_secret(id, second.id, retirement).await.unwrap();
             for node in &town.nodes {
                 let refused = node.issue(&rotated).await.unwrap_err();

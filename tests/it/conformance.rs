@@ -157,7 +157,7 @@ async fn a_secret_is_retired_once_and_can_still_be_burnt() {
         let other = ClientId::parse("billing").unwrap();
         assert!(!retire(other, Retirement::Retired, first).await);
         assert!(retire(client.client_id.clone(), Retirement::Retired, first).await);
-        assert!(retire(client.client_id.clone(), Retirement::Burnt, second).await);
+        assert!(retire(client.client_id.clone(), Retirement::Leaked, second).await);
         assert!(retire(client.client_id.clone(), Retirement::Retired, second).await);
         let stored = store.list_secrets(&client.client_id).await.unwrap().remove(0).unwrap();
         assert_eq!(stored.retired_at, Some(first), "{kind:?}");
@@ -221,7 +221,7 @@ async fn what_ends_a_token_is_seen_with_it() {
         assert_eq!(found.facts.client.version, client.version + 1);
 
         store
-            .retire_secret(&client.client_id, secret.id, Retirement::Burnt, now(), &operator())
+            .retire_secret(&client.client_id, secret.id, Retirement::Leaked, now(), &operator())
             .await
             .unwrap();
         assert!(find(&store, tokens[1].id).await.unwrap().facts.credential_leaked);

@@ -114,7 +114,7 @@ async fn whatever_ends_a_token_the_answer_is_the_same_bytes() {
         node.registry.delete_client(&deleted.client.client_id).await.unwrap();
         node.register(new("deleted")).await;
         node.registry
-            .retire_secret(&leaked.client.client_id, leaked.secret.id(), Retirement::Burnt)
+            .retire_secret(&leaked.client.client_id, leaked.secret.id(), Retirement::Leaked)
             .await
             .unwrap();
 

@@ -28,10 +28,11 @@ const LAYERS: [(&str, &str, &str); 20] = [
     ("config", "domain", "tonic axum sqlx"),
     ("store", "data_dir domain", "tonic axum prost"),
     ("stats", "domain", "tokio tonic axum prost sqlx"),
-    ("pb", "", ""),
     ("form_encoding", "", ""),
     ("data_dir", "", "tonic axum prost sqlx"),
-    ("domain", "", "tokio tonic axum prost sqlx"),
+    // Crates of their own: `jeton-proto` and `jeton-domain`.
+    ("pb", "", ""),
+    ("domain", "", ""),
 ];
 
 /// The code of a file of `src`, without its tests. None for a file of tests.
@@ -123,6 +124,23 @@ fn no_files_of_a_layer_import_each_other_in_a_circle() {
                     next.push(other.clone());
                 }
             }
+        }
+    }
+}
+
+/// What a crate lacks, no file of it can use.
+#[test]
+fn the_values_know_no_transport_no_database_and_no_tasks() {
+    for (name, forbidden) in [
+        ("jeton-domain", &["tokio", "tonic", "axum", "hyper", "prost", "sqlx"][..]),
+        ("jeton-proto", &["jeton", "sqlx", "axum", "argon2"]),
+    ] {
+        let manifests = files(&format!("crates/{name}"), "toml");
+        let (_, dependencies) = manifests[0].text.split_once("[dependencies]").unwrap();
+        let (dependencies, _) = dependencies.split_once("\n[").unwrap();
+        for line in dependencies.lines() {
+            let family = line.split(['.', ' ', '-']).next().unwrap_or_default();
+            assert!(!forbidden.contains(&family), "{name} must not need {line}");
         }
     }
 }

@@ -99,7 +99,7 @@ pub(in crate::cli) struct Retire {
 
 impl Retire {
     pub(super) async fn run(self, deadline: Deadline) -> anyhow::Result<()> {
-        let retirement = if self.leaked { Retirement::Burnt } else { Retirement::Retired };
+        let retirement = if self.leaked { Retirement::Leaked } else { Retirement::Retired };
         let (client, secret) = (&self.client_id, self.secret_id);
         let undecided = undecided(client, &format!("Secret {secret} may or may not be retired"));
         let tokens = if self.leaked { "are revoked" } else { "stay active until they expire" };

@@ -9,13 +9,13 @@ use crate::{
 };
 
 /// Loads these flags with this file beneath them, and returns the configuration and the sources.
-fn load(flags: &[&str], file: &str) -> anyhow::Result<(Config, Vec<Knob>)> {
+fn load(flags: &[&str], file: &str) -> anyhow::Result<(Config, Vec<Setting>)> {
     let file = File::parse(file)?;
     let arguments = [&["jeton"], flags].concat();
     let matches = file.beneath(command::<Config>()).try_get_matches_from(arguments)?;
     let config = Config::from_arg_matches(&matches)?;
     config.tls.check()?;
-    Ok((config, file.knobs(&matches)))
+    Ok((config, file.settings(&matches)))
 }
 
 fn refused(file: &str) -> String {
@@ -26,7 +26,7 @@ fn refused(file: &str) -> String {
 fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
     let file = "http_addr = '127.0.0.1:2'\ngrpc_addr = '127.0.0.1:3'\nhash_queue = 9\n\
                 no_listen = true\ndatabase_url = 'postgres://u:p@h/d'";
-    let (config, knobs) = load(&["--http-addr", "127.0.0.1:1"], file).unwrap();
+    let (config, settings) = load(&["--http-addr", "127.0.0.1:1"], file).unwrap();
     assert_eq!(config.http.http_addr.port(), 1);
     assert_eq!(config.grpc.grpc_addr.port(), 3);
     assert_eq!(config.hash_pool.hash_queue.get(), 9);
@@ -42,8 +42,8 @@ fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
         ("max_connections", "1024", "default"),
         ("probe_addr", "", "default"),
     ] {
-        let knob = knobs.iter().find(|knob| knob.name == name).unwrap();
-        assert_eq!((&*knob.value, knob.source), (value, source), "{name}");
+        let setting = settings.iter().find(|setting| setting.name == name).unwrap();
+        assert_eq!((&*setting.value, setting.source), (value, source), "{name}");
     }
 }
 

@@ -1,8 +1,8 @@
-//! Where the database is and how to reach it, as libpq reads it from a URL.
+//! The address of the database, a URL in the syntax of libpq.
 //!
-//! The driver has a parser of its own, but that knows one host, ignores what it does not know, and
-//! verifies nothing unless it is told in one particular way. Here every parameter is honoured or
-//! refused by name. docs/operations.md has the table.
+//! The parser of the driver supports one host, ignores unknown parameters, and verifies the server
+//! only if it is asked in one particular way. Here every parameter is honoured or refused by name.
+//! docs/operations.md lists them.
 
 mod error;
 mod hosts;
@@ -26,29 +26,29 @@ use self::{
     tls::Tls,
 };
 
-/// The name under which Postgres shows our sessions, unless the URL has another.
+/// Default `application_name` of our sessions.
 const APPLICATION_NAME: &str = "jeton";
 
-/// One or more servers, one of which is the primary at a time. Everything else is the same for all
-/// of them: user, database, settings, TLS.
+/// One or more servers, one of which is the primary at a time. User, database, settings and TLS are
+/// the same for all of them.
 #[derive(Clone)]
 pub struct Address {
     hosts: Vec<PgConnectOptions>,
 }
 
 impl Address {
-    /// Reads a URL, and from the environment what it leaves open: `PGHOST` and its like, the
-    /// password file.
+    /// Parses a URL. Parts that it leaves out come from the environment: from variables such as
+    /// `PGHOST`, and from the password file.
     ///
     /// # Errors
-    /// If the URL cannot be followed to the letter. The message says what to mend, and repeats
-    /// nothing that could be a password.
+    /// If the URL cannot be honoured exactly. The message says how to correct it, and never repeats
+    /// text that could be a password.
     pub fn parse(url: &str) -> Result<Self, AddressError> {
         let variable = |name: &str| std::env::var(name).ok();
         Self::read(url, &Environment { variable: &variable, home: std::env::home_dir() })
     }
 
-    /// How to connect to each server, in the order in which they are to be tried.
+    /// Connection options of each server, in the order in which the servers are tried.
     #[must_use]
     pub fn hosts(&self) -> &[PgConnectOptions] {
         &self.hosts
@@ -81,28 +81,29 @@ impl Address {
     }
 }
 
-/// Nothing of the URL: a password that was not encoded may have become any part of it.
+/// Prints no part of the URL, because a password that was not encoded may have become any part of
+/// it.
 impl fmt::Debug for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Address").field("hosts", &self.hosts.len()).finish()
     }
 }
 
-/// What an address is completed from.
+/// Environment that completes an address.
 struct Environment<'a> {
     variable: &'a dyn Fn(&str) -> Option<String>,
     home: Option<PathBuf>,
 }
 
 impl Environment<'_> {
-    /// The value of a variable. An empty one is none.
+    /// Value of a variable; `None` if it is unset or empty.
     fn variable(&self, name: &str) -> Option<String> {
         (self.variable)(name).filter(|value| !value.is_empty())
     }
 }
 
-/// What is the same for all servers, but for TLS. The driver fills in what the environment says,
-/// and the name of the user on this system.
+/// Connection options that are the same for all servers, except those of TLS. The driver adds
+/// defaults from the environment and the name of the system user.
 fn session(given: &Parameters) -> Result<PgConnectOptions, AddressError> {
     let text = |name: &str| given.get(name).map(|value| &*value.text);
     let mut options = PgConnectOptions::new_without_pgpass()
@@ -127,8 +128,9 @@ fn session(given: &Parameters) -> Result<PgConnectOptions, AddressError> {
     Ok(options)
 }
 
-/// A session is always opened on the primary, so whatever asks for it is granted. What asks for a
-/// standby is refused: a standby could bring a revoked token back.
+/// Checks `target_session_attrs`. Sessions are always opened on the primary, so values that ask for
+/// it are accepted. Values that ask for a standby are refused, because a standby could bring a
+/// revoked token back.
 fn check_target(given: &Parameters) -> Result<(), AddressError> {
     match given.get("target_session_attrs") {
         Some(value) if !["any", "read-write", "primary"].contains(&&*value.text) => {
@@ -140,12 +142,13 @@ fn check_target(given: &Parameters) -> Result<(), AddressError> {
     }
 }
 
-/// The driver binds no channel, which `prefer`, the default of libpq, leaves to it.
+/// Checks `channel_binding`. The driver does not support it, so only `disable` and `prefer`, the
+/// default of libpq, are accepted.
 fn check_channel_binding(given: &Parameters) -> Result<(), AddressError> {
     match given.get("channel_binding") {
         Some(value) if !["prefer", "disable"].contains(&&*value.text) => {
-            let advice = "remove it, or say prefer; sslmode=verify-full makes sure that nobody \
-                          stands between";
+            let advice = "remove it or use prefer; sslmode=verify-full prevents an attack from \
+                          the middle of the connection";
             Err(AddressError::Unsupported { name: value.name, advice })
         }
         _ => Ok(()),

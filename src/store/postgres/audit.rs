@@ -1,4 +1,4 @@
-//! The audit trail on Postgres, which triggers write.
+//! The audit trail on Postgres. Triggers write and seal its rows.
 
 use sqlx::{PgConnection, postgres::PgRow};
 
@@ -8,7 +8,7 @@ use crate::{
     store::{Readable, row},
 };
 
-/// The most rows that one statement removes.
+/// Maximum rows that one statement deletes.
 const SLICE: i64 = 20_000;
 
 pub(super) async fn after(
@@ -55,7 +55,7 @@ pub(super) async fn head(connection: &mut PgConnection) -> Result<Option<AuditMa
     Ok(head.as_ref().map(row::audit_mark).transpose()?)
 }
 
-/// Removes rows that are older than so many days, in slices.
+/// Deletes rows older than `days`, in slices.
 pub(super) async fn forget(connection: &mut PgConnection, days: u32) -> Result<u64, Error> {
     let mut forgotten = 0;
     loop {
@@ -72,7 +72,7 @@ pub(super) async fn forget(connection: &mut PgConnection, days: u32) -> Result<u
     }
 }
 
-/// Here a row is sealed when it is written.
+/// Rows are sealed when they are written, so every row must have a hash.
 fn entry(row: &PgRow) -> Readable<AuditEntry> {
     row::audit_entry(row, false)
 }

@@ -1,4 +1,4 @@
-//! The values of a row of Postgres.
+//! Values of a Postgres row.
 
 use sqlx::{
     Decode, Postgres, Type,
@@ -49,7 +49,7 @@ impl Cells for PgRow {
     }
 }
 
-/// An integer of any width.
+/// An integer of any width: `smallint`, `integer` or `bigint`.
 struct Integer(i64);
 
 impl Type<Postgres> for Integer {
@@ -66,7 +66,7 @@ impl Type<Postgres> for Integer {
 
 impl Decode<'_, Postgres> for Integer {
     fn decode(value: PgValueRef<'_>) -> Result<Self, BoxDynError> {
-        // It reads as many bytes as there are.
+        // The decoder reads integers of all three widths.
         <i64 as Decode<Postgres>>::decode(value).map(Self)
     }
 }

@@ -1,5 +1,5 @@
-//! Clients and their secrets on Postgres: one statement a function. Those that change something
-//! tell the triggers of the audit trail by a setting who does it.
+//! Clients and their secrets on Postgres, one statement per function. Statements that change data
+//! pass the actor to the audit triggers in the setting `jeton.actor`.
 
 use std::sync::Arc;
 
@@ -17,8 +17,8 @@ use crate::{
     },
 };
 
-/// One statement, whether the client and the secret exist or not, so that its time says nothing.
-/// Without a secret it reads no hash, which not every role may.
+/// Runs one statement whether or not the client and the secret exist, so the timing reveals
+/// neither. Without a credential it reads no hash, because not every role may.
 pub(super) async fn find(
     connection: &mut PgConnection,
     client_id: &ClientId,
@@ -70,7 +70,7 @@ async fn find_alone(
     Ok(client.map(|client| FoundClient { client: Arc::new(client), credential: None }))
 }
 
-/// Both rows in one statement: either both are stored or neither.
+/// Inserts both rows in one statement: either both are stored or neither.
 pub(super) async fn create(
     connection: &mut PgConnection,
     client: &Client,
@@ -122,7 +122,7 @@ pub(super) async fn list(
     after: Option<&str>,
     limit: u32,
 ) -> Result<Vec<Readable<Client>>, Error> {
-    // Ordered byte by byte, as SQLite orders, and not by the language of the database.
+    // Ordered by bytes, as SQLite does, and not by the locale of the database.
     let rows = sqlx::query(
         "select id, client_id, name, state, grant_types, scopes, default_scopes, audiences,
                 serves, token_lifetime_seconds, not_before, created_at, version, generation
@@ -137,7 +137,7 @@ pub(super) async fn list(
     Ok(rows.iter().map(row::client).collect())
 }
 
-/// Without the hashes, which not every role may read.
+/// Reads no hashes, because not every role may.
 pub(super) async fn list_secrets(
     connection: &mut PgConnection,
     client_id: &ClientId,
@@ -178,8 +178,8 @@ pub(super) async fn set_state(
     Ok(rows == 1)
 }
 
-/// Ends every token that the client has, by a number and not by a clock: tokens keep the
-/// generation in which they were issued.
+/// Revokes all tokens of the client by incrementing its generation, not by comparing clocks. Each
+/// token stores the generation in which it was issued.
 pub(super) async fn revoke_tokens(
     connection: &mut PgConnection,
     client_id: &ClientId,
@@ -239,7 +239,7 @@ pub(super) async fn add_secret(
     Ok(rows == 1)
 }
 
-/// The first retirement stands; burning afterwards is still possible.
+/// The time of the first retirement is kept. A retired secret can still be declared leaked.
 pub(super) async fn retire_secret(
     connection: &mut PgConnection,
     client_id: &ClientId,
@@ -258,7 +258,7 @@ pub(super) async fn retire_secret(
     .bind(client_id.as_str())
     .bind(secret.0)
     .bind(Moment(now))
-    .bind(retirement == Retirement::Burnt)
+    .bind(retirement == Retirement::Leaked)
     .bind(actor.as_str())
     .execute(connection)
     .await

@@ -1,19 +1,20 @@
-//! What a failure of Postgres means for the caller.
+//! Classification of Postgres errors.
 
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use super::lease::Lease;
 use crate::domain::Error;
 
-/// The classes of SQLSTATE that pass: connections, transactions that collided, resources, objects
-/// in another state for now, an operator's intervention, the system itself. Also a server that
-/// refuses us (28) or does not have our database (3D): no statement ends so, only the attempt to
-/// connect, and for a node that once was let in this is a database that is away. And two
-/// single codes: a server that takes no writes, and one on which this node's lease is not found.
+/// Transient SQLSTATE classes: connection exceptions (08), transaction rollback (40), insufficient
+/// resources (53), object not in the required state (55), operator intervention (57) and system
+/// errors (58). Also invalid authorization (28) and unknown database (3D): no statement fails with
+/// these, only an attempt to connect, and for a node that was connected before they mean that the
+/// database is down.
 const PASSING_CLASSES: [&str; 8] = ["08", "28", "3D", "40", "53", "55", "57", "58"];
+/// Transient SQLSTATE codes: the server is read-only, or does not have the lease of this node.
 const PASSING_CODES: [&str; 2] = ["25006", Lease::NOT_FOUND];
 
-/// Sorts a failure into one that passes and one that does not.
+/// Maps errors that a retry may resolve to `Unavailable`, and all others to `Internal`.
 pub(super) fn fault(error: sqlx::Error) -> Error {
     if is_denial(&error) {
         Error::internal(MissingGrant(error))
@@ -24,16 +25,15 @@ pub(super) fn fault(error: sqlx::Error) -> Error {
     }
 }
 
-/// The database refuses a statement to the role of this connection.
+/// The role of this connection lacks a privilege for a statement.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the database denies this role what it needs, a grant is missing: `jeton migrate \
-     --print-roles` prints those of each role, and whoever owns the tables or is superuser runs \
-     that"
+    "a grant is missing for the role of --database-url: run the output of `jeton migrate \
+     --print-roles` as the owner of the tables or as a superuser"
 )]
 struct MissingGrant(#[source] sqlx::Error);
 
-/// Whether the same may succeed later.
+/// Whether a retry may succeed.
 pub(super) fn is_passing(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_)
@@ -50,12 +50,13 @@ pub(super) fn is_passing(error: &sqlx::Error) -> bool {
     }
 }
 
-/// Whether the database refused this user, password or name, which waiting does not mend.
+/// Whether the database refused the user, the password or the database name. Retrying does not
+/// help.
 pub(super) fn is_refusal(error: &sqlx::Error) -> bool {
     code(error).is_some_and(|code| code.starts_with("28") || code == "3D000")
 }
 
-/// Whether the database let this role in and denies it a right: to see the schema at all is one.
+/// Whether the role may connect but lacks a privilege, which includes usage of the schema.
 pub(super) fn is_denial(error: &sqlx::Error) -> bool {
     const INSUFFICIENT_PRIVILEGE: &str = "42501";
     const NO_SCHEMA_TO_CREATE_IN: &str = "3F000";

@@ -1,11 +1,11 @@
-//! The change feed on Postgres. LISTEN wakes a node; the table is the truth, so that nothing is
-//! missed where notifications are lost, as they are behind a pooler of transactions.
+//! The change feed on Postgres. LISTEN only wakes a node, and changes are read from the table, so
+//! none is missed if notifications are lost, as they are behind a transaction pooler.
 //!
-//! The connection of the feed is what the unit hangs on: its renewals of the lease are the proof
-//! that this node is on the primary, and the pools are put into use with it.
+//! The unit depends on the connection of the feed: it renews the lease, which proves that this node
+//! is on the primary, and the pools are put into use together with it.
 //!
-//! A node writes to its own row in the list of nodes and to no other: it calls functions that take
-//! its id, which it alone knows.
+//! A node can write its own row in the list of nodes and no other. It calls functions that take its
+//! id, which no other node knows.
 
 use std::{sync::Arc, time::Duration};
 
@@ -31,19 +31,19 @@ use crate::{
 
 const CHANNEL: &str = "jeton_change";
 
-/// Changes of one read; there may be more at once.
+/// Changes per query. A read runs queries until there are no more changes.
 const PAGE: i64 = 1_000;
 
-/// How many times a lease is renewed before it would end.
+/// Renewals per length of a lease.
 const BEATS: u32 = 4;
 
-/// The part of a lease that is not used, for clocks that run at different speeds.
+/// Divisor of a lease for the part that is not used, because clocks run at different speeds.
 const MARGIN: u32 = 10;
 
-/// How often a node that does not listen looks for changes. A look costs some fifty microseconds.
+/// Polling interval of a node that does not use LISTEN. A poll costs about 50 µs.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// A node's place in the feed, on a connection of its own.
+/// Position of a node in the feed, on a connection of its own.
 pub(super) struct PgFeed {
     primary: Arc<Primary>,
     unit: Arc<Unit>,
@@ -52,15 +52,15 @@ pub(super) struct PgFeed {
     lease: Duration,
     node: Uuid,
     position: i64,
-    /// When it was last made sure that no partition was lost.
+    /// When a renewal last checked that no partition was lost.
     looked: Option<Instant>,
 }
 
-/// What a renewal returns: its number, the newest change, the time in microseconds.
+/// Row of a renewal: its number, the newest change, and the time of the database in microseconds.
 type Renewed = (i64, i64, i64);
 
 impl PgFeed {
-    /// Connects to the first host that has a usable primary.
+    /// Connects to the first host that is a usable primary.
     pub(super) async fn open(primary: &Arc<Primary>, lease: Duration) -> Result<Self, Error> {
         let unit = primary.new_unit();
         let mut last = OpenError::Busy;
@@ -85,7 +85,7 @@ impl PgFeed {
         Err(last.into_fault())
     }
 
-    /// Returns when there is a change, or after about so long.
+    /// Polls until there is a change, for about `beat`.
     async fn look_out(&mut self, beat: Duration) -> Result<(), Error> {
         for _ in 0..beat.as_millis().div_ceil(LOOK.as_millis()) {
             sleep(LOOK).await;
@@ -103,7 +103,7 @@ impl PgFeed {
         match timeout(beat, self.listener.try_recv()).await {
             Err(_) => Ok(()),
             Ok(Ok(Some(_))) => {
-                // Others that have come along with it tell nothing more.
+                // Further notifications that arrived with it add no information.
                 while self.listener.next_buffered().is_some() {}
                 Ok(())
             }
@@ -120,7 +120,7 @@ async fn connect(
 ) -> Result<(PgListener, Option<Backend>), OpenError> {
     let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(host.clone());
     let mut listener = PgListener::connect_with(&pool).await?;
-    // A new connection may lead to another server: it would not be the same feed.
+    // A reconnect may reach another server, which has another feed.
     listener.eager_reconnect(false);
     let found = session::set_up(&mut listener).await?;
     unit.standing.accept(&found)?;
@@ -161,8 +161,8 @@ impl Feed for PgFeed {
     }
 
     async fn renew(&mut self) -> Result<Option<Timestamp>, Error> {
-        // A partition that is dropped announces nothing, so somebody has to look. Once a beat is
-        // enough: after each change there is a renewal as well.
+        // Dropping a partition fires no trigger, so renewals check for lost partitions. Once a beat
+        // is enough, because there is also a renewal after each change.
         let looks = self.looked.is_none_or(|looked| looked.elapsed() >= self.lease / BEATS);
         let renewed =
             sqlx::query_as("select renewals, newest, micros from renew_lease($1, $2, $3)")
@@ -170,20 +170,20 @@ impl Feed for PgFeed {
                 .bind(self.position)
                 .bind(looks)
                 .fetch_optional(&mut self.listener);
-        // Soon enough for another connection to be had before the lease is over.
+        // Half a lease leaves time to open another connection before the lease expires.
         let renewed: Option<Renewed> = within(self.lease / 2, renewed).await?;
         if looks {
             self.looked = Some(Instant::now());
         }
-        // A node whose row is gone was away for so long that others stopped waiting for it. A feed
-        // that ends before what was read from it is another one: the database was restored, or
-        // another server took its place that had not yet heard everything.
+        // If the row of this node is gone, its lease expired and writers no longer wait for it. If
+        // the newest change is before the position of this node, this is another feed: the database
+        // was restored, or a standby that lacked changes was promoted.
         match renewed {
             Some((renewals, newest, now)) if newest >= self.position => {
                 self.unit.standing.set_lease(Lease { node: self.node, renewals });
                 Ok(Some(Timestamp::from_unix_micros(now)))
             }
-            _ => Err(Error::unavailable("the change feed is not the one that was followed")),
+            _ => Err(Error::unavailable("the lease expired, or the change feed was replaced")),
         }
     }
 
@@ -201,13 +201,13 @@ impl Feed for PgFeed {
                 self.heed(beat).await
             }
         };
-        let over = || Err(Error::unavailable("a session was not on the server of the change feed"));
+        let over = || Err(Error::unavailable("a session is not on the server of the change feed"));
         is_over.run_until_cancelled(resting).await.unwrap_or_else(over)
     }
 
     async fn leave(&mut self) {
         let left = sqlx::query("select leave_feed($1)").bind(self.node).execute(&mut self.listener);
-        // If this fails, the lease ends by itself.
+        // If this fails, the lease expires.
         if within(self.lease, left).await.is_ok() {
             self.backend = None;
         }
@@ -215,8 +215,8 @@ impl Feed for PgFeed {
 }
 
 impl Drop for PgFeed {
-    /// A feed is lost when its connection breaks or does not answer. Then its process on the server
-    /// may wait for ever, for a standby that is gone, and is ended by the next session.
+    /// A feed is lost when its connection breaks or does not answer. Its process on the server may
+    /// then wait for ever, for example for a standby that is gone. The next session terminates it.
     fn drop(&mut self) {
         self.primary.route.leave_behind(self.backend);
     }

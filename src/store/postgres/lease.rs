@@ -1,4 +1,4 @@
-//! The proof that a session reads from the primary: a lease that this node has written there.
+//! The lease of this node, which proves that a session reads from the primary.
 
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -6,23 +6,23 @@ use uuid::Uuid;
 use super::fault::fault;
 use crate::domain::Error;
 
-/// A lease of this node, as it was written last. A statement that answers a request carries it, and
-/// the database refuses the statement where the lease is not to be found: on a standby, on a server
-/// that was cut off and is behind, and where another node has ended the lease.
+/// The lease of this node as last written. Each statement that answers a request carries it, and
+/// the database refuses the statement if it does not find the lease: on a standby, on a server that
+/// was cut off and is behind, or after another node has ended the lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Lease {
-    /// The row of `node`.
+    /// Id of the row in `node`.
     pub(super) node: Uuid,
-    /// How many times it was renewed.
+    /// Number of renewals.
     pub(super) renewals: i64,
 }
 
 impl Lease {
-    /// SQLSTATE of `require_lease` for a session on which the lease is not to be found.
+    /// SQLSTATE with which `require_lease` fails if it does not find the lease.
     pub(super) const NOT_FOUND: &str = "JT001";
 }
 
-/// Whether a session finds the lease.
+/// Fails unless the session finds the lease.
 pub(super) async fn check(
     connection: &mut PgConnection,
     lease: Option<Lease>,

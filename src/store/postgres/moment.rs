@@ -1,8 +1,8 @@
-//! Moments, as they travel to Postgres and back.
+//! Encoding of moments for Postgres.
 //!
-//! The decoder of sqlx panics for every moment that its own type does not hold, `infinity` among
-//! them, which is what people write who mean "never". Here every value that Postgres can give is a
-//! moment: those beyond the ends of [`Timestamp`] are the end.
+//! The decoder of sqlx panics on every moment outside the range of its own type, including
+//! `infinity`, which operators write for "never". This decoder accepts every value of Postgres and
+//! clamps it to the range of [`Timestamp`].
 
 use sqlx::{
     Decode, Encode, Postgres, Type,
@@ -14,14 +14,14 @@ use sqlx::{
 
 use crate::domain::Timestamp;
 
-/// Postgres counts microseconds from the start of the year 2000, UTC: so many after 1970.
+/// Epoch of Postgres, the start of the year 2000 in UTC, in microseconds after 1970.
 const EPOCH: i64 = 946_684_800_000_000;
 
-/// `infinity` and `-infinity` as Postgres keeps them.
+/// `infinity` and `-infinity` in the binary format of Postgres.
 const INFINITY: i64 = i64::MAX;
 const MINUS_INFINITY: i64 = i64::MIN;
 
-/// The first moment that Postgres takes, 4714-11-24 BC. It takes all that are after it and that a
+/// Earliest moment of Postgres, 4714-11-24 BC. Postgres accepts every later moment that a
 /// [`Timestamp`] can hold.
 const FIRST: i64 = -211_813_488_000_000_000;
 
@@ -30,7 +30,7 @@ const FIRST: i64 = -211_813_488_000_000_000;
 pub(super) struct Moment(pub(super) Timestamp);
 
 impl Moment {
-    /// A moment as Postgres keeps it.
+    /// Converts from the microseconds of Postgres.
     const fn from_postgres(micros: i64) -> Self {
         Self(match micros {
             INFINITY => Timestamp::MAX,
@@ -39,8 +39,8 @@ impl Moment {
         })
     }
 
-    /// The moment as Postgres keeps it. The ends, and what is before the first that Postgres takes,
-    /// are infinite.
+    /// Converts to the microseconds of Postgres. The ends of [`Timestamp`], and moments before
+    /// [`FIRST`], become infinite.
     const fn to_postgres(self) -> i64 {
         match self.0.unix_micros() {
             i64::MAX => INFINITY,
@@ -79,7 +79,7 @@ impl Decode<'_, Postgres> for Moment {
             PgValueFormat::Binary => {
                 Ok(Self::from_postgres(i64::from_be_bytes(value.as_bytes()?.try_into()?)))
             }
-            PgValueFormat::Text => Err("a moment is read in binary form".into()),
+            PgValueFormat::Text => Err("a moment is decoded from binary format only".into()),
         }
     }
 }
@@ -95,7 +95,7 @@ mod tests {
         assert_eq!((read(i64::MAX), read(i64::MIN)), (Timestamp::MAX, Timestamp::MIN));
         assert_eq!(read(0).to_string(), "2000-01-01T00:00:00Z");
         assert_eq!(read(FIRST).to_string(), "-004713-11-24T00:00:00Z");
-        // The last that Postgres has, in the year 294276, is beyond the end.
+        // The latest moment of Postgres, in the year 294276, is out of range and becomes the end.
         assert_eq!(read(9_223_371_331_199_999_999), Timestamp::MAX);
         let written = |micros| Moment(Timestamp::from_unix_micros(micros)).to_postgres();
         assert_eq!((written(i64::MAX), written(i64::MIN)), (i64::MAX, i64::MIN));
@@ -110,7 +110,7 @@ mod tests {
             let (moment, stored) = (Moment(Timestamp::from_unix_micros(micros)), micros);
             let read = Moment::from_postgres(moment.to_postgres());
             prop_assert!(read == moment || read.0 == Timestamp::MIN && micros < FIRST + EPOCH);
-            // And whatever stands there is read.
+            // Every stored value can be read.
             let Moment(read) = Moment::from_postgres(stored);
             prop_assert!(read.unix_micros() >= stored);
         }

@@ -1,10 +1,10 @@
-//! The nodes that hold a lease, for those who wait for them.
+//! Waiting until every node with a live lease has applied a change.
 //!
-//! Nothing here goes by a clock that can be set. A lease is over when its row was not renewed for
-//! as long as it lasts, measured by the waiting side's own monotonic clock; the row is removed
-//! then, so that its node cannot renew it and the next one need not wait. Until a node was seen to
-//! be idle for so long, whoever changed something waits for it. So a clock of the database that
-//! jumps, or differs on a standby that was promoted, shortens no lease.
+//! No clock that can be set is used here. A lease has expired if its row was not renewed for the
+//! length of the lease, measured by the monotonic clock of the waiting process. The row is then
+//! deleted, so that its node cannot renew it and the next writer need not wait. Until the row has
+//! been seen unchanged for that time, a writer waits for the node. So a clock of the database that
+//! jumps, or that differs on a promoted standby, shortens no lease.
 
 use std::{
     collections::HashMap,
@@ -22,21 +22,21 @@ use crate::{
     store::{Upkeep, row::Cells},
 };
 
-/// How long to wait for the nodes before giving up. No lease is longer.
+/// Timeout of the wait for all nodes. No lease is longer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long to rest between two looks at what the nodes have applied.
+/// Pause between two reads of what the nodes have applied. It doubles up to the longest.
 const FIRST_REST: Duration = Duration::from_millis(1);
 const LONGEST_REST: Duration = Duration::from_millis(16);
 
-/// The longest lease that a node can be configured to take.
+/// Longest lease that can be configured.
 const LONGEST_LEASE: Duration = Duration::from_secs(4);
 
-/// Waits until no node can go on as if nothing had changed: each has applied the newest change, or
-/// its lease is over. Called after the commit. The newest change may be that of another caller;
-/// then ours, which was committed before, is applied as well.
+/// Waits until no node can act on the earlier state: each has applied the newest change, or its
+/// lease has expired. Called after the commit. The newest change may be that of another caller. The
+/// change of this caller was committed before it, so it is applied as well.
 pub(super) async fn applied_everywhere(primary: &Primary, lane: usize) -> Result<(), Error> {
-    const SILENT: &str = "a node does not apply changes and keeps its lease";
+    const SILENT: &str = "a node keeps its lease but does not apply changes";
     let waited = timeout(PATIENCE, wait(primary, lane)).await;
     waited.unwrap_or_else(|_| Err(Error::unavailable(SILENT)))
 }
@@ -62,22 +62,22 @@ async fn wait(primary: &Primary, lane: usize) -> Result<(), Error> {
 /// A row of `node` as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Holder {
-    /// By what others name the node.
+    /// Public id of the node. The node alone knows its secret `id`.
     handle: Uuid,
     renewals: i64,
-    /// As text: it is compared and never reckoned with. A node of an earlier version moves it and
-    /// does not count its renewals. None if that is null.
+    /// As text, because it is only compared. A node of an earlier version updates it and does not
+    /// count its renewals. `None` if it is null.
     lease_until: Option<String>,
     lease: Duration,
 }
 
-/// Since when each lease was seen as it is now, by any caller of this process: the next one goes on
-/// where one was cut off by its deadline.
+/// Last seen row of each lease, and since when the row has been seen unchanged. All callers of this
+/// process share it, so if one is cut off by its deadline, the next continues its wait.
 #[derive(Default)]
 pub(super) struct Leases(Mutex<HashMap<Uuid, (Holder, Instant)>>);
 
 impl Leases {
-    /// Those of these leases that were not renewed for as long as they last.
+    /// Returns those leases that were not renewed for their whole length.
     fn over(&self, holders: &[Holder]) -> Vec<Holder> {
         // Nothing under the lock panics, so it cannot be poisoned.
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -94,7 +94,7 @@ impl Leases {
         over
     }
 
-    /// Forgets all but these.
+    /// Removes the entries of all other leases.
     fn keep(&self, holders: &[Holder]) {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         seen.retain(|handle, _| holders.iter().any(|holder| holder.handle == *handle));
@@ -112,7 +112,7 @@ async fn newest(connection: &mut PgConnection, lease: Option<Lease>) -> Result<i
     .map_err(fault)
 }
 
-/// The nodes that have not applied a change.
+/// Returns the nodes that have not applied the change `newest`.
 async fn behind(
     connection: &mut PgConnection,
     newest: i64,
@@ -131,9 +131,9 @@ async fn behind(
     Ok(rows.iter().map(holder).collect())
 }
 
-/// A row of `node`. One in which somebody has made a hole is waited for like any other, and for as
-/// long as any lease can last if it does not say how long its own does: one bad row must not fail
-/// the revocations of all nodes, nor end before its node has heard of them.
+/// Reads a row of `node`. A row that lacks values after a manual edit is waited for like any other,
+/// and for the longest possible lease if it does not tell its own length. One bad row must neither
+/// fail the revocations of all nodes, nor end the wait before its node has applied the change.
 fn holder(row: &impl Cells) -> Holder {
     let lease = row.integer("lease_ms").ok().and_then(|lease| u64::try_from(lease).ok());
     let lease = lease.filter(|lease| *lease > 0).map_or(LONGEST_LEASE, Duration::from_millis);
@@ -145,7 +145,7 @@ fn holder(row: &impl Cells) -> Holder {
     }
 }
 
-/// Removes leases that are over, unless they were renewed after all.
+/// Deletes expired leases, unless they were renewed in the meantime.
 async fn expire(connection: &mut PgConnection, over: &[Holder]) -> Result<(), Error> {
     sqlx::query(
         "select end_lease(handle, renewals, lease_until::timestamptz)
@@ -161,8 +161,8 @@ async fn expire(connection: &mut PgConnection, over: &[Holder]) -> Result<(), Er
     Ok(())
 }
 
-/// Removes the leases of nodes that ended without giving theirs back: those that were not renewed
-/// since the last round. Then removes the changes that every node has applied.
+/// Deletes the leases of nodes that stopped without giving them back: those not renewed since the
+/// last round. Then deletes the changes that every node has applied.
 pub(super) async fn forget(primary: &Primary, lane: usize, done: &mut Upkeep) -> Result<(), Error> {
     let all = on_session!(primary, lane, |connection, _lease| behind(connection, i64::MAX, None))?;
     primary.leases.keep(&all);

@@ -1,4 +1,4 @@
-//! What a change waits for on Postgres: nodes whose leases run, and sessions that hold locks.
+//! Obstacles to a change on Postgres: nodes with live leases, and sessions that hold locks.
 
 use std::time::Duration;
 
@@ -8,10 +8,11 @@ use tokio::time::timeout;
 use super::{fault::fault, pool::Primary};
 use crate::{domain::Error, store::Obstacle};
 
-/// How long the list of nodes may take.
+/// Timeout for reading the list of nodes.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// Whose locks sessions of this role wait for. Those who wait themselves are not the reason.
+/// Sessions that hold locks for which sessions of this role wait. Sessions that wait themselves are
+/// left out, because they are not the cause.
 const SESSIONS: &str = "
     select distinct blocking.pid,
            concat_ws(', ', nullif(blocking.application_name, ''), blocking.usename,
@@ -26,7 +27,7 @@ const SESSIONS: &str = "
 
 pub(super) async fn find(primary: &Primary, lane: usize) -> Result<Vec<Obstacle>, Error> {
     let mut found = on_session!(primary, lane, |connection, _| sessions(connection))?;
-    // The table may be what is locked.
+    // The table `node` may be the locked one, hence the timeout.
     let nodes = async { on_session!(primary, lane, |connection, _| nodes(connection)) };
     if let Ok(Ok((count, longest))) = timeout(LOOK, nodes).await
         && count > 0

@@ -1,21 +1,21 @@
-//! How a store on Postgres is opened.
+//! Opening of a store on Postgres.
 
 use std::{sync::Arc, time::Duration};
 
 use super::{Address, AddressError, PostgresStore, pool::Primary, route::Route};
 
-/// How a store on Postgres connects.
+/// Connection options of a store on Postgres.
 #[derive(Debug, Clone, Copy)]
 pub struct PostgresOptions {
-    /// How long a connection may take, and how long a caller waits for one.
+    /// Timeout for opening a connection, and for waiting for a free one.
     pub wait: Duration,
-    /// Whether changes are looked for and not listened for. Behind a pooler that pools by
-    /// transaction, what is announced would reach the connections of others.
+    /// Whether the change feed polls instead of using LISTEN. Behind a transaction pooler,
+    /// notifications would reach the connections of others.
     pub without_listening: bool,
 }
 
 impl PostgresOptions {
-    /// Listens for changes, and waits for so long for a connection.
+    /// Options with the timeout `wait` and with LISTEN.
     #[must_use]
     pub const fn waiting(wait: Duration) -> Self {
         Self { wait, without_listening: false }
@@ -23,24 +23,28 @@ impl PostgresOptions {
 }
 
 impl PostgresStore {
-    /// A store at `postgres://user:password@host/database?sslmode=…`. Connections are made when
-    /// they are needed, so this succeeds while the database is away.
+    /// Creates a store from a URL such as `postgres://user:password@host/database?sslmode=…`.
+    /// Connections are opened on demand, so this succeeds while the database is down.
     ///
     /// # Errors
-    /// If the URL cannot be followed to the letter: see [`Address::parse`].
+    /// If the URL cannot be honoured exactly: see [`Address::parse`].
     pub fn at(url: &str, connections: u32, options: PostgresOptions) -> Result<Self, AddressError> {
         let [store] = Self::lanes(url, [connections], options)?;
         Ok(store)
     }
 
-    /// Stores on the same database, each with so many connections of its own, so that callers of
-    /// one cannot keep those of another waiting. They share one lease and one change feed.
+    /// Creates one store per lane, all on the same database. `connections` holds the maximum of
+    /// each lane. Lanes share no connections, so the callers of one cannot delay those of another.
+    /// They share one lease and one change feed.
+    ///
+    /// # Errors
+    /// As for [`PostgresStore::at`].
     pub fn lanes<const N: usize>(
         url: &str,
         connections: [u32; N],
         options: PostgresOptions,
     ) -> Result<[Self; N], AddressError> {
-        // Whichever session is asked for, only one on the primary is used.
+        // Whatever `target_session_attrs` asks for, only sessions on the primary are used.
         let hosts = Address::parse(url)?.hosts().to_vec();
         let route = Route::new(hosts, options.wait, options.without_listening);
         let primary = Arc::new(Primary::new(route, &connections));

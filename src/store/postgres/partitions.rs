@@ -1,12 +1,13 @@
-//! Partitions of the token table: made ahead, dropped whole once their newest token is dead.
+//! Partitions of the token table. They are created ahead, and dropped whole once their newest token
+//! has expired.
 //!
-//! A partition holds the tokens of six hours, by the time that is in their ids. Hours would make
-//! some forty live partitions, whose locks every generic plan takes; days would keep twice the
-//! dead rows. Partitions stand ready on both sides of the present, so that a node whose clock is
-//! ahead or behind by hours still issues.
+//! A partition holds the tokens of six hours, by the time in their ids. Partitions of one hour
+//! would mean about forty live ones, all of which every generic plan locks. Partitions of a day
+//! would keep twice as many expired rows. Partitions exist before and after the current time, so a
+//! node whose clock is hours ahead or behind can still issue tokens.
 //!
-//! Functions of the schema do all of it (migration 8), so that a node needs no rights on the table
-//! but to read and to insert.
+//! Functions of the schema do all of this (migration 8), so a node needs only the privileges to
+//! select from the table and to insert into it.
 
 use sqlx::PgConnection;
 
@@ -16,14 +17,14 @@ use crate::{
     store::Upkeep,
 };
 
-/// Makes the partitions that are missing, drops the dead ones, forgets old revocations.
+/// Creates missing partitions, drops expired ones and deletes old revocations.
 pub(super) async fn upkeep(connection: &mut PgConnection, now: Timestamp) -> Result<Upkeep, Error> {
     let made = count(connection, "select make_partitions($1)", now).await?;
     let mut done =
         Upkeep { partitions_made: u32::try_from(made).unwrap_or(u32::MAX), ..Upkeep::default() };
-    // Triggers that somebody disabled, and partitions that somebody else attached.
+    // Enables triggers again that were disabled, and adds them to partitions attached by hand.
     sqlx::query("select keep_announcing()").execute(&mut *connection).await.map_err(fault)?;
-    // One partition a call: a drop keeps everybody from the whole table until its commit.
+    // One partition per call, because a drop locks the whole table until it commits.
     while count(connection, "select drop_dead_partitions($1)", now).await? > 0 {
         done.expired_batches_removed += 1;
     }
@@ -36,12 +37,12 @@ pub(super) async fn upkeep(connection: &mut PgConnection, now: Timestamp) -> Res
     }
 }
 
-/// Makes the partitions that are missing around the clocks of this node and of the database.
+/// Creates missing partitions around the clocks of this node and of the database.
 pub(super) async fn make(connection: &mut PgConnection, now: Timestamp) -> Result<(), Error> {
     count(connection, "select make_partitions($1)", now).await.map(drop)
 }
 
-/// Whether a statement failed because there is no partition for a token.
+/// Whether a statement failed because a token has no partition.
 pub(super) fn is_missing(cause: &SharedCause) -> bool {
     const CHECK_VIOLATION: &str = "23514";
     let error = cause.downcast_ref::<sqlx::Error>().and_then(sqlx::Error::as_database_error);
@@ -50,7 +51,8 @@ pub(super) fn is_missing(cause: &SharedCause) -> bool {
     })
 }
 
-/// What a function says that it has done, by the clock of this node and that of the database.
+/// Calls a function of the schema, which uses the clocks of this node and of the database. Returns
+/// the count of its changes.
 async fn count(
     connection: &mut PgConnection,
     call: &'static str,

@@ -1,8 +1,8 @@
-//! The connections to Postgres, as one unit with the change feed.
+//! Connections to Postgres: the pools, as one unit with the change feed.
 //!
-//! The pools of a node and its feed lead to one primary. If any of them notices that another
-//! server answers, or if the feed is lost, all of them are replaced together: a node whose feed is
-//! on the new primary and whose pools are on the old one would answer from the past.
+//! The pools of a node and its feed must be on the same primary. If one of them reaches another
+//! server, or if the feed is lost, all of them are replaced together. A node with its feed on the
+//! new primary and its pools on the old one would answer from outdated data.
 
 use std::{
     sync::{
@@ -28,11 +28,11 @@ use super::{
 };
 use crate::{domain::Error, store::Connections};
 
-/// How long the statements of one call may take. Above the timeouts that the server keeps, so that
-/// it is mostly the server that says why.
+/// Timeout for the statements of one call. It is longer than the timeouts on the server, so that
+/// usually the server ends a statement and reports why.
 pub(super) const PATIENCE: Duration = Duration::from_secs(6);
 
-/// A session that is in use, and the unit that it is of.
+/// A session in use, with its unit.
 pub(super) struct InUse {
     session: Object<Opener>,
     unit: Arc<Unit>,
@@ -40,16 +40,16 @@ pub(super) struct InUse {
 }
 
 impl InUse {
-    /// The connection, for the statements of one call, which [`InUse::end`] ends. Where it is not
-    /// called, because the caller went away, the session is looked at before its next use.
+    /// Returns the connection for the statements of one call, which ends with [`InUse::end`]. If
+    /// that is not called because the caller went away, the session is checked before its next use.
     pub(super) fn begin(&mut self) -> &mut PgConnection {
         self.session.begin()
     }
 
-    /// The lease by which the session proves itself; none for a command.
+    /// Returns the lease that proves that the session is on the primary; `None` in a command.
     ///
     /// # Errors
-    /// `Unavailable` where a node has no lease.
+    /// `Unavailable` if a node has no lease.
     pub(super) fn lease(&self) -> Result<Option<Lease>, Error> {
         let lease = self.unit.standing.lease();
         if self.needs_lease && lease.is_none() {
@@ -58,8 +58,8 @@ impl InUse {
         Ok(lease)
     }
 
-    /// Notes how the statements ended. A session that does not find the lease of its node ends the
-    /// whole unit.
+    /// Records the result of the statements. If the session did not find the lease of its node, the
+    /// whole unit is ended.
     pub(super) fn end<T>(mut self, result: Result<T, Error>) -> Result<T, Error> {
         let error = match &result {
             Err(Error::Unavailable { cause, .. } | Error::Internal { cause }) => {
@@ -82,22 +82,22 @@ fn is_lease_lost(error: &sqlx::Error) -> bool {
     code.as_deref() == Some(Lease::NOT_FOUND)
 }
 
-/// The way to a primary: how many connections there may be, and the unit in use.
+/// Access to a primary: its route, the maximum connections, and the unit in use.
 pub(super) struct Primary {
     pub(super) route: Arc<Route>,
-    /// Places for connections, for each lane. A replaced pool keeps those of its sockets that are
-    /// still open.
+    /// Maximum connections and permits of each lane. A replaced pool keeps the permits of its
+    /// sockets that are still open.
     places: Vec<Places>,
     unit: RwLock<Arc<Unit>>,
-    /// Whether a node answers from here, and so needs a lease.
+    /// Set in a node, which must not answer without a lease. Commands do not set it.
     needs_lease: AtomicBool,
-    /// The leases of all nodes as they were seen.
+    /// The leases of all nodes, as they were last seen.
     pub(super) leases: Leases,
 }
 
 impl Primary {
-    /// A way with so many connections for each lane. Connects when a connection is needed and not
-    /// before.
+    /// Creates the access. `lanes` holds the maximum connections of each lane. Connections are
+    /// opened on demand.
     pub(super) fn new(route: Route, lanes: &[u32]) -> Self {
         let route = Arc::new(route);
         let places = lanes.iter().map(|most| {
@@ -109,19 +109,18 @@ impl Primary {
         Self { route, places, unit, needs_lease: AtomicBool::new(false), leases: Leases::default() }
     }
 
-    /// A new unit, which is not in use yet.
+    /// Creates a unit that is not in use yet.
     pub(super) fn new_unit(&self) -> Arc<Unit> {
         Arc::new(Unit::new(&self.route, &self.places))
     }
 
-    /// A session beside the pools.
+    /// Opens a session outside the pools.
     pub(super) async fn connect(&self) -> Result<PgConnection, Error> {
         let opened = self.route.connect().await;
         opened.map(|(connection, _)| connection).map_err(OpenError::into_fault)
     }
 
-    /// Puts a unit in the place of the one in use, whose sessions are closed as they are given
-    /// back.
+    /// Replaces the unit in use. Sessions of the old unit are closed when they are given back.
     pub(super) fn install(&self, unit: Arc<Unit>) {
         let mut current = self.unit.write().unwrap_or_else(PoisonError::into_inner);
         let old = std::mem::replace(&mut *current, unit);
@@ -129,18 +128,18 @@ impl Primary {
         old.end();
     }
 
-    /// From now on nothing is read without a lease.
+    /// From now on, calls without a lease are refused.
     pub(super) fn require_lease(&self) {
         self.needs_lease.store(true, Ordering::Release);
     }
 
-    /// Whether nothing is read without a lease.
+    /// Whether calls without a lease are refused.
     pub(super) fn needs_lease(&self) -> bool {
         self.needs_lease.load(Ordering::Acquire)
     }
 
-    /// The unit in use. One that is over is replaced here only for commands: a node replaces it
-    /// with its feed.
+    /// Returns the unit in use. If it is over, it is replaced here only in commands, because a node
+    /// replaces it together with its feed.
     fn unit(&self) -> Arc<Unit> {
         let unit = Arc::clone(&self.unit.read().unwrap_or_else(PoisonError::into_inner));
         if !unit.standing.is_over.is_cancelled() || self.needs_lease() {
@@ -151,18 +150,19 @@ impl Primary {
         fresh
     }
 
-    /// A session of a lane.
+    /// Takes a session of a lane. Waits for at most `route.wait`.
     pub(super) async fn session(&self, lane: usize) -> Result<InUse, Error> {
         let found = timeout(self.route.wait, self.find_session(lane)).await;
         found.unwrap_or_else(|Elapsed { .. }| Err(OpenError::Busy.into_fault()))
     }
 
-    /// Waits for a session. Whoever waits while the unit is replaced goes on with the new one.
+    /// Waits for a session. If the unit is replaced meanwhile, the caller continues with the new
+    /// one.
     async fn find_session(&self, lane: usize) -> Result<InUse, Error> {
         let mut unit = self.unit();
         loop {
             if unit.standing.is_over.is_cancelled() {
-                return Err(Error::unavailable("another connection to the primary is being made"));
+                return Err(Error::unavailable("connections to the primary are being replaced"));
             }
             let needs_lease = self.needs_lease();
             match unit.pools[lane].get().await {
@@ -178,7 +178,7 @@ impl Primary {
         }
     }
 
-    /// The connections of a lane: those whose sockets are open, of replaced pools as well.
+    /// Counts the connections of a lane. Open sockets of replaced pools are included.
     pub(super) fn connections(&self, lane: usize) -> Connections {
         let (most, places) = &self.places[lane];
         let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);

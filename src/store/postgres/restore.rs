@@ -1,5 +1,4 @@
-//! Copies of a database on Postgres: the snapshot of which one is made, and what is done to one
-//! that was put in place again.
+//! Backup and restore on Postgres: the snapshot for a backup, and preparing a restored database.
 
 use std::time::Duration;
 
@@ -12,25 +11,26 @@ use crate::{
     store::{Finished, Holdings, migrate::SchemaError, row},
 };
 
-/// The longest wait for a lease: no lease is longer.
+/// Upper bound of the wait for leases to expire. No lease is longer.
 const LONGEST_LEASE: Duration = Duration::from_secs(10);
 
-/// One state of the database that other sessions can read as well, as long as this is kept.
+/// An exported snapshot of the database. Other sessions can read the same state while this value
+/// exists.
 pub struct Snapshot {
     connection: PgConnection,
-    /// The name by which others ask for it.
+    /// Name with which other sessions import the snapshot.
     pub name: String,
-    /// The version of the server: 150004 for 15.4.
+    /// Version number of the server: 150004 for 15.4.
     pub server: i32,
-    /// What the database holds in it.
+    /// Row counts in the snapshot.
     pub holdings: Holdings,
 }
 
 impl Snapshot {
-    /// Ends it.
+    /// Ends the snapshot.
     ///
     /// # Errors
-    /// As those of [`crate::store::Store`].
+    /// The errors of [`crate::store::Store`].
     pub async fn close(self) -> Result<(), Error> {
         self.connection.close().await.map_err(fault)
     }
@@ -40,7 +40,7 @@ impl PostgresStore {
     /// Takes a snapshot of a database whose schema is up to date.
     ///
     /// # Errors
-    /// As those of [`crate::store::Store`].
+    /// The errors of [`crate::store::Store`].
     pub async fn snapshot(&self) -> Result<Snapshot, Error> {
         let mut connection = self.primary.connect().await?;
         sqlx::raw_sql(
@@ -61,18 +61,20 @@ impl PostgresStore {
         Ok(Snapshot { connection, name, server, holdings })
     }
 
-    /// Refuses a copy whose schema is of a later version than this binary knows, or of none.
+    /// Refuses a backup whose schema is later than this binary knows, or that has no schema
+    /// version.
     ///
     /// # Errors
-    /// Which of the two it is.
+    /// `SchemaError::Newer` or `SchemaError::Missing`.
     pub fn refuse_unknown(schema: i64) -> Result<(), SchemaError> {
         schema::refuse_unknown(schema)
     }
 
-    /// The version of a server whose database holds nothing yet, and else what it holds.
+    /// Returns the version number of the server if the database is empty, otherwise the names of
+    /// its tables, views and sequences.
     ///
     /// # Errors
-    /// As those of [`crate::store::Store::check_schema`].
+    /// The errors of [`crate::store::Store::check_schema`].
     pub async fn empty_server(&self) -> Result<Result<i32, Vec<String>>, SchemaError> {
         let mut connection = schema::connect(&self.primary).await?;
         let (server, found): (i32, Vec<String>) = sqlx::query_as(
@@ -93,7 +95,7 @@ impl PostgresStore {
     }
 }
 
-/// Moments beyond all calendars, which somebody may have written by hand, tell nothing.
+/// Time of the newest row. Infinite moments, which may have been written by hand, are skipped.
 const NEWEST: &str = "
     select max(moment) from (
         select max(created_at) as moment from client where isfinite(created_at)
@@ -125,16 +127,16 @@ async fn count(connection: &mut PgConnection) -> Result<Holdings, Error> {
     Ok(Holdings { schema, clients, secrets, tokens, revocations, audit, newest, mark })
 }
 
-/// Makes the tokens of before dead and begins the change feed anew, with one row in the audit trail
-/// that says so: all or nothing. Returns when no lease of before runs any more.
+/// Revokes all earlier tokens, resets the change feed and records this in the audit trail, all in
+/// one transaction. Returns once no earlier lease runs any more.
 pub(super) async fn finish(primary: &Primary, actor: &Actor) -> Result<Finished, Error> {
     let connection = primary.connect().await?;
-    // It runs to its end even if nobody waits for it any more.
+    // Runs to completion even if the caller goes away.
     let finishing = tokio::spawn(in_one_transaction(connection, actor.clone()));
     let (finished, lease) =
-        finishing.await.map_err(|_| Error::internal("a restore did not end"))??;
-    // A node that is connected goes by what it remembers until its lease is over, unless it hears
-    // before that everything has changed.
+        finishing.await.map_err(|_| Error::internal("a restore did not run to completion"))??;
+    // A connected node may use its cache until its lease expires, unless the feed invalidates the
+    // whole cache before.
     tokio::time::sleep(lease.min(LONGEST_LEASE)).await;
     Ok(finished)
 }
@@ -158,8 +160,8 @@ async fn in_one_transaction(
     let (not_before, now) = invalidate_tokens(&mut transaction).await?;
     let lost = found.newest.map(|newest| now.since(newest));
     let finished = Finished { found, not_before, lost };
-    // The trigger writes a row of its own, `installation.update`, for the column that changed. This
-    // one says why.
+    // The trigger writes a row of its own, `installation.update`, for the changed columns. This row
+    // gives the reason.
     sqlx::query("select record_audit($1, null, null, null, $2)")
         .bind(AuditEntry::RESTORE)
         .bind::<Value>(finished.detail())
@@ -171,9 +173,9 @@ async fn in_one_transaction(
     Ok((finished, lease))
 }
 
-/// The one place that makes all tokens dead that were issued before a restore. The clock of the
-/// node that issued the newest may have been ahead. Returns from when on tokens count, and the
-/// present.
+/// Revokes all tokens issued before a restore. This is the only function that does so. The clock of
+/// the node that issued the newest token may have been ahead. Returns `not_before` and the time of
+/// the database.
 async fn invalidate_tokens(connection: &mut PgConnection) -> Result<(Timestamp, Timestamp), Error> {
     let moments: Option<(Moment, Moment)> = sqlx::query_as(
         "update installation set generation = generation + 1, not_before = greatest(
@@ -190,9 +192,9 @@ async fn invalidate_tokens(connection: &mut PgConnection) -> Result<(Timestamp, 
     Ok((not_before, now))
 }
 
-/// Removes what the feed holds, and the leases, and says how long the last of these still runs. The
-/// feed goes on at a place that none of before can have reached, were it read a million times a
-/// second, so that nobody takes it for the feed that it follows.
+/// Empties the change feed and the list of leases. Returns the length of the longest lease. The ids
+/// continue from the current time in microseconds. Without a million changes per second the earlier
+/// feed cannot have reached that id, so no node mistakes this feed for the one it followed.
 async fn begin_feed_anew(connection: &mut PgConnection) -> Result<Duration, sqlx::Error> {
     let lease: Option<f64> = sqlx::query_scalar(
         "with gone as (delete from node returning lease_ms)

@@ -1,21 +1,22 @@
-//! The roles that nodes and people use Postgres as, as SQL for an administrator.
+//! SQL for an administrator that creates the Postgres roles of nodes and operators.
 
 use crate::domain::Malformed;
 
-/// What is printed. Each grant stands there and nowhere else.
+/// The script that `jeton migrate --print-roles` prints. All grants are in it and nowhere else.
 const ROLES: &str = include_str!("roles.sql");
 
-/// What the names of the roles begin with: roles belong to the whole server, so that two
-/// installations on one server need different ones.
+/// Prefix of the role names. Roles belong to the whole server, so two installations on one server
+/// need different prefixes.
 #[derive(Debug, Clone)]
 pub struct RolePrefix(String);
 
 impl RolePrefix {
-    /// Reads a prefix. It is put into SQL as it is, so it is letters, digits and `_`.
+    /// Parses a prefix of 1 to 40 lower-case letters, digits and `_`. It is inserted into SQL
+    /// without quotes.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
         let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
         let begins = text.starts_with(|first: char| first.is_ascii_lowercase() || first == '_');
-        // Postgres cuts names at 63 bytes and keeps those that begin with pg_ for itself.
+        // Postgres truncates names to 63 bytes, and reserves those that begin with `pg_`.
         if !begins || text.len() > 40 || text.starts_with("pg_") || !text.bytes().all(allowed) {
             return Err(Malformed(
                 "a prefix is 1 to 40 characters from a-z 0-9 _, no digit first and not pg_",
@@ -24,7 +25,8 @@ impl RolePrefix {
         Ok(Self(text.to_owned()))
     }
 
-    /// SQL that makes the roles and gives each its rights. It may be run any number of times.
+    /// Returns SQL that creates the roles and grants each its privileges. It may be run any number
+    /// of times.
     #[must_use]
     pub fn roles_sql(&self) -> String {
         ["owner", "service", "operator", "reader"].iter().fold(ROLES.to_owned(), |sql, role| {

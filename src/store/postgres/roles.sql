@@ -1,29 +1,30 @@
--- Roles of Jeton on Postgres, and the rights that each needs and no more.
+-- Roles of Jeton on Postgres, each with the privileges that it needs and no others.
 --
---   jeton_owner     owns the tables. `jeton migrate` logs in as it, and nothing else does.
+--   jeton_owner     owns the tables; only for `jeton migrate`
 --   jeton_service   nodes: `jeton serve --no-migrate`
---   jeton_operator  people and scripts that administer clients: `jeton client …`, psql
---   jeton_reader    looks: `jeton client list`, `jeton client show`, `jeton audit …`
+--   jeton_operator  operators and scripts that administer clients: `jeton client …`, psql
+--   jeton_reader    read-only: `jeton client list`, `jeton client show`, `jeton audit …`
 --
--- Read this, then run it with psql in the database of Jeton, as superuser, after the first
+-- Read this script, then run it with psql as a superuser in the database of Jeton, after the first
 -- `jeton migrate`:
 --
 --   jeton migrate --print-roles > roles.sql
 --   psql --dbname jeton --set ON_ERROR_STOP=1 --file roles.sql
 --
--- Then give each role a password (\password jeton_service), or let people be members of one
--- (create role alice login in role jeton_operator), so that the audit trail names them.
+-- Then set a password for each role (\password jeton_service), or create personal roles that are
+-- members of one (create role alice login in role jeton_operator), so that the audit trail names
+-- the operator.
 --
--- It may be run any number of times, and takes from the three lower roles what it does not give.
--- Run it again after an upgrade with new migrations; as soon as the roles are there, jeton_owner
--- may do that too. All of it happens or nothing does.
+-- The script may be run any number of times. It revokes every privilege of the three lower roles
+-- that it does not grant. Run it again after an upgrade with new migrations; once the roles exist,
+-- jeton_owner may do that too. It is one transaction.
 
 begin;
--- Others wait behind it, so it gives up soon if it has to wait for somebody.
+-- Other sessions queue behind a waiting lock, so the script gives up soon.
 set local lock_timeout = '5s';
 
--- Names are looked for in the schema that holds the tables, and in no other that comes first for
--- whoever runs this.
+-- Resolve names in the schema that holds the tables, and not in another one that comes first for
+-- the role that runs this.
 do $$
 begin
     perform pg_catalog.set_config(
@@ -48,7 +49,7 @@ begin
             set_config('search_path', format('pg_catalog, %I, pg_temp', homes[1]), true);
 end $$;
 
--- The roles. They may log in, and have no password as yet.
+-- Create the roles. They may log in, but have no password yet.
 do $$
 declare
     name text;
@@ -61,23 +62,23 @@ begin
         end if;
         if exists (select from pg_roles where rolname = name
                    and (rolsuper or rolcreaterole or rolreplication or rolbypassrls)) then
-            raise exception 'the role % may do more than this can limit', name
+            raise exception 'the role % has attributes that privileges cannot limit', name
                 using hint = format(
                     'alter role %I nosuperuser nocreaterole noreplication nobypassrls', name);
         end if;
     end loop;
-    -- An operator sees all that a reader sees.
+    -- An operator can read everything that a reader can.
     if not pg_has_role('jeton_operator', 'jeton_reader', 'USAGE') then
         grant jeton_reader to jeton_operator;
     end if;
-    -- Who is no superuser gives things to nobody but a role of which it is a member.
+    -- Only a superuser may transfer ownership to a role of which it is not a member.
     if not pg_has_role('jeton_owner', 'USAGE') then
         execute format('grant jeton_owner to %I', current_user);
     end if;
 end $$;
 
--- Who may come in, and who may make something here. Jeton_owner does not own the database, and has
--- nothing to say in this when it runs this script again.
+-- Privileges to connect and to create objects. jeton_owner does not own the database, so it leaves
+-- that privilege alone when it runs this script again.
 do $$
 declare
     everybody constant text := 'jeton_owner, jeton_service, jeton_operator, jeton_reader';
@@ -89,19 +90,19 @@ begin
         execute format('grant create on schema %s to jeton_owner', home);
         execute format('grant usage on schema %s to %s', home, everybody);
     else
-        raise notice 'rights on the schema % stay as they are: they are for its owner to give', home;
+        raise notice 'privileges on schema % are unchanged: only its owner can grant them', home;
     end if;
     if pg_has_role(
         (select datdba from pg_database where datname = current_database()), 'USAGE')
     then
-        -- Temporary tables come first for functions that are not on their guard.
+        -- Temporary tables take precedence in functions that do not guard against them.
         execute format('revoke temporary on database %I from public', current_database());
         execute format('grant connect on database %I to %s', current_database(), everybody);
     else
-        raise notice 'rights on the database % stay as they are: they are for its owner to give',
+        raise notice 'privileges on database % are unchanged: only its owner can grant them',
             current_database();
     end if;
-    -- Elsewhere than in `public` the tables are found by this alone.
+    -- Outside `public`, the tables are found only by this setting.
     if home <> 'public' and (select rolsuper or rolcreaterole from pg_roles
                              where rolname = current_user) then
         foreach name in array string_to_array(everybody, ', ') loop
@@ -111,9 +112,9 @@ begin
     end if;
 end $$;
 
--- What there is belongs to the owner. A role that owned it so far becomes a member of the owner, so
--- that nodes which still log in as it go on. Our functions are those that the migrations have given
--- their search path.
+-- Transfer existing objects to jeton_owner. A role that owned them before becomes a member of
+-- jeton_owner, so that nodes that still log in as that role keep working. The functions of Jeton
+-- are those with the search path that the migrations set.
 do $$
 declare
     tables regclass[] := array[
@@ -143,16 +144,17 @@ begin
         and not (select rolsuper from pg_roles where oid = former)
     then
         execute format('grant jeton_owner to %s', former);
-        raise warning '% owned the tables so far and may still do everything', former
+        raise warning '% owned the tables before and still has all privileges', former
             using hint = format(
                 'when no node logs in as it any more: revoke jeton_owner from %s', former);
     end if;
 end $$;
 
--- Functions that the owner makes from now on are for nobody else until they are granted.
+-- Functions that jeton_owner creates from now on can be executed by no other role until they are
+-- granted.
 alter default privileges for role jeton_owner revoke execute on functions from public;
 
--- Nobody has any rights but those that follow.
+-- Revoke all privileges. No role has any but those granted below.
 revoke all on
     access_token, audit, change, client, client_secret, deleted_key, installation, node,
     revoked_token, token_partition, _sqlx_migrations
@@ -173,8 +175,8 @@ begin
     end loop;
 end $$;
 
--- A reader sees everything but hashes, digests and the key of the tags, and the id of no node: who
--- knows that speaks for the node.
+-- A reader can read everything except hashes, digests, the tag key and the ids of nodes: a session
+-- that knows the id of a node can act as that node.
 grant select on
     audit, change, client, deleted_key, revoked_token, token_partition, _sqlx_migrations
     to jeton_reader;
@@ -197,9 +199,9 @@ begin
     end loop;
 end $$;
 
--- An operator sees as much, and the key too, which is in every secret that is made. It changes what
--- people decide: not the id of a client, nor the hash or the client of a secret. A secret is
--- retired and not deleted, and a revocation is not taken back.
+-- An operator can also read the tag key, which is needed to make a secret. It can change what
+-- operators decide, but not the id of a client, nor the hash or the client of a secret. Secrets are
+-- retired and not deleted, and a revocation cannot be undone.
 grant select (tag_key) on installation to jeton_operator;
 grant insert on client to jeton_operator;
 grant update (
@@ -212,8 +214,8 @@ grant execute on function
     delete_client(text), end_lease(uuid, bigint, timestamptz)
     to jeton_operator;
 
--- A node checks secrets and tokens, records tokens and revocations, and keeps the database in
--- order, which it asks functions for that do it within their own bounds.
+-- A node checks secrets and tokens, and records tokens and revocations. It does the upkeep through
+-- functions that limit what it can do.
 grant select on
     access_token, change, client, client_secret, installation, revoked_token, _sqlx_migrations
     to jeton_service;

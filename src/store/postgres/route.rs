@@ -1,4 +1,4 @@
-//! Where a Postgres is, and which processes of it this node has left behind.
+//! Route to a Postgres server, and the server processes that this node left behind.
 
 use std::{
     sync::{Mutex, MutexGuard, Once, PoisonError},
@@ -9,47 +9,48 @@ use sqlx::{PgConnection, postgres::PgConnectOptions};
 
 use super::session::{self, Backend, Description, OpenError};
 
-/// Where a database is, and what is known of it beside the units.
+/// The hosts of a database, and state that outlives the units.
 pub(super) struct Route {
     /// The hosts, in the order in which they are tried.
     pub(super) hosts: Vec<PgConnectOptions>,
-    /// How long a connection may take, and how long a caller waits for one.
+    /// Timeout for opening a connection, and for waiting for a free one.
     pub(super) wait: Duration,
-    /// Whether a pooler stands between that pools by transaction. There the processes of the server
-    /// belong to everybody and are not ours to end.
+    /// Whether connections go through a transaction pooler. Its server processes are shared with
+    /// others, so this node must not terminate them.
     pub(super) is_pooled: bool,
-    /// Processes of the server that are to be ended.
+    /// Server processes to terminate.
     left_behind: Mutex<Vec<Backend>>,
-    /// What was warned of already.
+    /// Done once the warning about durability was logged.
     warned: Once,
 }
 
 impl Route {
-    /// A way to these hosts.
+    /// Creates a route to these hosts.
     pub(super) const fn new(hosts: Vec<PgConnectOptions>, wait: Duration, is_pooled: bool) -> Self {
         Self { hosts, wait, is_pooled, left_behind: Mutex::new(Vec::new()), warned: Once::new() }
     }
 
-    /// A new session, set up and proved to be on a primary. Ends what earlier ones left behind.
+    /// Opens a session, sets it up and checks that it is on a primary. Terminates the server
+    /// processes that earlier sessions left behind.
     pub(super) async fn connect(&self) -> Result<(PgConnection, Description), OpenError> {
         let (mut connection, found) = session::connect(&self.hosts, self.wait).await?;
         self.end_left_behind(&mut connection).await?;
         Ok((connection, found))
     }
 
-    /// Warns once of a database that can lose what it acknowledged.
+    /// Warns once if the database can lose acknowledged commits.
     pub(super) fn warn_of_durability(&self, found: &Description) {
         self.warned.call_once(|| warn_of_durability(found));
     }
 
-    /// Notes a process that may still be at work for a session that was given up.
+    /// Records a server process that may still run for an abandoned session.
     pub(super) fn leave_behind(&self, backend: Option<Backend>) {
         if !self.is_pooled {
             self.lock().extend(backend);
         }
     }
 
-    /// Ends the processes that were left behind.
+    /// Terminates the server processes that were left behind.
     pub(super) async fn end_left_behind<'c>(
         &self,
         connection: impl sqlx::PgExecutor<'c>,
@@ -70,10 +71,10 @@ fn warn_of_durability(found: &Description) {
     if let Some(asked) = &found.raised_from {
         tracing::warn!(
             synchronous_commit = asked,
-            "the database is configured to lose commits in a crash: sessions of this node use on"
+            "the configured synchronous_commit can lose commits in a crash: this node sets it to on"
         );
     }
     if !found.flushes {
-        tracing::warn!("fsync is off: what is acknowledged is lost if the database server crashes");
+        tracing::warn!("fsync is off: a crash of the database server loses acknowledged commits");
     }
 }

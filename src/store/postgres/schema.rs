@@ -1,6 +1,6 @@
-//! Migrations on Postgres. An advisory lock puts nodes that start at once one after the other. It
-//! is held by a transaction: one of a session, as sqlx takes it, stays behind on some connection of
-//! a pooler that pools by transaction, and every later start waits for it.
+//! Migrations on Postgres. An advisory lock serializes nodes that start at the same time. It
+//! belongs to a transaction, because a session lock, as sqlx takes it, would stay behind on a
+//! connection of a transaction pooler, and every later start would wait for it.
 
 use std::borrow::Cow;
 
@@ -27,8 +27,8 @@ use crate::{
 
 static MIGRATOR: Migrator = sqlx::migrate!("migrations/postgres");
 
-/// The tables of the first migrations. Where one of them stands and Jeton was never here, it is
-/// somebody else's.
+/// Tables of the first migrations. If one exists in a database that Jeton never migrated, it
+/// belongs to another application.
 const TABLES: [&str; 8] = [
     "installation",
     "client",
@@ -40,11 +40,11 @@ const TABLES: [&str; 8] = [
     "audit",
 ];
 
-/// The database does not know the table that is asked for.
+/// SQLSTATE of a query on a table that does not exist.
 const UNDEFINED_TABLE: &str = "42P01";
 
-/// Brings the schema up to date, gives a new installation its key, and makes the first partitions.
-/// Uses connections of its own beside the pools, which may have one place.
+/// Applies the missing migrations, generates the key of a new installation, and creates the first
+/// partitions. Uses connections outside the pools, because a pool may be limited to one.
 pub(super) async fn migrate(
     primary: &Primary,
     now: Timestamp,
@@ -64,7 +64,7 @@ pub(super) async fn migrate(
     Ok(Migrated { from, to: known(&MIGRATOR) })
 }
 
-/// Reads what was made once for this installation.
+/// Reads the data generated once for this installation.
 pub(super) async fn installation(connection: &mut PgConnection) -> Result<Installation, Error> {
     let row = sqlx::query("select tag_key from installation")
         .fetch_one(connection)
@@ -73,7 +73,7 @@ pub(super) async fn installation(connection: &mut PgConnection) -> Result<Instal
     Ok(Installation { tag_key: row::tag_key(&row)? })
 }
 
-/// A connection beside the pools. A refusal is told apart from a database that is away.
+/// Opens a connection outside the pools. Distinguishes a refusal from a database that is down.
 pub(super) async fn connect(primary: &Primary) -> Result<PgConnection, SchemaError> {
     match primary.route.connect().await {
         Ok((connection, _)) => Ok(connection),
@@ -82,7 +82,7 @@ pub(super) async fn connect(primary: &Primary) -> Result<PgConnection, SchemaErr
     }
 }
 
-/// A connection in a transaction that holds the lock.
+/// Opens a connection with a transaction that holds the lock.
 async fn lock(primary: &Primary) -> Result<PgConnection, SchemaError> {
     let mut connection = connect(primary).await?;
     sqlx::raw_sql(
@@ -98,7 +98,8 @@ async fn lock(primary: &Primary) -> Result<PgConnection, SchemaError> {
     Ok(connection)
 }
 
-/// A migration that found a table in use for too long is tried again.
+/// Classifies the error of a migration. A migration that waited too long for a table in use can be
+/// retried.
 fn failed(error: MigrateError) -> SchemaError {
     match error {
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)
@@ -115,7 +116,7 @@ fn failed(error: MigrateError) -> SchemaError {
     }
 }
 
-/// The migrations, without the lock of sqlx.
+/// The migrations, without the advisory lock of sqlx.
 fn unlocked() -> Migrator {
     let mut migrator =
         Migrator { migrations: Cow::Borrowed(&MIGRATOR.migrations), ..Migrator::DEFAULT };
@@ -123,8 +124,8 @@ fn unlocked() -> Migrator {
     migrator
 }
 
-/// Refuses every version but the one that this binary needs. If somebody is migrating at this
-/// moment, that is waited for.
+/// Fails unless the schema is exactly the version that this binary needs. If a migration is in
+/// progress, waits for it.
 pub(super) async fn check(primary: &Primary) -> Result<(), SchemaError> {
     let found = version(primary).await?;
     if found >= known(&MIGRATOR) {
@@ -135,7 +136,7 @@ pub(super) async fn check(primary: &Primary) -> Result<(), SchemaError> {
     require_exact(version(primary).await?, &MIGRATOR)
 }
 
-/// Refuses a version that is later than those that this binary knows, and none at all.
+/// Refuses a version that is later than this binary knows, and 0.
 pub(super) fn refuse_unknown(version: i64) -> Result<(), SchemaError> {
     match require_exact(version, &MIGRATOR) {
         Err(SchemaError::Older { .. }) => Ok(()),
@@ -185,8 +186,8 @@ async fn version(primary: &Primary) -> Result<i64, SchemaError> {
     Ok(version)
 }
 
-/// The schema that holds our tables and that this role may not use. To it they are not there, and
-/// an empty database would be told to be migrated.
+/// Finds a schema with our tables that this role may not use. The role does not see these tables,
+/// so without this check the error would ask to migrate an empty database.
 async fn hidden_schema(connection: &mut PgConnection) -> Result<Option<String>, sqlx::Error> {
     sqlx::query_scalar(
         "select relnamespace::regnamespace::text from pg_class

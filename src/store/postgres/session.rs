@@ -1,9 +1,9 @@
-//! One session on Postgres: opened, set up, and proved to be on a primary.
+//! A session on Postgres: opened, set up, and checked to be on a primary.
 //!
 //! A database address can lead to a standby, to a server that an administrator made read-only, or
-//! to another installation altogether. A node that read from one of these would answer from an old
-//! state and believe it. So every session is looked at before its first use, and the settings that
-//! correctness depends on are set instead of hoped for.
+//! to another installation. A node that reads from one of these would answer from outdated data
+//! without noticing. So every session is checked before its first use, and the settings that
+//! correctness depends on are set explicitly.
 
 use std::time::{Duration, Instant};
 
@@ -14,17 +14,17 @@ use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 use super::fault::fault;
 use crate::domain::Error;
 
-/// How long the answer to a ping may take before a session is given up.
+/// Timeout of a ping. A session that does not answer in time is abandoned.
 const PING: Duration = Duration::from_millis(250);
 
 /// Sets up a session and describes it, in one round trip.
 ///
-/// `statement_timeout` frees a session from a statement that hangs; it is far above what any
-/// statement needs. `lock_timeout` is its complement: deferred triggers run at the commit, which
-/// the statement timeout does not cover. Anything but read committed would refuse one of two
-/// revocations that meet. `synchronous_commit` is raised to `on` where it is weaker, since an
-/// acknowledged commit must survive a crash. The search path is reduced to the schema that holds
-/// the tables, with temporary tables last, so that no name leads anywhere else.
+/// `statement_timeout` ends a statement that hangs. It is far above what any statement needs.
+/// `lock_timeout` complements it, because deferred triggers run at the commit, which the statement
+/// timeout does not cover. An isolation level above read committed would fail one of two concurrent
+/// revocations. `synchronous_commit` is raised to `on` where it is weaker, because an acknowledged
+/// commit must survive a crash. The search path is reduced to the schema that holds the tables,
+/// with temporary tables last, so that no name resolves to anything else.
 const SET_UP: &str = "
     select set_config('statement_timeout', '5s', false),
            set_config('lock_timeout', '2s', false),
@@ -51,20 +51,20 @@ const SET_UP: &str = "
            pg_backend_pid() as pid,
            (select backend_start from pg_stat_get_activity(pg_backend_pid())) as started";
 
-/// Why a session cannot be used. None of these is mended by asking the same server again at once.
+/// Why a session cannot be used. An immediate retry on the same server does not help.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum OpenError {
-    /// The server cannot be reached, or refuses us.
+    /// The server cannot be reached, or refuses the connection.
     #[error(transparent)]
     Connect(#[from] sqlx::Error),
-    /// The server follows another one.
+    /// The server is a standby.
     #[error("the database server is a standby: the address does not lead to the primary")]
     Standby,
-    /// The server takes no writes.
+    /// The server or its sessions are read-only.
     #[error("the database takes no writes: its sessions are read-only")]
     ReadOnly,
-    /// The server is a primary, and not the one whose change feed is followed.
-    #[error("the address leads to another database server than the one that is followed")]
+    /// The server is a primary, but not the one whose change feed this node follows.
+    #[error("the address leads to another database server than the change feed")]
     OtherServer,
     /// No connection became free in time.
     #[error("no connection to the database became free in time")]
@@ -72,12 +72,12 @@ pub(super) enum OpenError {
 }
 
 impl OpenError {
-    /// Whether the session itself is sound and the server is the wrong one.
+    /// Whether the session works but is on the wrong server.
     pub(super) const fn is_wrong_server(&self) -> bool {
         matches!(self, Self::Standby | Self::ReadOnly | Self::OtherServer)
     }
 
-    /// What it means for a caller. A wrong server is a database that is away.
+    /// Converts the error for a caller. A wrong server counts as a database that is down.
     pub(super) fn into_fault(self) -> Error {
         match self {
             Self::Connect(error) => fault(error),
@@ -86,34 +86,33 @@ impl OpenError {
     }
 }
 
-/// A database server at one point of its history. A restored copy has another system identifier;
-/// a standby that was promoted has another timeline. A part is none where the server does not tell.
+/// Identity of a database server. A restored copy has another system identifier, and a promoted
+/// standby has another timeline. A field is `None` if the server does not tell it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Server {
     system: Option<i64>,
     timeline: Option<String>,
 }
 
-/// A process of the server, by which a session that was given up can be ended from another one.
+/// Server process of a session, with which another session can terminate it after it was abandoned.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Backend {
     pub(super) pid: i32,
     pub(super) started: OffsetDateTime,
 }
 
-/// What a session said of itself when it was set up.
+/// Properties of a session and its server, read when the session was set up.
 #[derive(Debug)]
 pub(super) struct Description {
     pub(super) server: Server,
     pub(super) backend: Option<Backend>,
-    /// The `synchronous_commit` that was asked for by the configuration of the database, if it was
-    /// raised, and whether the server flushes to its disk at all.
+    /// The configured `synchronous_commit`, if it was raised.
     pub(super) raised_from: Option<String>,
+    /// Whether the server flushes to its disk at all (`fsync`).
     pub(super) flushes: bool,
 }
 
-/// Sets up a session that was just connected. Refuses every server but a primary that takes
-/// writes.
+/// Sets up a new connection. Refuses every server that is not a writable primary.
 pub(super) async fn set_up<'c>(
     connection: impl sqlx::PgExecutor<'c>,
 ) -> Result<Description, OpenError> {
@@ -136,9 +135,9 @@ pub(super) async fn set_up<'c>(
     })
 }
 
-/// Connects to the first host that has a usable session. With several hosts, those that cannot be
-/// reached and those that are standbys are passed over, as libpq does for
-/// `target_session_attrs=read-write`. The error is that of the last host.
+/// Connects to the first host that is a usable primary. Hosts that cannot be reached and standbys
+/// are skipped, as libpq does for `target_session_attrs=read-write`. The error is that of the last
+/// host.
 pub(super) async fn connect(
     hosts: &[PgConnectOptions],
     patience: Duration,
@@ -159,11 +158,12 @@ pub(super) async fn connect(
     Err(last)
 }
 
-/// A session of a pool. Its place among the connections is given back when its socket is closed.
+/// A session of a pool. Its permit is released when its socket is closed.
 pub(super) struct Session {
     connection: PgConnection,
     backend: Option<Backend>,
-    /// Whether a statement was begun and its end not seen, as when a caller goes away.
+    /// Whether a statement was started but its end not seen, for example because the caller went
+    /// away.
     in_statement: bool,
     is_broken: bool,
     used_at: Instant,
@@ -180,19 +180,19 @@ impl Session {
         Self { connection, backend, in_statement: false, is_broken: false, used_at, _place: place }
     }
 
-    /// The connection, for statements. What follows must be ended by [`Session::ended`].
+    /// Returns the connection for statements. [`Session::ended`] must follow.
     pub(super) fn begin(&mut self) -> &mut PgConnection {
         self.in_statement = true;
         &mut self.connection
     }
 
-    /// When the session was used last.
+    /// When the session was last used.
     pub(super) const fn used_at(&self) -> Instant {
         self.used_at
     }
 
-    /// Notes how the statements ended. An error of the connection makes the session useless; one
-    /// of a statement does not. Returns whether it is useless.
+    /// Records the result of the statements. An error of the connection breaks the session, an
+    /// error of a statement does not. Returns whether the session is broken.
     pub(super) fn ended(&mut self, error: Option<&sqlx::Error>) -> bool {
         self.in_statement = false;
         self.used_at = Instant::now();
@@ -207,8 +207,8 @@ impl Session {
         self.is_broken
     }
 
-    /// Makes a session ready for its next user. One that was left in the middle of a statement has
-    /// an answer under way, which is read first; one that does not answer is given up.
+    /// Prepares a session for its next use. If it was left in the middle of a statement, the
+    /// pending answer is read first. A session that does not answer is abandoned.
     pub(super) async fn recover(&mut self, is_rested: bool) -> Result<(), OpenError> {
         if self.is_broken {
             return Err(OpenError::Busy);
@@ -222,19 +222,20 @@ impl Session {
         Ok(())
     }
 
-    /// The process of the server that may still be at work for this session, if there is one.
+    /// The server process that may still run for this session, if there is one.
     pub(super) fn left_behind(&self) -> Option<Backend> {
         self.backend.filter(|_| self.in_statement || self.is_broken)
     }
 
-    /// Ends the session, and tells the server.
+    /// Closes the connection with a message to the server.
     pub(super) async fn close(self) {
         let _ = timeout(PING, self.connection.close()).await;
     }
 }
 
-/// Ends processes of the server that were left behind, which else would hold their connections
-/// until whatever they wait for comes: a lock, a standby. Postgres lets a role end its own.
+/// Terminates server processes that were left behind. Otherwise each would hold its connection
+/// until it gets what it waits for, such as a lock or a standby. Postgres lets a role terminate its
+/// own processes.
 pub(super) async fn end_backends<'c>(
     connection: impl sqlx::PgExecutor<'c>,
     backends: &[Backend],

@@ -1,4 +1,4 @@
-//! Tokens on Postgres: one statement a function.
+//! Tokens on Postgres, one statement per function.
 
 use sqlx::PgConnection;
 
@@ -11,11 +11,11 @@ use crate::{
     },
 };
 
-/// Records any number of tokens in one statement, so that many callers can share one commit.
-/// Returns those that were recorded. The others were refused: their client may no longer act, or
-/// their secret was taken out of use, since the caller was authenticated; or somebody has written
-/// generations that cannot be added up, which must not fail the others. Lists travel as texts,
-/// because an array of arrays of different lengths does not exist.
+/// Records a batch of tokens in one statement, and so with one commit. Returns the ids of the
+/// recorded tokens. The others are refused: since the caller was authenticated, the client was
+/// disabled or its secret was taken out of use. Tokens are also refused if a manual edit left
+/// generations whose sum overflows, so that they do not fail the rest of the batch. Lists are
+/// passed as texts, because Postgres has no arrays of arrays with different lengths.
 pub(super) async fn record(
     connection: &mut PgConnection,
     tokens: &[AccessToken],
@@ -67,9 +67,9 @@ pub(super) async fn record(
     Ok(recorded.into_iter().map(TokenId).collect())
 }
 
-/// Tokens, their clients, and what else decides their worth, in one statement. Each id is looked
-/// for by itself: asked for as a list, it would be looked for in every partition. A row that is
-/// missing grants nothing: a secret that was deleted counts as burnt.
+/// Finds tokens with their clients and everything else that decides whether they are active, in one
+/// statement. Each id is looked up separately: with a list of ids, Postgres would search every
+/// partition. A missing row grants nothing: a deleted secret counts as leaked.
 pub(super) async fn find(
     connection: &mut PgConnection,
     ids: &[TokenId],
@@ -105,7 +105,7 @@ pub(super) async fn find(
     Ok(row::found_tokens(&rows, ids))
 }
 
-/// The first revocation stands; a second one is no error.
+/// The first revocation is kept. Repeating it is not an error.
 pub(super) async fn revoke(
     connection: &mut PgConnection,
     id: TokenId,

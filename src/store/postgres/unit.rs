@@ -1,7 +1,7 @@
-//! Pools and feed as one unit: all of their sessions are on one primary.
+//! The pools and the change feed as one unit: all of their sessions are on the same primary.
 //!
-//! `deadpool` keeps the sessions. The pool of sqlx 0.9 loses places for good when connections die
-//! silently (transact-rs/sqlx #4349), and cannot say how many sockets are open.
+//! The pools are those of `deadpool`. The pool of sqlx 0.9 loses permits for good when connections
+//! die silently (transact-rs/sqlx #4349), and cannot report how many sockets are open.
 
 use std::{
     sync::{Arc, Mutex, OnceLock, PoisonError, RwLock},
@@ -18,55 +18,56 @@ use super::{
     session::{Description, OpenError, Server, Session},
 };
 
-/// How long a session rests before it is asked whether it is still there. Those in use are not: it
-/// would cost a round trip for each statement.
+/// Idle time after which a session is pinged before its next use. Busy sessions are not pinged,
+/// because that would cost a round trip for each statement.
 const RESTED: Duration = Duration::from_secs(1);
 
-/// How old a session becomes.
+/// Maximum age of a session.
 const LONGEST_LIFE: Duration = Duration::from_mins(30);
 
-/// The sessions of a lane.
+/// Pool of the sessions of a lane.
 pub(super) type Pool = managed::Pool<Opener>;
 
-/// The most connections of a lane, and a permit for each that is not open.
+/// Maximum connections of a lane, and a semaphore with a permit for each that is not open.
 pub(super) type Places = (usize, Arc<Semaphore>);
 
-/// Pools and feed that belong together.
+/// The pools of all lanes, with the state that they share with the change feed.
 pub(super) struct Unit {
     pub(super) pools: Vec<Pool>,
     pub(super) standing: Arc<Standing>,
 }
 
-/// What the sessions of a unit have in common.
+/// State shared by the sessions of a unit.
 #[derive(Default)]
 pub(super) struct Standing {
     server: OnceLock<Server>,
     lease: RwLock<Option<Lease>>,
-    /// Set when the unit must not be used any more.
+    /// Cancelled when the unit must not be used any more.
     pub(super) is_over: CancellationToken,
-    /// When a connection was last found dead. Others that rest since before mostly died with it.
+    /// When a connection was last found dead. Most connections that were idle then died with it.
     doubted_at: Mutex<Option<Instant>>,
 }
 
 impl Standing {
-    /// Accepts a session if it is on the server of this unit; the first one decides which.
+    /// Accepts a session if it is on the server of this unit. The first session determines the
+    /// server.
     pub(super) fn accept(&self, found: &Description) -> Result<(), OpenError> {
         let server = self.server.get_or_init(|| found.server.clone());
         if *server == found.server { Ok(()) } else { Err(OpenError::OtherServer) }
     }
 
-    /// Notes that a connection is dead.
+    /// Records that a connection was found dead.
     pub(super) fn doubt(&self) {
         *self.doubted_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
-    /// Whether a connection that rests since then is one that mostly died with another.
+    /// Whether a connection idle since `since` has probably died with another one.
     fn is_doubtful(&self, since: Instant) -> bool {
         let doubted_at = *self.doubted_at.lock().unwrap_or_else(PoisonError::into_inner);
         doubted_at.is_some_and(|doubted_at| since < doubted_at)
     }
 
-    /// The lease that was written last.
+    /// The lease that this node wrote last.
     pub(super) fn lease(&self) -> Option<Lease> {
         *self.lease.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -107,7 +108,7 @@ impl managed::Manager for Opener {
         metrics: &Metrics,
     ) -> managed::RecycleResult<OpenError> {
         if metrics.age() > LONGEST_LIFE || self.standing.is_doubtful(session.used_at()) {
-            return Err(RecycleError::message("old, or of those that died together"));
+            return Err(RecycleError::message("too old, or idle when another died"));
         }
         let recovered = session.recover(session.used_at().elapsed() > RESTED).await;
         recovered.inspect_err(|_| self.standing.doubt()).map_err(RecycleError::Backend)
@@ -119,19 +120,20 @@ impl managed::Manager for Opener {
 }
 
 impl Unit {
-    /// A unit that is not in use yet. Connects when a session is needed and not before.
+    /// Creates a unit that is not in use yet. Connections are opened on demand.
     pub(super) fn new(route: &Arc<Route>, places: &[Places]) -> Self {
         let standing = Arc::<Standing>::default();
         let pool = |(most, places): &Places| {
             let (route, places) = (Arc::clone(route), Arc::clone(places));
             let opener = Opener { route, places, standing: Arc::clone(&standing) };
-            // Without timeouts of its own there is nothing for which it could not be built.
+            // Building a pool fails only if it has timeouts but no runtime. This one has no
+            // timeouts.
             Pool::builder(opener).max_size(*most).build().ok()
         };
         Self { pools: places.iter().filter_map(pool).collect(), standing }
     }
 
-    /// Ends the unit: its sessions are closed as they are given back.
+    /// Ends the unit. Sessions in use are closed when they are given back.
     pub(super) fn end(&self) {
         self.standing.is_over.cancel();
         self.pools.iter().for_each(Pool::close);

@@ -1,5 +1,5 @@
-//! The values of a row, one by one. Both databases give them in the same types here, and none of
-//! what may stand there panics.
+//! Access to the single values of a row, with the same types for both databases. No stored value
+//! causes a panic.
 
 use sqlx::{ColumnIndex, Decode, Row, Type, TypeInfo, ValueRef};
 use uuid::Uuid;
@@ -7,14 +7,14 @@ use uuid::Uuid;
 use super::unreadable::UnreadableRow;
 use crate::domain::{Malformed, Timestamp};
 
-/// A value that cannot be read: in which column, and why.
+/// A value that cannot be read: its column and the reason.
 #[derive(Debug)]
 pub(in crate::store) struct BadCell {
     column: &'static str,
     why: String,
 }
 
-/// A value, or why it cannot be read.
+/// A value, or the reason why it cannot be read.
 pub(in crate::store) type Cell<T> = Result<T, BadCell>;
 
 impl BadCell {
@@ -22,8 +22,8 @@ impl BadCell {
         Self { column, why: why.into() }
     }
 
-    /// The row of this table cannot be read. Statements that join tables put a prefix before the
-    /// columns of some; the table does not have it.
+    /// Turns the bad value into an unreadable row of `table`. Statements with joins add a prefix to
+    /// the columns of some tables. It is removed here, because the table itself does not have it.
     pub(super) fn of(self, table: &'static str) -> UnreadableRow {
         let prefix = match table {
             "client_secret" => "secret_",
@@ -37,18 +37,18 @@ impl BadCell {
     }
 }
 
-/// A row whose values are taken by the names of their columns. Each may be null, so that what was
-/// declared to be there is read with the same care as all else.
+/// A row whose values are accessed by column name. Any value may be null, even in a column that is
+/// declared `not null`.
 pub(in crate::store) trait Cells {
     fn maybe_uuid(&self, column: &'static str) -> Cell<Option<Uuid>>;
     fn maybe_text(&self, column: &'static str) -> Cell<Option<String>>;
-    /// The members of a list, in their order.
+    /// Members of a list, in order.
     fn maybe_texts(&self, column: &'static str) -> Cell<Option<Vec<String>>>;
     fn maybe_bytes(&self, column: &'static str) -> Cell<Option<Vec<u8>>>;
     fn maybe_integer(&self, column: &'static str) -> Cell<Option<i64>>;
-    /// A moment. What lies beyond the ends of [`Timestamp`] is the end.
+    /// A moment, clamped to the range of [`Timestamp`].
     fn maybe_moment(&self, column: &'static str) -> Cell<Option<Timestamp>>;
-    /// What `exists` and the like say.
+    /// A boolean, such as the result of `exists`.
     fn maybe_flag(&self, column: &'static str) -> Cell<Option<bool>>;
 
     fn uuid(&self, column: &'static str) -> Cell<Uuid> {
@@ -84,8 +84,8 @@ fn present<T>(column: &'static str, cell: Cell<Option<T>>) -> Cell<T> {
     cell?.ok_or_else(|| BadCell::new(column, "it is null"))
 }
 
-/// A value of a type that sqlx knows; none if it is null. A decoder of sqlx alone would take a null
-/// of SQLite for 0 or for an empty text.
+/// Decodes a value of a type that sqlx supports; `None` if it is null. The decoders of sqlx alone
+/// would read a SQLite null as 0 or as an empty text.
 pub(in crate::store) fn cell<'r, R, T>(row: &'r R, column: &'static str) -> Cell<Option<T>>
 where
     R: Row,
@@ -104,7 +104,7 @@ where
     T::decode(value).map(Some).map_err(|error| BadCell::new(column, error.to_string()))
 }
 
-/// What a text or number of a column must be beside its type.
+/// Adds the column to the error of a domain parser.
 pub(super) fn parsed<T>(column: &'static str, value: Result<T, Malformed>) -> Cell<T> {
     value.map_err(|malformed| BadCell::new(column, malformed.0))
 }

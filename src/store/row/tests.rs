@@ -1,9 +1,9 @@
-//! Rows that cannot be read, as far as a database need not be asked to make them.
+//! Unit tests of unreadable rows. Those that need a database of each kind are in `tests/it`.
 
 use super::*;
 use sqlx::{Connection, SqliteConnection, sqlite::SqliteRow};
 
-/// Rows as a statement gives them.
+/// Rows that `query` returns.
 async fn rows(query: &'static str) -> Vec<SqliteRow> {
     let mut connection = SqliteConnection::connect("sqlite::memory:").await.unwrap();
     sqlx::query(query).fetch_all(&mut connection).await.unwrap()
@@ -17,13 +17,13 @@ async fn a_row_that_does_not_say_of_which_token_it_is_denies_none() {
     let found = found_tokens(&rows(query).await, &ids);
     let mut of: Vec<_> = found.iter().map(|(id, _)| *id).collect();
     of.sort_unstable();
-    assert_eq!(of, ids, "those that were asked for, each once");
+    assert_eq!(of, ids, "each requested id once");
     for (_, fault) in found {
         let row = UnreadableRow::behind(fault.unwrap_err()).unwrap();
         assert_eq!(row.table, "access_token");
     }
     let query = "select x'01010101010101010101010101010101' as token_id";
-    assert_eq!(found_tokens(&rows(query).await, &ids).len(), 1, "the others are not there");
+    assert_eq!(found_tokens(&rows(query).await, &ids).len(), 1, "the others are missing");
 }
 
 #[tokio::test]
@@ -34,7 +34,7 @@ async fn what_is_not_of_its_type_is_said_in_words_and_is_not_repeated() {
     assert_eq!(why(row.text("b")), "b: it is a value of type INTEGER");
     assert!(why(row.text("d")).contains("utf-8"), "{}", why(row.text("d")));
     assert_eq!(row.integer("c").unwrap_err().of("client").why, "it is a value of type REAL");
-    // What sqlx would take for 0 and for an empty text.
+    // sqlx alone would read these nulls as 0 or as an empty text.
     for is_null in [row.integer("a").is_err(), row.bytes("a").is_err(), row.flag("a").is_err()] {
         assert!(is_null);
     }

@@ -1,4 +1,4 @@
-//! A row that cannot be read: which one it is, and why.
+//! Error for a row that cannot be read.
 
 use std::fmt;
 
@@ -6,26 +6,26 @@ use uuid::Uuid;
 
 use crate::domain::Error;
 
-/// A row that cannot be read, because somebody has put something there that no value of the domain
-/// is. It fails whoever needs that row, and nobody else.
+/// A row that cannot be read, because a manual edit stored something that is not a valid domain
+/// value. Only requests that need this row fail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnreadableRow {
-    /// The table.
+    /// Table of the row.
     pub table: &'static str,
-    /// `client_id` of a row of `client`, as it stands there, if that is a text.
+    /// Stored `client_id` of a row of `client`, valid or not, if it is text.
     pub client_id: Option<String>,
-    /// `id` of the row, if it has one that is a uuid.
+    /// `id` of the row, if it is a UUID.
     pub id: Option<Uuid>,
     /// `seq` of a row of `audit`.
     pub seq: Option<i64>,
     /// The first column that cannot be read.
     pub column: &'static str,
-    /// What is wrong with that column. It never says what stands there, which may be a secret.
+    /// Why that column cannot be read. It never contains the stored value, which may be a secret.
     pub why: String,
 }
 
 impl UnreadableRow {
-    /// The row by which an operation failed, if that is why it failed.
+    /// Extracts the unreadable row from an error, or returns the error if it has another cause.
     pub(crate) fn behind(error: Error) -> Result<Self, Error> {
         match error {
             Error::Internal { cause } => match cause.downcast_ref::<Self>() {
@@ -36,17 +36,17 @@ impl UnreadableRow {
         }
     }
 
-    /// The column and what is wrong with it.
+    /// Column and reason, as `column: reason`.
     #[must_use]
     pub fn reason(&self) -> String {
         format!("{}: {}", self.column, self.why)
     }
 
-    /// Which row it is, in words: by the name that people know it by, else by its id.
+    /// Names the row for messages: by its `client_id` if known, otherwise by its id or `seq`.
     #[must_use]
     pub fn name(&self) -> String {
         match (&self.client_id, self.id, self.seq) {
-            // A terminal would obey what somebody may have written there.
+            // Escaped, because the stored text may contain terminal control sequences.
             (Some(client_id), ..) => format!("client {}", client_id.escape_debug()),
             (None, Some(id), _) => format!("the row of {} with the id {id}", self.table),
             (None, None, Some(seq)) => format!("row {seq} of the audit trail"),
@@ -66,7 +66,7 @@ impl fmt::Display for UnreadableRow {
 
 impl std::error::Error for UnreadableRow {}
 
-/// For those who asked for one row. What was asked for is not there in a form that can be used.
+/// For queries of a single row, where an unreadable row fails the whole operation.
 impl From<UnreadableRow> for Error {
     fn from(row: UnreadableRow) -> Self {
         Self::internal(row)

@@ -1,4 +1,4 @@
-//! The audit trail on SQLite: triggers write its rows, and they are sealed here.
+//! The audit trail on SQLite. Triggers write its rows, and this module seals them.
 
 use serde_json::json;
 use sqlx::{
@@ -11,17 +11,17 @@ use crate::{
     store::{Readable, row},
 };
 
-/// The most rows that one transaction removes.
+/// Maximum rows that one transaction deletes.
 const SLICE: i64 = 20_000;
 
 pub(super) type Statement = Query<'static, Sqlite, SqliteArguments>;
 
-/// Carries out one change with its rows in the audit trail: both or neither. Says how many rows its
-/// first statement changed; if none, nothing is changed.
+/// Makes one change and seals its rows of the audit trail, in one transaction. Returns how many
+/// rows the first statement changed. If it changed none, the transaction is rolled back.
 ///
-/// It runs to its end even if nobody waits for it any more: there is one connection for writing,
-/// and it must not be left inside a transaction. The transaction takes the writer's lock at its
-/// start, so that it cannot lose it in the middle.
+/// Runs to completion even if the caller goes away, because the only connection for writing must
+/// not be left inside a transaction. `begin immediate` takes the write lock at the start, so the
+/// transaction cannot fail to get it later.
 pub(super) async fn change(
     writer: &SqlitePool,
     actor: &Actor,
@@ -30,7 +30,7 @@ pub(super) async fn change(
     let (writer, actor) = (writer.clone(), actor.clone());
     let changed = tokio::spawn(async move {
         let mut transaction = writer.begin_with("begin immediate").await?;
-        // What others wrote is not this actor's.
+        // Rows of edits made outside Jeton must not be attributed to this actor.
         seal(&mut transaction, None).await?;
         let mut first = None;
         for statement in statements {
@@ -44,20 +44,20 @@ pub(super) async fn change(
         transaction.commit().await?;
         Ok(first.unwrap_or(0))
     });
-    changed.await.map_err(|_| Error::internal("a change did not end"))?.map_err(fault)
+    changed.await.map_err(|_| Error::internal("a change did not run to completion"))?.map_err(fault)
 }
 
-/// Seals what was edited beside Jeton since.
+/// Seals the rows of edits that were made outside Jeton.
 pub(super) async fn seal_others(writer: &SqlitePool) -> Result<(), Error> {
     let mut transaction = writer.begin_with("begin immediate").await.map_err(fault)?;
     seal(&mut transaction, None).await.map_err(fault)?;
     transaction.commit().await.map_err(fault)
 }
 
-/// Gives every row that has no hash its actor and its hash. Somebody may have written a name beside
-/// Jeton that is not in UTF-8: until it is sealed its row can be mended, and it must not stop every
-/// revocation after it. A row that cannot be read all the same stays as it is, and whoever verifies
-/// the trail finds it.
+/// Seals every row that has no hash: stores its actor and its hash. An edit made outside Jeton may
+/// have written text that is not UTF-8. Such text is repaired, which is possible until the row is
+/// sealed, because one bad row must not block every later revocation. A row that cannot be read
+/// even then stays unsealed, and a verification of the trail reports it.
 pub(super) async fn seal(
     connection: &mut SqliteConnection,
     actor: Option<&Actor>,
@@ -140,13 +140,13 @@ pub(super) async fn head(pool: &SqlitePool) -> Result<Option<AuditMark>, Error> 
     Ok(head.as_ref().map(row::audit_mark).transpose()?)
 }
 
-/// Removes rows that are older than so many days from the start of the trail, never the last, and
-/// says in the trail where it was cut.
+/// Deletes rows older than `days` from the start of the trail, but never the last row, and records
+/// in the trail where it was cut.
 pub(super) async fn forget(writer: &SqlitePool, days: u32, now: Timestamp) -> Result<u64, Error> {
     let day = |days: u32| std::time::Duration::from_hours(24) * days;
     let mut forgotten = 0;
     loop {
-        // Once a day: each cut is a row itself.
+        // At most one cut a day, because each cut adds a row.
         let due = now.minus(day(days.saturating_add(1)));
         let cut = cut(writer, due, now.minus(day(days))).await.map_err(fault)?;
         forgotten += cut;
@@ -189,7 +189,7 @@ async fn cut(writer: &SqlitePool, due: Timestamp, kept: Timestamp) -> Result<u64
     Ok(removed)
 }
 
-/// Here a row is sealed in the end of a change, or later.
+/// Rows are sealed at the end of a change or later, so a row may have no hash yet.
 fn entry(row: &SqliteRow) -> Readable<AuditEntry> {
     row::audit_entry(row, true)
 }

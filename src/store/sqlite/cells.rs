@@ -1,5 +1,5 @@
-//! The values of a row of SQLite. A strict table holds only values of the declared type, but a text
-//! there need not be one in UTF-8, and a table need not have stayed strict.
+//! Values of a SQLite row. A strict table holds only values of the declared types, but its text may
+//! be invalid UTF-8, and a table may have lost its strictness.
 
 use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
@@ -18,7 +18,7 @@ impl Cells for SqliteRow {
         cell(self, column)
     }
 
-    /// A list is stored as one text with a space between its members.
+    /// Lists are stored as one text, with a space between the members.
     fn maybe_texts(&self, column: &'static str) -> Cell<Option<Vec<String>>> {
         let text = self.maybe_text(column)?;
         let members = |text: String| {
@@ -35,7 +35,7 @@ impl Cells for SqliteRow {
         cell(self, column)
     }
 
-    /// A moment is stored as its microseconds since 1970, so that every integer is one.
+    /// Moments are stored as microseconds since 1970, so every integer is a valid moment.
     fn maybe_moment(&self, column: &'static str) -> Cell<Option<Timestamp>> {
         Ok(self.maybe_integer(column)?.map(Timestamp::from_unix_micros))
     }
@@ -45,7 +45,7 @@ impl Cells for SqliteRow {
     }
 }
 
-/// The same row, in which each text is one in UTF-8: what is not is replaced by U+FFFD.
+/// View of a row in which invalid UTF-8 in texts is replaced by U+FFFD.
 pub(super) struct Mended<'r>(pub(super) &'r SqliteRow);
 
 impl Cells for Mended<'_> {

@@ -17,7 +17,8 @@ use crate::{
     },
 };
 
-/// One statement, whether the client and the secret exist or not, so that its time says nothing.
+/// Runs one statement whether or not the client and the secret exist, so the timing reveals
+/// neither.
 pub(super) async fn find(
     pool: &SqlitePool,
     client_id: &ClientId,
@@ -109,7 +110,7 @@ pub(super) async fn list(
     Ok(rows.iter().map(row::client).collect())
 }
 
-/// Without the hashes, as on Postgres.
+/// Reads no hashes, as on Postgres.
 pub(super) async fn list_secrets(
     pool: &SqlitePool,
     client_id: &ClientId,
@@ -142,7 +143,8 @@ pub(super) async fn set_state(
     Ok(audit::change(writer, actor, vec![statement]).await? == 1)
 }
 
-/// Ends every token that the client has: tokens keep the generation in which they were issued.
+/// Revokes all tokens of the client by incrementing its generation, not by comparing clocks. Each
+/// token stores the generation in which it was issued.
 pub(super) async fn revoke_tokens(
     writer: &SqlitePool,
     client_id: &ClientId,
@@ -174,7 +176,7 @@ pub(super) async fn add_secret(
     Ok(audit::change(writer, actor, vec![insert_secret(secret)]).await? == 1)
 }
 
-/// The first retirement stands; burning afterwards is still possible.
+/// The time of the first retirement is kept. A retired secret can still be declared leaked.
 pub(super) async fn retire_secret(
     writer: &SqlitePool,
     client_id: &ClientId,
@@ -192,6 +194,6 @@ pub(super) async fn retire_secret(
     .bind(client_id.as_str().to_owned())
     .bind(secret.0)
     .bind(now.unix_micros())
-    .bind(retirement == Retirement::Burnt);
+    .bind(retirement == Retirement::Leaked);
     Ok(audit::change(writer, actor, vec![statement]).await? == 1)
 }

@@ -1,14 +1,14 @@
-//! What a failure of SQLite means for the caller.
+//! Classification of SQLite errors.
 
 use std::{sync::Arc, time::Duration};
 
 use crate::domain::Error;
 
-/// The primary result codes that pass: busy, locked, a failing disk, a full one, a file that
-/// cannot be opened. The primary code is the low byte of the extended one.
+/// Transient primary result codes: busy (5), locked (6), I/O error (10), disk full (13) and cannot
+/// open the file (14). The primary code is the low byte of the extended code.
 const PASSING: [i64; 5] = [5, 6, 10, 13, 14];
 
-/// Sorts a failure into one that passes and one that does not.
+/// Maps errors that a retry may resolve to `Unavailable`, and all others to `Internal`.
 pub(super) fn fault(error: sqlx::Error) -> Error {
     let passing = match &error {
         sqlx::Error::Io(_)

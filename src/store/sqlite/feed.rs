@@ -1,6 +1,7 @@
-//! The change feed on SQLite. Nobody can be woken there, so a node looks often; what it read holds
-//! for as long as whoever changes something waits. That is the whole protocol: it needs no list of
-//! nodes and holds between processes, a command beside a running node for one.
+//! The change feed on SQLite. SQLite cannot notify another process, so a node polls. Cached entries
+//! are valid for a fixed time after a poll, and a writer is not acknowledged before that time has
+//! passed. This is the whole protocol: it needs no list of nodes, and it works between processes,
+//! for example for a command beside a running node.
 
 use std::time::Duration;
 
@@ -14,16 +15,17 @@ use crate::{
     store::{Change, Feed, row},
 };
 
-/// How often a node looks: a look costs some fifty microseconds.
+/// Polling interval. A poll costs about 50 µs.
 const BEAT: Duration = Duration::from_millis(20);
 
-/// For how long what was read holds. A few beats, since a busy machine may be late with one.
+/// How long the cache is valid after a poll. This is several intervals, because a busy machine may
+/// poll late.
 const HOLDS: Duration = Duration::from_millis(80);
 
-/// For the two sides of the waiting to be told apart by any clock.
+/// Extra wait of a writer, so that by any clock its wait ends after the cache became invalid.
 const MARGIN: Duration = Duration::from_millis(5);
 
-/// A node's place in the feed.
+/// Position of a node in the feed.
 pub(super) struct SqliteFeed {
     reader: SqlitePool,
     position: i64,
@@ -59,7 +61,8 @@ impl Feed for SqliteFeed {
         Ok(changes)
     }
 
-    /// There is no list of nodes, and the clock is this machine's.
+    /// There is nothing to renew, because there is no list of nodes. The clock is that of this
+    /// machine.
     async fn renew(&mut self) -> Result<Option<Timestamp>, Error> {
         Ok(None)
     }
@@ -76,7 +79,7 @@ impl Feed for SqliteFeed {
     async fn leave(&mut self) {}
 }
 
-/// Waits until no node goes by what it read before the commit.
+/// Waits until no node uses anything that it cached before the commit.
 pub(super) async fn applied_everywhere() {
     sleep(HOLDS + MARGIN).await;
 }

@@ -1,4 +1,4 @@
-//! The file of the embedded database: which one it is, and that nobody replaces it meanwhile.
+//! Identity of the database file, to detect that it was removed or replaced.
 
 use std::{os::unix::fs::MetadataExt, sync::PoisonError};
 
@@ -11,14 +11,14 @@ impl SqliteStore {
         Some((metadata.dev(), metadata.ino()))
     }
 
-    /// Holds the file from now on, and remembers which one it is.
+    /// Keeps the lock from now on, and records the identity of the file.
     pub(super) fn hold(&self, in_use: Lock) {
         *self.in_use.lock().unwrap_or_else(PoisonError::into_inner) = Some(in_use);
         *self.opened.lock().unwrap_or_else(PoisonError::into_inner) = self.file_id();
     }
 
-    /// Whether what was just written is still to be found. A file that was removed or replaced
-    /// takes writes as before, and nobody will ever read them: they must not be acknowledged.
+    /// Fails if the file was removed or replaced. Writes to such a file still succeed but cannot be
+    /// read any more, so they must not be acknowledged.
     pub(super) fn still_there(&self) -> Result<(), Error> {
         let opened = *self.opened.lock().unwrap_or_else(PoisonError::into_inner);
         if opened.is_none() || opened == self.file_id() {

@@ -1,4 +1,4 @@
-//! Another file in the place of the embedded database.
+//! Replacement of the embedded database by another file.
 
 use std::{
     fs, io,
@@ -8,8 +8,8 @@ use std::{
 use super::{SqliteStore, schema};
 use crate::data_dir::{self, Lock};
 
-/// The right to put another file in the place of an embedded database. No process of Jeton uses the
-/// database as long as this is held, and none begins to.
+/// Exclusive right to replace an embedded database. While it is held, no Jeton process uses the
+/// database or starts to use it.
 #[derive(Debug)]
 pub struct Replacement {
     file: PathBuf,
@@ -17,28 +17,30 @@ pub struct Replacement {
 }
 
 impl Replacement {
-    /// Takes the place in a data directory, which exists; none if a process uses it.
+    /// Acquires the right for a data directory, which must exist. Returns `None` if a process uses
+    /// the database.
     ///
     /// # Errors
-    /// What the system says.
+    /// The I/O error of the system.
     pub fn begin(directory: &Path) -> io::Result<Option<Self>> {
         let file = SqliteStore::file_in(directory);
         let alone = schema::hold_alone(&file)?;
         Ok(alone.map(|alone| Self { file, _alone: alone }))
     }
 
-    /// The file that is to be replaced, if there is one.
+    /// Path of the file to replace, if it exists.
     #[must_use]
     pub fn present(&self) -> Option<&Path> {
         self.file.exists().then_some(&*self.file)
     }
 
-    /// Moves what is there into a folder of its own, where it can be used as a data directory, and
-    /// puts the staged file in its place. A write-ahead log that is left there belongs to the file
-    /// that it was written for: beside another one it would be read into that.
+    /// Moves the present database into the folder `kept`, which can then be used as a data
+    /// directory, and moves the file `staged` into its place. A write-ahead log that is left behind
+    /// is deleted, because SQLite would apply it to the new file although it belongs to the old
+    /// one.
     ///
     /// # Errors
-    /// What the system says. The staged file is in place as a whole or not at all.
+    /// The I/O error of the system. The staged file is in place completely or not at all.
     pub fn put(self, staged: &Path, kept: &Path) -> io::Result<()> {
         let (log, index) = (schema::beside(&self.file, "-wal"), schema::beside(&self.file, "-shm"));
         if self.file.exists() {
@@ -47,7 +49,7 @@ impl Replacement {
             if log.exists() {
                 fs::rename(&log, schema::beside(&old, "-wal"))?;
             }
-            // With a second name, the place is never empty. Some file systems have none.
+            // A hard link keeps a file in place at all times. Some file systems have no hard links.
             fs::hard_link(&self.file, &old).or_else(|_| fs::rename(&self.file, &old))?;
             data_dir::sync(kept)?;
         }

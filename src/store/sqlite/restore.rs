@@ -1,5 +1,5 @@
-//! Copies of the embedded database: how one is made and looked over, and what is done to one that
-//! was put in place again.
+//! Backup and restore of the embedded database: making a copy, checking a copy, and preparing a
+//! restored database.
 
 use std::{path::Path, time::Duration};
 
@@ -15,23 +15,23 @@ use crate::{
     store::{Finished, Holdings, migrate::SchemaError, row},
 };
 
-/// Somebody else uses the database.
+/// SQLITE_BUSY: another process uses the database.
 const BUSY: i64 = 5;
 
-/// The file is not one of SQLite.
+/// SQLITE_NOTADB: the file is not a SQLite database.
 const NO_DATABASE: i64 = 26;
 
 /// How far ahead the clock of a node may have been when it issued a token.
 const CLOCKS_DIFFER: Duration = Duration::from_hours(1);
 
 impl SqliteStore {
-    /// Writes all that is stored at one moment into an empty file, beside running nodes. SQLite
-    /// does not flush it.
+    /// Writes a copy of the database at one moment into an empty file, while nodes keep running.
+    /// SQLite does not flush the copy to disk.
     ///
     /// # Errors
-    /// As those of [`crate::store::Store`].
+    /// The errors of [`crate::store::Store`].
     pub async fn copy_into(&self, file: &Path) -> Result<(), Error> {
-        let name = file.to_str().ok_or_else(|| Error::internal("the name of a file is no text"))?;
+        let name = file.to_str().ok_or_else(|| Error::internal("the file name is not UTF-8"))?;
         sqlx::query("vacuum into $1")
             .bind(name.to_owned())
             .execute(&self.reader)
@@ -40,12 +40,12 @@ impl SqliteStore {
         Ok(())
     }
 
-    /// Looks a copy over that nobody else uses: that it is one database, undamaged, of a schema
-    /// that this binary knows, that it has this row of the audit trail, and what it holds. One of
-    /// an older schema holds nothing that can be counted yet.
+    /// Checks a copy that no other process uses: it must be an undamaged database with a schema
+    /// that this binary knows, and contain the audit row `mark`. Returns its row counts, or `None`
+    /// for an older schema, which cannot be counted before it is migrated.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The first problem that was found with the copy.
     pub async fn look_over(
         file: &Path,
         mark: Option<AuditMark>,
@@ -74,11 +74,11 @@ impl SqliteStore {
         Ok(holdings)
     }
 
-    /// Makes one file of a database that nobody uses, without a write-ahead log beside it. False if
-    /// somebody uses it after all.
+    /// Merges the write-ahead log into the database file, so that the database is a single file. No
+    /// other process may use it. Returns false if one does.
     ///
     /// # Errors
-    /// As those of [`crate::store::Store`].
+    /// The errors of [`crate::store::Store`].
     pub async fn make_one_file(file: &Path) -> Result<bool, Error> {
         let options = SqliteConnectOptions::new()
             .filename(file)
@@ -108,14 +108,15 @@ async fn has_mark(copy: &mut SqliteConnection, mark: AuditMark) -> Result<bool, 
     Ok(row.and_then(|row| row::audit_mark(&row).ok()) == Some(mark))
 }
 
-/// Whether SQLite failed with this primary code, the low byte of the code.
+/// Whether SQLite failed with the primary code `wanted`, the low byte of the extended code.
 fn has_code(error: &dyn DatabaseError, wanted: i64) -> bool {
     let code = error.code().and_then(|code| code.parse::<i64>().ok());
     code.is_some_and(|code| code & 0xFF == wanted)
 }
 
-/// The largest integer stands for the end of time and tells nothing, and neither do the texts and
-/// blobs that a table may hold which is strict no more: they count as larger than every integer.
+/// Time of the newest row. The largest integer means the end of time and is skipped. Text and
+/// blobs, which a table that lost its strictness may hold, are skipped too: they compare greater
+/// than every integer.
 const NEWEST: &str = "
     select max(moment) from (
         select created_at as moment from client
@@ -126,7 +127,7 @@ const NEWEST: &str = "
         union all select at from (select at from audit order by seq desc limit 1))
     where moment < 9223372036854775807";
 
-/// Counts what is there.
+/// Counts the rows of the database.
 pub(super) async fn count(connection: &mut SqliteConnection) -> Result<Holdings, Error> {
     type Counts = (i64, i64, i64, i64, i64, i64);
     let (schema, clients, secrets, tokens, revocations, audit): Counts = sqlx::query_as(
@@ -150,8 +151,8 @@ pub(super) async fn count(connection: &mut SqliteConnection) -> Result<Holdings,
     Ok(Holdings { schema, clients, secrets, tokens, revocations, audit, newest, mark })
 }
 
-/// Makes the tokens of before dead and begins the change feed anew, with one row in the audit trail
-/// that says so: all or nothing.
+/// Revokes all earlier tokens, resets the change feed and records this in the audit trail, all in
+/// one transaction.
 pub(super) async fn finish(
     writer: &SqlitePool,
     now: Timestamp,
@@ -160,7 +161,7 @@ pub(super) async fn finish(
     let (writer, actor) = (writer.clone(), actor.clone());
     let finishing = tokio::spawn(async move {
         let mut transaction = writer.begin_with("begin immediate").await.map_err(fault)?;
-        // What others wrote is not this actor's.
+        // Rows of edits made outside Jeton must not be attributed to this actor.
         audit::seal(&mut transaction, None).await.map_err(fault)?;
         let found = count(&mut transaction).await?;
         let issued = last_issue(&mut transaction, now).await.map_err(fault)?;
@@ -180,10 +181,11 @@ pub(super) async fn finish(
         transaction.commit().await.map_err(fault)?;
         Ok(finished)
     });
-    finishing.await.map_err(|_| Error::internal("a restore did not end"))?
+    finishing.await.map_err(|_| Error::internal("a restore did not run to completion"))?
 }
 
-/// When the newest token was issued. The clock of the node that did so may have been ahead.
+/// When the newest token was issued, at least `now`. The clock of the node that issued it may have
+/// been ahead.
 async fn last_issue(
     connection: &mut SqliteConnection,
     now: Timestamp,
@@ -198,7 +200,7 @@ async fn last_issue(
     Ok(last.map_or(now, Timestamp::from_unix_micros))
 }
 
-/// The one place that makes all tokens dead that were issued before a restore.
+/// Revokes all tokens issued before a restore. This is the only function that does so.
 async fn invalidate_tokens(
     connection: &mut SqliteConnection,
     not_before: Timestamp,
@@ -214,11 +216,12 @@ async fn invalidate_tokens(
     if changed.rows_affected() == 1 {
         return Ok(());
     }
-    Err(Error::internal("the table installation has not one row"))
+    Err(Error::internal("the table installation does not have exactly one row"))
 }
 
-/// Removes what the feed holds. It goes on at a place that none of before can have reached, were it
-/// read a million times a second, so that nobody takes it for the feed that it follows.
+/// Empties the change feed. The ids continue from the current time in microseconds. Without a
+/// million changes per second the earlier feed cannot have reached that id, so no node mistakes
+/// this feed for the one it followed.
 async fn begin_feed_anew(
     connection: &mut SqliteConnection,
     now: Timestamp,

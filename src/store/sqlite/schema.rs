@@ -1,5 +1,5 @@
-//! Migrations on SQLite. A lock on a file beside the database puts processes that start at once
-//! one after the other, which SQLite itself does not.
+//! Migrations on SQLite. A lock file beside the database serializes processes that start at the
+//! same time. SQLite itself does not.
 
 use std::{
     fs, io,
@@ -20,14 +20,15 @@ use crate::{
 
 static MIGRATOR: Migrator = sqlx::migrate!("migrations/sqlite");
 
-/// Held exclusively by whoever makes or migrates the file.
+/// Extension of the lock file that a process holds exclusively to create or migrate the database.
 const MIGRATING: &str = "migrate-lock";
 
-/// Held by every process that uses the file, and exclusively by whoever replaces it.
+/// Extension of the lock file that every process shares while it uses the database, and that a
+/// process holds exclusively to replace it.
 const IN_USE: &str = "lock";
 
-/// Brings the schema up to date and gives a new installation its key. The file is made if there is
-/// none. Returns the lock that says that the file is in use.
+/// Applies the missing migrations and generates the key of a new installation. Creates the file if
+/// it does not exist. Returns the lock that marks the file as in use.
 pub(super) async fn migrate(
     pool: &SqlitePool,
     path: &Path,
@@ -46,7 +47,7 @@ pub(super) async fn migrate(
         tracing::warn!(
             file = %path.display(),
             "the database is empty although its file is not new: if the file is a copy, it was \
-             made without its write-ahead log, and what it lacks is in the original alone"
+             made without its write-ahead log, and only the original has the missing data"
         );
     }
     MIGRATOR.run(pool).await.map_err(SchemaError::Migration)?;
@@ -54,8 +55,8 @@ pub(super) async fn migrate(
     Ok((Migrated { from, to: known(&MIGRATOR) }, in_use))
 }
 
-/// Refuses every version but the one that this binary needs, and makes nothing. If another process
-/// is making, migrating or replacing the file at this moment, that is waited for.
+/// Fails unless the schema is exactly the version that this binary needs. Creates nothing. If
+/// another process is creating, migrating or replacing the file, waits for it.
 pub(super) async fn check(pool: &SqlitePool, path: &Path) -> Result<Lock, SchemaError> {
     if !(path.exists() || lock_file(path, MIGRATING).exists() || lock_file(path, IN_USE).exists()) {
         return Err(SchemaError::Missing);
@@ -68,19 +69,19 @@ pub(super) async fn check(pool: &SqlitePool, path: &Path) -> Result<Lock, Schema
     Ok(in_use)
 }
 
-/// The lock under which the file may be replaced; none if a process uses it.
+/// Takes the lock under which the file may be replaced. Returns `None` if a process uses the file.
 pub(super) fn hold_alone(path: &Path) -> io::Result<Option<Lock>> {
     Lock::try_exclusive(&lock_file(path, IN_USE))
 }
 
-/// What other processes do that a command has to wait for.
+/// Lists what other processes are doing that a command has to wait for.
 pub(super) fn obstacles(path: &Path) -> Vec<Obstacle> {
     let held = |name, obstacle| Lock::is_held(&lock_file(path, name)).then_some(obstacle);
     let all = [held(MIGRATING, Obstacle::Migration), held(IN_USE, Obstacle::Replacement)];
     all.into_iter().flatten().collect()
 }
 
-/// How a lock is held.
+/// Mode of a lock.
 #[derive(Clone, Copy)]
 enum Use {
     Alone,
@@ -100,9 +101,9 @@ async fn lock(database: &Path, name: &str, way: Use) -> Result<Lock, SchemaError
     locked.map_err(SchemaError::DataDirectory)
 }
 
-/// Makes the file for its owner alone, before SQLite opens it: SQLite gives the write-ahead log
-/// and the file of its index the mode of the database. Says whether a file with something in it was
-/// there, and no write-ahead log: a first start that was interrupted leaves both.
+/// Creates the file with access for its owner only, before SQLite opens it, because SQLite gives
+/// the write-ahead log and its index the mode of the database. Returns whether a file existed that
+/// was not empty and had no write-ahead log. A first start that was interrupted leaves both.
 fn make_file(path: &Path) -> io::Result<bool> {
     match data_dir::create(path) {
         Ok(_) => Ok(false),
@@ -117,14 +118,14 @@ fn make_file(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// A file that SQLite keeps beside a database.
+/// Path of a file that SQLite keeps beside the database, such as the write-ahead log.
 pub(super) fn beside(database: &Path, suffix: &str) -> PathBuf {
     let mut name = database.as_os_str().to_owned();
     name.push(suffix);
     name.into()
 }
 
-/// The version that a file has; 0 if there is none, or nothing in it.
+/// Schema version of the file; 0 if it does not exist or is empty.
 async fn found(pool: &SqlitePool, path: &Path) -> Result<i64, SchemaError> {
     match fs::metadata(path) {
         Ok(metadata) if metadata.len() > 0 => version(pool).await,
@@ -168,7 +169,8 @@ async fn version_on(connection: &mut SqliteConnection) -> Result<i64, SchemaErro
     Ok(version.unwrap_or(0))
 }
 
-/// Whether a copy has the schema of this binary or an older one. Others are refused.
+/// Whether a copy has the schema version of this binary. An older version is false, any other an
+/// error.
 pub(super) async fn is_current(copy: &mut SqliteConnection) -> Result<bool, SchemaError> {
     let version = version_on(copy).await?;
     match require_exact(version, &MIGRATOR) {

@@ -1,4 +1,4 @@
-//! Tokens on SQLite: one statement a function.
+//! Tokens on SQLite, one statement per function.
 
 use serde_json::json;
 use sqlx::SqlitePool;
@@ -14,16 +14,16 @@ use crate::{
     },
 };
 
-/// Dead tokens are removed in slices, so that the writer is never held for long.
+/// Tokens per delete statement of upkeep. Few, so that the writer is never held for long.
 const SLICE: i64 = 1_000;
 
-/// The most slices of one round; what is left waits for the next.
+/// Maximum slices per round of upkeep. The next round deletes the rest.
 const SLICES: u32 = 1_000;
 
-/// Records any number of tokens in one statement, and so in one flush to the disk. Returns those
-/// that were recorded. The others were refused: their client may no longer act, or their secret was
-/// taken out of use, since the caller was authenticated; or somebody has written generations that
-/// cannot be added up, which must not fail the others.
+/// Records a batch of tokens in one statement, and so with one flush to disk. Returns the ids of
+/// the recorded tokens. The others are refused: since the caller was authenticated, the client was
+/// disabled or its secret was taken out of use. Tokens are also refused if a manual edit left
+/// generations whose sum overflows, so that they do not fail the rest of the batch.
 pub(super) async fn record(
     pool: &SqlitePool,
     tokens: &[AccessToken],
@@ -67,7 +67,7 @@ pub(super) async fn record(
     Ok(recorded.into_iter().map(TokenId).collect())
 }
 
-/// JSON carries no bytes, so they travel as hexadecimal digits.
+/// Encodes bytes as hexadecimal digits, because JSON has no byte strings.
 fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
@@ -77,8 +77,8 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// Tokens, their clients, and what else decides their worth, in one statement. A row that is
-/// missing grants nothing: a secret that was deleted counts as burnt.
+/// Finds tokens with their clients and everything else that decides whether they are active, in one
+/// statement. A missing row grants nothing: a deleted secret counts as leaked.
 pub(super) async fn find(
     pool: &SqlitePool,
     ids: &[TokenId],
@@ -109,7 +109,7 @@ pub(super) async fn find(
     Ok(row::found_tokens(&rows, ids))
 }
 
-/// The first revocation stands; a second one is no error.
+/// The first revocation is kept. Repeating it is not an error.
 pub(super) async fn revoke(
     writer: &SqlitePool,
     id: TokenId,
@@ -127,8 +127,9 @@ pub(super) async fn revoke(
     audit::change(writer, actor, vec![statement]).await.map(drop)
 }
 
-/// Removes what is long dead. Ids are in the order of issue, so age alone decides: what was issued
-/// longer ago than any token lives is at the start of the table.
+/// Deletes tokens that expired long ago, and revocations and changes that are no longer needed. Ids
+/// are in order of issue, so the tokens issued longer ago than the maximum lifetime are at the
+/// start of the table.
 pub(super) async fn upkeep(pool: &SqlitePool, now: Timestamp) -> Result<Upkeep, Error> {
     const GRACE: Duration = Duration::from_hours(1);
     let oldest = now.minus(TokenLifetime::MAX.duration() + GRACE);
@@ -165,7 +166,7 @@ pub(super) async fn upkeep(pool: &SqlitePool, now: Timestamp) -> Result<Upkeep, 
     Ok(done)
 }
 
-/// The smallest id that a token of this moment can have: its milliseconds, and nothing behind.
+/// Smallest id of a token issued at `moment`: its milliseconds, followed by zeros.
 fn first_id_of(moment: Timestamp) -> Uuid {
     let millis = u128::try_from(moment.unix_millis()).unwrap_or(0);
     Uuid::from_u128(millis << 80)

@@ -127,7 +127,7 @@ async fn an_inactive_token_does_not_say_why() {
         node.registry.delete_client(&client.client.client_id).await.unwrap();
         let (client, leaked) = issue("leaked", TokenLifetime::DEFAULT).await;
         let (id, secret) = (&client.client.client_id, client.secret.id());
-        node.registry.retire_secret(id, secret, Retirement::Burnt).await.unwrap();
+        node.registry.retire_secret(id, secret, Retirement::Leaked).await.unwrap();
         let elsewhere = TestNode::start(Kind::Sqlite).await;
         let client = elsewhere.client("orders").await;
         let foreign = elsewhere.issue(&client).await.unwrap().access_token;

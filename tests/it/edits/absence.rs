@@ -30,7 +30,7 @@ async fn deleting_the_row_of_a_leaked_secret_does_not_revive_its_tokens() {
         let leaked = scene.client("orders").await;
         assert!(scene.is_active(&leaked).await);
         let (id, secret) = (&leaked.owner.client.client_id, leaked.owner.secret.id());
-        scene.node.registry.retire_secret(id, secret, Retirement::Burnt).await.unwrap();
+        scene.node.registry.retire_secret(id, secret, Retirement::Leaked).await.unwrap();
         assert!(!scene.is_active(&leaked).await);
         scene.write("", "delete from client_secret where id = {secret}", &leaked).await;
         assert!(!scene.is_active(&leaked).await, "{:?}", scene.node.database.kind);

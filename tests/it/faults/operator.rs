@@ -129,7 +129,7 @@ impl Operator {
         self.hand_out(ROTATED, new);
         self.pause().await;
         let (retirement, ends) = if self.dice.one_in(2) {
-            (Retirement::Burnt, vec![Thing::InUse(old.who.secret), Thing::Trusted(old.who.secret)])
+            (Retirement::Leaked, vec![Thing::InUse(old.who.secret), Thing::Trusted(old.who.secret)])
         } else {
             (Retirement::Retired, vec![Thing::InUse(old.who.secret)])
         };

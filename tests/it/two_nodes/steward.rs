@@ -70,7 +70,7 @@ impl Recorded {
             Asked::Enable { .. } => registry.set_client_state(client_id, ClientState::Active).await,
             Asked::Delete { .. } => registry.delete_client(client_id).await,
             Asked::Retire { .. } => end(Retirement::Retired).await,
-            Asked::Burn { .. } => end(Retirement::Burnt).await,
+            Asked::Burn { .. } => end(Retirement::Leaked).await,
             _ => unreachable!("{asked:?} has a function of its own"),
         }
     }
@@ -150,7 +150,7 @@ impl Steward {
                 match self.dice.below(5) {
                     0..3 => self.switch(&mut kept).await,
                     3 => self.rotate(&mut kept, Retirement::Retired).await,
-                    _ => self.rotate(&mut kept, Retirement::Burnt).await,
+                    _ => self.rotate(&mut kept, Retirement::Leaked).await,
                 }
             }
             self.delete(&mut kept).await;
@@ -194,7 +194,7 @@ impl Steward {
         };
         let asked = match retirement {
             Retirement::Retired => Asked::Retire { secret: oldest },
-            Retirement::Burnt => Asked::Burn { secret: oldest },
+            Retirement::Leaked => Asked::Burn { secret: oldest },
         };
         self.make(kept, asked).await;
         self.live().retain(|secret| secret.number != oldest);

@@ -1,56 +1,56 @@
-//! Why an address of Postgres was refused.
+//! Errors of address parsing.
 
 use super::parameters::ACCEPTED;
 
-/// What is wrong with a database URL, and how to mend it. A message names the parameter, or the
-/// environment variable that stands for it, and never repeats a value: it may hold a password.
+/// Why a database URL is refused, and how to correct it. Messages name the parameter, or the
+/// environment variable for it, and never repeat a value, because it may contain a password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AddressError {
-    /// It is no URL of Postgres.
+    /// The text is not a Postgres URL.
     #[error(
-        "a database URL reads postgres://user:password@host:5432/database, with parameters such \
-         as sslmode=… after a question mark"
+        "a database URL has the form postgres://user:password@host:5432/database, with parameters \
+         such as sslmode=… after a question mark"
     )]
     Shape,
-    /// A part holds a character that ends the part.
+    /// A part contains a bare character that ends it.
     #[error(
-        "the user or the password in the database URL seems to hold a bare `@`, `/` or `?`: \
+        "the user or the password in the database URL seems to contain a bare `@`, `/` or `?`: \
          percent-encode it, as %40, %2F or %3F"
     )]
     NotEncoded,
-    /// A percent sign begins no escape, or what was escaped is no text.
+    /// A percent sign does not begin an escape, or the decoded bytes are not text.
     #[error(
-        "`{part}` in the database URL is wrongly percent-encoded: two hexadecimal digits follow \
-         each `%`, they spell UTF-8 without NUL, and a percent sign itself is written %25"
+        "`{part}` in the database URL is not correctly percent-encoded: each `%` needs two \
+         hexadecimal digits, the result must be UTF-8 without NUL, and a percent sign is %25"
     )]
     Escape {
-        /// The parameter, as libpq names it.
+        /// Name of the parameter in libpq.
         part: &'static str,
     },
-    /// A parameter without a value.
+    /// A parameter has no value.
     #[error(
-        "a parameter of the database URL has no `=`: parameters read name=value with `&` between \
-         them; percent-encode a `&` within a value as %26"
+        "a parameter of the database URL has no `=`: parameters have the form name=value and are \
+         separated by `&`; percent-encode a `&` within a value as %26"
     )]
     NoValue,
-    /// A parameter that nobody knows.
+    /// A parameter that Jeton does not know.
     #[error(
         "the parameter `{name}` of the database URL is not supported: correct its spelling or \
          remove it; Jeton accepts {ACCEPTED}"
     )]
     Unknown {
-        /// Its name as it was given.
+        /// Name as given in the URL.
         name: String,
     },
-    /// The same, where the name could be a piece of a password.
+    /// A parameter that Jeton does not know, with a name that could be a piece of a password.
     #[error(
-        "the database URL holds a parameter that is not supported, and whose name is not shown \
-         because it may belong to a password: percent-encode `&`, `?` and `@` within values, as \
+        "the database URL contains a parameter that is not supported; its name is not shown, \
+         because it may be part of a password: percent-encode `&`, `?` and `@` within values, as \
          %26, %3F and %40; Jeton accepts {ACCEPTED}"
     )]
     UnknownAndHidden,
-    /// A parameter of libpq that Jeton cannot honour.
+    /// A parameter of libpq that Jeton does not support.
     #[error("Jeton does not support `{name}`: {advice}")]
     Unsupported {
         /// The parameter or the environment variable.
@@ -58,36 +58,36 @@ pub enum AddressError {
         /// What to do instead.
         advice: &'static str,
     },
-    /// A value that the parameter does not take.
+    /// A value that the parameter does not accept.
     #[error("`{name}` {rule}")]
     Value {
         /// The parameter or the environment variable.
         name: &'static str,
-        /// What it takes.
+        /// Values that it accepts.
         rule: &'static str,
     },
-    /// `options` sets what Jeton sets.
-    #[error("`{name}` sets `{setting}`, which Jeton sets by itself: remove that setting")]
+    /// `options` contains a setting that Jeton sets itself.
+    #[error("`{name}` sets `{setting}`, which Jeton sets itself: remove that setting")]
     Setting {
         /// The parameter or the environment variable.
         name: &'static str,
-        /// The setting of Postgres.
+        /// Name of the Postgres setting.
         setting: &'static str,
     },
-    /// A file with a certificate or a key is of no use.
+    /// A file with a certificate or a key cannot be used.
     #[error("`{name}` names a file that cannot be used: {cause}")]
     File {
         /// The parameter or the environment variable.
         name: &'static str,
-        /// What the system or the parser said, without the path.
+        /// Error of the system or the parser, without the path.
         cause: String,
     },
-    /// Nothing was said of TLS, and a host is not on this machine.
+    /// A host is on another machine, and `sslmode` neither requires nor disables TLS.
     #[error(
-        "the link to a database on another machine needs `sslmode`, because it could be in clear \
-         otherwise: add sslmode=verify-full&sslrootcert=…, with the file of the authority that \
-         issued the certificate of the server; or sslmode=disable, if the network protects the \
-         link by itself"
+        "the connection to a database on another machine needs `sslmode`, because otherwise it \
+         could be in clear text: add sslmode=verify-full&sslrootcert=…, with the file of the \
+         authority that issued the certificate of the server; or sslmode=disable, if the network \
+         itself protects the connection"
     )]
     Unprotected,
 }

@@ -1,4 +1,4 @@
-//! The servers that an address names, in their order.
+//! The servers of an address, in their order.
 
 use std::{net::IpAddr, path::Path};
 
@@ -9,27 +9,26 @@ use super::{
 
 const DEFAULT_PORT: u16 = 5432;
 
-/// Where servers keep their socket unless they are told otherwise: on Debian, with Homebrew, and as
-/// Postgres itself has it.
+/// Default socket directories: that of Debian, that of Homebrew, and that of Postgres itself.
 const SOCKET_DIRECTORIES: [&str; 3] = ["/var/run/postgresql", "/private/tmp", "/tmp"];
 
 /// One server.
 pub(super) struct Host {
-    /// What is connected to: a name, an address, or the directory of a socket.
+    /// Target of the connection: a name, an address, or the directory of a socket.
     pub(super) connect: String,
-    /// Its name, if `connect` is an address that was given beside it.
+    /// Host name, if `connect` is an address from `hostaddr` that was given beside `host`.
     pub(super) name: Option<String>,
-    /// Its port, which is a part of the name of a socket too.
+    /// Port, which is also part of the name of a socket.
     pub(super) port: u16,
 }
 
 impl Host {
-    /// Whether it is reached through a socket in the file system.
+    /// Whether the server is reached through a socket in the file system.
     pub(super) fn is_socket(&self) -> bool {
         self.connect.starts_with('/')
     }
 
-    /// Whether the link stays on this machine.
+    /// Whether the connection stays on this machine.
     pub(super) fn is_local(&self) -> bool {
         let address = self.connect.parse::<IpAddr>().map(|address| address.to_canonical());
         self.is_socket()
@@ -37,7 +36,7 @@ impl Host {
             || self.connect.eq_ignore_ascii_case("localhost")
     }
 
-    /// What a line of the password file may call it.
+    /// Names of the server that a line of the password file may use.
     pub(super) fn names(&self) -> Vec<&str> {
         let mut names = vec![self.name.as_deref().unwrap_or(&self.connect)];
         if SOCKET_DIRECTORIES.contains(&&*self.connect) {
@@ -47,10 +46,10 @@ impl Host {
     }
 }
 
-/// The servers that `host`, `hostaddr` and `port` name.
+/// Lists the servers that `host`, `hostaddr` and `port` specify.
 ///
 /// # Errors
-/// If one of them is not what it should be, or if they name different numbers of servers.
+/// If one of them is malformed, or if they specify different numbers of servers.
 pub(super) fn list(given: &Parameters) -> Result<Vec<Host>, AddressError> {
     let (hosts, addresses) = (items(given.get("host")), items(given.get("hostaddr")));
     let ports = items(given.get("port"));
@@ -108,13 +107,13 @@ fn read_port(text: &str) -> Option<u16> {
     text.parse().ok().filter(|port| *port > 0 && !text.starts_with('+'))
 }
 
-/// Whether a host is one that can be connected to: not the name of an abstract socket, for one.
+/// Whether a host can be connected to. The name of an abstract socket, for example, cannot.
 fn is_host(text: &str) -> bool {
     let is_odd = |c: char| c.is_whitespace() || c.is_control() || "[]@/\\".contains(c);
     text.starts_with('/') || !text.contains(is_odd)
 }
 
-/// Whether a text is an address. That of a link may name the interface: `fe80::1%eth0`.
+/// Whether a text is an IP address. A link-local address may name its interface: `fe80::1%eth0`.
 fn is_address(text: &str) -> bool {
     let (address, zone) = text.split_once('%').map_or((text, None), |(a, zone)| (a, Some(zone)));
     match address.parse() {
@@ -124,7 +123,7 @@ fn is_address(text: &str) -> bool {
     }
 }
 
-/// Where a server of this port has its socket, else this machine.
+/// Directory with the socket of a server on this port, otherwise `localhost`.
 fn default_host(port: u16) -> String {
     let socket = format!(".s.PGSQL.{port}");
     let mut directories = SOCKET_DIRECTORIES.iter();

@@ -1,9 +1,9 @@
-//! Settings of the session, as `options` holds them.
+//! Session settings in the parameter `options`.
 
 use super::error::AddressError;
 
-/// What a node sets by itself, because its promises or its driver depend on it. It would override
-/// the URL without a word.
+/// Settings that a node sets itself, because its guarantees or its driver depend on them. They
+/// would silently override the URL.
 const OWN: [&str; 12] = [
     "statement_timeout",
     "lock_timeout",
@@ -21,13 +21,13 @@ const OWN: [&str; 12] = [
 
 const FORM: &str =
     "must be settings such as -c search_path=jeton, where a space within a value is written \\%20";
-const DURABILITY: &str = "must leave synchronous_commit at on or set it to remote_apply: what was \
-                          acknowledged would be lost in a crash otherwise";
+const DURABILITY: &str = "must leave synchronous_commit at on or set it to remote_apply: \
+                          otherwise a crash would lose acknowledged commits";
 
-/// Reads settings in the form of the command line of Postgres: `-c name=value`, `--name=value`.
+/// Parses settings in the command-line syntax of Postgres: `-c name=value` or `--name=value`.
 ///
 /// # Errors
-/// If the text has another form, or sets what Jeton sets.
+/// If the syntax is wrong, or if Jeton sets one of the settings itself.
 pub(super) fn read(text: &str, name: &'static str) -> Result<Vec<(String, String)>, AddressError> {
     let form = || AddressError::Value { name, rule: FORM };
     let mut settings = Vec::new();
@@ -44,19 +44,19 @@ pub(super) fn read(text: &str, name: &'static str) -> Result<Vec<(String, String
     Ok(settings)
 }
 
-/// One setting.
+/// Checks one setting.
 ///
 /// # Errors
-/// If it has no name of a setting, or is one that Jeton sets.
+/// If the name or the value is malformed, or if Jeton sets the setting itself.
 pub(super) fn setting(
     key: &str,
     value: &str,
     name: &'static str,
 ) -> Result<(String, String), AddressError> {
-    // Postgres takes a dash for an underscore here, and any case.
+    // Postgres reads a dash as an underscore here, and ignores case.
     let key = key.replace('-', "_").to_ascii_lowercase();
     let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"_.".contains(&byte);
-    // The driver escapes spaces; what else separates words would end the value.
+    // The driver escapes spaces. Other whitespace would end the value.
     let is_odd = |c: char| c != ' ' && (c.is_whitespace() || c.is_control());
     if key.is_empty() || !key.bytes().all(is_name) || value.contains(is_odd) {
         return Err(AddressError::Value { name, rule: FORM });
@@ -65,7 +65,7 @@ pub(super) fn setting(
         return Err(AddressError::Setting { name, setting });
     }
     if key.starts_with("jeton.") {
-        // The audit trail names the actor by one of these.
+        // `jeton.actor` names the actor in the audit trail.
         return Err(AddressError::Setting { name, setting: "jeton.*" });
     }
     if key == "application_name" {
@@ -81,7 +81,7 @@ pub(super) fn setting(
     Ok((key, value.to_owned()))
 }
 
-/// Takes a line apart at its spaces, but for those behind a backslash.
+/// Splits a line at its spaces, except those after a backslash.
 fn words(text: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word = None::<String>;

@@ -1,4 +1,4 @@
-//! What becomes of an address: what is accepted, and what is refused by name.
+//! Tests of address parsing: accepted addresses, and those refused by name.
 
 mod accepted;
 mod files;
@@ -8,10 +8,10 @@ use std::path::Path;
 
 use super::{Address, AddressError, Environment};
 
-/// Variables of the environment, with their values.
+/// Environment variables with their values.
 type Variables<'a> = &'a [(&'a str, &'a str)];
 
-/// Reads a URL in an environment of these variables and, if one is given, this home directory.
+/// Parses a URL in an environment of these variables and this home directory.
 fn read(url: &str, variables: Variables<'_>, home: Option<&Path>) -> Result<Address, AddressError> {
     let variable = |name: &str| {
         let found = variables.iter().find(|(variable, _)| *variable == name);
@@ -20,7 +20,7 @@ fn read(url: &str, variables: Variables<'_>, home: Option<&Path>) -> Result<Addr
     Address::read(url, &Environment { variable: &variable, home: home.map(Path::to_owned) })
 }
 
-/// Everything that the driver is given for each host.
+/// Debug output of the connection options of each host.
 fn details(address: &Address) -> Vec<String> {
     address.hosts().iter().map(|host| format!("{host:?}")).collect()
 }

@@ -1,4 +1,4 @@
-//! How the link to a server is protected.
+//! TLS settings of the connection to a server.
 
 use std::{
     fs,
@@ -19,8 +19,8 @@ use super::{
     parameters::{Parameters, Value},
 };
 
-/// Where systems keep the certificates of the authorities that they trust, in one file: Debian and
-/// Alpine, Fedora, openSUSE, the BSDs and macOS.
+/// Usual files with the certificates of the authorities that a system trusts: Debian and Alpine,
+/// Fedora, openSUSE, the BSDs and macOS.
 const SYSTEM_AUTHORITIES: [&str; 4] = [
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -28,7 +28,7 @@ const SYSTEM_AUTHORITIES: [&str; 4] = [
     "/etc/ssl/cert.pem",
 ];
 
-/// What is asked of TLS on every link that is not a socket.
+/// TLS settings of every connection that does not use a socket.
 pub(super) struct Tls {
     mode: PgSslMode,
     authorities: Option<PathBuf>,
@@ -37,11 +37,11 @@ pub(super) struct Tls {
 }
 
 impl Tls {
-    /// Reads `sslmode` and the files beside it.
+    /// Reads `sslmode` and the files that belong to it.
     ///
     /// # Errors
-    /// If they contradict each other, if a file is of no use, or if a link beyond this machine
-    /// would be in clear although nobody said so.
+    /// If they contradict each other, if a file cannot be used, or if a connection to another
+    /// machine could be in clear text without an explicit `sslmode=disable`.
     pub(super) fn read(
         given: &Parameters,
         hosts: &[Host],
@@ -65,7 +65,7 @@ impl Tls {
             (PgSslMode::Require | PgSslMode::VerifyCa, Some(value)) if is_system => {
                 return wrong(value.name, SYSTEM);
             }
-            // As in libpq: whoever names an authority wants it to be asked.
+            // As in libpq: with `sslrootcert`, `require` means `verify-ca`.
             (PgSslMode::Require, Some(_)) => PgSslMode::VerifyCa,
             (PgSslMode::VerifyCa | PgSslMode::VerifyFull, None) => {
                 return wrong("sslrootcert", MISSING);
@@ -92,7 +92,8 @@ impl Tls {
         Ok(tls)
     }
 
-    /// Asks it of the link to this server. On a socket Postgres speaks no TLS, whatever was asked.
+    /// Applies the settings to the connection to `host`. Postgres does not support TLS on a socket,
+    /// so the settings are ignored there.
     pub(super) fn apply(&self, options: PgConnectOptions, host: &Host) -> PgConnectOptions {
         if host.is_socket() {
             return options.ssl_mode(PgSslMode::Disable);
@@ -108,21 +109,22 @@ impl Tls {
     }
 }
 
-const UNUSED: &str = "is looked at with sslmode=verify-full, sslmode=verify-ca or sslmode=require \
-                      alone: add one of them";
-const SYSTEM: &str = "names the authorities of the system, and anybody has a certificate of one of \
-                      them: it needs sslmode=verify-full";
+const UNUSED: &str = "is used only with sslmode=verify-full, sslmode=verify-ca or sslmode=require: \
+                      add one of them";
+const SYSTEM: &str = "trusts the authorities of the system, and anybody can get a certificate from \
+                      one of them: it needs sslmode=verify-full";
 const MISSING: &str = "is needed to verify the server: name the file with the certificate of its \
-                       authority, or say sslrootcert=system for those that this machine trusts";
-const NAMED: &str = "cannot stand beside `host` with sslmode=verify-full, because the certificate \
-                     would be held against the address: remove it";
+                       authority, or use sslrootcert=system for those that this machine trusts";
+const NAMED: &str = "cannot be combined with `host` and sslmode=verify-full, because the \
+                     certificate would be checked against the address: remove it";
 
-/// The mode that was asked for. With `allow`, libpq tries it in clear before it tries TLS; the
-/// driver knows only the order of `prefer`, and either is for links that need no protection.
+/// The requested mode. `allow` is treated as `prefer`: libpq would try clear text before TLS, but
+/// the driver supports only the order of `prefer`, and both are for connections that need no
+/// protection.
 fn asked(given: &Parameters) -> Result<PgSslMode, AddressError> {
     let Some(value) = given.get("sslmode") else {
         let is_system = given.get("sslrootcert").is_some_and(|value| value.text == "system");
-        // As in libpq: there is one mode that makes sense with it.
+        // As in libpq: no other mode makes sense with the authorities of the system.
         return Ok(if is_system { PgSslMode::VerifyFull } else { PgSslMode::Prefer });
     };
     Ok(match &*value.text.to_ascii_lowercase() {
@@ -138,8 +140,8 @@ fn asked(given: &Parameters) -> Result<PgSslMode, AddressError> {
     })
 }
 
-/// A file that is of use. None if the variable holds the text itself, which the driver takes from
-/// there.
+/// Checks a file and returns its path. Returns `None` if the environment variable contains the PEM
+/// text itself, which the driver reads from there.
 fn file(value: &Value, check: Check) -> Result<Option<PathBuf>, AddressError> {
     let wrong = |cause: String| AddressError::File { name: value.name, cause };
     let is_variable = value.name.starts_with("PG");
@@ -152,7 +154,8 @@ fn file(value: &Value, check: Check) -> Result<Option<PathBuf>, AddressError> {
     Ok(Some(path))
 }
 
-/// Reads a file. The driver reads it again for each connection, so a pipe would not do.
+/// Reads a regular file. A pipe is refused, because the driver reads the file again for each
+/// connection.
 fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
     let metadata = fs::metadata(path).map_err(|error| error.to_string())?;
     if !metadata.is_file() {
@@ -163,11 +166,11 @@ fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
 
 type Check = fn(&[u8]) -> Result<(), &'static str>;
 
-/// One certificate that cannot be read would fail every connection.
+/// Checks a file of authorities. One certificate that cannot be read would fail every connection.
 fn check_authorities(pem: &[u8]) -> Result<(), &'static str> {
     let mut store = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(pem) {
-        let certificate = certificate.map_err(|_| "it is not in the form of PEM")?;
+        let certificate = certificate.map_err(|_| "it is not valid PEM")?;
         store.add(certificate).map_err(|_| "it holds a certificate that cannot be read")?;
     }
     if store.is_empty() { Err("it holds no certificate in PEM") } else { Ok(()) }
@@ -185,8 +188,8 @@ fn check_key(pem: &[u8]) -> Result<(), &'static str> {
     key.map(drop).map_err(|_| "it holds no private key in PEM that is not encrypted")
 }
 
-/// The file with the authorities that this system trusts, or that the environment names for every
-/// program.
+/// Path of the file with the authorities that this system trusts: `SSL_CERT_FILE` if it is set,
+/// otherwise one of the usual files.
 fn system_authorities(
     environment: &Environment<'_>,
     name: &'static str,
@@ -196,7 +199,7 @@ fn system_authorities(
     let path = named.or_else(|| usual.find(|path| path.is_file()));
     let wrong = |cause: String| AddressError::File { name, cause };
     let path = path.ok_or_else(|| {
-        wrong("this system has no file of authorities; install ca-certificates".to_owned())
+        wrong("this system has no file of trusted authorities; install ca-certificates".to_owned())
     })?;
     let text = read(&path).map_err(wrong)?;
     check_authorities(&text).map_err(|why| wrong(why.to_owned()))?;

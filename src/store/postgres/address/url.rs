@@ -1,22 +1,22 @@
-//! The text of an address, taken apart as libpq does it.
+//! Parser for the text of an address, compatible with libpq.
 //!
-//! `postgres://[user[:password]@][host[:port][,…]][/dbname][?name=value[&…]]`. A general parser of
-//! URLs knows one host alone, and keeps the brackets of an IPv6 address in its name.
+//! `postgres://[user[:password]@][host[:port][,…]][/dbname][?name=value[&…]]`. A general URL parser
+//! supports only one host, and keeps the brackets of an IPv6 address in the host name.
 
 use super::{error::AddressError, parameters::Parameters};
 
-/// Reads a URL into parameters. Everything in it is a parameter: what stands before the question
-/// mark can be given behind it as well, where it counts more.
+/// Parses a URL into parameters. Each part is a parameter: the parts before the question mark can
+/// also be given after it, where they take precedence.
 ///
 /// # Errors
-/// If the text is no such URL, or holds a parameter that is not supported.
+/// If the text is not such a URL, or contains a parameter that is not supported.
 pub(super) fn read(url: &str) -> Result<Parameters, AddressError> {
     let rest = ["postgres://", "postgresql://"].iter().find_map(|scheme| url.strip_prefix(scheme));
     let rest = rest.ok_or(AddressError::Shape)?;
     let (head, query) = rest.split_once('?').unwrap_or((rest, ""));
     let (authority, database) = head.split_once('/').unwrap_or((head, ""));
-    // An `@` that is not encoded, or that stands behind a `/` which is not: libpq would go to a
-    // host that is a piece of the password.
+    // A bare `@`, or any `@` after a bare `/`. libpq would connect to a piece of the password as a
+    // host.
     if database.contains('@') || authority.matches('@').count() > 1 {
         return Err(AddressError::NotEncoded);
     }
@@ -33,7 +33,7 @@ pub(super) fn read(url: &str) -> Result<Parameters, AddressError> {
     let (names, ports) = hosts_and_ports(hosts)?;
     let is_number = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
     if user.is_none() && query.contains('@') && !ports.split(',').all(is_number) {
-        // What looks like a port is a password, up to the `?` in it.
+        // The apparent port is the start of a password, up to a bare `?` in it.
         return Err(AddressError::NotEncoded);
     }
     put(&mut given, "host", &names)?;
@@ -47,8 +47,8 @@ fn put(given: &mut Parameters, part: &'static str, text: &str) -> Result<(), Add
     if text.is_empty() { Ok(()) } else { given.set(part, decode(text, part)?) }
 }
 
-/// The hosts and the ports, each with commas between them, as the parameters have them. Ports that
-/// were left out leave an empty place.
+/// Splits hosts and ports into two comma-separated lists, the form that the parameters have. A
+/// missing port leaves an empty item.
 fn hosts_and_ports(text: &str) -> Result<(String, String), AddressError> {
     let (mut names, mut ports) = (Vec::new(), Vec::new());
     for host in text.split(',') {
@@ -75,8 +75,8 @@ const BRACKETS: AddressError = AddressError::Value {
 };
 
 fn parameters(given: &mut Parameters, query: &str) -> Result<(), AddressError> {
-    // A password that was not encoded may have fallen apart, so that a piece of it looks like a
-    // parameter: a password may stand before an `@`, and behind a parameter that is one.
+    // A piece of a password that was not encoded may look like the name of a parameter. Pieces can
+    // be anywhere if the query has an `@`, and after the parameter `password`.
     let mut may_be_named = !query.contains('@');
     for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
         let Some((name, value)) = parameter.split_once('=') else {
@@ -102,7 +102,7 @@ fn is_plain(name: &str) -> bool {
     name.len() <= 32 && name.bytes().all(is_ordinary)
 }
 
-/// Percent-decodes. A plus sign is one, unlike in forms.
+/// Percent-decodes a text. A plus sign is literal, unlike in forms.
 fn decode(text: &str, part: &'static str) -> Result<String, AddressError> {
     const WRONG: fn(&'static str) -> AddressError = |part| AddressError::Escape { part };
     let mut decoded = Vec::with_capacity(text.len());

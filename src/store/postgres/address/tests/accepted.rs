@@ -1,4 +1,4 @@
-//! Addresses that are accepted, and what they become.
+//! Accepted addresses, and the connection options that result from them.
 
 use std::path::Path;
 
@@ -45,12 +45,12 @@ fn hosts_and_ports_are_read_as_libpq_reads_them() {
 fn without_a_host_the_usual_sockets_are_tried_and_then_this_machine() {
     for url in ["postgres:///d?port=1", "postgres://u:p@:1/d", "postgres://,/d?port=1"] {
         let found = hosts(&read(url, &[], None).unwrap());
-        // Nobody has a server of this port.
+        // No server listens on this port.
         assert!(found.iter().all(|host| host == "localhost:1"), "{url}: {found:?}");
     }
 }
 
-/// A part of what the driver is given for each row.
+/// Each row has a URL and a part of the resulting connection options.
 #[test]
 fn parameters_become_what_the_driver_is_given() {
     let rows = [
@@ -109,7 +109,7 @@ fn tls_is_what_was_asked_for_and_sockets_need_none() {
         ("postgres:///d?host=/run/pg&sslmode=verify-full", &["Disable"]),
         ("postgres:///d?host=/run/pg&sslmode=require&sslrootcert=/nowhere", &["Disable"]),
         ("postgres:///d?host=/run/pg,db.test&sslmode=require", &["Disable", "Require"]),
-        // Said in so many words, and the file is not looked at.
+        // Explicitly disabled, so the file is not read.
         ("postgres://db.test/d?sslmode=disable&sslrootcert=/nowhere", &["Disable"]),
     ];
     for (url, expected) in rows {
@@ -162,7 +162,7 @@ fn the_environment_fills_in_what_the_url_leaves_open() {
     assert!(read("postgres://localhost", &target, None).is_err());
 }
 
-/// They may be there for other programs, and ask for nothing that the link would not have.
+/// Such variables may be set for other programs, and require nothing that the connection lacks.
 #[test]
 fn variables_that_demand_nothing_are_left_alone() {
     for variable in [

@@ -1,4 +1,4 @@
-//! The files that an address names: authorities, certificates, keys, passwords.
+//! Files that an address names: authorities, certificates, keys, passwords.
 
 use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
 
@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use super::{Variables, details, read};
 
-/// A folder of files.
+/// Temporary folder with test files.
 struct Files(TempDir);
 
 impl Files {
@@ -32,7 +32,7 @@ impl Files {
         self.path(name).display().to_string()
     }
 
-    /// A file that its owner alone can read.
+    /// Writes a file that only its owner can read.
     fn write(&self, name: &str, text: &str) {
         fs::write(self.path(name), text).unwrap();
         fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o600)).unwrap();
@@ -106,13 +106,13 @@ fn files_that_are_of_no_use_are_named_at_the_start() {
         let refused = read(url, &[(variable, value)], None).unwrap_err().to_string();
         assert!(refused.contains(&format!("`{variable}`")), "{refused}");
     }
-    // The driver takes a certificate from the variable itself.
+    // The driver also accepts a certificate in the variable itself.
     let certificate = fs::read_to_string(files.path("ca.pem")).unwrap();
     let address = read(url, &[("PGSSLROOTCERT", &certificate)], None).unwrap();
     assert!(details(&address)[0].contains("ssl_mode: VerifyCa"));
 }
 
-/// The password that an address gets in a home with a password file, for each of its hosts.
+/// Password of each host of an address, with a password file in the home directory.
 fn passwords(url: &str, variables: Variables<'_>, home: &Files) -> Vec<String> {
     let address = read(url, variables, Some(home.0.path())).unwrap();
     let password = |host: &String| {
@@ -158,7 +158,7 @@ fn the_password_file_is_looked_up_for_each_host() {
     let named = other.text("pgpass");
     let variables = [("PGSSLMODE", "disable"), ("PGPASSFILE", &*named)];
     assert_eq!(passwords("postgres://u@db.test/d", &variables, &home), [r#"Some("other")"#]);
-    // What the named file does not have, that of the user may.
+    // Entries that the named file lacks are looked up in the home directory.
     assert_eq!(passwords("postgres://u@[::1]/d", &variables, &home), [r#"Some("three")"#]);
 }
 

@@ -1,8 +1,9 @@
-//! Addresses that are refused, and what is said of them.
+//! Refused addresses and their messages.
 
 use super::{Variables, read};
 
-/// What the message holds. Every value holds the word `canary`, and no message does.
+/// Asserts that each message contains the expected parts. Values contain the word `canary`, and no
+/// message does.
 fn assert_refused(rows: &[(&str, Variables<'_>, &[&str])]) {
     for (url, variables, expected) in rows {
         let refused = match read(url, variables, None) {
@@ -168,7 +169,7 @@ fn settings_that_jeton_makes_itself_are_refused_by_name() {
     assert_refused(&[(url, &[], &["`options`", "`statement_timeout`"])]);
 }
 
-/// The listeners refuse the same for secrets and tokens.
+/// The listeners apply the same rule to secrets and tokens.
 #[test]
 fn a_link_beyond_this_machine_is_not_in_clear_unless_somebody_said_so() {
     let advice: &[&str] = &["sslmode=verify-full&sslrootcert=…", "sslmode=disable"];

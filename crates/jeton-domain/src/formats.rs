@@ -22,7 +22,7 @@ const AUDIT: [&str; 2] = [
 
 #[test]
 fn every_vector_is_published() {
-    let page = include_str!("../../docs/formats.md");
+    let page = include_str!("../../../docs/formats.md");
     for vector in [TOKEN, SECRET, DIGEST, HASH, TOKEN_ID, AUDIT[0], AUDIT[1]] {
         assert!(page.contains(&format!("`{vector}`")), "{vector}");
     }

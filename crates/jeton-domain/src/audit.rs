@@ -142,7 +142,7 @@ impl AuditEntry {
 #[cfg(test)]
 mod tests {
     use super::{AuditEntry, AuditHash, AuditMark, AuditReader, Tampered};
-    use crate::domain::Timestamp;
+    use crate::Timestamp;
 
     fn entry(seq: i64, previous: Option<AuditHash>) -> AuditEntry {
         let mut entry = AuditEntry {

@@ -57,7 +57,7 @@ impl TokenFacts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{ClientId, ClientKey, TokenLifetime};
+    use crate::{ClientId, ClientKey, TokenLifetime};
     use proptest::prelude::*;
     use std::collections::BTreeSet;
     use uuid::Uuid;

@@ -173,7 +173,7 @@ impl fmt::Debug for SecretHash {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{SeededRandom, TagKey};
+    use crate::{SeededRandom, TagKey};
 
     const CHEAP: HashCost = HashCost { memory_kib: 64, passes: 1, lanes: 1 };
 
