@@ -7,7 +7,6 @@ mod client;
 mod config;
 mod deadline;
 mod dev;
-mod endpoint;
 mod migrate;
 mod node;
 mod output;
@@ -18,7 +17,6 @@ mod shutdown;
 mod target;
 mod token;
 mod unreadable;
-mod web;
 
 use std::{env, ffi::OsString, path::PathBuf, process::ExitCode};
 

@@ -51,13 +51,14 @@ pub struct NewSecret {
 }
 
 /// Implements the client use cases.
+#[derive(Clone)]
 pub struct Registry {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     hash_cost: HashCost,
     /// Read when the first secret is created, because a reader of clients needs no access to it.
-    tag_key: OnceCell<TagKey>,
+    tag_key: Arc<OnceCell<TagKey>>,
     actor: Actor,
 }
 
@@ -85,7 +86,14 @@ impl Registry {
         hash_cost: HashCost,
         actor: Actor,
     ) -> Self {
-        Self { store, clock, random, hash_cost, tag_key: OnceCell::new(), actor }
+        Self { store, clock, random, hash_cost, tag_key: Arc::default(), actor }
+    }
+
+    /// The same registry for another actor. It costs as much as cloning a few pointers, so every
+    /// call can name the actor that the audit trail shows.
+    #[must_use]
+    pub fn acting_as(&self, actor: Actor) -> Self {
+        Self { actor, ..self.clone() }
     }
 
     async fn tag_key(&self) -> Result<&TagKey, Error> {
@@ -208,19 +216,22 @@ impl Registry {
         client_id: &ClientId,
         state: ClientState,
     ) -> Result<(), RegistryError> {
-        expect(client_id, self.store.set_client_state(client_id, state, &self.actor).await?)
+        found_or_missing(
+            client_id,
+            self.store.set_client_state(client_id, state, &self.actor).await?,
+        )
     }
 
     /// Revokes all current tokens of a client. They are selected by a counter and not by a time, so
     /// a token issued immediately before is not missed.
     pub async fn revoke_tokens(&self, client_id: &ClientId) -> Result<(), RegistryError> {
-        expect(client_id, self.store.revoke_client_tokens(client_id, &self.actor).await?)
+        found_or_missing(client_id, self.store.revoke_client_tokens(client_id, &self.actor).await?)
     }
 
     /// Deletes a client with its secrets. Its tokens are dead and stay dead if the `client_id` is
     /// registered again.
     pub async fn delete_client(&self, client_id: &ClientId) -> Result<(), RegistryError> {
-        expect(client_id, self.store.delete_client(client_id, &self.actor).await?)
+        found_or_missing(client_id, self.store.delete_client(client_id, &self.actor).await?)
     }
 
     /// Adds a secret to a client. The secret is returned here and never again.
@@ -231,7 +242,7 @@ impl Registry {
     ) -> Result<(StoredSecret, ClientSecret), RegistryError> {
         let client = self.find(client_id).await?;
         let (stored, secret) = self.make_secret(client.key, secret).await?;
-        expect(client_id, self.store.add_secret(&stored, &self.actor).await?)?;
+        found_or_missing(client_id, self.store.add_secret(&stored, &self.actor).await?)?;
         Ok((stored, secret))
     }
 
@@ -268,6 +279,6 @@ fn name(client: &Readable<Client>) -> Option<&str> {
     }
 }
 
-fn expect(client_id: &ClientId, found: bool) -> Result<(), RegistryError> {
+fn found_or_missing(client_id: &ClientId, found: bool) -> Result<(), RegistryError> {
     if found { Ok(()) } else { Err(RegistryError::NoSuchClient(client_id.clone())) }
 }

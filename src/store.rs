@@ -4,6 +4,7 @@
 //! Each method exists because a use case needs it. It is one statement, or it runs to completion
 //! even if its caller goes away, so no transaction is left open.
 
+mod columns;
 mod connections;
 mod holdings;
 mod lanes;
@@ -12,13 +13,13 @@ mod obstacle;
 mod postgres;
 mod row;
 mod sqlite;
+mod traits;
 mod upkeep;
 
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
-use self::migrate::{Migrated, SchemaError};
 pub use self::{
     connections::Connections,
     holdings::{Finished, Holdings},
@@ -27,12 +28,12 @@ pub use self::{
     postgres::{Address, AddressError, PostgresOptions, PostgresStore, RolePrefix, Snapshot},
     row::UnreadableRow,
     sqlite::{Replacement, SqliteStore},
+    traits::{AuditStore, ClientStore, FeedStore, MaintainedStore, SchemaStore, Store, TokenStore},
     upkeep::Upkeep,
 };
 use crate::domain::{
-    AccessToken, Actor, AuditEntry, AuditMark, Client, ClientId, ClientKey, ClientState,
-    CredentialId, Error, Random, SecretId, StoredCredential, StoredSecret, TagKey, Timestamp,
-    TokenDigest, TokenFacts, TokenId,
+    Client, ClientKey, CredentialId, Error, StoredCredential, TagKey, Timestamp, TokenDigest,
+    TokenFacts, TokenId,
 };
 
 /// Data generated once per installation, by its first migration.
@@ -128,161 +129,4 @@ pub trait Feed: Send {
 
     /// Gives the lease back, so that writers stop waiting for this node.
     async fn leave(&mut self);
-}
-
-/// Queries and changes that the use cases need from a database.
-///
-/// Methods that withdraw something (revoke a token, retire a secret, disable or delete a client)
-/// return once no node acts on the earlier state any more.
-///
-/// # Errors
-/// `Error::Unavailable` if the database does not answer or a retry may succeed; whether a write
-/// happened is then unknown. `Error::Internal` if a statement fails for good, or, with an
-/// [`UnreadableRow`] as its cause, if the one requested row cannot be read. Methods that return
-/// several rows report each unreadable row on its own. There are no other errors.
-#[async_trait]
-pub trait Store: Send + Sync {
-    /// Applies the missing migrations. Several nodes may call it at the same time.
-    async fn migrate(&self, now: Timestamp, random: &dyn Random) -> Result<Migrated, SchemaError>;
-
-    /// Fails unless the schema is exactly the version that this binary needs.
-    async fn check_schema(&self) -> Result<(), SchemaError>;
-
-    /// Reads the data generated once for this installation.
-    async fn installation(&self) -> Result<Installation, Error>;
-
-    /// Finds a client by its `client_id`, together with the credential of the given id.
-    async fn find_client(
-        &self,
-        client_id: &ClientId,
-        credential: Option<CredentialId>,
-    ) -> Result<Option<FoundClient>, Error>;
-
-    /// Stores tokens durably, so that they survive a crash, and returns the ids of those that it
-    /// stored. Tokens whose client is not active, or whose secret is no longer in use, are refused.
-    async fn record_tokens(&self, tokens: &[AccessToken]) -> Result<Vec<TokenId>, Error>;
-
-    /// Finds tokens with everything that decides whether each is active. Ids without a token are
-    /// left out. A token that cannot be read is a fault of its own and does not affect the others.
-    async fn find_tokens(&self, ids: &[TokenId]) -> Result<Vec<(TokenId, FoundOrFault)>, Error>;
-
-    /// Revokes a token durably and keeps the revocation until `keep_until`. Repeating it is not an
-    /// error.
-    async fn revoke_token(
-        &self,
-        id: TokenId,
-        now: Timestamp,
-        keep_until: Timestamp,
-        actor: &Actor,
-    ) -> Result<(), Error>;
-
-    /// Stores a new client and its first secret: both or neither.
-    async fn create_client(
-        &self,
-        client: &Client,
-        secret: &StoredSecret,
-        actor: &Actor,
-    ) -> Result<Creation, Error>;
-
-    /// Lists at most `limit` clients after `after`, ordered by `client_id`. `after` is the text of
-    /// a column, which need not be a valid `client_id`. Rows without a `client_id` come first.
-    async fn list_clients(
-        &self,
-        after: Option<&str>,
-        limit: u32,
-    ) -> Result<Vec<Readable<Client>>, Error>;
-
-    /// Lists all secrets of a client, oldest first. Their hashes are left empty, because no caller
-    /// that lists secrets needs them.
-    async fn list_secrets(
-        &self,
-        client_id: &ClientId,
-    ) -> Result<Vec<Readable<StoredSecret>>, Error>;
-
-    /// Sets the state of a client. Returns false if no client has this `client_id`.
-    async fn set_client_state(
-        &self,
-        client_id: &ClientId,
-        state: ClientState,
-        actor: &Actor,
-    ) -> Result<bool, Error>;
-
-    /// Revokes all current tokens of a client. Returns false if no client has this `client_id`.
-    async fn revoke_client_tokens(
-        &self,
-        client_id: &ClientId,
-        actor: &Actor,
-    ) -> Result<bool, Error>;
-
-    /// Deletes a client and its secrets. Its tokens become inactive. Returns false if no client has
-    /// this `client_id`.
-    async fn delete_client(&self, client_id: &ClientId, actor: &Actor) -> Result<bool, Error>;
-
-    /// Stores one more secret. Returns false if its client does not exist any more.
-    async fn add_secret(&self, secret: &StoredSecret, actor: &Actor) -> Result<bool, Error>;
-
-    /// Takes a secret of this client out of use. Returns false if the client has no secret of this
-    /// id. A retired secret can still be declared leaked, and a leaked one stays leaked.
-    async fn retire_secret(
-        &self,
-        client_id: &ClientId,
-        secret: SecretId,
-        retirement: Retirement,
-        now: Timestamp,
-        actor: &Actor,
-    ) -> Result<bool, Error>;
-
-    /// Reads at most `limit` rows of the audit trail after `seq`, in order of `seq`.
-    async fn audit_after(&self, seq: i64, limit: u32) -> Result<Vec<Readable<AuditEntry>>, Error>;
-
-    /// Reads the last `limit` rows of the audit trail, newest first. With `client_id`, only the
-    /// rows of that client.
-    async fn last_of_audit(
-        &self,
-        client_id: Option<&ClientId>,
-        limit: u32,
-    ) -> Result<Vec<Readable<AuditEntry>>, Error>;
-
-    /// Reads the mark of the last sealed row of the audit trail, or `None` if no row is sealed.
-    async fn audit_head(&self) -> Result<Option<AuditMark>, Error>;
-
-    /// Waits until no node acts on a state from before this call.
-    async fn settle(&self) -> Result<(), Error>;
-
-    /// Whether a node must hold a lease to answer from this store. A database on another machine
-    /// may be the wrong one, such as a standby that is behind, and only a lease that this node has
-    /// written there rules that out. A local file is always the right one.
-    fn needs_lease(&self) -> bool;
-
-    /// Prepares a database that was restored from a backup: revokes all earlier tokens, resets the
-    /// change feed and the leases, and records the restore in the audit trail. Returns once no node
-    /// acts on the earlier state any more.
-    async fn finish_restore(&self, now: Timestamp, actor: &Actor) -> Result<Finished, Error>;
-
-    /// Lists what changes are waiting for at this moment, as far as the database shows it.
-    async fn obstacles(&self) -> Result<Vec<Obstacle>, Error>;
-
-    /// Opens a change feed, with leases of length `lease` if the store has leases. Connects, but
-    /// does not join the feed yet.
-    async fn follow(&self, lease: Duration) -> Result<Box<dyn Feed>, Error>;
-
-    /// Creates the partitions for current tokens and those of the next day, before a node serves.
-    /// Does nothing in a store without partitions.
-    async fn make_room(&self, _now: Timestamp) -> Result<(), Error> {
-        Ok(())
-    }
-
-    /// Runs one round of upkeep: creates partitions ahead and deletes expired tokens, old
-    /// revocations, old changes, and audit rows older than `audit_days`. Several nodes may call it
-    /// at the same time.
-    async fn upkeep(&self, now: Timestamp, audit_days: u32) -> Result<Upkeep, Error>;
-
-    /// Makes one round trip to check that the database answers and is still the right one.
-    async fn check(&self) -> Result<(), Error>;
-
-    /// Counts the connections.
-    fn connections(&self) -> Connections;
-
-    /// Waits for running statements and closes all connections.
-    async fn close(&self);
 }

@@ -3,12 +3,12 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use anyhow::{Context, ensure};
-use base64::{Engine, engine::general_purpose::STANDARD};
 use clap::Args;
+use jeton_client::{HttpConnection, endpoint, request};
 use serde_json::Value;
 use tonic::{Request, metadata::MetadataValue};
 
-use super::{endpoint::endpoint, node, output, serve, shutdown::Signals, start_log, target, web};
+use super::{node, output, serve, shutdown::Signals, start_log, target};
 use crate::{
     config::Config,
     domain::{
@@ -17,10 +17,7 @@ use crate::{
     },
     net::tls::PemFiles,
     node::Node,
-    pb::v1::{
-        ClientCredentialsGrant, IntrospectTokenRequest, IssueTokenRequest,
-        issue_token_request::Grant, token_service_client::TokenServiceClient,
-    },
+    pb::v1::token_service_client::TokenServiceClient,
     registry::{NewClient, NewSecret, Registry, RegistryError},
     store::{Retirement, Store},
 };
@@ -116,8 +113,8 @@ struct Visitor<'a> {
 
 impl<'a> Visitor<'a> {
     fn new(node: &'a Node, pem: PemFiles, secret: &'a ClientSecret) -> Self {
-        let pair = STANDARD.encode(format!("{CLIENT_ID}:{}", secret.expose()));
-        Self { node, pem, secret, authorization: format!("Basic {pair}") }
+        let authorization = request::basic(CLIENT_ID, secret.expose());
+        Self { node, pem, secret, authorization }
     }
 
     /// Issues and introspects a token over gRPC and over HTTP. Returns a text with the answers and
@@ -134,16 +131,11 @@ impl<'a> Visitor<'a> {
         let channel = endpoint(&url, Some(&self.pem.cert))?.connect().await?;
         let mut client = TokenServiceClient::new(channel);
         let authorization: MetadataValue<_> = self.authorization.parse()?;
-        let mut request = Request::new(IssueTokenRequest {
-            grant: Some(Grant::ClientCredentials(ClientCredentialsGrant {})),
-            ..Default::default()
-        });
+        let mut request = Request::new(request::issue(None));
         request.metadata_mut().insert("authorization", authorization.clone());
         let issued = client.issue_token(request).await?.into_inner();
-        let mut request = Request::new(IntrospectTokenRequest {
-            token: issued.access_token.clone(),
-            ..Default::default()
-        });
+        let introspect = request::introspect(issued.access_token.clone(), None);
+        let mut request = Request::new(introspect);
         request.metadata_mut().insert("authorization", authorization);
         let introspected = client.introspect_token(request).await?.into_inner();
         ensure!(introspected.active, "the newly issued token is reported as inactive");
@@ -161,9 +153,13 @@ impl<'a> Visitor<'a> {
     }
 
     async fn over_http(&self) -> anyhow::Result<(Value, Value)> {
-        let post = |path, form| {
-            let (address, ca) = (self.node.http_addr(), &self.pem.cert);
-            web::post_form(address, ca, path, &self.authorization, form)
+        let url = format!("https://localhost:{}", self.node.http_addr().port());
+        let mut connection = HttpConnection::connect(&url, Some(&self.pem.cert)).await?;
+        let mut post = async |path: &str, form: String| {
+            let answer = connection.post_form(path, &self.authorization, form).await?;
+            let (status, text) = (answer.status, String::from_utf8_lossy(&answer.body));
+            ensure!(status == 200, "{path} answered {status}: {text}");
+            Ok(answer.json()?)
         };
         let issued = post("/oauth2/token", "grant_type=client_credentials".to_owned()).await?;
         let token = issued["access_token"].as_str().context("the answer has no access_token")?;

@@ -4,9 +4,10 @@ use std::{path::PathBuf, sync::Arc};
 
 use anyhow::Context;
 use clap::Args;
+use jeton_client::endpoint;
 use tonic::transport::Endpoint;
 
-use super::{endpoint::endpoint, node, shutdown::Signals, start_log};
+use super::{node, shutdown::Signals, start_log};
 use crate::{
     config::ShimConfig,
     domain::OsRandom,

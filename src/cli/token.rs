@@ -9,13 +9,13 @@ use std::{
 
 use anyhow::{Context, bail, ensure};
 use clap::{Args, Subcommand};
+use jeton_client::endpoint;
 use serde_json::json;
 use tonic::{Response, Status, transport::Channel};
 use zeroize::Zeroizing;
 
 use super::{
     deadline::{Deadline, Wait},
-    endpoint::endpoint,
     output,
     target::UNCHANGED,
 };

@@ -46,8 +46,9 @@ pub use self::{
 };
 use self::{feed::PgFeed, nodes::applied_everywhere, pool::Primary};
 use super::{
-    Connections, Creation, Feed, Finished, FoundClient, FoundOrFault, Installation, Obstacle,
-    Readable, Retirement, Store, Upkeep,
+    AuditStore, ClientStore, Connections, Creation, Feed, FeedStore, Finished, FoundClient,
+    FoundOrFault, Installation, MaintainedStore, Obstacle, Readable, Retirement, SchemaStore,
+    TokenStore, Upkeep,
     migrate::{Migrated, SchemaError},
 };
 use crate::domain::{
@@ -66,7 +67,7 @@ pub struct PostgresStore {
 }
 
 #[async_trait]
-impl Store for PostgresStore {
+impl SchemaStore for PostgresStore {
     async fn migrate(&self, now: Timestamp, random: &dyn Random) -> Result<Migrated, SchemaError> {
         schema::migrate(&self.primary, now, random).await
     }
@@ -79,6 +80,17 @@ impl Store for PostgresStore {
         on_session!(self.primary, self.lane, |connection, _| schema::installation(connection))
     }
 
+    async fn make_room(&self, now: Timestamp) -> Result<(), Error> {
+        on_session!(self.primary, self.lane, |connection, _| partitions::make(connection, now))
+    }
+
+    async fn finish_restore(&self, _now: Timestamp, actor: &Actor) -> Result<Finished, Error> {
+        restore::finish(&self.primary, actor).await
+    }
+}
+
+#[async_trait]
+impl ClientStore for PostgresStore {
     async fn find_client(
         &self,
         client_id: &ClientId,
@@ -92,41 +104,6 @@ impl Store for PostgresStore {
         // A caller waits for this row, and should get this error before its own deadline.
         let silent = || Err(Error::unavailable("the database does not answer"));
         tokio::time::timeout(ONE_ROW, found).await.unwrap_or_else(|_| silent())
-    }
-
-    async fn record_tokens(&self, tokens: &[AccessToken]) -> Result<Vec<TokenId>, Error> {
-        let recorded = on_session!(self.primary, self.lane, |connection, lease| tokens::record(
-            connection, tokens, lease
-        ));
-        let Err(Error::Internal { cause }) = &recorded else { return recorded };
-        if !partitions::is_missing(cause) {
-            return recorded;
-        }
-        // A clock was set further than the partitions that were created ahead.
-        let now = tokens.first().map_or(Timestamp::from_unix_micros(0), |token| token.issued_at);
-        on_session!(self.primary, self.lane, |connection, _| partitions::make(connection, now))?;
-        on_session!(self.primary, self.lane, |connection, lease| tokens::record(
-            connection, tokens, lease
-        ))
-    }
-
-    async fn find_tokens(&self, ids: &[TokenId]) -> Result<Vec<(TokenId, FoundOrFault)>, Error> {
-        on_session!(self.primary, self.lane, |connection, lease| tokens::find(
-            connection, ids, lease
-        ))
-    }
-
-    async fn revoke_token(
-        &self,
-        id: TokenId,
-        now: Timestamp,
-        keep_until: Timestamp,
-        actor: &Actor,
-    ) -> Result<(), Error> {
-        on_session!(self.primary, self.lane, |connection, _| tokens::revoke(
-            connection, id, now, keep_until, actor
-        ))?;
-        self.settle().await
     }
 
     async fn create_client(
@@ -208,7 +185,48 @@ impl Store for PostgresStore {
         ))?;
         self.settle().await.map(|()| found)
     }
+}
 
+#[async_trait]
+impl TokenStore for PostgresStore {
+    async fn record_tokens(&self, tokens: &[AccessToken]) -> Result<Vec<TokenId>, Error> {
+        let recorded = on_session!(self.primary, self.lane, |connection, lease| tokens::record(
+            connection, tokens, lease
+        ));
+        let Err(Error::Internal { cause }) = &recorded else { return recorded };
+        if !partitions::is_missing(cause) {
+            return recorded;
+        }
+        // A clock was set further than the partitions that were created ahead.
+        let now = tokens.first().map_or(Timestamp::from_unix_micros(0), |token| token.issued_at);
+        on_session!(self.primary, self.lane, |connection, _| partitions::make(connection, now))?;
+        on_session!(self.primary, self.lane, |connection, lease| tokens::record(
+            connection, tokens, lease
+        ))
+    }
+
+    async fn find_tokens(&self, ids: &[TokenId]) -> Result<Vec<(TokenId, FoundOrFault)>, Error> {
+        on_session!(self.primary, self.lane, |connection, lease| tokens::find(
+            connection, ids, lease
+        ))
+    }
+
+    async fn revoke_token(
+        &self,
+        id: TokenId,
+        now: Timestamp,
+        keep_until: Timestamp,
+        actor: &Actor,
+    ) -> Result<(), Error> {
+        on_session!(self.primary, self.lane, |connection, _| tokens::revoke(
+            connection, id, now, keep_until, actor
+        ))?;
+        self.settle().await
+    }
+}
+
+#[async_trait]
+impl AuditStore for PostgresStore {
     async fn audit_after(&self, seq: i64, limit: u32) -> Result<Vec<Readable<AuditEntry>>, Error> {
         on_session!(self.primary, self.lane, |connection, _| audit::after(connection, seq, limit))
     }
@@ -226,6 +244,14 @@ impl Store for PostgresStore {
     async fn audit_head(&self) -> Result<Option<AuditMark>, Error> {
         on_session!(self.primary, self.lane, |connection, _| audit::head(connection))
     }
+}
+
+#[async_trait]
+impl FeedStore for PostgresStore {
+    async fn follow(&self, lease: Duration) -> Result<Box<dyn Feed>, Error> {
+        self.primary.require_lease();
+        Ok(Box::new(PgFeed::open(&self.primary, lease).await?))
+    }
 
     async fn settle(&self) -> Result<(), Error> {
         applied_everywhere(&self.primary, self.lane).await
@@ -234,24 +260,10 @@ impl Store for PostgresStore {
     fn needs_lease(&self) -> bool {
         true
     }
+}
 
-    async fn finish_restore(&self, _now: Timestamp, actor: &Actor) -> Result<Finished, Error> {
-        restore::finish(&self.primary, actor).await
-    }
-
-    async fn obstacles(&self) -> Result<Vec<Obstacle>, Error> {
-        obstacles::find(&self.primary, self.lane).await
-    }
-
-    async fn follow(&self, lease: Duration) -> Result<Box<dyn Feed>, Error> {
-        self.primary.require_lease();
-        Ok(Box::new(PgFeed::open(&self.primary, lease).await?))
-    }
-
-    async fn make_room(&self, now: Timestamp) -> Result<(), Error> {
-        on_session!(self.primary, self.lane, |connection, _| partitions::make(connection, now))
-    }
-
+#[async_trait]
+impl MaintainedStore for PostgresStore {
     async fn upkeep(&self, now: Timestamp, audit_days: u32) -> Result<Upkeep, Error> {
         let mut done = on_session!(self.primary, self.lane, |connection, _| partitions::upkeep(
             connection, now
@@ -262,6 +274,10 @@ impl Store for PostgresStore {
                 connection, audit_days
             ))?;
         Ok(done)
+    }
+
+    async fn obstacles(&self) -> Result<Vec<Obstacle>, Error> {
+        obstacles::find(&self.primary, self.lane).await
     }
 
     async fn check(&self) -> Result<(), Error> {

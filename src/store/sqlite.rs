@@ -29,8 +29,9 @@ use sqlx::sqlite::{
 pub use self::replace::Replacement;
 use self::{fault::fault, feed::SqliteFeed};
 use super::{
-    Connections, Creation, Feed, Finished, FoundClient, FoundOrFault, Installation, Obstacle,
-    Readable, Retirement, Store, Upkeep,
+    AuditStore, ClientStore, Connections, Creation, Feed, FeedStore, Finished, FoundClient,
+    FoundOrFault, Installation, MaintainedStore, Obstacle, Readable, Retirement, SchemaStore,
+    TokenStore, Upkeep,
     migrate::{Migrated, SchemaError},
     row,
 };
@@ -94,7 +95,7 @@ impl SqliteStore {
 }
 
 #[async_trait]
-impl Store for SqliteStore {
+impl SchemaStore for SqliteStore {
     async fn migrate(&self, now: Timestamp, random: &dyn Random) -> Result<Migrated, SchemaError> {
         let (migrated, in_use) = schema::migrate(&self.writer, &self.path, now, random).await?;
         self.hold(in_use);
@@ -115,34 +116,21 @@ impl Store for SqliteStore {
         Ok(Installation { tag_key: row::tag_key(&row)? })
     }
 
+    async fn finish_restore(&self, now: Timestamp, actor: &Actor) -> Result<Finished, Error> {
+        let finished = restore::finish(&self.writer, now, actor).await?;
+        feed::applied_everywhere().await;
+        Ok(finished)
+    }
+}
+
+#[async_trait]
+impl ClientStore for SqliteStore {
     async fn find_client(
         &self,
         client_id: &ClientId,
         credential: Option<CredentialId>,
     ) -> Result<Option<FoundClient>, Error> {
         clients::find(&self.reader, client_id, credential).await
-    }
-
-    async fn record_tokens(&self, tokens: &[AccessToken]) -> Result<Vec<TokenId>, Error> {
-        let recorded = tokens::record(&self.writer, tokens).await?;
-        self.still_there().map(|()| recorded)
-    }
-
-    async fn find_tokens(&self, ids: &[TokenId]) -> Result<Vec<(TokenId, FoundOrFault)>, Error> {
-        tokens::find(&self.reader, ids).await
-    }
-
-    async fn revoke_token(
-        &self,
-        id: TokenId,
-        now: Timestamp,
-        keep_until: Timestamp,
-        actor: &Actor,
-    ) -> Result<(), Error> {
-        tokens::revoke(&self.writer, id, now, keep_until, actor).await?;
-        self.still_there()?;
-        feed::applied_everywhere().await;
-        Ok(())
     }
 
     async fn create_client(
@@ -213,7 +201,35 @@ impl Store for SqliteStore {
         feed::applied_everywhere().await;
         Ok(found)
     }
+}
 
+#[async_trait]
+impl TokenStore for SqliteStore {
+    async fn record_tokens(&self, tokens: &[AccessToken]) -> Result<Vec<TokenId>, Error> {
+        let recorded = tokens::record(&self.writer, tokens).await?;
+        self.still_there().map(|()| recorded)
+    }
+
+    async fn find_tokens(&self, ids: &[TokenId]) -> Result<Vec<(TokenId, FoundOrFault)>, Error> {
+        tokens::find(&self.reader, ids).await
+    }
+
+    async fn revoke_token(
+        &self,
+        id: TokenId,
+        now: Timestamp,
+        keep_until: Timestamp,
+        actor: &Actor,
+    ) -> Result<(), Error> {
+        tokens::revoke(&self.writer, id, now, keep_until, actor).await?;
+        self.still_there()?;
+        feed::applied_everywhere().await;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl AuditStore for SqliteStore {
     async fn audit_after(&self, seq: i64, limit: u32) -> Result<Vec<Readable<AuditEntry>>, Error> {
         audit::after(&self.reader, seq, limit).await
     }
@@ -229,6 +245,16 @@ impl Store for SqliteStore {
     async fn audit_head(&self) -> Result<Option<AuditMark>, Error> {
         audit::head(&self.reader).await
     }
+}
+
+#[async_trait]
+impl FeedStore for SqliteStore {
+    async fn follow(&self, _lease: Duration) -> Result<Box<dyn Feed>, Error> {
+        // The feed has a connection of its own, so it never waits for one that a request uses.
+        let options = self.reader.connect_options().as_ref().clone();
+        let own = SqlitePoolOptions::new().max_connections(1).connect_lazy_with(options);
+        Ok(Box::new(SqliteFeed::new(own)))
+    }
 
     async fn settle(&self) -> Result<(), Error> {
         feed::applied_everywhere().await;
@@ -238,29 +264,19 @@ impl Store for SqliteStore {
     fn needs_lease(&self) -> bool {
         false
     }
+}
 
-    async fn finish_restore(&self, now: Timestamp, actor: &Actor) -> Result<Finished, Error> {
-        let finished = restore::finish(&self.writer, now, actor).await?;
-        feed::applied_everywhere().await;
-        Ok(finished)
-    }
-
-    async fn obstacles(&self) -> Result<Vec<Obstacle>, Error> {
-        Ok(schema::obstacles(&self.path))
-    }
-
-    async fn follow(&self, _lease: Duration) -> Result<Box<dyn Feed>, Error> {
-        // The feed has a connection of its own, so it never waits for one that a request uses.
-        let options = self.reader.connect_options().as_ref().clone();
-        let own = SqlitePoolOptions::new().max_connections(1).connect_lazy_with(options);
-        Ok(Box::new(SqliteFeed::new(own)))
-    }
-
+#[async_trait]
+impl MaintainedStore for SqliteStore {
     async fn upkeep(&self, now: Timestamp, audit_days: u32) -> Result<Upkeep, Error> {
         let mut done = tokens::upkeep(&self.writer, now).await?;
         audit::seal_others(&self.writer).await?;
         done.audit_forgotten = audit::forget(&self.writer, audit_days, now).await?;
         Ok(done)
+    }
+
+    async fn obstacles(&self) -> Result<Vec<Obstacle>, Error> {
+        Ok(schema::obstacles(&self.path))
     }
 
     async fn check(&self) -> Result<(), Error> {

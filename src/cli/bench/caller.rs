@@ -1,24 +1,14 @@
 //! One caller of a node, over gRPC or HTTP.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use anyhow::{Context, ensure};
-use base64::{Engine, engine::general_purpose::STANDARD};
-use http::{Request, header};
-use http_body_util::BodyExt;
-use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use jeton_client::{HttpConnection, endpoint, request};
+use tokio::sync::Mutex;
 use tonic::{Code, transport::Channel};
 
 use super::work::Call;
-use crate::{
-    cli::endpoint::endpoint,
-    pb::v1::{
-        ClientCredentialsGrant, IntrospectTokenRequest, IssueTokenRequest,
-        issue_token_request::Grant, token_service_client::TokenServiceClient,
-    },
-};
+use crate::pb::v1::token_service_client::TokenServiceClient;
 
 /// A caller with one call in flight at a time.
 #[derive(Clone)]
@@ -30,10 +20,7 @@ pub(super) enum Caller {
 }
 
 #[derive(Clone)]
-pub(super) struct Http {
-    host: String,
-    connection: std::sync::Arc<tokio::sync::Mutex<SendRequest<String>>>,
-}
+pub(super) struct Http(Arc<Mutex<HttpConnection>>);
 
 impl Caller {
     /// Opens this number of `connections`, with `in_flight` callers on each.
@@ -81,12 +68,7 @@ impl Caller {
             anyhow::bail!("tokens to introspect are issued over gRPC")
         };
         let Call::Issue(authentication) = call else { anyhow::bail!("this call issues no token") };
-        let request = IssueTokenRequest {
-            grant: Some(Grant::ClientCredentials(ClientCredentialsGrant {})),
-            client_authentication: Some(authentication),
-            ..Default::default()
-        };
-        let issued = client.issue_token(request).await;
+        let issued = client.issue_token(request::issue(Some(authentication))).await;
         let issued = issued.map_err(|status| anyhow::anyhow!("{}", status.message()))?;
         Ok(issued.into_inner().access_token)
     }
@@ -95,19 +77,10 @@ impl Caller {
 async fn ask_grpc(client: &mut TokenServiceClient<Channel>, call: Call) -> Code {
     let outcome = match call {
         Call::Issue(authentication) => {
-            let request = IssueTokenRequest {
-                grant: Some(Grant::ClientCredentials(ClientCredentialsGrant {})),
-                client_authentication: Some(authentication),
-                ..Default::default()
-            };
-            client.issue_token(request).await.map(drop)
+            client.issue_token(request::issue(Some(authentication))).await.map(drop)
         }
         Call::Introspect(authentication, token) => {
-            let request = IntrospectTokenRequest {
-                token,
-                client_authentication: Some(authentication),
-                ..Default::default()
-            };
+            let request = request::introspect(token, Some(authentication));
             client.introspect_token(request).await.map(drop)
         }
     };
@@ -116,15 +89,9 @@ async fn ask_grpc(client: &mut TokenServiceClient<Channel>, call: Call) -> Code 
 
 impl Http {
     async fn connect(server: &str) -> anyhow::Result<Self> {
-        let host = server.strip_prefix("http://").unwrap_or_default().trim_end_matches('/');
-        ensure!(!host.is_empty(), "--http takes a URL without TLS: http://HOST:PORT");
-        let stream = TcpStream::connect(host);
-        let stream = stream.await.with_context(|| format!("no node answers at {server}"))?;
-        stream.set_nodelay(true)?;
-        let (connection, driver) = handshake(TokioIo::new(stream)).await?;
-        tokio::spawn(driver);
-        let connection = std::sync::Arc::new(tokio::sync::Mutex::new(connection));
-        Ok(Self { host: host.to_owned(), connection })
+        ensure!(server.starts_with("http://"), "--http takes a URL without TLS: http://HOST:PORT");
+        let connection = HttpConnection::connect(server, None).await?;
+        Ok(Self(Arc::new(Mutex::new(connection))))
     }
 
     async fn ask(&self, call: Call) -> anyhow::Result<String> {
@@ -136,17 +103,9 @@ impl Http {
                 ("/oauth2/introspect", authentication, format!("token={token}"))
             }
         };
-        let pair = format!("{}:{}", authentication.client_id, authentication.client_secret);
-        let request = Request::post(path)
-            .header(header::HOST, &self.host)
-            .header(header::AUTHORIZATION, format!("Basic {}", STANDARD.encode(pair)))
-            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .body(form)?;
-        let mut connection = self.connection.lock().await;
-        connection.ready().await?;
-        let answer = connection.send_request(request).await?;
-        let status = answer.status();
-        answer.into_body().collect().await?;
+        let basic = request::basic(&authentication.client_id, &authentication.client_secret);
+        let answer = self.0.lock().await.post_form(path, &basic, form).await?;
+        let status = answer.status;
         Ok(if status == 200 { "OK".to_owned() } else { status.as_u16().to_string() })
     }
 }

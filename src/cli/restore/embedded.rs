@@ -15,7 +15,7 @@ use crate::{
     cli::{backup::program::tell_growth, node, output, target::Target},
     data_dir::{self, Draft},
     domain::{Actor, Clock, OsRandom, SystemClock},
-    store::{Replacement, SqliteStore, Store},
+    store::{MaintainedStore, Replacement, SchemaStore, SqliteStore},
 };
 
 /// Message if the restore times out.

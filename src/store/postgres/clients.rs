@@ -13,6 +13,7 @@ use crate::{
     },
     store::{
         Creation, FoundClient, Readable, Retirement,
+        columns::{client_columns, secret_columns},
         row::{self, texts},
     },
 };
@@ -28,18 +29,15 @@ pub(super) async fn find(
     let Some(CredentialId(credential)) = credential else {
         return find_alone(connection, client_id, lease).await;
     };
-    let row = sqlx::query(
-        "select client.id, client.client_id, client.name, client.state, client.grant_types,
-                client.scopes, client.default_scopes, client.audiences, client.serves,
-                client.token_lifetime_seconds, client.not_before, client.created_at,
-                client.version, client.generation,
-                secret.id as secret_id, secret.client as secret_client, secret.hash, secret.label,
-                secret.created_at as secret_created_at, secret.expires_at, secret.retired_at,
-                secret.burnt_at
-         from client left join client_secret as secret
+    let row = sqlx::query(concat!(
+        "select ",
+        client_columns!(),
+        ", ",
+        secret_columns!(),
+        " from client left join client_secret as secret
               on secret.client = client.id and secret.id = $2
-         where client.client_id = $1 and (select require_lease($3, $4))",
-    )
+         where client.client_id = $1 and (select require_lease($3, $4))"
+    ))
     .bind(client_id.as_str())
     .bind(credential)
     .bind(lease.map(|lease| lease.node))
@@ -55,11 +53,11 @@ async fn find_alone(
     client_id: &ClientId,
     lease: Option<Lease>,
 ) -> Result<Option<FoundClient>, Error> {
-    let row = sqlx::query(
-        "select id, client_id, name, state, grant_types, scopes, default_scopes, audiences,
-                serves, token_lifetime_seconds, not_before, created_at, version, generation
-         from client where client_id = $1 and (select require_lease($2, $3))",
-    )
+    let row = sqlx::query(concat!(
+        "select ",
+        client_columns!(),
+        " from client where client_id = $1 and (select require_lease($2, $3))"
+    ))
     .bind(client_id.as_str())
     .bind(lease.map(|lease| lease.node))
     .bind(lease.map(|lease| lease.renewals))
@@ -123,12 +121,12 @@ pub(super) async fn list(
     limit: u32,
 ) -> Result<Vec<Readable<Client>>, Error> {
     // Ordered by bytes, as SQLite does, and not by the locale of the database.
-    let rows = sqlx::query(
-        "select id, client_id, name, state, grant_types, scopes, default_scopes, audiences,
-                serves, token_lifetime_seconds, not_before, created_at, version, generation
-         from client where $1::text is null or client_id collate \"C\" > $1
-         order by client_id collate \"C\" nulls first limit $2",
-    )
+    let rows = sqlx::query(concat!(
+        "select ",
+        client_columns!(),
+        " from client where $1::text is null or client_id collate \"C\" > $1
+         order by client_id collate \"C\" nulls first limit $2"
+    ))
     .bind(after)
     .bind(i64::from(limit))
     .fetch_all(connection)
@@ -142,14 +140,13 @@ pub(super) async fn list_secrets(
     connection: &mut PgConnection,
     client_id: &ClientId,
 ) -> Result<Vec<Readable<StoredSecret>>, Error> {
-    let rows = sqlx::query(
-        "select secret.id as secret_id, secret.client as secret_client, '' as hash, secret.label,
-                secret.created_at as secret_created_at, secret.expires_at, secret.retired_at,
-                secret.burnt_at
-         from client_secret as secret join client on client.id = secret.client
+    let rows = sqlx::query(concat!(
+        "select ",
+        secret_columns!("''"),
+        " from client_secret as secret join client on client.id = secret.client
          where client.client_id = $1
-         order by secret.created_at, secret.id",
-    )
+         order by secret.created_at, secret.id"
+    ))
     .bind(client_id.as_str())
     .fetch_all(connection)
     .await

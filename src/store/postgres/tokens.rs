@@ -7,6 +7,7 @@ use crate::{
     domain::{AccessToken, Actor, Error, Timestamp, TokenId},
     store::{
         FoundOrFault,
+        columns::client_columns,
         row::{self, joined},
     },
 };
@@ -75,7 +76,7 @@ pub(super) async fn find(
     ids: &[TokenId],
     lease: Option<Lease>,
 ) -> Result<Vec<(TokenId, FoundOrFault)>, Error> {
-    let rows = sqlx::query(
+    let rows = sqlx::query(concat!(
         "select token.id as token_id, token.digest, token.client, token.secret,
                 token.scopes as token_scopes, token.audiences as token_audiences,
                 token.issued_at, token.expires_at,
@@ -86,16 +87,14 @@ pub(super) async fn find(
                 (select generation from installation) as installation_generation,
                 exists (select from installation) as is_installed,
                 (select not_before from installation) as installation_not_before,
-                client.id, client.client_id, client.name, client.state, client.grant_types,
-                client.scopes, client.default_scopes, client.audiences, client.serves,
-                client.token_lifetime_seconds, client.not_before, client.created_at,
-                client.version, client.generation
-         from unnest($1::uuid[]) as asked (id)
+                ",
+        client_columns!(),
+        " from unnest($1::uuid[]) as asked (id)
               cross join lateral
                   (select * from access_token where access_token.id = asked.id limit 1) as token
               join client on client.id = token.client
-         where (select require_lease($2, $3))",
-    )
+         where (select require_lease($2, $3))"
+    ))
     .bind(ids.iter().map(|id| id.0).collect::<Vec<_>>())
     .bind(lease.map(|lease| lease.node))
     .bind(lease.map(|lease| lease.renewals))

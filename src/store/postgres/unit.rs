@@ -44,7 +44,7 @@ pub(super) struct Standing {
     lease: RwLock<Option<Lease>>,
     /// Cancelled when the unit must not be used any more.
     pub(super) is_over: CancellationToken,
-    /// When a connection was last found dead. Most connections that were idle then died with it.
+    /// When a connection was last found dead. Connections idle since before probably died too.
     doubted_at: Mutex<Option<Instant>>,
 }
 

@@ -13,6 +13,7 @@ use crate::{
     },
     store::{
         Creation, FoundClient, Readable, Retirement,
+        columns::{client_columns, secret_columns},
         row::{self, joined},
     },
 };
@@ -24,18 +25,15 @@ pub(super) async fn find(
     client_id: &ClientId,
     credential: Option<CredentialId>,
 ) -> Result<Option<FoundClient>, Error> {
-    let row = sqlx::query(
-        "select client.id, client.client_id, client.name, client.state, client.grant_types,
-                client.scopes, client.default_scopes, client.audiences, client.serves,
-                client.token_lifetime_seconds, client.not_before, client.created_at,
-                client.version, client.generation,
-                secret.id as secret_id, secret.client as secret_client, secret.hash, secret.label,
-                secret.created_at as secret_created_at, secret.expires_at, secret.retired_at,
-                secret.burnt_at
-         from client left join client_secret as secret
+    let row = sqlx::query(concat!(
+        "select ",
+        client_columns!(),
+        ", ",
+        secret_columns!(),
+        " from client left join client_secret as secret
               on secret.client = client.id and secret.id = $2
-         where client.client_id = $1",
-    )
+         where client.client_id = $1"
+    ))
     .bind(client_id.as_str())
     .bind(credential.map(|credential| credential.0))
     .fetch_optional(pool)
@@ -97,11 +95,11 @@ pub(super) async fn list(
     after: Option<&str>,
     limit: u32,
 ) -> Result<Vec<Readable<Client>>, Error> {
-    let rows = sqlx::query(
-        "select id, client_id, name, state, grant_types, scopes, default_scopes, audiences,
-                serves, token_lifetime_seconds, not_before, created_at, version, generation
-         from client where $1 is null or client_id > $1 order by client_id limit $2",
-    )
+    let rows = sqlx::query(concat!(
+        "select ",
+        client_columns!(),
+        " from client where $1 is null or client_id > $1 order by client_id limit $2"
+    ))
     .bind(after)
     .bind(limit)
     .fetch_all(pool)
@@ -115,14 +113,13 @@ pub(super) async fn list_secrets(
     pool: &SqlitePool,
     client_id: &ClientId,
 ) -> Result<Vec<Readable<StoredSecret>>, Error> {
-    let rows = sqlx::query(
-        "select secret.id as secret_id, secret.client as secret_client, '' as hash, secret.label,
-                secret.created_at as secret_created_at, secret.expires_at, secret.retired_at,
-                secret.burnt_at
-         from client_secret as secret join client on client.id = secret.client
+    let rows = sqlx::query(concat!(
+        "select ",
+        secret_columns!("''"),
+        " from client_secret as secret join client on client.id = secret.client
          where client.client_id = $1
-         order by secret.created_at, secret.id",
-    )
+         order by secret.created_at, secret.id"
+    ))
     .bind(client_id.as_str())
     .fetch_all(pool)
     .await

@@ -15,10 +15,10 @@ use crate::{
     store::{Finished, Holdings, migrate::SchemaError, row},
 };
 
-/// SQLITE_BUSY: another process uses the database.
+/// `SQLITE_BUSY`: another process uses the database.
 const BUSY: i64 = 5;
 
-/// SQLITE_NOTADB: the file is not a SQLite database.
+/// `SQLITE_NOTADB`: the file is not a SQLite database.
 const NO_DATABASE: i64 = 26;
 
 /// How far ahead the clock of a node may have been when it issued a token.

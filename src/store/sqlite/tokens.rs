@@ -10,6 +10,7 @@ use crate::{
     domain::{AccessToken, Actor, Error, Timestamp, TokenId, TokenLifetime},
     store::{
         FoundOrFault, Upkeep,
+        columns::client_columns,
         row::{self, joined},
     },
 };
@@ -83,7 +84,7 @@ pub(super) async fn find(
     pool: &SqlitePool,
     ids: &[TokenId],
 ) -> Result<Vec<(TokenId, FoundOrFault)>, Error> {
-    let rows = sqlx::query(
+    let rows = sqlx::query(concat!(
         "select token.id as token_id, token.digest, token.client, token.secret,
                 token.scopes as token_scopes, token.audiences as token_audiences,
                 token.issued_at, token.expires_at,
@@ -94,14 +95,12 @@ pub(super) async fn find(
                 (select generation from installation) as installation_generation,
                 exists (select 1 from installation) as is_installed,
                 (select not_before from installation) as installation_not_before,
-                client.id, client.client_id, client.name, client.state, client.grant_types,
-                client.scopes, client.default_scopes, client.audiences, client.serves,
-                client.token_lifetime_seconds, client.not_before, client.created_at,
-                client.version, client.generation
-         from json_each($1) as asked
+                ",
+        client_columns!(),
+        " from json_each($1) as asked
               join access_token as token on token.id = unhex(asked.value)
-              join client on client.id = token.client",
-    )
+              join client on client.id = token.client"
+    ))
     .bind(json!(ids.iter().map(|id| hex(id.0.as_bytes())).collect::<Vec<_>>()).to_string())
     .fetch_all(pool)
     .await

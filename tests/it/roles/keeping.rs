@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use jeton::{
     domain::{Actor, Clock, SystemClock, Timestamp, TokenId},
-    store::{PostgresOptions, PostgresStore, Store},
+    store::{MaintainedStore, PostgresOptions, PostgresStore, TokenStore},
 };
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 

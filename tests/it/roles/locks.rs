@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jeton::{
     domain::{Clock, SystemClock},
-    store::{PostgresOptions, PostgresStore, Store},
+    store::{MaintainedStore, PostgresOptions, PostgresStore},
 };
 use sqlx::{Connection, PgConnection};
 

@@ -13,9 +13,9 @@ use crate::support::http::basic;
 /// A password that the URL of the database carries. The server of the tests asks for none.
 pub(crate) const PASSWORD: &str = "canary-password";
 
-/// What gives a secret or a token away. The part before the randomness is no secret: it is the id,
-/// which may be logged. Pieces are enough, since half of a secret is too much to show.
-fn spellings(text: &str) -> Vec<String> {
+/// The spellings that give a secret or a token away. The part before the randomness is no secret:
+/// it is the id, which may be logged. Pieces are enough, since half of a secret is too much to show.
+fn spellings(text: &str) -> Vec<Vec<u8>> {
     let hex = |bytes: &[u8]| {
         bytes.iter().fold(String::new(), |mut hex, byte| {
             write!(hex, "{byte:02x}").unwrap();
@@ -31,12 +31,15 @@ fn spellings(text: &str) -> Vec<String> {
         hex(piece.as_bytes()),
         format!("{:?}", piece.as_bytes()).trim_matches(['[', ']']).to_owned(),
     ];
-    for half in [&random[..16], &random[16..]] {
-        spellings.extend([hex(half), latin1(half)]);
-    }
     // Within a longer text, such as a Basic pair, base64 falls into step with one of these.
     spellings.extend((26..29).map(|start| STANDARD.encode(&text[start..start + 24])));
-    spellings
+    let mut bytes = Vec::new();
+    for half in [&random[..16], &random[16..]] {
+        spellings.extend([hex(half), latin1(half)]);
+        bytes.push(half.to_vec());
+    }
+    bytes.extend(spellings.into_iter().map(String::into_bytes));
+    bytes
 }
 
 /// Bytes as a text that can be searched, a character each.
@@ -44,19 +47,36 @@ pub(crate) fn latin1(bytes: &[u8]) -> String {
     bytes.iter().copied().map(char::from).collect()
 }
 
-/// Where the first of these is found, in any spelling. Many are looked for in one pass.
+/// Looks for many secrets and tokens in one pass. Making it costs more than a small text.
+pub(crate) struct Search {
+    automaton: AhoCorasick,
+    /// The secret or token of each pattern.
+    of: Vec<String>,
+}
+
+impl Search {
+    /// A search for these, in any spelling, and for the password of the database.
+    pub(crate) fn new(texts: &[String]) -> Self {
+        let spelt = texts
+            .iter()
+            .flat_map(|text| spellings(text).into_iter().map(move |spelling| (spelling, text)))
+            .map(|(spelling, text)| (spelling, text.clone()))
+            .chain([(PASSWORD.as_bytes().to_vec(), "the password of the database".to_owned())]);
+        let (patterns, of): (Vec<_>, Vec<_>) = spelt.unzip();
+        Self { automaton: AhoCorasick::new(patterns).unwrap(), of }
+    }
+
+    /// The first that is found, with what stands before it.
+    pub(crate) fn first_hit(&self, found: &[u8]) -> Option<String> {
+        let hit = self.automaton.find(found)?;
+        let around = String::from_utf8_lossy(&found[hit.start().saturating_sub(300)..hit.end()]);
+        Some(format!("{}, at the end of: {around}", self.of[hit.pattern()]))
+    }
+}
+
+/// Where the first of these is found, in any spelling.
 pub(crate) fn first_hit(texts: &[String], found: &str) -> Option<String> {
-    let spelt: Vec<(String, &String)> = texts
-        .iter()
-        .flat_map(|text| spellings(text).into_iter().map(move |spelling| (spelling, text)))
-        .chain([(PASSWORD.to_owned(), &texts[0])])
-        .collect();
-    let search = AhoCorasick::new(spelt.iter().map(|(spelling, _)| spelling)).unwrap();
-    let hit = search.find(found)?;
-    let (spelling, text) = &spelt[hit.pattern()];
-    let around: String = found[..hit.start()].chars().rev().take(300).collect();
-    let before: String = around.chars().rev().collect();
-    Some(format!("{spelling} of {text}, after: {before}"))
+    Search::new(texts).first_hit(found.as_bytes())
 }
 
 pub(crate) fn assert_free_of(texts: &[String], place: &str, found: &str) {
