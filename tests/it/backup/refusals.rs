@@ -81,7 +81,7 @@ async fn a_restore_refuses_a_file_that_is_no_backup_and_leaves_nothing() {
             let refused = complaint(&run(&["restore", file.to_str().unwrap()], &database));
             assert!(refused.contains(file.to_str().unwrap()), "{refused}");
             let refused = complaint(&run(&["client", "list"], &database));
-            assert!(refused.contains("no database of Jeton"), "{refused}");
+            assert!(refused.contains("there is no Jeton database here"), "{refused}");
         }
         assert!(!names(database.dir.path()).iter().any(|name| name.starts_with("restoring")));
         // It was not the place that was wrong.
@@ -208,7 +208,10 @@ async fn a_backup_of_an_older_schema_is_migrated_and_one_of_a_newer_is_refused()
         let database = Database::new(kind).await;
         let refused = complaint(&run(&["restore", file.to_str().unwrap()], &database));
         assert!(refused.contains("version 9999"), "{refused}");
-        assert!(complaint(&run(&["client", "list"], &database)).contains("no database of Jeton"));
+        assert!(
+            complaint(&run(&["client", "list"], &database))
+                .contains("there is no Jeton database here")
+        );
         fs::remove_file(&file).unwrap();
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use jeton::domain::{Clock, SystemClock};
 use tokio::time::{Instant, sleep};
 
@@ -82,6 +83,19 @@ async fn a_dead_partition_that_jeton_drops_is_no_change() {
         assert!(done.expired_batches_removed <= made, "{done:?}");
     }
     assert_eq!((scene.trail().await.len(), scene.last_change().await), (noted, written));
+}
+
+/// Two nodes look at the same partitions. One that the other has just dropped fails nothing.
+#[tokio::test]
+async fn upkeep_of_many_nodes_at_once_does_not_fail() {
+    let scene = Scene::new(Kind::Postgres).await;
+    for days in 4..12 {
+        let long_ago = SystemClock.now().minus(Duration::from_hours(24 * days));
+        scene.node.store.upkeep(long_ago, 90).await.unwrap();
+        let rounds = (0..6).map(|_| scene.node.store.upkeep(SystemClock.now(), 90));
+        let done: Result<Vec<_>, _> = join_all(rounds).await.into_iter().collect();
+        done.unwrap();
+    }
 }
 
 /// As an older version of Jeton does, or a person.
