@@ -11,8 +11,8 @@ macro_rules! client_columns {
     };
 }
 
-/// Columns of `client_secret`, which the query calls `secret`. Lists select an empty text as `hash`,
-/// because not every role may read hashes.
+/// Columns of `client_secret`, which the query calls `secret`. Lists select an empty text as
+/// `hash`, because not every role may read hashes.
 macro_rules! secret_columns {
     () => {
         concat!(secret_columns!("secret.hash"), "")

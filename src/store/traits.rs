@@ -23,8 +23,9 @@ use crate::domain::{
 /// # Errors
 /// `Error::Unavailable` if the database does not answer or a retry may succeed; whether a write
 /// happened is then unknown. `Error::Internal` if a statement fails for good, or, with an
-/// [`UnreadableRow`](super::UnreadableRow) as its cause, if the one requested row cannot be read. Methods that return
-/// several rows report each unreadable row on its own. There are no other errors.
+/// [`UnreadableRow`](super::UnreadableRow) as its cause, if the one requested row cannot be read.
+/// Methods that return several rows report each unreadable row on its own. There are no other
+/// errors.
 pub trait Store:
     SchemaStore + ClientStore + TokenStore + AuditStore + FeedStore + MaintainedStore
 {

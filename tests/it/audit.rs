@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use jeton::{
     domain::{
-        AuditEntry, AuditMark, AuditReader, AuditSummary, ClientId, ClientState, Clock,
+        Actor, AuditEntry, AuditMark, AuditReader, AuditSummary, ClientId, ClientState, Clock,
         SystemClock, Tampered,
     },
     registry::{NewSecret, RegistryError},
@@ -194,6 +194,22 @@ async fn upkeep_seals_what_was_edited_by_hand() {
     let last = node.store.last_of_audit(Some(&owner.client.client_id), 1).await.unwrap();
     let last = last[0].as_ref().unwrap();
     assert_eq!((last.action.as_str(), &last.actor), ("client.update", &None));
+}
+
+#[tokio::test]
+async fn each_change_names_the_actor_of_its_call() {
+    for kind in Kind::BOTH {
+        let node = TestNode::start(kind).await;
+        let id = node.client("orders").await.client.client_id;
+        for name in ["alice", "bob"] {
+            let actor = Actor::operator(name).unwrap();
+            let registry = node.registry.acting_as(actor.clone());
+            registry.revoke_tokens(&id).await.unwrap();
+            let last = node.store.last_of_audit(Some(&id), 1).await.unwrap();
+            let last = last[0].as_ref().unwrap();
+            assert_eq!(last.actor.as_deref(), Some(actor.as_str()), "{kind:?}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -108,6 +108,18 @@ async fn every_metric_that_the_manual_and_the_dashboard_name_is_there() {
             assert!(known.contains(&name), "{word} is none of {known:?}");
         }
     }
+
+    // A panel that groups by a label that is not there shows one line for all.
+    let dashboard = include_str!("../../dashboards/grafana.json");
+    let groups = dashboard.split("by (").skip(1).filter_map(|rest| rest.split(')').next());
+    let legends = dashboard.split("{{").skip(1).filter_map(|rest| rest.split("}}").next());
+    for label in groups.flat_map(|group| group.split(", ")).chain(legends) {
+        // Those that Prometheus itself adds.
+        let is_added = ["instance", "job", "le"].contains(&label);
+        let is_there =
+            page.contains(&format!("{{{label}=\"")) || page.contains(&format!(",{label}=\""));
+        assert!(is_added || is_there, "no metric has the label {label}");
+    }
 }
 
 /// How many series there are does not depend on what callers send.

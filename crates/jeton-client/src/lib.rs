@@ -1,7 +1,8 @@
 //! Clients of Jeton over both transports, for commands, benchmarks and programs of other people.
 //!
-//! [`endpoint`] connects over gRPC, where `jeton_proto` has the generated client. [`HttpConnection`]
-//! posts forms as any OAuth library does. [`request`] makes the messages of both.
+//! [`endpoint`] connects over gRPC, where `jeton_proto` has the generated client.
+//! [`HttpConnection`] posts forms as any OAuth library does. [`request`] makes the messages of
+//! both.
 
 mod grpc;
 mod http;

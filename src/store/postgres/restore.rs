@@ -74,7 +74,7 @@ impl PostgresStore {
     /// its tables, views and sequences.
     ///
     /// # Errors
-    /// The errors of [`crate::store::Store::check_schema`].
+    /// The errors of [`crate::store::SchemaStore::check_schema`].
     pub async fn empty_server(&self) -> Result<Result<i32, Vec<String>>, SchemaError> {
         let mut connection = schema::connect(&self.primary).await?;
         let (server, found): (i32, Vec<String>) = sqlx::query_as(

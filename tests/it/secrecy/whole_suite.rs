@@ -39,7 +39,7 @@ fn nothing_that_the_suite_wrote_down_holds_a_secret_or_a_token() {
     let canaries = fs::read_to_string(folder.join(CANARIES)).unwrap();
     let canaries: BTreeSet<_> = canaries.lines().map(str::to_owned).collect();
     let canaries: Vec<_> = canaries.into_iter().collect();
-    let searches: Vec<_> = canaries.chunks(AT_ONCE).map(Search::new).collect();
+    let passes: Vec<_> = canaries.chunks(AT_ONCE).map(Search::new).collect();
     // Each is in one kind of what was kept: a log, a refusal, a database.
     let signs = AhoCorasick::new(["TRACE", "invalid_client", "$argon2id$"]).unwrap();
     let (mut found, mut searched, mut files) = (Vec::new(), 0, 0);
@@ -56,7 +56,7 @@ fn nothing_that_the_suite_wrote_down_holds_a_secret_or_a_token() {
             for hit in signs.find_iter(piece) {
                 kinds.insert(hit.pattern());
             }
-            for search in &searches {
+            for search in &passes {
                 found.extend(search.first_hit(piece).map(|hit| format!("{name}: {hit}")));
             }
         });
