@@ -36,9 +36,9 @@ impl Authority {
     /// Authenticates a client.
     ///
     /// # Errors
-    /// `InvalidClient` for every failed authentication; `TooManyRequests` if the client and source
-    /// are locked out, or if the hash queue is full or too slow for the deadline; otherwise errors
-    /// of the store and of the hash pool.
+    /// `InvalidClient` for every failed authentication; `TooManyRequests` if the client id and
+    /// secret are locked out, or if the hash queue has no place or is too slow for the deadline;
+    /// otherwise errors of the store and of the hash pool.
     pub async fn authenticate(
         &self,
         credentials: Credentials,
@@ -59,8 +59,8 @@ impl Authority {
         lane: Lane,
         context: &RequestContext,
     ) -> Result<AuthenticatedClient, Error> {
-        let source = context.source;
-        let secret_id = CredentialId::from(credentials.secret.id());
+        let secret = credentials.secret.id();
+        let credential = CredentialId::from(secret);
 
         // 1. Refuse a secret whose tag is wrong before any query and any hash. The refusal depends
         //    on the text alone, so its speed says nothing about the client.
@@ -68,20 +68,22 @@ impl Authority {
             return Err(Error::InvalidClient);
         }
 
-        // 2. Credentials that were not verified recently need a hash. Refuse a locked-out caller,
-        //    and one for which the hash queue has no room, before any query and whether or not the
-        //    client exists. A verified client goes on even if a guesser shares its address.
+        // 2. Credentials that were not verified recently need a hash. Refuse those that are locked
+        //    out, and those for which the hash queue has no place, before any query and whether or
+        //    not the client exists. Failures count for the presented secret, so a guesser does not
+        //    lock out a client, even at the same address.
         let now = self.clock.now();
         let client_id = credentials.client_id.clone();
         let presented = self.fingerprint_key.of(&credentials);
         let verified = self.verified.matched(&presented, now);
+        let is_suspect = self.lockout.is_suspect(secret, now);
         if verified.is_none() {
-            self.lockout.check(&client_id, source, now)?;
-            self.hash_pool.check_place(&presented, &client_id, lane, context)?;
+            self.lockout.check(&client_id, secret, now)?;
+            self.hash_pool.check_place(&presented, secret, is_suspect, lane, context)?;
         }
 
         // 3. Find the client and the one secret that the text names, in one statement.
-        let found = self.cache.find_client(lane, &client_id, secret_id).await?;
+        let found = self.cache.find_client(lane, &client_id, credential).await?;
         let (client, stored, watch) = match found {
             Some((FoundClient { client, credential }, watch)) => (Some(client), credential, watch),
             None => (None, None, None),
@@ -97,23 +99,24 @@ impl Authority {
         //    holder of its secret.
         if let Some(client) = client.as_ref().filter(|_| verified.is_some() && verified == hash) {
             let client = Arc::clone(client);
-            return Ok(AuthenticatedClient { client, credential: secret_id, watch });
+            return Ok(AuthenticatedClient { client, credential, watch });
         }
 
         // 5. Compute exactly one hash. If there is none to compare with, the pool computes one of
         //    equal cost and ignores its outcome.
-        let matches =
-            self.hash_pool.verify(presented, credentials, hash.clone(), lane, context).await?;
+        let verifying =
+            self.hash_pool.verify(presented, credentials, hash.clone(), is_suspect, lane, context);
+        let matches = verifying.await?;
 
         // 6. Only now act on the checks that need no hash, so that every caller waited for one.
         match (client, hash) {
             (Some(client), Some(hash)) if matches => {
                 self.verified.insert(presented, hash, now);
-                self.lockout.forget(&client_id, source);
-                Ok(AuthenticatedClient { client, credential: secret_id, watch })
+                self.lockout.forget(&client_id, secret);
+                Ok(AuthenticatedClient { client, credential, watch })
             }
             _ => {
-                self.lockout.record(&client_id, source, now);
+                self.lockout.record(&client_id, secret, now);
                 Err(Error::InvalidClient)
             }
         }

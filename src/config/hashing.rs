@@ -37,12 +37,14 @@ pub struct HashPool {
     #[arg(long, value_name = "N", env = "JETON_HASH_THREADS")]
     pub hash_threads: Option<Count<1, 256>>,
 
-    /// Maximum requests in the hash queue of each lane: one lane issues tokens, the other
-    /// introspects and revokes; further requests are refused immediately and told to retry
+    /// Maximum hashes in the hash queue of each lane: one lane issues tokens, the other introspects
+    /// and revokes; equal requests share one hash; further requests are refused immediately and
+    /// told to retry
     #[arg(long, value_name = "N", env = "JETON_HASH_QUEUE", default_value = "64")]
     pub hash_queue: Count<1, 10_000>,
 
-    /// Maximum requests of one client in a hash queue; one source address may have twice as many
+    /// Maximum hashes of one client secret in a hash queue; one source address may use half of
+    /// the queue
     #[arg(long, value_name = "N", env = "JETON_HASH_QUEUE_SHARE", default_value = "16")]
     pub hash_queue_share: Count<1, 10_000>,
 

@@ -16,13 +16,13 @@ use tokio::sync::oneshot;
 
 use super::{
     SecretCredentials,
-    hash_queue::{Full, HashQueue, Job, QueueLimits, Waiter},
+    hash_queue::{Full, HashQueue, Job, Place, QueueLimits, Waiter},
     verified::Fingerprint,
 };
 use crate::{
     domain::{
-        Cause, ClientId, ClientSecret, Error, HashCost, HashCostCap, HashMemory, Lane, Malformed,
-        OsRandom, Random, SecretHash, TagKey,
+        Cause, ClientSecret, Error, HashCost, HashCostCap, HashMemory, Lane, Malformed, OsRandom,
+        Random, SecretHash, SecretId, TagKey,
     },
     request::RequestContext,
     stats::HashStats,
@@ -35,7 +35,7 @@ pub struct HashPoolOptions {
     pub threads: usize,
     /// Maximum queued comparisons in each lane.
     pub queue: usize,
-    /// Maximum of these for one client. One source may have twice as many.
+    /// Maximum of these for one secret. One source may have half of `queue`.
     pub share: usize,
     /// Maximum wait of a caller. A comparison without waiting callers is dropped unhashed.
     pub patience: Duration,
@@ -78,17 +78,19 @@ impl HashPool {
     /// Refuses a request that `verify` would refuse, before the database is queried for it.
     ///
     /// # Errors
-    /// `TooManyRequests` if the queue is full or the wait would exceed the deadline.
+    /// `TooManyRequests` if the queue is full, the share of the secret or of the source is used up,
+    /// or the wait would exceed the deadline.
     pub(crate) fn check_place(
         &self,
         presented: &Fingerprint,
-        client_id: &ClientId,
+        secret: SecretId,
+        is_suspect: bool,
         lane: Lane,
         context: &RequestContext,
     ) -> Result<(), Error> {
-        let deadline = self.deadline(context);
-        let source = context.source;
-        self.queue.check_place(lane, presented, client_id, source, deadline).map_err(refused)
+        let (source, deadline) = (context.source, self.deadline(context));
+        let place = Place { lane, secret, source, is_suspect, deadline };
+        self.queue.check_place(presented, place).map_err(refused)
     }
 
     fn deadline(&self, context: &RequestContext) -> Instant {
@@ -99,19 +101,21 @@ impl HashPool {
     /// Whether `hash` is the hash of the presented secret. False for `None`, after the same time.
     ///
     /// # Errors
-    /// `TooManyRequests` immediately if the queue is full or the wait would exceed the deadline,
-    /// or later if the wait did exceed it; `Internal` if the stored hash cannot be used.
+    /// `TooManyRequests` immediately for the reasons of `check_place`, or later if the wait exceeds
+    /// the deadline; `Internal` if the stored hash cannot be used.
     pub(crate) async fn verify(
         &self,
         presented: Fingerprint,
         credentials: SecretCredentials,
         hash: Option<SecretHash>,
+        is_suspect: bool,
         lane: Lane,
         context: &RequestContext,
     ) -> Result<bool, Error> {
         let (answer, answered) = oneshot::channel();
         let (since, deadline) = (Instant::now(), self.deadline(context));
-        let job = Job { presented, credentials, source: context.source, hash, since };
+        let source = context.source;
+        let job = Job { presented, credentials, source, is_suspect, hash, since };
         self.queue.push(lane, job, Waiter { deadline, answer }).map_err(refused)?;
         // A waiter that is dropped without an answer has waited too long.
         let too_late = |_| Error::TooManyRequests { retry_after: self.patience };
@@ -146,7 +150,7 @@ fn dummy_hash(cost: HashCost, random: &dyn Random) -> Result<SecretHash, Cause> 
 
 /// Rest of a hash thread after a wrong secret, as a multiple of the time of the hash. A flood of
 /// wrong secrets gets a fifth of a thread, and the rest of its core is left to requests that need
-/// no hash. Callers from other sources hardly wait longer, because sources take turns in the queue.
+/// no hash. Callers with other secrets hardly wait longer, because secrets take turns in the queue.
 /// A lower priority (setpriority) changed nothing: serving threads seldom use a whole time slice,
 /// so a hash thread that can always run always does.
 const REST: u32 = 4;
@@ -174,7 +178,10 @@ fn work(queue: &HashQueue, dummy: &SecretHash, cap: HashCostCap) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{credentials::verified::FingerprintKey, domain::SeededRandom};
+    use crate::{
+        credentials::verified::FingerprintKey,
+        domain::{ClientId, SeededRandom},
+    };
 
     const CHEAP: HashCost = HashCost { memory_kib: 64, passes: 1, lanes: 1 };
     const LONG: Duration = Duration::from_secs(10);
@@ -198,7 +205,7 @@ mod tests {
         let key = FingerprintKey::new(&OsRandom).unwrap();
         let credentials =
             SecretCredentials { client_id: ClientId::parse("orders").unwrap(), secret };
-        pool.verify(key.of(&credentials), credentials, hash, Lane::Issue, &context).await
+        pool.verify(key.of(&credentials), credentials, hash, false, Lane::Issue, &context).await
     }
 
     #[tokio::test]

@@ -1,5 +1,6 @@
-//! The hash queue: two lanes, each of bounded length, with a bounded share for each client and each
-//! source, so that no single caller fills it.
+//! The hash queue: two lanes, each of bounded length. Each secret has a bounded share of a lane, so
+//! that no caller fills it with one secret, old or of another client. One source is limited to half
+//! of a lane, in case the tag key has leaked and secrets can be invented.
 
 mod lane_queue;
 
@@ -14,7 +15,7 @@ use tokio::sync::oneshot;
 use self::lane_queue::LaneQueue;
 use super::{SecretCredentials, verified::Fingerprint};
 use crate::{
-    domain::{ClientId, Lane, Malformed, PerLane, SecretHash},
+    domain::{Lane, Malformed, PerLane, SecretHash, SecretId},
     stats::{HashStats, HashTimes},
 };
 
@@ -23,7 +24,7 @@ use crate::{
 pub(super) struct QueueLimits {
     /// Maximum queued comparisons in each lane.
     pub(super) places: usize,
-    /// Maximum of these for one client. One source may have twice as many.
+    /// Maximum of these for one secret, with any client id. One source may have half of `places`.
     pub(super) share: usize,
 }
 
@@ -35,6 +36,8 @@ pub(super) struct Job {
     pub(super) presented: Fingerprint,
     pub(super) credentials: SecretCredentials,
     pub(super) source: Option<IpAddr>,
+    /// Whether this secret failed lately, with any client id.
+    pub(super) is_suspect: bool,
     /// The stored hash. `None`: there is no such secret, and the dummy is hashed instead.
     pub(super) hash: Option<SecretHash>,
     /// When the comparison was requested.
@@ -58,6 +61,18 @@ impl Waiter {
     fn still_waits(&self, now: Instant) -> bool {
         !self.answer.is_closed() && now < self.deadline
     }
+}
+
+/// The place that a comparison would take in the queue.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    pub(super) lane: Lane,
+    pub(super) secret: SecretId,
+    pub(super) source: Option<IpAddr>,
+    /// Whether this secret failed lately.
+    pub(super) is_suspect: bool,
+    /// When the caller gives up.
+    pub(super) deadline: Instant,
 }
 
 /// The queue refuses the comparison; retry after this time.
@@ -124,8 +139,14 @@ impl HashQueue {
             waiters.push(waiter);
             return Ok(());
         }
-        let (client_id, source) = (&job.credentials.client_id, job.source);
-        self.admit(&mut state, lane, client_id, source, waiter.deadline)?;
+        let place = Place {
+            lane,
+            secret: job.credentials.secret.id(),
+            source: job.source,
+            is_suspect: job.is_suspect,
+            deadline: waiter.deadline,
+        };
+        self.admit(&mut state, place)?;
         state.lanes[lane].push(job, waiter);
         drop(state);
         self.ready.notify_one();
@@ -134,32 +155,19 @@ impl HashQueue {
 
     /// Whether `push` would find a place now. Equal credentials that are queued or running share
     /// their place. No data of the client is read, so the result reveals nothing about the client.
-    pub(super) fn check_place(
-        &self,
-        lane: Lane,
-        presented: &Fingerprint,
-        client_id: &ClientId,
-        source: Option<IpAddr>,
-        deadline: Instant,
-    ) -> Result<(), Full> {
+    pub(super) fn check_place(&self, presented: &Fingerprint, place: Place) -> Result<(), Full> {
         let mut state = self.lock();
         let waits = state.lanes.iter().any(|lane| lane.has(presented));
         if waits || state.running.iter().any(|(running, ..)| running == presented) {
             return Ok(());
         }
-        self.admit(&mut state, lane, client_id, source, deadline)
+        self.admit(&mut state, place)
     }
 
-    fn admit(
-        &self,
-        state: &mut State,
-        lane: Lane,
-        client_id: &ClientId,
-        source: Option<IpAddr>,
-        deadline: Instant,
-    ) -> Result<(), Full> {
+    fn admit(&self, state: &mut State, place: Place) -> Result<(), Full> {
+        let Place { lane, secret, source, is_suspect, deadline } = place;
         let now = Instant::now();
-        let ahead = state.running.len() + state.ahead(lane, source);
+        let ahead = state.running.len() + state.ahead(lane, secret, is_suspect);
         let wait = state.pace * (u32::try_from(ahead).unwrap_or(u32::MAX) / self.threads);
         let waiting = &mut state.lanes[lane];
         if waiting.len() >= self.limits.places {
@@ -167,8 +175,8 @@ impl HashQueue {
             state.abandoned += waiting.forget_abandoned(now) as u64;
         }
         if waiting.len() >= self.limits.places
-            || waiting.of_client(client_id) >= self.limits.share
-            || waiting.of_source(source) >= 2 * self.limits.share
+            || waiting.of_secret(secret) >= self.limits.share
+            || waiting.of_source(source) >= self.limits.places.div_ceil(2)
             || now + wait >= deadline
         {
             state.refused += 1;
@@ -243,10 +251,10 @@ impl HashQueue {
 }
 
 impl State {
-    /// Number of comparisons that run before a new one of this source in this lane. The lanes take
+    /// Number of comparisons that run before a new one of this secret in this lane. The lanes take
     /// turns, so the other lane adds at most as many as this one.
-    fn ahead(&self, lane: Lane, source: Option<IpAddr>) -> usize {
-        let own = self.lanes[lane].ahead(source);
+    fn ahead(&self, lane: Lane, secret: SecretId, is_suspect: bool) -> usize {
+        let own = self.lanes[lane].ahead(secret, is_suspect);
         own + own.min(self.lanes[lane.other()].len())
     }
 

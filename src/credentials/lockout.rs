@@ -1,13 +1,15 @@
-//! Lockout: refuses a client and source after repeated failures, with exponential back-off.
+//! Lockout: refuses a client id with one secret after repeated failures, with exponential back-off.
 //!
-//! Failures are counted for each client *and* source: an attacker that keeps presenting a wrong
-//! secret slows itself down, and cannot lock out the client, which connects from elsewhere.
+//! Failures are counted for each presented client id *and* secret. A guesser has only texts that
+//! this installation once made and gave to it, because the tag of any other text is wrong. So it
+//! locks out its own text and never that of the client, even from the address of the client: behind
+//! a proxy, a shim or NAT all callers have one address.
 
-use std::{net::IpAddr, time::Duration};
+use std::time::Duration;
 
 use quick_cache::sync::Cache;
 
-use crate::domain::{ClientId, Error, Timestamp};
+use crate::domain::{ClientId, Error, SecretId, Timestamp};
 use crate::stats::Count;
 
 /// Number of failures without a wait: a deployment that rolls out a new secret fails now and then.
@@ -21,7 +23,7 @@ const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
 /// The client id is the presented one, registered or not, so that a refusal reveals nothing about
 /// clients.
-type Key = (ClientId, Option<IpAddr>);
+type Key = (ClientId, SecretId);
 
 #[derive(Clone, Copy)]
 struct Streak {
@@ -32,27 +34,34 @@ struct Streak {
 /// The recent failures on this node.
 pub(crate) struct Lockout {
     lately: Cache<Key, Streak>,
+    /// When each secret failed last, with any client id.
+    failed: Cache<SecretId, Timestamp>,
     /// Number of refused requests.
     pub(crate) refused: Count,
 }
 
 impl Lockout {
-    /// Counts failures of at most `capacity` clients and sources; the least used are evicted first.
+    /// Counts failures of at most `capacity` client ids and secrets; the least used are evicted
+    /// first.
     pub(crate) fn new(capacity: usize) -> Self {
-        Self { lately: Cache::new(capacity), refused: Count::default() }
+        Self {
+            lately: Cache::new(capacity),
+            failed: Cache::new(capacity),
+            refused: Count::default(),
+        }
     }
 
-    /// Refuses a client and source that have to wait.
+    /// Refuses a client id and secret that have to wait.
     ///
     /// # Errors
-    /// `TooManyRequests`, whatever the secret and whether or not the client exists.
+    /// `TooManyRequests`, whether or not the client exists and has this secret.
     pub(crate) fn check(
         &self,
         client_id: &ClientId,
-        source: Option<IpAddr>,
+        secret: SecretId,
         now: Timestamp,
     ) -> Result<(), Error> {
-        let failed = self.lately.get(&(client_id.clone(), source));
+        let failed = self.lately.get(&(client_id.clone(), secret));
         let wait = failed.map_or(Duration::ZERO, |failed| failed.until.since(now));
         // A clock that was set back must not make a caller wait for hours.
         if wait.is_zero() || wait > LONGEST_WAIT {
@@ -62,29 +71,37 @@ impl Lockout {
         Err(Error::TooManyRequests { retry_after: wait })
     }
 
+    /// Whether this secret failed within the last minute, with any client id. An old secret fails
+    /// each time.
+    pub(crate) fn is_suspect(&self, secret: SecretId, now: Timestamp) -> bool {
+        self.failed.get(&secret).is_some_and(|at| now.since(at) < LONGEST_WAIT)
+    }
+
     /// Counts one failure.
-    pub(crate) fn record(&self, client_id: &ClientId, source: Option<IpAddr>, now: Timestamp) {
-        let who = (client_id.clone(), source);
-        let lately = self.lately.get(&who).filter(|last| now.since(last.until) < LONGEST_WAIT);
+    pub(crate) fn record(&self, client_id: &ClientId, secret: SecretId, now: Timestamp) {
+        let key = (client_id.clone(), secret);
+        let lately = self.lately.get(&key).filter(|last| now.since(last.until) < LONGEST_WAIT);
         let times = lately.map_or(0, |last| last.times).saturating_add(1);
         let doublings = times.saturating_sub(FREE);
         let wait = match doublings {
             0 => Duration::ZERO,
             _ => FIRST_WAIT.saturating_mul(1 << (doublings - 1).min(16)).min(LONGEST_WAIT),
         };
-        self.lately.insert(who, Streak { times, until: now.plus(wait) });
+        self.lately.insert(key, Streak { times, until: now.plus(wait) });
+        self.failed.insert(secret, now);
     }
 
-    /// Clears the failures of a client and source that succeeded.
-    pub(crate) fn forget(&self, client_id: &ClientId, source: Option<IpAddr>) {
-        self.lately.remove(&(client_id.clone(), source));
+    /// Clears the failures of a client id and secret that succeeded.
+    pub(crate) fn forget(&self, client_id: &ClientId, secret: SecretId) {
+        self.lately.remove(&(client_id.clone(), secret));
+        self.failed.remove(&secret);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::Ipv4Addr;
+    use uuid::Uuid;
 
     fn at(millis: i64) -> Timestamp {
         Timestamp::from_unix_micros(millis * 1_000)
@@ -94,8 +111,8 @@ mod tests {
         ClientId::parse(name).unwrap()
     }
 
-    const ONE: Option<IpAddr> = Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)));
-    const OTHER: Option<IpAddr> = Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2)));
+    const ONE: SecretId = SecretId(Uuid::from_u128(1));
+    const OTHER: SecretId = SecretId(Uuid::from_u128(2));
 
     #[test]
     fn each_failure_doubles_the_wait_up_to_a_bound_and_a_rest_forgives() {
@@ -124,7 +141,7 @@ mod tests {
         let orders = client("orders");
         (0..9).for_each(|_| lockout.record(&orders, ONE, at(0)));
         assert!(lockout.check(&orders, ONE, at(0)).is_err());
-        assert!(lockout.check(&orders, OTHER, at(0)).is_ok(), "the client from elsewhere");
+        assert!(lockout.check(&orders, OTHER, at(0)).is_ok(), "the secret of the client");
         assert!(lockout.check(&client("stock"), ONE, at(0)).is_ok(), "another client");
         lockout.forget(&orders, ONE);
         assert!(lockout.check(&orders, ONE, at(0)).is_ok());

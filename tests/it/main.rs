@@ -21,6 +21,7 @@ mod failure_classes;
 mod faults;
 mod lease;
 mod listeners;
+mod lockout;
 mod mistakes;
 mod overload;
 mod patience;

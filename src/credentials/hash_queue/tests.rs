@@ -20,15 +20,23 @@ impl Asking {
         Self { queue, key, random: SeededRandom::default() }
     }
 
+    fn secret(&self) -> ClientSecret {
+        ClientSecret::generate(&self.random, &TagKey::from_bytes([1; 32])).unwrap()
+    }
+
+    /// A comparison of a secret that nobody else presents.
     fn job(&self, client_id: &str, source: u8) -> Job {
-        let tag_key = TagKey::from_bytes([1; 32]);
+        self.job_of(&self.secret(), client_id, source)
+    }
+
+    fn job_of(&self, secret: &ClientSecret, client_id: &str, source: u8) -> Job {
         let credentials = SecretCredentials {
             client_id: ClientId::parse(client_id).unwrap(),
-            secret: ClientSecret::generate(&self.random, &tag_key).unwrap(),
+            secret: ClientSecret::parse(secret.expose()).unwrap(),
         };
         let source = Some(IpAddr::from([127, 0, 0, source]));
         let (presented, since) = (self.key.of(&credentials), Instant::now());
-        Job { presented, credentials, source, hash: None, since }
+        Job { presented, credentials, source, is_suspect: false, hash: None, since }
     }
 
     fn push(&self, lane: Lane, job: Job) -> Result<oneshot::Receiver<Outcome>, Full> {
@@ -60,7 +68,14 @@ fn equal_comparisons_are_computed_once_and_answered_together() {
             client_id: job.credentials.client_id.clone(),
             secret: ClientSecret::parse(job.credentials.secret.expose()).unwrap(),
         };
-        Job { presented, credentials, source: None, hash: None, since: Instant::now() }
+        Job {
+            presented,
+            credentials,
+            source: None,
+            is_suspect: false,
+            hash: None,
+            since: Instant::now(),
+        }
     };
     let mut waiting: Vec<_> =
         (0..100).map(|_| asking.push(Lane::Issue, again()).unwrap()).collect();
@@ -82,52 +97,78 @@ fn the_lanes_take_turns() {
     assert_eq!(order, ["issue", "inspect", "issue", "inspect", "issue", "issue"]);
 }
 
+/// A caller with one secret, old or of another client, waits behind itself, whatever
+/// client ids and addresses it uses.
 #[test]
-fn sources_take_turns() {
+fn secrets_take_turns() {
     let asking = Asking::new(16, 8);
-    let push = |client_id, source| asking.push(Lane::Issue, asking.job(client_id, source)).unwrap();
-    let _flood: Vec<_> = (0..3).map(|_| push("flood", 1)).collect();
-    let _few: Vec<_> = (0..2).map(|_| push("few", 2)).collect();
-    let _one = push("one", 3);
+    let [flood, few] = [asking.secret(), asking.secret()];
+    let push = |secret, client_id: &str, source| {
+        asking.push(Lane::Issue, asking.job_of(secret, client_id, source)).unwrap()
+    };
+    let _flood: Vec<_> =
+        (1..4).map(|number| push(&flood, &format!("flood-{number}"), number)).collect();
+    let _few: Vec<_> = (1..3).map(|number| push(&few, &format!("few-{number}"), 1)).collect();
+    let _one = push(&asking.secret(), "one", 1);
     let order: Vec<_> = (0..6).map(|_| asking.popped()).collect();
-    assert_eq!(order, ["flood", "few", "one", "flood", "few", "flood"]);
+    assert_eq!(order, ["flood-1", "few-1", "one", "flood-2", "few-2", "flood-3"]);
+}
+
+/// A few dozen old secrets hold up nobody who starts with a right one.
+#[test]
+fn a_secret_that_failed_lately_comes_after_all_others() {
+    let asking = Asking::new(64, 8);
+    let suspect = |number: u8| Job { is_suspect: true, ..asking.job("old", number) };
+    let _old: Vec<_> =
+        (0..30).map(|number| asking.push(Lane::Issue, suspect(number)).unwrap()).collect();
+    let soon = Instant::now() + Duration::from_millis(50);
+    assert!(asking.push_until(Lane::Issue, suspect(99), soon).is_err());
+    let _new = asking.push_until(Lane::Issue, asking.job("new", 1), soon).unwrap();
+    assert_eq!([asking.popped(), asking.popped()], ["new", "old"]);
 }
 
 #[test]
 fn nobody_takes_more_than_a_share() {
     let asking = Asking::new(8, 2);
+    let old = asking.secret();
     let mut kept = Vec::new();
-    let mut push = |client_id, source| {
-        asking.push(Lane::Issue, asking.job(client_id, source)).map(|answer| kept.push(answer))
-    };
-    assert!(push("a", 1).is_ok() && push("a", 2).is_ok());
-    assert!(push("a", 3).is_err(), "two of one client");
-    assert!(push("b", 1).is_ok() && push("c", 1).is_ok() && push("d", 1).is_ok());
-    assert!(push("e", 1).is_err(), "four from one source");
-    assert!(push("e", 4).is_ok() && push("f", 5).is_ok() && push("g", 6).is_ok());
-    assert!(push("h", 7).is_err(), "the lane is full");
+    let mut push = |job| asking.push(Lane::Issue, job).map(|answer| kept.push(answer));
+    assert!(push(asking.job_of(&old, "victim", 1)).is_ok());
+    assert!(push(asking.job_of(&old, "invented", 2)).is_ok());
+    assert!(push(asking.job_of(&old, "another", 3)).is_err(), "two of one secret");
+    assert!(push(asking.job("victim", 1)).is_ok(), "its own secret, from the same address");
+    assert!(push(asking.job("b", 1)).is_ok() && push(asking.job("c", 1)).is_ok());
+    assert!(push(asking.job("d", 1)).is_err(), "half of all places for one source");
+    assert!(push(asking.job("e", 4)).is_ok() && push(asking.job("f", 5)).is_ok());
+    assert!(push(asking.job("g", 6)).is_ok());
+    assert!(push(asking.job("h", 7)).is_err(), "the lane is full");
     assert!(asking.push(Lane::Inspect, asking.job("a", 1)).is_ok(), "the other lane is not");
 }
 
 #[test]
 fn what_nobody_waits_for_is_not_computed_and_keeps_no_place() {
-    let asking = Asking::new(2, 2);
+    let asking = Asking::new(4, 2);
+    let _own = [(); 2].map(|()| asking.push(Lane::Issue, asking.job("own", 2)).unwrap());
     let gone = asking.push(Lane::Issue, asking.job("gone", 1)).unwrap();
     let _other = asking.push(Lane::Issue, asking.job("other", 1)).unwrap();
     assert!(asking.push(Lane::Issue, asking.job("third", 1)).is_err());
     drop(gone);
     let _third = asking.push(Lane::Issue, asking.job("third", 1)).unwrap();
-    assert_eq!([asking.popped(), asking.popped()], ["other", "third"]);
+    let order = [(); 4].map(|()| asking.popped());
+    assert_eq!(order, ["own", "own", "other", "third"]);
 }
 
 #[test]
 fn who_would_wait_past_its_deadline_is_turned_away_at_once() {
     let asking = Asking::new(8, 8);
     let soon = Instant::now() + Duration::from_millis(50);
-    let _first: Vec<_> =
-        (0..4).map(|_| asking.push(Lane::Issue, asking.job("first", 1)).unwrap()).collect();
-    let refused = asking.push_until(Lane::Issue, asking.job("late", 1), soon);
+    let flood = asking.secret();
+    let from = [("a", 1), ("b", 2), ("c", 3), ("d", 4)];
+    let _first = from
+        .map(|(id, source)| asking.push(Lane::Issue, asking.job_of(&flood, id, source)).unwrap());
+    let late = asking.job_of(&flood, "late", 2);
+    let refused = asking.push_until(Lane::Issue, late, soon);
     assert_eq!(refused.unwrap_err(), Full(Duration::from_millis(80)));
     assert!(asking.push_until(Lane::Inspect, asking.job("quick", 1), soon).is_ok());
-    assert!(asking.push_until(Lane::Issue, asking.job("elsewhere", 2), soon).is_ok());
+    assert!(asking.push_until(Lane::Issue, asking.job("another", 1), soon).is_ok());
 }
