@@ -14,6 +14,7 @@
 mod error_response;
 mod form;
 mod form_request;
+mod framing;
 mod introspect;
 mod metadata;
 mod request_error;
@@ -24,9 +25,10 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
+    extract::Request,
     http::{HeaderValue, StatusCode, header},
-    middleware::map_response,
-    response::IntoResponse,
+    middleware::{Next, from_fn},
+    response::{IntoResponse, Response},
     routing::{get, post},
 };
 use serde::Serialize;
@@ -67,7 +69,7 @@ pub fn router(service: Arc<dyn TokenService>, options: Options) -> Router {
     router
         .fallback(async |_: Drained| ErrorResponse::not_found())
         .method_not_allowed_fallback(async |_: Drained| ErrorResponse::method_not_allowed())
-        .layer(map_response(forbid_caching))
+        .layer(from_fn(check_framing))
         .with_state(shim)
 }
 
@@ -84,16 +86,26 @@ struct Shim {
     options: Options,
 }
 
-fn json(status: StatusCode, body: &impl Serialize) -> axum::response::Response {
+fn json(status: StatusCode, body: &impl Serialize) -> Response {
     let bytes =
         serde_json::to_vec(body).expect("strings and numbers can always be written as JSON");
     (status, [(header::CONTENT_TYPE, "application/json")], bytes).into_response()
 }
 
+/// Refuses a request whose header another server could read otherwise than we do, before anything
+/// else looks at it; and forbids caching of every response.
+async fn check_framing(request: Request, next: Next) -> Response {
+    let response = match framing::check(&request) {
+        Ok(()) => next.run(request).await,
+        Err(refused) => refused.into_response(),
+    };
+    forbid_caching(response)
+}
+
 /// Forbids caching. RFC 6749, section 5.1, requires both headers on a response that contains a
 /// token. They are set on every response, errors included, that has no `Cache-Control` of its own:
 /// an error reveals something about credentials too.
-async fn forbid_caching(mut response: axum::response::Response) -> axum::response::Response {
+fn forbid_caching(mut response: Response) -> Response {
     let headers = response.headers_mut();
     if !headers.contains_key(header::CACHE_CONTROL) {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

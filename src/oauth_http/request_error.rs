@@ -12,6 +12,11 @@ impl ErrorResponse {
         Self::of_http(StatusCode::BAD_REQUEST, description, None)
     }
 
+    /// A header that servers may read in different ways. Nothing more is read from the connection.
+    pub(super) fn malformed_header(description: &'static str) -> Self {
+        Self::of_http(StatusCode::BAD_REQUEST, description, Some(close()))
+    }
+
     pub(super) fn not_found() -> Self {
         let text = "no endpoint has this path; /.well-known/oauth-authorization-server lists them";
         Self::of_http(StatusCode::NOT_FOUND, text, None)

@@ -205,3 +205,27 @@ async fn a_request_whose_length_is_ambiguous_smuggles_nothing() {
         }
     }
 }
+
+/// A header that a proxy in front could read otherwise (RFC 9112, sections 3.2 and 6.1).
+#[tokio::test]
+async fn a_header_that_can_be_read_in_two_ways_is_refused_and_the_connection_is_given_up() {
+    let house = House::new().await.without_h2();
+    let head = house.head(POST);
+    let (line, fields) = head.split_once("\r\n").unwrap();
+    let fields: Vec<_> = fields.lines().filter(|field| !field.starts_with("Host:")).collect();
+    let without_host = format!("{line}\r\n{}\r\n", fields.join("\r\n"));
+    let length = format!("Content-Length: {}\r\n", GRANT.len());
+    let chunks = format!("\r\n{:x}\r\n{GRANT}\r\n0\r\n\r\n", GRANT.len());
+    let rows = [
+        (format!("{without_host}{length}\r\n{GRANT}"), "no Host"),
+        (format!("{without_host}Host: a\r\nHost: b\r\n{length}\r\n{GRANT}"), "two"),
+        (format!("{head}Transfer-Encoding: gzip, chunked\r\n{chunks}"), "two codings"),
+    ];
+    for wire in &house.wires {
+        for (request, context) in &rows {
+            let said = tell(wire, request).await;
+            assert_eq!(statuses(&said), ["400"], "{context}: {said}");
+            assert!(said.to_lowercase().contains("connection: close"), "{context}: {said}");
+        }
+    }
+}
