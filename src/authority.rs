@@ -20,7 +20,7 @@ use crate::{
     store::Stores,
 };
 
-/// Capacity of the lockout: pairs of client and source whose failures are counted.
+/// Capacity of the lockout: pairs of client id and secret whose failures are counted.
 const LOCKOUT_ENTRIES: usize = 10_000;
 
 /// Dependencies and limits of an [`Authority`].
@@ -109,6 +109,7 @@ impl Authority {
     pub fn stats(&self) -> Stats {
         let [recording, looking_up] = self.cache.stats();
         Stats {
+            may_answer: self.may_answer(),
             cache: self.cache.cache_stats(),
             clock_offset: self.clock.offset(),
             recording,

@@ -207,7 +207,7 @@ fn grpc_service(
 }
 
 fn metrics(rpc: TokenRpc, admission: Admission, stores: Stores) -> Arc<Metrics> {
-    Arc::new(Metrics::new(move || Readings {
+    Arc::new(Metrics::of_node(move || Readings {
         authority: rpc.stats(),
         busy: admission.refused(),
         stores: Lane::ALL.map(|lane| (lane.as_str(), stores.of(lane).connections())).to_vec(),

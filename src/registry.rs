@@ -57,7 +57,8 @@ pub struct Registry {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     hash_cost: HashCost,
-    /// Read when the first secret is created, because a reader of clients needs no access to it.
+    /// Tag key of the installation. Read when the first secret is created, because a role that only
+    /// reads clients has no access to it.
     tag_key: Arc<OnceCell<TagKey>>,
     actor: Actor,
 }
@@ -166,7 +167,7 @@ impl Registry {
             created_at: self.clock.now(),
             expires_at: new.expires_at,
             retired_at: None,
-            burnt_at: None,
+            leaked_at: None,
         };
         Ok((stored, secret))
     }
@@ -228,8 +229,8 @@ impl Registry {
         found_or_missing(client_id, self.store.revoke_client_tokens(client_id, &self.actor).await?)
     }
 
-    /// Deletes a client with its secrets. Its tokens are dead and stay dead if the `client_id` is
-    /// registered again.
+    /// Deletes a client with its secrets. Its tokens become inactive, and stay so if the
+    /// `client_id` is registered again.
     pub async fn delete_client(&self, client_id: &ClientId) -> Result<(), RegistryError> {
         found_or_missing(client_id, self.store.delete_client(client_id, &self.actor).await?)
     }

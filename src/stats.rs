@@ -10,6 +10,8 @@ use crate::domain::{ClockOffset, PerLane};
 /// Statistics of an authority since its start, and the current state of its queue.
 #[derive(Debug, Clone, Default)]
 pub struct Stats {
+    /// Whether calls are answered: a lease is held, or the database needs none.
+    pub may_answer: bool,
     /// Statistics of the hash pool.
     pub hash: HashStats,
     /// Batches that record tokens.
@@ -45,8 +47,6 @@ pub struct CacheStats {
     pub tokens: usize,
     /// Memory of the cached tokens, in bytes.
     pub token_bytes: usize,
-    /// Whether the node holds a lease now, so that the cache is used.
-    pub is_leased: bool,
 }
 
 /// Statistics of a batcher.

@@ -1,5 +1,5 @@
-//! Storage interface: one narrow trait with two implementations, Postgres and SQLite. One
-//! conformance suite runs against both.
+//! The storage layer: values that stores exchange with use cases. The traits are in `traits.rs`;
+//! Postgres and SQLite implement them, and one conformance suite runs on both.
 //!
 //! Each method exists because a use case needs it. It is one statement, or it runs to completion
 //! even if its caller goes away, so no transaction is left open.

@@ -2,12 +2,16 @@
 //! them contains a secret.
 
 pub mod lines;
+mod log_writer;
 mod metrics;
 #[cfg(feature = "otel")]
 mod otel;
 mod readings;
 
-use std::io::{self, IsTerminal};
+use std::{
+    io::{self, IsTerminal},
+    time::Duration,
+};
 
 use anyhow::Context;
 use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
@@ -22,12 +26,28 @@ use crate::config::{Log, LogFormat};
 /// `info,access=off`.
 pub const ACCESS: &str = "access";
 
-/// Guard of the started telemetry. Dropping it exports the remaining spans.
+/// How long the end of a process waits for its last log lines to be written.
+const FLUSH: Duration = Duration::from_secs(1);
+
+/// Guard of the started telemetry. Dropping it writes the remaining log lines and exports the
+/// remaining spans.
 #[derive(Debug)]
-#[must_use = "dropping it ends the export of spans"]
+#[must_use = "dropping it writes the last log lines and ends the export of spans"]
 pub struct Telemetry {
     #[cfg(feature = "otel")]
     _exporter: Option<otel::Exporter>,
+}
+
+impl Drop for Telemetry {
+    fn drop(&mut self) {
+        lines::write_held();
+        log_writer::flush(FLUSH);
+    }
+}
+
+/// Writes the remaining log lines, as far as standard error takes them within a moment.
+pub fn flush() {
+    log_writer::flush(FLUSH);
 }
 
 /// Starts logging, and the export of spans if the configuration has a collector.

@@ -18,8 +18,8 @@ use crate::{
     stats::{BatchStats, Count},
 };
 
-/// A statement that has run for this long no longer holds up the next one. Normally a statement
-/// takes a few milliseconds.
+/// Running time after which a statement counts as stuck and the next batch starts beside it.
+/// Normally a statement takes a few milliseconds.
 const LATE: Duration = Duration::from_millis(100);
 
 /// Runs one statement for all of these items.

@@ -94,9 +94,8 @@ impl Follower {
         let connected = self.store.follow(self.lease).await?;
         let feed = feed.insert(connected);
 
-        // An old lease may have run until here. Between the moment from which changes are read and
-        // the invalidation of the whole cache, no entry may be used. Reads that are in flight
-        // meanwhile belong to an epoch that is over after it.
+        // End any earlier lease: between joining the feed and invalidating the cache, no entry may
+        // be used. A read in flight meanwhile has an old epoch and is not cached.
         self.cache.end_lease();
         feed.join().await?;
         self.cache.apply(&[crate::store::Change::Everything]);

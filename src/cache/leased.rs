@@ -286,7 +286,6 @@ impl LeasedCache {
             clients: self.clients.len(),
             tokens: self.tokens.len(),
             token_bytes: self.tokens.len() * TOKEN_BYTES,
-            is_leased: self.is_leased(),
         }
     }
 }

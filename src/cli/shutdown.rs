@@ -4,7 +4,7 @@ use std::{io, process};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::output;
+use crate::telemetry;
 
 /// Listener for SIGTERM (from a supervisor) and SIGINT (from a keyboard).
 pub(super) struct Signals {
@@ -34,7 +34,9 @@ impl Signals {
     pub(super) fn end_at_next(mut self) {
         tokio::spawn(async move {
             self.next().await;
-            output::remark("jeton: ended by a second signal, before in-flight requests finished");
+            // Not printed: standard error may be a pipe that nobody reads.
+            tracing::warn!("ended by a second signal, before in-flight requests finished");
+            telemetry::flush();
             process::exit(1);
         });
     }

@@ -23,8 +23,8 @@ async fn prepare(
 ) -> Result<(), SchemaError> {
     if !migrate {
         store.check_schema().await?;
-        // A migration creates the current partitions; so does this, because upkeep creates them
-        // only for a day ahead.
+        // Create the current partitions, as a migration does. Upkeep created them only a day ahead,
+        // so after a longer pause there are none.
         return Ok(store.make_room(clock.now()).await?);
     }
     let migrated = store.migrate(clock.now(), random).await?;

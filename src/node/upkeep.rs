@@ -19,7 +19,7 @@ use crate::{
     telemetry::Metrics,
 };
 
-/// Interval of upkeep. Partitions are needed far less often.
+/// Interval of upkeep. Partitions exist a day ahead, so a missed round does no harm.
 const UPKEEP: Duration = Duration::from_mins(10);
 
 /// Interval of the database checks.

@@ -1,5 +1,6 @@
-//! The columns of a client and of a secret, as every query on both databases selects them and as
-//! `row.rs` reads them. A new column is added here, once.
+//! The columns of a client and of a secret, as every SELECT on both databases names them and as
+//! `row.rs` reads them. A new column also goes into the INSERTs of `clients.rs` and the grants of
+//! `roles.sql`.
 
 /// Columns of `client`.
 macro_rules! client_columns {

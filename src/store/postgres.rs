@@ -197,7 +197,7 @@ impl TokenStore for PostgresStore {
         if !partitions::is_missing(cause) {
             return recorded;
         }
-        // A clock was set further than the partitions that were created ahead.
+        // A clock was set to a time without partitions. Create them, and record again.
         let now = tokens.first().map_or(Timestamp::from_unix_micros(0), |token| token.issued_at);
         on_session!(self.primary, self.lane, |connection, _| partitions::make(connection, now))?;
         on_session!(self.primary, self.lane, |connection, lease| tokens::record(

@@ -86,7 +86,7 @@ fn secret_cells(row: &impl Cells) -> Cell<StoredSecret> {
         // An expiry of `infinity` means that the secret never expires.
         expires_at: row.maybe_moment("expires_at")?.filter(|end| *end != Timestamp::MAX),
         retired_at: row.maybe_moment("retired_at")?,
-        burnt_at: row.maybe_moment("burnt_at")?,
+        leaked_at: row.maybe_moment("burnt_at")?,
     })
 }
 

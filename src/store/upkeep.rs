@@ -6,7 +6,7 @@ pub struct Upkeep {
     /// Partitions of the token table that were created ahead. Always 0 on SQLite, which has none.
     pub partitions_made: u32,
     /// Dropped partitions; on SQLite, deleted slices of expired tokens.
-    pub expired_batches_removed: u32,
+    pub expired_partitions_dropped: u32,
     /// Deleted rows of `revoked_token` that were no longer needed.
     pub revocations_forgotten: u64,
     /// Deleted rows of the change feed that every node has read.

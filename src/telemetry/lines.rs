@@ -3,16 +3,18 @@
 //! One write per request wakes the reader of the log once per request, which cost a quarter of an
 //! introspection. So a thread that serves requests buffers its lines and writes them before it
 //! waits for more work: a single line is not late, and under load one write carries dozens. The
-//! usual writer thread with a queue is woken just as often as a reader, and can lose a line that
-//! has been handed over.
+//! usual writer thread with a queue is woken just as often as a reader, so there is one only for
+//! lines that cannot be written at once (`log_writer.rs`).
 
 use std::{
     cell::RefCell,
-    io::{self, Stderr, Write},
+    io::{self, Write},
 };
 
 use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
+
+use super::log_writer;
 
 /// Buffered bytes at which a thread writes its lines even if it does not have to wait.
 const MOST_HELD: usize = 16 * 1024;
@@ -27,8 +29,7 @@ struct Held(Option<Vec<u8>>);
 impl Held {
     fn write(&mut self) {
         if let Some(lines) = self.0.as_mut().filter(|lines| !lines.is_empty()) {
-            // A log that cannot be written must not fail a request.
-            let _ = io::stderr().write_all(lines);
+            log_writer::write(lines, false);
             lines.clear();
         }
     }
@@ -60,20 +61,20 @@ impl<'a> MakeWriter<'a> for Lines {
     type Writer = Line;
 
     fn make_writer(&'a self) -> Line {
-        Line { waits: true, stderr: io::stderr() }
+        Line { is_urgent: false }
     }
 
     fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> Line {
-        // A warning or an error may be the last line of a process, so it is written immediately.
-        Line { waits: *metadata.level() > Level::WARN, stderr: io::stderr() }
+        Line { is_urgent: *metadata.level() <= Level::WARN }
     }
 }
 
 /// Writer of one line, which arrives in one piece.
 #[derive(Debug)]
 pub(super) struct Line {
-    waits: bool,
-    stderr: Stderr,
+    /// Whether it is a warning or an error. It may be the last line of a process, so it is written
+    /// immediately.
+    is_urgent: bool,
 }
 
 impl Write for Line {
@@ -81,19 +82,23 @@ impl Write for Line {
         let is_held = HELD.try_with(|held| {
             let held = &mut *held.borrow_mut();
             let lines = held.0.as_mut()?;
+            if self.is_urgent {
+                held.write();
+                return None;
+            }
             lines.extend_from_slice(line);
-            if !self.waits || lines.len() >= MOST_HELD {
+            if lines.len() >= MOST_HELD {
                 held.write();
             }
             Some(())
         });
-        match is_held {
-            Ok(Some(())) => Ok(line.len()),
-            _ => self.stderr.write(line),
+        if !matches!(is_held, Ok(Some(()))) {
+            log_writer::write(line, self.is_urgent);
         }
+        Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.stderr.flush()
+        Ok(())
     }
 }

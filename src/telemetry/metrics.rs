@@ -102,7 +102,7 @@ pub struct Metrics {
     checks: Seconds<CheckLabels>,
     rounds: Family<RoundLabels, Counter>,
     partitions_made: Counter,
-    expired_batches_removed: Counter,
+    expired_partitions_dropped: Counter,
     revocations_forgotten: Counter,
     changes_forgotten: Counter,
     audit_forgotten: Counter,
@@ -120,12 +120,19 @@ impl Metrics {
             checks: Family::new_with_constructor(seconds),
             rounds: Family::default(),
             partitions_made: Counter::default(),
-            expired_batches_removed: Counter::default(),
+            expired_partitions_dropped: Counter::default(),
             revocations_forgotten: Counter::default(),
             changes_forgotten: Counter::default(),
             audit_forgotten: Counter::default(),
         };
         metrics.register(ScrapeCollector::new(read));
+        metrics
+    }
+
+    /// The metrics of a node, which has a database.
+    #[must_use]
+    pub fn of_node(read: impl Fn() -> Readings + Send + Sync + 'static) -> Self {
+        let metrics = Self::new(read);
         metrics.create_series();
         metrics
     }
@@ -158,7 +165,11 @@ impl Metrics {
         let help = "Partitions of the token table created ahead";
         registry.register("partitions_made", help, self.partitions_made.clone());
         let help = "Partitions of expired tokens dropped, or on SQLite batches of them deleted";
-        registry.register("expired_batches_removed", help, self.expired_batches_removed.clone());
+        registry.register(
+            "expired_partitions_dropped",
+            help,
+            self.expired_partitions_dropped.clone(),
+        );
         let help = "Revocation records deleted because they are no longer needed";
         registry.register("revocations_forgotten", help, self.revocations_forgotten.clone());
         let help = "Rows of the change feed deleted after every node has read them";
@@ -201,7 +212,7 @@ impl Metrics {
         self.rounds.get_or_create(&RoundLabels { outcome: outcome(round) }).inc();
         if let Ok((done, _)) = round {
             self.partitions_made.inc_by(done.partitions_made.into());
-            self.expired_batches_removed.inc_by(done.expired_batches_removed.into());
+            self.expired_partitions_dropped.inc_by(done.expired_partitions_dropped.into());
             self.revocations_forgotten.inc_by(done.revocations_forgotten);
             self.changes_forgotten.inc_by(done.changes_forgotten);
             self.audit_forgotten.inc_by(done.audit_forgotten);

@@ -9,6 +9,7 @@ use prometheus_client::{
     metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
 };
 
+use super::log_writer;
 use crate::{
     domain::Lane,
     stats::{CacheStats, HashTimes, Stats},
@@ -47,6 +48,8 @@ impl Collector for ScrapeCollector {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let Readings { authority, busy, stores } = (self.0)();
         let mut encoder = Encoder(encoder);
+        // Without stores it is a shim, which needs no lease and would set off its alert.
+        let is_node = !stores.is_empty();
         let stats = authority.unwrap_or_default();
         let hash = &stats.hash;
 
@@ -84,6 +87,10 @@ impl Collector for ScrapeCollector {
             &[("true", stats.active), ("false", stats.inactive)],
         )?;
         encoder.cache(&stats.cache)?;
+        if is_node {
+            let help = "1 while this node may answer: it holds a lease, or its database needs none";
+            encoder.gauge("lease_held", help, f64::from(u8::from(stats.may_answer)))?;
+        }
         if let Some(offset) = stats.clock_offset {
             let help = "Seconds by which the clock of this machine is ahead of the database";
             encoder.gauge("clock_offset_seconds", help, offset.seconds())?;
@@ -95,6 +102,8 @@ impl Collector for ScrapeCollector {
         let help = "Batches of tokens read from the database";
         encoder.counter("lookup_batches", help, looking_up.statements)?;
         encoder.counter("lookup_batch_tokens", "Tokens in these batches", looking_up.callers)?;
+        let help = "Log lines dropped because standard error was not read or could not be written";
+        encoder.counter("log_lines_dropped", help, log_writer::dropped())?;
         encoder.connections(&stores)
     }
 }
@@ -159,9 +168,7 @@ impl Encoder<'_> {
             [cache.clients, cache.tokens, cache.token_bytes].map(|count| count as f64);
         let help = "Entries in the cache";
         self.gauges("cache_entries", help, "kind", &[("client", clients), ("token", tokens)])?;
-        self.gauge("cache_token_bytes", "Memory of the cached tokens, in bytes", bytes)?;
-        let help = "1 while this node holds a lease, else 0";
-        self.gauge("lease_held", help, f64::from(u8::from(cache.is_leased)))
+        self.gauge("cache_token_bytes", "Memory of the cached tokens, in bytes", bytes)
     }
 
     /// Encodes three metrics, because the sum over the labels of one metric must have a meaning.

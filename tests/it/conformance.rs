@@ -49,7 +49,7 @@ fn secret(client: &Client) -> StoredSecret {
         created_at: now(),
         expires_at: Some(now().plus(Duration::from_mins(1))),
         retired_at: None,
-        burnt_at: None,
+        leaked_at: None,
     }
 }
 
@@ -161,7 +161,7 @@ async fn a_secret_is_retired_once_and_can_still_be_burnt() {
         assert!(retire(client.client_id.clone(), Retirement::Retired, second).await);
         let stored = store.list_secrets(&client.client_id).await.unwrap().remove(0).unwrap();
         assert_eq!(stored.retired_at, Some(first), "{kind:?}");
-        assert_eq!(stored.burnt_at, Some(second), "{kind:?}");
+        assert_eq!(stored.leaked_at, Some(second), "{kind:?}");
     }
 }
 
@@ -310,22 +310,22 @@ async fn upkeep_removes_what_is_long_dead_and_keeps_what_lives() {
                 .await
                 .unwrap();
             let done = store.upkeep(now(), 90).await.unwrap();
-            assert_eq!((done.expired_batches_removed, done.revocations_forgotten), (3, 1));
+            assert_eq!((done.expired_partitions_dropped, done.revocations_forgotten), (3, 1));
             assert!(find(&store, dead[0].id).await.is_none());
         } else {
             // Partitions of two days from now are made when a node's clock says so, and dropped
             // only when the database's own clock says so.
             let done = store.upkeep(now().plus(Duration::from_hours(48)), 90).await.unwrap();
-            assert!(done.partitions_made > 0 && done.expired_batches_removed == 0, "{done:?}");
+            assert!(done.partitions_made > 0 && done.expired_partitions_dropped == 0, "{done:?}");
             let far = token(&client, &secret, now().plus(Duration::from_hours(48)));
             store.record_tokens(&[far]).await.unwrap();
             let long_ago = now().minus(Duration::from_hours(96));
             let done = store.upkeep(long_ago, 90).await.unwrap();
-            assert!(done.partitions_made > 0 && done.expired_batches_removed == 0, "{done:?}");
+            assert!(done.partitions_made > 0 && done.expired_partitions_dropped == 0, "{done:?}");
             let dead = token(&client, &secret, long_ago);
             store.record_tokens(std::slice::from_ref(&dead)).await.unwrap();
             let done = store.upkeep(now(), 90).await.unwrap();
-            assert!(done.expired_batches_removed > 0, "{done:?}");
+            assert!(done.expired_partitions_dropped > 0, "{done:?}");
             assert!(find(&store, dead.id).await.is_none());
         }
         assert!(find(&store, living.id).await.is_some(), "{kind:?}");

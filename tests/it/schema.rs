@@ -271,13 +271,13 @@ async fn only_dead_partitions_that_nobody_reads_are_dropped() {
     let mut reading = admin.begin().await.unwrap();
     sqlx::query("select from access_token").execute(&mut *reading).await.unwrap();
     let done = node.store.upkeep(SystemClock.now(), 90).await.unwrap();
-    assert_eq!(done.expired_batches_removed, 0, "while they are read");
+    assert_eq!(done.expired_partitions_dropped, 0, "while they are read");
     assert!(node.introspect(&caller, &token).await.unwrap().active);
     reading.rollback().await.unwrap();
     // A clock that is far ahead does not decide what is dead.
     let far_ahead = SystemClock.now().plus(Duration::from_hours(24 * 365));
     let done = node.store.upkeep(far_ahead, 90).await.unwrap();
-    assert_eq!(done.expired_batches_removed, made);
+    assert_eq!(done.expired_partitions_dropped, made);
     assert!(node.introspect(&caller, &token).await.unwrap().active);
     node.issue(&caller).await.unwrap();
     sqlx::query("select from access_token_of_old").execute(&mut admin).await.unwrap();
@@ -298,7 +298,7 @@ async fn dead_partitions_are_dropped_and_no_token_is_deleted() {
     let long_ago = SystemClock.now().minus(Duration::from_hours(96));
     assert!(node.store.upkeep(long_ago, 90).await.unwrap().partitions_made > 0);
     let done = node.store.upkeep(SystemClock.now(), 90).await.unwrap();
-    assert!(done.expired_batches_removed > 0, "{done:?}");
+    assert!(done.expired_partitions_dropped > 0, "{done:?}");
     assert_eq!(node.store.upkeep(SystemClock.now(), 90).await.unwrap().partitions_made, 0);
     sqlx::query("select pg_stat_force_next_flush()").execute(&mut admin).await.ok();
     let touched: i64 = sqlx::query_scalar(

@@ -4,6 +4,7 @@ mod lines;
 #[cfg(feature = "otel")]
 mod otel;
 mod process;
+mod stalled;
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Clients of Jeton over both transports, for commands, benchmarks and programs of other people.
+//! Clients of Jeton over both transports, for commands, benchmarks and third-party programs.
 //!
 //! [`endpoint`] connects over gRPC, where `jeton_proto` has the generated client.
 //! [`HttpConnection`] posts forms as any OAuth library does. [`request`] makes the messages of

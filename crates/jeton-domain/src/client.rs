@@ -10,7 +10,7 @@ use super::{Audience, Malformed, Scope, Timestamp};
 pub const MAX_NAME_LENGTH: usize = 256;
 
 /// Immutable internal id of a client. If a `client_id` is deleted and registered again, the new
-/// client has another key, so tokens of the old one stay dead.
+/// client has another key, so tokens of the old one stay inactive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientKey(pub Uuid);
 
@@ -156,7 +156,7 @@ pub struct Client {
     pub serves: BTreeSet<Audience>,
     /// Lifetime of its tokens.
     pub token_lifetime: TokenLifetime,
-    /// Tokens issued before this moment are dead.
+    /// Tokens issued before this moment are inactive.
     pub not_before: Option<Timestamp>,
     /// Time of registration.
     pub created_at: Timestamp,

@@ -78,8 +78,8 @@ pub struct StoredSecret {
     pub expires_at: Option<Timestamp>,
     /// Time at which it was retired. Tokens issued with it stay active.
     pub retired_at: Option<Timestamp>,
-    /// Time at which it was declared leaked. Tokens issued with it are dead.
-    pub burnt_at: Option<Timestamp>,
+    /// Time at which it was declared leaked. Tokens issued with it are inactive.
+    pub leaked_at: Option<Timestamp>,
 }
 
 impl StoredSecret {
@@ -87,7 +87,7 @@ impl StoredSecret {
     #[must_use]
     pub fn is_live(&self, now: Timestamp) -> bool {
         self.retired_at.is_none()
-            && self.burnt_at.is_none()
+            && self.leaked_at.is_none()
             && self.expires_at.is_none_or(|end| now < end)
     }
 }

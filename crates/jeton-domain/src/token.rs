@@ -116,13 +116,13 @@ pub struct AccessToken {
     pub digest: TokenDigest,
     /// Client that the token was issued to.
     pub client: ClientKey,
-    /// Credential that the token was issued with, so that a leak kills exactly the tokens issued
+    /// Credential that the token was issued with, so that a leak ends exactly the tokens issued
     /// with the leaked one.
     pub credential: CredentialId,
     /// Scopes and audiences.
     pub granted: Arc<Granted>,
     /// Time of issue.
     pub issued_at: Timestamp,
-    /// Expiry, from which on the token is dead.
+    /// Expiry, from which on the token is inactive.
     pub expires_at: Timestamp,
 }

@@ -18,7 +18,7 @@ pub struct TokenFacts {
     pub granted: Arc<Granted>,
     /// Time of issue.
     pub issued_at: Timestamp,
-    /// Expiry, from which on the token is dead.
+    /// Expiry, from which on the token is inactive.
     pub expires_at: Timestamp,
     /// Whether this token was revoked.
     pub revoked: bool,
@@ -31,8 +31,9 @@ pub struct TokenFacts {
 }
 
 impl TokenFacts {
-    /// Whether the token is neither expired nor revoked at `now`. There is no leeway for clock
-    /// skew: a caller whose clock differs must allow for that itself.
+    /// Whether no rule ends the token at `now`: expiry, revocation, leaked credential, generation,
+    /// disabled client, both `not_before`. There is no leeway for clock skew: a caller whose clock
+    /// differs must allow for that itself.
     #[must_use]
     pub fn is_alive(&self, now: Timestamp) -> bool {
         let was_issued_since =

@@ -10,9 +10,9 @@ use crate::domain::Error;
 
 const SILENT: &str = "the database did not answer a batch in time";
 
-/// After this many failures before the first success, the cause is taken not to be single items.
-/// The first success comes after two failures with one bad item, and after seven with four that
-/// lie far apart.
+/// Maximum failures before the first success. After them the statement itself is taken to be at
+/// fault, and all callers get the error. With one bad item the first success comes after two
+/// failures; with four that are far apart, after seven.
 const HOPELESS: u32 = 8;
 
 /// Maximum statements for one batch. One bad item among 512 takes nineteen.

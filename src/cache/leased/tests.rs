@@ -60,7 +60,7 @@ fn found_client(number: u128) -> FoundClient {
         created_at: client.created_at,
         expires_at: None,
         retired_at: None,
-        burnt_at: None,
+        leaked_at: None,
     };
     let credential = Some(Arc::new(StoredCredential::Secret(secret)));
     FoundClient { client, credential }

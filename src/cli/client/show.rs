@@ -170,12 +170,12 @@ fn secret_json(secret: &Readable<StoredSecret>, now: Timestamp) -> Value {
         "created_at": secret.created_at.to_string(),
         "expires_at": moment(secret.expires_at),
         "retired_at": moment(secret.retired_at),
-        "leaked_at": moment(secret.burnt_at),
+        "leaked_at": moment(secret.leaked_at),
     })
 }
 
 fn state(secret: &StoredSecret, now: Timestamp) -> &'static str {
-    if secret.burnt_at.is_some() {
+    if secret.leaked_at.is_some() {
         "leaked"
     } else if secret.retired_at.is_some() {
         "retired"

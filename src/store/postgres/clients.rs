@@ -18,8 +18,9 @@ use crate::{
     },
 };
 
-/// Runs one statement whether or not the client and the secret exist, so the timing reveals
-/// neither. Without a credential it reads no hash, because not every role may.
+/// Finds a client, and its credential of this id. It is one statement whether or not the client and
+/// the secret exist, so the timing reveals neither. Without a credential it reads no hash, because
+/// not every role may.
 pub(super) async fn find(
     connection: &mut PgConnection,
     client_id: &ClientId,
@@ -68,7 +69,7 @@ async fn find_alone(
     Ok(client.map(|client| FoundClient { client: Arc::new(client), credential: None }))
 }
 
-/// Inserts both rows in one statement: either both are stored or neither.
+/// Inserts a client and its first secret in one statement: either both are stored or neither.
 pub(super) async fn create(
     connection: &mut PgConnection,
     client: &Client,
@@ -135,7 +136,7 @@ pub(super) async fn list(
     Ok(rows.iter().map(row::client).collect())
 }
 
-/// Reads no hashes, because not every role may.
+/// Lists the secrets of a client, without their hashes, because not every role may read those.
 pub(super) async fn list_secrets(
     connection: &mut PgConnection,
     client_id: &ClientId,
@@ -236,7 +237,8 @@ pub(super) async fn add_secret(
     Ok(rows == 1)
 }
 
-/// The time of the first retirement is kept. A retired secret can still be declared leaked.
+/// Retires a secret or declares it leaked. The time of the first retirement is kept. A retired
+/// secret can still be declared leaked.
 pub(super) async fn retire_secret(
     connection: &mut PgConnection,
     client_id: &ClientId,

@@ -37,7 +37,7 @@ const PAGE: i64 = 1_000;
 /// Renewals per length of a lease.
 const BEATS: u32 = 4;
 
-/// Divisor of a lease for the part that is not used, because clocks run at different speeds.
+/// Divisor for the part of a lease that is not used (a tenth): clocks run at different speeds.
 const MARGIN: u32 = 10;
 
 /// Polling interval of a node that does not use LISTEN. A poll costs about 50 µs.
@@ -161,8 +161,8 @@ impl Feed for PgFeed {
     }
 
     async fn renew(&mut self) -> Result<Option<Timestamp>, Error> {
-        // Dropping a partition fires no trigger, so renewals check for lost partitions. Once a beat
-        // is enough, because there is also a renewal after each change.
+        // Dropping a partition fires no trigger, so renewals check that no partition is missing. A
+        // renewal also follows each change, so the check is limited to one per beat.
         let looks = self.looked.is_none_or(|looked| looked.elapsed() >= self.lease / BEATS);
         let renewed =
             sqlx::query_as("select renewals, newest, micros from renew_lease($1, $2, $3)")

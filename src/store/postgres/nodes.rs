@@ -1,10 +1,9 @@
 //! Waiting until every node with a live lease has applied a change.
 //!
-//! No clock that can be set is used here. A lease has expired if its row was not renewed for the
-//! length of the lease, measured by the monotonic clock of the waiting process. The row is then
-//! deleted, so that its node cannot renew it and the next writer need not wait. Until the row has
-//! been seen unchanged for that time, a writer waits for the node. So a clock of the database that
-//! jumps, or that differs on a promoted standby, shortens no lease.
+//! Only monotonic clocks are used. A lease has expired if the waiting process has seen its row
+//! unchanged for the length of the lease. The row is then deleted, so that its node cannot renew it
+//! and the next writer need not wait. Until then a writer waits for the node. A database clock that
+//! jumps, or that differs on a promoted standby, therefore shortens no lease.
 
 use std::{
     collections::HashMap,

@@ -26,7 +26,7 @@ pub(super) async fn upkeep(connection: &mut PgConnection, now: Timestamp) -> Res
     sqlx::query("select keep_announcing()").execute(&mut *connection).await.map_err(fault)?;
     // One partition per call, because a drop locks the whole table until it commits.
     while count(connection, "select drop_dead_partitions($1)", now).await? > 0 {
-        done.expired_batches_removed += 1;
+        done.expired_partitions_dropped += 1;
     }
     loop {
         let forgotten = count(connection, "select forget_revocations($1)", now).await?;

@@ -128,7 +128,7 @@ impl Primary {
         old.end();
     }
 
-    /// From now on, calls without a lease are refused.
+    /// Refuses calls without a lease from now on.
     pub(super) fn require_lease(&self) {
         self.needs_lease.store(true, Ordering::Release);
     }

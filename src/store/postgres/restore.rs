@@ -11,7 +11,8 @@ use crate::{
     store::{Finished, Holdings, migrate::SchemaError, row},
 };
 
-/// Upper bound of the wait for leases to expire. No lease is longer.
+/// Maximum wait for leases to expire. A lease is at most 4 s long, but a row edited by hand may
+/// claim more.
 const LONGEST_LEASE: Duration = Duration::from_secs(10);
 
 /// An exported snapshot of the database. Other sessions can read the same state while this value

@@ -104,7 +104,8 @@ pub(super) async fn find(
     Ok(row::found_tokens(&rows, ids))
 }
 
-/// The first revocation is kept. Repeating it is not an error.
+/// Stores the revocation of a token until `keep_until`. The first one is kept: repeating it changes
+/// nothing and is not an error.
 pub(super) async fn revoke(
     connection: &mut PgConnection,
     id: TokenId,

@@ -18,8 +18,8 @@ use crate::{
     },
 };
 
-/// Runs one statement whether or not the client and the secret exist, so the timing reveals
-/// neither.
+/// Finds a client, and its credential of this id. It is one statement whether or not the client and
+/// the secret exist, so the timing reveals neither.
 pub(super) async fn find(
     pool: &SqlitePool,
     client_id: &ClientId,
@@ -108,7 +108,7 @@ pub(super) async fn list(
     Ok(rows.iter().map(row::client).collect())
 }
 
-/// Reads no hashes, as on Postgres.
+/// Lists the secrets of a client, without their hashes, as on Postgres.
 pub(super) async fn list_secrets(
     pool: &SqlitePool,
     client_id: &ClientId,
@@ -173,7 +173,8 @@ pub(super) async fn add_secret(
     Ok(audit::change(writer, actor, vec![insert_secret(secret)]).await? == 1)
 }
 
-/// The time of the first retirement is kept. A retired secret can still be declared leaked.
+/// Retires a secret or declares it leaked. The time of the first retirement is kept. A retired
+/// secret can still be declared leaked.
 pub(super) async fn retire_secret(
     writer: &SqlitePool,
     client_id: &ClientId,

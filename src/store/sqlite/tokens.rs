@@ -108,7 +108,8 @@ pub(super) async fn find(
     Ok(row::found_tokens(&rows, ids))
 }
 
-/// The first revocation is kept. Repeating it is not an error.
+/// Stores the revocation of a token until `keep_until`. The first one is kept: repeating it changes
+/// nothing and is not an error.
 pub(super) async fn revoke(
     writer: &SqlitePool,
     id: TokenId,
@@ -134,7 +135,7 @@ pub(super) async fn upkeep(pool: &SqlitePool, now: Timestamp) -> Result<Upkeep, 
     let oldest = now.minus(TokenLifetime::MAX.duration() + GRACE);
     let bound = first_id_of(oldest);
     let mut done = Upkeep::default();
-    while done.expired_batches_removed < SLICES {
+    while done.expired_partitions_dropped < SLICES {
         let removed = sqlx::query(
             "delete from access_token where id in
                  (select id from access_token where id < $1 order by id limit $2)",
@@ -148,7 +149,7 @@ pub(super) async fn upkeep(pool: &SqlitePool, now: Timestamp) -> Result<Upkeep, 
         if removed == 0 {
             break;
         }
-        done.expired_batches_removed += 1;
+        done.expired_partitions_dropped += 1;
     }
     done.revocations_forgotten = sqlx::query("delete from revoked_token where keep_until < $1")
         .bind(now.minus(GRACE).unix_micros())

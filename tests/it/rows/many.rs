@@ -152,7 +152,7 @@ async fn the_ends_of_time_are_kept() {
             created_at: Timestamp::MIN,
             expires_at: Some(Timestamp::MIN),
             retired_at: None,
-            burnt_at: None,
+            leaked_at: None,
         };
         node.store.create_client(&client, &secret, &operator()).await.unwrap();
         let found =
