@@ -4,8 +4,10 @@
 //! A request passes down through these modules, and its response passes back up:
 //!
 //! ```text
-//! bytes ─ net ─ request ─ oauth_http ─ rpc ─ authority ─ credentials ─ cache ─ store ─ database
-//!                         form→message  message→values   secrets       rows    SQL
+//!                                                              secrets
+//! bytes ─ net ─ request ─ oauth_http ─── rpc ─── authority ─┬─ credentials
+//!                         form→message   message→values     └─ cache ─ store ─ database
+//!                                                              rows    SQL
 //! ```
 //!
 //! They are declared here in that order. `ARCHITECTURE.md` gives the overview.

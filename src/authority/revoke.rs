@@ -4,8 +4,8 @@ use super::{AuthenticatedClient, Authority};
 use crate::domain::{Actor, Clock, Error, TokenText};
 
 impl Authority {
-    /// Revokes `token` if it belongs to the caller and is still alive. An unknown or already dead
-    /// token is a success: the requested state already holds (section 2.2).
+    /// Revokes `token` if it belongs to the caller and has not expired. An unknown or expired token
+    /// is a success: the requested state already holds (section 2.2).
     ///
     /// # Errors
     /// `InvalidRequest` for a token of another client, which stays active (section 2.1); otherwise

@@ -1,5 +1,5 @@
-//! Limits of connections and requests, and timeouts of the shutdown. Everything that a peer sends
-//! or withholds is bounded, so only the rate limit of failures can be turned off.
+//! Limits of connections and requests, and timeouts of the shutdown. Only the read throttle can be
+//! turned off, because every other limit bounds what a peer may send or withhold.
 
 use clap::Args;
 
@@ -9,7 +9,8 @@ use super::{Bytes, Count, Millis, Seconds};
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Connections")]
 pub struct Connections {
-    /// Maximum open connections of each listener; further connections wait in the backlog
+    /// Maximum open connections of each listener, and maximum open gRPC streams (health watches,
+    /// reflection); further connections wait in the backlog, further streams are refused
     ///
     /// Lowered at startup if the file descriptor limit of the process does not allow as many.
     #[arg(long, value_name = "N", env = "JETON_MAX_CONNECTIONS", default_value = "1024")]
@@ -84,8 +85,8 @@ pub struct Requests {
     /// Read throttle: failed requests per second of one source address above which its failing
     /// connections are read more slowly; 0 for no limit
     ///
-    /// A request fails if its secret is wrong or a limit was reached. Use 0 behind a proxy or a
-    /// shim, whose connections carry the requests of many clients.
+    /// A request fails if authentication failed, or the lockout or a bounded queue refused it. Use
+    /// 0 behind a proxy or a shim, whose connections carry the requests of many clients.
     #[arg(long, value_name = "N", env = "JETON_MAX_FAILURES_PER_SECOND", default_value = "500")]
     pub max_failures_per_second: Count<0, 1_000_000>,
 }

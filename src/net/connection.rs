@@ -48,8 +48,8 @@ const CONNECTION_WINDOW: u32 = 256 * 1024;
 /// Maximum bytes buffered of a response that its peer does not read. Responses are a few kilobytes.
 const MAX_SEND_BUFFER: usize = 64 * 1024;
 
-/// Maximum streams that are opened and reset before the server accepts them; one more ends the
-/// connection. A client that gives up early resets streams that were accepted (CVE-2023-44487).
+/// Maximum streams that the peer opens and resets before the server accepts them; one more ends the
+/// connection (CVE-2023-44487). An honest client that gives up resets streams that were accepted.
 const MAX_UNSEEN_RESETS: usize = 20;
 
 /// Maximum streams that the server resets because of invalid frames, over the whole life of a
@@ -214,7 +214,7 @@ impl<H: Handler> Connections<H> {
     }
 }
 
-/// The connection ended early. The reason is not used.
+/// Error of a connection that ended early. It carries no reason, because no caller uses one.
 pub(super) struct Closed;
 
 impl From<io::Error> for Closed {

@@ -33,8 +33,8 @@ pub struct Limits {
     pub body_timeout: Duration,
     /// Maximum body size of an HTTP request in bytes.
     pub max_body_bytes: usize,
-    /// Refused requests per second that a source has free. Above this rate its failing connections
-    /// are read more slowly. 0 turns the read throttle off.
+    /// Read throttle: failed requests per second of one source above which its failing connections
+    /// are read more slowly. 0 turns it off.
     pub max_failures_per_second: u32,
     /// How long to keep serving after health reports `NOT_SERVING`.
     pub pre_stop: Duration,

@@ -1,11 +1,11 @@
 //! The read throttle slows reading from connections whose requests keep failing.
 //!
 //! Refusing a wrong secret costs as much as a small request, so a flood of wrong secrets would take
-//! a share of the node in proportion to its size. A source therefore has a number of failures per
-//! second free. Above that rate, those of its connections that failed lately share read slots at
-//! the same rate (GCRA, with `next_read` as the theoretical arrival time), and one slot reads about
-//! as much as one request. Unread bytes cost nothing and fill the peer's own flow-control window.
-//! Connections that do not fail are never slowed, even if they come from the same address.
+//! a share of the node in proportion to its size. Each source may fail `max_failures_per_second`
+//! times at full speed. Beyond that, its recently failing connections share read slots at that rate
+//! (GCRA; `next_read` is the theoretical arrival time), and one slot reads about as much as one
+//! request. Unread bytes cost nothing and fill the peer's own flow-control window. Connections that
+//! do not fail are never slowed, even if they come from the same address.
 //!
 //! Rejected: one pause for all failures, followed by reading everything that arrived meanwhile. It
 //! is as slow for the peer, but then requests on the same core wait for hundreds of refusals in a
@@ -32,7 +32,7 @@ use tokio::{
 /// Maximum sources whose failures are counted.
 const SOURCES: usize = 10_000;
 
-/// Burst tolerance: how far the failures of a source may run ahead of the free rate.
+/// Burst tolerance: how far the failures of a source may run ahead of the unthrottled rate.
 const BURST: Duration = Duration::from_millis(100);
 
 /// How long a connection counts as failing after a failure, and how long a source stays throttled
@@ -61,14 +61,14 @@ pub(super) struct ReadThrottles {
 /// State that all connections of a source share. Times are in microseconds since `origin`.
 #[derive(Default)]
 struct Source {
-    /// Theoretical arrival time: when the next failure is free, or the next slot is due.
+    /// Theoretical arrival time: when the next failure is unthrottled, or the next slot is due.
     next_read: AtomicU64,
     /// Until when its failing connections need slots.
     slow_until: AtomicU64,
 }
 
 impl ReadThrottles {
-    /// Each source has `failures_per_second` failures free; 0 turns the throttle off.
+    /// Each source has `failures_per_second` unthrottled failures; 0 turns the throttle off.
     pub(super) fn new(failures_per_second: u32) -> Self {
         let each = Duration::from_secs(1).checked_div(failures_per_second);
         Self { each, origin: Instant::now(), sources: Arc::new(Cache::new(SOURCES)) }

@@ -21,8 +21,8 @@ pub use self::self_signed::self_signed;
 /// ALPN protocols, in the server's order of preference: both are served on one port.
 const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
-/// How often the files are checked for changes. A certificate is renewed days before it expires, so
-/// this is short only for the operator who waits to see the new one.
+/// Interval at which the files are checked for changes. Certificates are renewed days before they
+/// expire; the interval is short for an operator who waits for the new one to be served.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// Reason why TLS cannot be set up.

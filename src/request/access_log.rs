@@ -50,7 +50,8 @@ impl<H: Handler> AccessLog<H> {
 impl<H: Handler> Handler for AccessLog<H> {
     type Body = LoggedBody<H::Body>;
 
-    /// Not an `async fn`: its future would keep the request beside the inner future that took it.
+    /// A plain function: an `async fn` would store the request twice, in its own future and in the
+    /// inner one.
     fn handle(
         self,
         mut request: Request<Incoming>,

@@ -1,4 +1,4 @@
-//! Implementation of `jeton.v1.TokenService`. Each call reads from top to bottom.
+//! Implementation of `jeton.v1.TokenService`.
 
 use std::sync::{Arc, OnceLock};
 

@@ -49,7 +49,9 @@ fn modules_import_only_what_their_layer_may() {
         let Some(code) = code(&file) else { continue };
         let Some((layer, allowed, forbidden)) = LAYERS.iter().find(|row| row.0 == modules[0])
         else {
-            offences.push(file.at(1, "this layer is new: give it a row in LAYERS, tests/tidy.rs"));
+            offences.push(
+                file.at(1, "this layer is new: give it a row in LAYERS, tests/tidy/layers.rs"),
+            );
             continue;
         };
         for (line, path) in paths(&code) {
