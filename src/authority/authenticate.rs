@@ -8,6 +8,7 @@ use crate::{
     credentials::{Credentials, SecretCredentials},
     domain::{
         Client, ClientId, ClientState, Clock, CredentialId, Error, Lane, PresentedCredential,
+        SecretId, Timestamp,
     },
     request::RequestContext,
     store::FoundClient,
@@ -78,7 +79,8 @@ impl Authority {
         let verified = self.verified.matched(&presented, now);
         let is_suspect = self.lockout.is_suspect(secret, now);
         if verified.is_none() {
-            self.lockout.check(&client_id, secret, now)?;
+            let locked_out = self.lockout.check(&client_id, secret, now);
+            locked_out.inspect_err(|_| self.log_refusal(secret, context, now))?;
             self.hash_pool.check_place(&presented, secret, is_suspect, lane, context)?;
         }
 
@@ -117,8 +119,19 @@ impl Authority {
             }
             _ => {
                 self.lockout.record(&client_id, secret, now);
+                self.log_refusal(secret, context, now);
                 Err(Error::InvalidClient)
             }
+        }
+    }
+
+    /// Logs a refused secret, so that an operator finds the deployment that still presents it, or
+    /// an attacker. Its id is no secret, and the tag shows that this installation made it. The
+    /// client id that came with it may be anything and is not logged.
+    fn log_refusal(&self, secret: SecretId, context: &RequestContext, now: Timestamp) {
+        if self.lockout.is_to_be_logged(secret, now) {
+            let source = context.source.map(tracing::field::display);
+            tracing::info!(secret_id = %secret.0, source, "refused a client secret");
         }
     }
 }

@@ -21,6 +21,9 @@ const FIRST_WAIT: Duration = Duration::from_millis(250);
 /// Maximum wait. If the next failure comes this long after a wait is over, counting starts anew.
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
+/// How often the refusal of one secret is logged.
+const LOG_INTERVAL: Duration = Duration::from_secs(1);
+
 /// The client id is the presented one, registered or not, so that a refusal reveals nothing about
 /// clients.
 type Key = (ClientId, SecretId);
@@ -36,6 +39,8 @@ pub(crate) struct Lockout {
     lately: Cache<Key, Streak>,
     /// When each secret failed last, with any client id.
     failed: Cache<SecretId, Timestamp>,
+    /// When the refusal of each secret was logged last.
+    logged: Cache<SecretId, Timestamp>,
     /// Number of refused requests.
     pub(crate) refused: Count,
 }
@@ -47,6 +52,7 @@ impl Lockout {
         Self {
             lately: Cache::new(capacity),
             failed: Cache::new(capacity),
+            logged: Cache::new(capacity),
             refused: Count::default(),
         }
     }
@@ -75,6 +81,16 @@ impl Lockout {
     /// each time.
     pub(crate) fn is_suspect(&self, secret: SecretId, now: Timestamp) -> bool {
         self.failed.get(&secret).is_some_and(|at| now.since(at) < LONGEST_WAIT)
+    }
+
+    /// Whether the refusal of this secret is to be logged now: once per `LOG_INTERVAL` for each, so
+    /// that a flood does not fill the log.
+    pub(crate) fn is_to_be_logged(&self, secret: SecretId, now: Timestamp) -> bool {
+        let is_new = self.logged.get(&secret).is_none_or(|at| now.since(at) >= LOG_INTERVAL);
+        if is_new {
+            self.logged.insert(secret, now);
+        }
+        is_new
     }
 
     /// Counts one failure.

@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use tokio::{task::JoinSet, time::sleep};
 
 use crate::support::{
@@ -113,6 +114,24 @@ async fn an_old_secret_at_the_address_of_a_client_does_not_lock_it_out() {
             assert_served(http, HERE, &victim, &format!("{cache}, {place}")).await;
         }
     }
+}
+
+/// The operator finds out which secret it is, and where it comes from; at most once a second each.
+#[tokio::test]
+async fn a_refused_secret_is_logged_by_its_id_and_source() {
+    let database = Database::ready(Kind::Sqlite).await;
+    let old = old_secret(&database);
+    let node = Served::start(&database, &CHEAP);
+    for _ in 0..20 {
+        assert!(matches!(ask(node.http, HERE, "made-up", &old).await, 401 | 429));
+    }
+    let log = node.end();
+    let lines: Vec<_> = log.lines().filter(|line| line.contains("refused a client")).collect();
+    assert!((1..10).contains(&lines.len()), "{log}");
+    let id = URL_SAFE_NO_PAD.decode(&old[4..]).unwrap();
+    let id = uuid::Uuid::from_slice(&id[..16]).unwrap().to_string();
+    assert!(lines.iter().all(|line| line.contains(&id) && line.contains("127.0.0.1")), "{log}");
+    assert!(!log.contains("made-up"), "what a stranger calls itself is not logged: {log}");
 }
 
 /// Each attempt names another client, so none of them is locked out.
