@@ -5,6 +5,7 @@ mod descriptors;
 mod detect;
 mod limits;
 mod listen;
+mod open_connections;
 mod peer;
 mod read_throttle;
 pub mod tls;

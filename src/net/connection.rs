@@ -29,11 +29,12 @@ use tokio_util::sync::CancellationToken;
 use super::{
     detect::{self, Protocol},
     limits::Limits,
+    open_connections::Activity,
     peer,
     read_throttle::{ReadThrottles, ThrottledReader},
     tls::Tls,
 };
-use crate::request::{Handler, Outcome};
+use crate::request::{Authenticated, Handler, Outcome};
 
 /// Maximum header fields of an HTTP/1.1 request. Behind a proxy there are some thirty. On HTTP/2
 /// each field counts as 32 bytes more than its text, so the size limit bounds their number.
@@ -77,6 +78,7 @@ impl<H: Handler> Connections<H> {
         self,
         stream: std::net::TcpStream,
         peer: SocketAddr,
+        activity: Arc<Activity>,
     ) -> Result<(), Closed> {
         let stream = TcpStream::from_std(stream)?;
         stream.set_nodelay(true)?;
@@ -84,11 +86,11 @@ impl<H: Handler> Connections<H> {
         // extend it step by step.
         let mut patience = pin!(sleep(self.limits.handshake_timeout));
         let Some(tls) = &self.tls else {
-            return self.serve_requests(stream, peer, patience).await;
+            return self.serve_requests(stream, peer, activity, patience).await;
         };
         let handshake = TlsAcceptor::from(tls.current()).accept(stream);
         let stream = self.before_first_request(patience.as_mut(), handshake).await?;
-        self.serve_requests(stream, peer, patience).await
+        self.serve_requests(stream, peer, activity, patience).await
     }
 
     /// Runs a step that comes before the first request. No request is open yet, so the step is cut
@@ -109,6 +111,7 @@ impl<H: Handler> Connections<H> {
         self,
         stream: S,
         peer: SocketAddr,
+        activity: Arc<Activity>,
         mut patience: Pin<&mut Sleep>,
     ) -> Result<(), Closed>
     where
@@ -127,8 +130,11 @@ impl<H: Handler> Connections<H> {
         let (service, count) = (self.service.clone(), Arc::clone(&begun));
         let service = service_fn(move |request| {
             count.fetch_add(1, Ordering::Relaxed);
-            let throttle = Arc::clone(&throttle);
+            let (throttle, in_flight) = (Arc::clone(&throttle), activity.begin_request());
             service.clone().handle(request, source).map(move |response| {
+                if response.extensions().get::<Authenticated>().is_some() {
+                    in_flight.has_authenticated();
+                }
                 if response.extensions().get().is_some_and(Outcome::is_throttled) {
                     throttle.failed();
                 }

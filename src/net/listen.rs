@@ -3,12 +3,16 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
+use tokio::{
+    net::TcpListener,
+    sync::{AcquireError, OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    connection::Connections, limits::Limits, read_throttle::ReadThrottles, tls::Tls,
-    workers::Workers,
+    connection::Connections, limits::Limits, open_connections::OpenConnections, peer,
+    read_throttle::ReadThrottles, tls::Tls, workers::Workers,
 };
 use crate::{
     request::Handler,
@@ -131,34 +135,36 @@ struct Acceptor<H> {
 /// Accepts connections until the node stops; each is served in a task of its own.
 async fn accept(listener: Listener, acceptor: Acceptor<impl Handler>) {
     let Acceptor { connections, metrics, workers, tasks, cut } = acceptor;
-    let places = Arc::new(Semaphore::new(connections.limits.max_connections as usize));
+    let permits = Arc::new(Semaphore::new(connections.limits.max_connections as usize));
+    let table = OpenConnections::new(connections.limits.max_connections);
     let mut is_failing = false;
     loop {
-        // Wait for a permit before accepting: in the backlog a connection costs no descriptor.
-        let next = async {
-            let place = Arc::clone(&places).acquire_owned().await;
-            (place, listener.socket.accept().await)
-        };
-        match connections.stop.run_until_cancelled(next).await {
+        match connections.stop.run_until_cancelled(listener.socket.accept()).await {
             None => return,
-            Some((place, Ok((stream, peer)))) => {
+            Some(Ok((stream, address))) => {
                 is_failing = false;
+                let room = make_room(&permits, &table, &metrics, listener.kind);
+                let Some(permit) = connections.stop.run_until_cancelled(room).await else { return };
                 let open = metrics.connected(listener.kind);
+                let entry = table.enter(peer::source_of(address));
                 // The socket moves from this runtime to the one of its worker thread.
                 let Ok(stream) = stream.into_std() else { continue };
-                let (connection, cut) = (connections.clone().serve(stream, peer), cut.clone());
+                let activity = Arc::clone(&entry.activity);
+                let connection = connections.clone().serve(stream, address, Arc::clone(&activity));
+                let cut = cut.clone();
                 let (worker, slot) = workers.next();
                 let connection = async move {
+                    let connection = activity.evicted.run_until_cancelled(connection);
                     // The failure of a connection concerns only its peer.
                     let _ = cut.run_until_cancelled(connection).await;
-                    drop((open, place, slot));
+                    drop((open, permit, slot, entry));
                 };
                 tasks.spawn_on(connection, &worker);
             }
             // The peer closed the connection while it was in the backlog. With a pause here, a peer
             // that does so on purpose could slow every other one.
-            Some((_, Err(error))) if is_of_the_peer(&error) => {}
-            Some((_, Err(error))) => {
+            Some(Err(error)) if is_of_the_peer(&error) => {}
+            Some(Err(error)) => {
                 // Logged once, not twenty times a second while the problem lasts.
                 if !is_failing {
                     tracing::warn!(%error, "cannot accept connections; retrying");
@@ -168,6 +174,23 @@ async fn accept(listener: Listener, acceptor: Acceptor<impl Handler>) {
             }
         }
     }
+}
+
+/// Takes a permit for a connection. Without a free one, a connection on which nothing has
+/// authenticated makes way. If there is none, the new one waits, and all others in the backlog.
+async fn make_room(
+    permits: &Arc<Semaphore>,
+    table: &OpenConnections,
+    metrics: &Metrics,
+    listener: ListenerKind,
+) -> Result<OwnedSemaphorePermit, AcquireError> {
+    if let Ok(permit) = Arc::clone(permits).try_acquire_owned() {
+        return Ok(permit);
+    }
+    if table.evict_one() {
+        metrics.evicted(listener);
+    }
+    Arc::clone(permits).acquire_owned().await
 }
 
 fn is_of_the_peer(error: &io::Error) -> bool {

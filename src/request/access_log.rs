@@ -12,7 +12,7 @@ use hyper::body::Incoming;
 use tracing::{Instrument, field::Empty};
 
 use super::{
-    Handler, Outcome, RequestContext, grpc_timeout,
+    Authenticated, Handler, Outcome, RequestContext, grpc_timeout,
     log_entry::Entry,
     logged_body::LoggedBody,
     request_id::{REQUEST_ID, RequestIds},
@@ -86,6 +86,9 @@ impl<H: Handler> Handler for AccessLog<H> {
                 return response.map(|body| LoggedBody::new(body, Some(entry)));
             };
             response.extensions_mut().insert(outcome);
+            if outcome == Outcome::Ok && entry.context.method().is_some() {
+                response.extensions_mut().insert(Authenticated);
+            }
             entry.status = Some(response.status());
             entry.end(outcome);
             response.map(|body| LoggedBody::new(body, None))

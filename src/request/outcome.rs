@@ -6,6 +6,11 @@ use tonic_types::StatusExt;
 
 use crate::pb::{ERROR_DOMAIN, v1::ErrorReason};
 
+/// Mark of a response, in its extensions: a call of the contract succeeded, so its caller has
+/// authenticated.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Authenticated;
+
 /// The outcome of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {

@@ -118,8 +118,12 @@ impl LogWriter {
                 state.is_writing = true;
             }
             // A log that cannot be written must not end the process, nor fail a request.
-            if io::stderr().write_all(&lines).is_err() {
-                self.drop_lines(&lines);
+            let mut rest = &lines[..];
+            while let Some(line) = first_chunk(rest).or((!rest.is_empty()).then_some(rest)) {
+                if io::stderr().write_all(line).is_err() {
+                    self.drop_lines(line);
+                }
+                rest = &rest[line.len()..];
             }
             self.mention_dropped();
             self.lock().is_writing = false;
@@ -141,7 +145,7 @@ impl LogWriter {
     }
 
     fn drop_lines(&self, lines: &[u8]) {
-        let count = lines.iter().filter(|byte| **byte == b'\n').count();
+        let count = lines.split_inclusive(|byte| *byte == b'\n').count();
         self.dropped.fetch_add(count as u64, Ordering::Relaxed);
     }
 
@@ -153,8 +157,8 @@ impl LogWriter {
 
 /// Writes as much as standard error takes without blocking, and returns the rest.
 fn write_what_fits(mut lines: &[u8]) -> &[u8] {
-    while !lines.is_empty() && has_room() {
-        match io::stderr().write(&lines[..lines.len().min(CHUNK)]) {
+    while let Some(chunk) = first_chunk(lines).filter(|_| has_room()) {
+        match io::stderr().write(chunk) {
             Ok(written) => lines = &lines[written..],
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             // The thread meets the same error, and counts the lines.
@@ -162,6 +166,14 @@ fn write_what_fits(mut lines: &[u8]) -> &[u8] {
         }
     }
     lines
+}
+
+/// The first whole lines, as many as one write takes: a process that is killed leaves no half line.
+/// `None` if there is none, or if the first is longer.
+fn first_chunk(lines: &[u8]) -> Option<&[u8]> {
+    let within = &lines[..lines.len().min(CHUNK)];
+    let end = within.iter().rposition(|byte| *byte == b'\n')?;
+    Some(&lines[..=end])
 }
 
 fn has_room() -> bool {

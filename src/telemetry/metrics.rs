@@ -99,6 +99,7 @@ pub struct Metrics {
     requests: Family<RequestLabels, Counter>,
     latency: Seconds<CallLabels>,
     connections: Family<ListenerLabels, Gauge>,
+    evictions: Family<ListenerLabels, Counter>,
     checks: Seconds<CheckLabels>,
     rounds: Family<RoundLabels, Counter>,
     partitions_made: Counter,
@@ -117,6 +118,7 @@ impl Metrics {
             requests: Family::default(),
             latency: Family::new_with_constructor(seconds),
             connections: Family::default(),
+            evictions: Family::default(),
             checks: Family::new_with_constructor(seconds),
             rounds: Family::default(),
             partitions_made: Counter::default(),
@@ -126,6 +128,10 @@ impl Metrics {
             audit_forgotten: Counter::default(),
         };
         metrics.register(ScrapeCollector::new(read));
+        for listener in [ListenerKind::Grpc, ListenerKind::Http, ListenerKind::Probes] {
+            let listener = listener.as_str();
+            drop(metrics.evictions.get_or_create(&ListenerLabels { listener }));
+        }
         metrics
     }
 
@@ -157,6 +163,8 @@ impl Metrics {
         let (what, help) = ("request_duration_seconds", "From request header to response");
         registry.register(what, help, self.latency.clone());
         registry.register("connections", "Open connections", self.connections.clone());
+        let help = "Connections closed to make room, on which nothing had authenticated";
+        registry.register("connections_evicted", help, self.evictions.clone());
         let help = "Duration of the database check of a lane, made each second, including the wait \
                     for a connection";
         registry.register("database_check_seconds", help, self.checks.clone());
@@ -190,6 +198,11 @@ impl Metrics {
         let listener = listener.as_str();
         self.requests.get_or_create(&RequestLabels { listener, rpc, outcome }).inc();
         self.latency.get_or_create(&CallLabels { listener, rpc }).observe(took.as_secs_f64());
+    }
+
+    /// Counts a connection that was closed to make room for another.
+    pub fn evicted(&self, listener: ListenerKind) {
+        self.evictions.get_or_create(&ListenerLabels { listener: listener.as_str() }).inc();
     }
 
     /// Counts a connection as open until the returned guard is dropped.

@@ -5,6 +5,7 @@
 //! database, so one kind is enough.
 
 mod certificates;
+mod crowd;
 mod deadlines;
 mod descriptors;
 mod drain;

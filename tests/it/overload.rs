@@ -143,8 +143,9 @@ async fn who_guesses_waits_and_the_client_does_not() {
     let node = TestNode::start(Kind::Sqlite).await;
     let (client, other) = (node.client("orders").await, node.client("other").await);
     for name in ["orders", "unknown"] {
-        let mut statuses = Vec::new();
-        for _ in 0..12 {
+        let mut statuses: Vec<(u16, String)> = Vec::new();
+        // The first waits are short, and may be over before the next attempt on a busy machine.
+        while statuses.last().is_none_or(|(status, _)| *status != 429) && statuses.len() < 20 {
             statuses.push(ask(&node, "127.0.0.2", name, other.secret()).await);
         }
         assert_eq!(statuses[0].0, 401);

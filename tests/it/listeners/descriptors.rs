@@ -51,6 +51,8 @@ async fn connections_leave_descriptors_for_the_database() {
     let served = Served::start_as(&mut shell, &database, &["--argon2-memory-kib", "7168"]);
     let created = run_json(&["client", "create", "--scope", "read"], &database);
     let mut client = TokenServiceClient::connect(format!("http://{}", served.grpc)).await.unwrap();
+    // A connection that has authenticated does not make way for the others.
+    client.issue_token(issue(&created)).await.unwrap();
 
     let silent: Vec<_> = [served.grpc, served.http]
         .into_iter()
