@@ -49,7 +49,7 @@ pub(super) fn target(data: &[u8]) {
 /// None if what was drafted is no request of HTTP at all, so that it would not come this far.
 fn request(draft: &Draft) -> Option<Request<Body>> {
     let uri = Uri::try_from(&*draft.path).ok()?;
-    let mut request = Request::builder().method(&draft.method).uri(uri);
+    let mut request = Request::builder().method(&draft.method).uri(uri).header("host", "localhost");
     for (name, value) in &draft.headers {
         let value = HeaderValue::from_bytes(value).ok()?;
         request = request.header(HeaderName::from_static(name), value);

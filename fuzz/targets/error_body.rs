@@ -60,6 +60,7 @@ thread_local! {
 pub(super) fn target(data: &[u8]) {
     let Ok(input) = Input::arbitrary_take_rest(Unstructured::new(data)) else { return };
     let request = Request::post("/oauth2/revoke")
+        .header(header::HOST, "localhost")
         .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
         .body(Body::from("token=t"))
         .expect("a fair request");

@@ -42,6 +42,7 @@ pub(super) fn target(data: &[u8]) {
     const PATHS: [&str; 3] = ["/oauth2/token", "/oauth2/introspect", "/oauth2/revoke"];
     let path = PATHS[data.len() % 3];
     let request = Request::post(path)
+        .header(header::HOST, "localhost")
         .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
         .body(Body::from(data.to_vec()))
         .expect("a fair request");
