@@ -85,8 +85,9 @@ pub struct Requests {
     /// Read throttle: failed requests per second of one source address above which its failing
     /// connections are read more slowly; 0 for no limit
     ///
-    /// A request fails if authentication failed, or the lockout or a bounded queue refused it. Use
-    /// 0 behind a proxy or a shim, whose connections carry the requests of many clients.
+    /// A request fails if authentication failed, if the lockout or a bounded queue refused it, or
+    /// if it has a wrong path or is malformed. Use 0 behind a proxy or a shim, whose connections
+    /// carry the requests of many clients.
     #[arg(long, value_name = "N", env = "JETON_MAX_FAILURES_PER_SECOND", default_value = "500")]
     pub max_failures_per_second: Count<0, 1_000_000>,
 }

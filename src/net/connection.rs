@@ -34,7 +34,7 @@ use super::{
     read_throttle::{ReadThrottles, ThrottledReader},
     tls::Tls,
 };
-use crate::request::{Authenticated, Handler, Outcome};
+use crate::request::{Handler, Standing};
 
 /// Maximum header fields of an HTTP/1.1 request. Behind a proxy there are some thirty. On HTTP/2
 /// each field counts as 32 bytes more than its text, so the size limit bounds their number.
@@ -132,11 +132,10 @@ impl<H: Handler> Connections<H> {
             count.fetch_add(1, Ordering::Relaxed);
             let (throttle, in_flight) = (Arc::clone(&throttle), activity.begin_request());
             service.clone().handle(request, source).map(move |response| {
-                if response.extensions().get::<Authenticated>().is_some() {
-                    in_flight.has_authenticated();
-                }
-                if response.extensions().get().is_some_and(Outcome::is_throttled) {
-                    throttle.failed();
+                match response.extensions().get::<Standing>() {
+                    Some(Standing::Authenticated) => in_flight.has_authenticated(),
+                    Some(Standing::Failed) => throttle.failed(),
+                    None => {}
                 }
                 Ok::<_, Infallible>(response)
             })

@@ -12,7 +12,7 @@ use hyper::body::Incoming;
 use tracing::{Instrument, field::Empty};
 
 use super::{
-    Authenticated, Handler, Outcome, RequestContext, grpc_timeout,
+    Handler, Outcome, RequestContext, grpc_timeout,
     log_entry::Entry,
     logged_body::LoggedBody,
     request_id::{REQUEST_ID, RequestIds},
@@ -85,9 +85,8 @@ impl<H: Handler> Handler for AccessLog<H> {
             let Some(outcome) = entry.outcome_of(response.status()) else {
                 return response.map(|body| LoggedBody::new(body, Some(entry)));
             };
-            response.extensions_mut().insert(outcome);
-            if outcome == Outcome::Ok && entry.context.method().is_some() {
-                response.extensions_mut().insert(Authenticated);
+            if let Some(standing) = outcome.standing(entry.context.method().is_some()) {
+                response.extensions_mut().insert(standing);
             }
             entry.status = Some(response.status());
             entry.end(outcome);

@@ -19,7 +19,7 @@ pub(crate) trait Handler: Clone + Send + Sync + 'static {
     type Body: Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static;
 
     /// Answers one request from this source. Failures are responses too. The extensions of the
-    /// response hold its [`super::Outcome`], if that is known.
+    /// response hold its [`super::Standing`], if it has one.
     fn handle(
         self,
         request: Request<Incoming>,

@@ -6,10 +6,14 @@ use tonic_types::StatusExt;
 
 use crate::pb::{ERROR_DOMAIN, v1::ErrorReason};
 
-/// Mark of a response, in its extensions: a call of the contract succeeded, so its caller has
-/// authenticated.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Authenticated;
+/// What a request says about the connection that it came on, in the extensions of its response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// A call of the contract succeeded, so the caller has authenticated.
+    Authenticated,
+    /// The request was refused for a reason that counts for the read throttle.
+    Failed,
+}
 
 /// The outcome of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,11 +80,22 @@ impl Outcome {
         }
     }
 
-    /// Whether this outcome counts for the read throttle: authentication failed, or the caller was
-    /// told to retry later, for example by the lockout.
-    #[must_use]
-    pub const fn is_throttled(&self) -> bool {
-        matches!(self, Self::Error(ErrorReason::InvalidClient | ErrorReason::TooManyRequests))
+    /// What the outcome says about the connection of the request. `is_call`: the request reached a
+    /// method of the contract. A wrong path or a malformed request costs a log line as well, and
+    /// counts like a failed authentication.
+    pub(super) const fn standing(self, is_call: bool) -> Option<Standing> {
+        match self {
+            Self::Ok if is_call => Some(Standing::Authenticated),
+            Self::Error(ErrorReason::InvalidClient | ErrorReason::TooManyRequests) => {
+                Some(Standing::Failed)
+            }
+            Self::Error(ErrorReason::InvalidRequest) | Self::Status(Code::Unimplemented)
+                if !is_call =>
+            {
+                Some(Standing::Failed)
+            }
+            _ => None,
+        }
     }
 }
 
@@ -98,7 +113,7 @@ mod tests {
         };
         let ours = Outcome::of_status(&status(ERROR_DOMAIN, "INVALID_CLIENT"));
         assert_eq!(ours, Outcome::Error(ErrorReason::InvalidClient));
-        assert!(ours.is_throttled());
+        assert_eq!(ours.standing(true), Some(Standing::Failed));
         for foreign in [status("proxy.test", "INVALID_CLIENT"), status(ERROR_DOMAIN, "NO_SUCH")] {
             assert_eq!(Outcome::of_status(&foreign), Outcome::Status(Code::Unauthenticated));
         }

@@ -12,7 +12,11 @@ use jeton::{
     pb::v1::{ClientAuthentication, IssueTokenRequest, token_service_client::TokenServiceClient},
     store::Retirement,
 };
-use tokio::task::JoinSet;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    task::JoinSet,
+};
 use tonic::Code;
 
 use crate::support::{
@@ -209,4 +213,25 @@ async fn who_is_turned_away_again_and_again_slows_its_own_connection() {
     }
     let took = began.elapsed();
     assert!(took > Duration::from_secs(1), "thirty failures, of twenty a second: {took:?}");
+}
+
+/// A wrong path costs a line in the log, as a wrong secret does.
+#[tokio::test]
+async fn a_flood_of_wrong_paths_slows_its_own_connection() {
+    let limits = Limits { max_failures_per_second: 20, ..TestNodeOptions::default().limits };
+    let options = TestNodeOptions { limits, ..TestNodeOptions::default() };
+    let node = TestNode::start_with(Kind::Sqlite, options).await;
+    let client = node.client("orders").await;
+    let mut flood = TcpStream::connect(node.node.http_addr()).await.unwrap();
+    let began = Instant::now();
+    let request = b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n";
+    let mut answer = [0; 4096];
+    for number in 0..60 {
+        flood.write_all(request).await.unwrap();
+        let read = flood.read(&mut answer).await.unwrap();
+        assert!(answer[..read].starts_with(b"HTTP/1.1 404"), "{number}");
+        node.issue(&client).await.unwrap();
+    }
+    let took = began.elapsed();
+    assert!(took > Duration::from_secs(2), "sixty wrong paths, of twenty a second: {took:?}");
 }
