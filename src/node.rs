@@ -30,7 +30,7 @@ use crate::{
     credentials::HashPool,
     domain::{Clock, Lane, NodeClock},
     net::{Limits, Listener, Server, Workers},
-    oauth_http,
+    oauth_http::{self, StrictHttp},
     pb::{self, v1::token_service_server::TokenServiceServer},
     request::AccessLog,
     rpc::{Admission, GrpcService, Streams, TokenRpc},
@@ -85,6 +85,7 @@ impl Node {
         // One service, with the limits around each call, serves both transports.
         let forms =
             oauth_http::router(Arc::new(rpc.clone()), shim::http_options(issuer.clone(), &limits));
+        let forms = StrictHttp(forms);
         let streams = Streams::new(limits.max_connections, server.stop.clone());
         let calls = grpc_service(rpc.clone(), health_service, &limits, streams)?;
 

@@ -25,14 +25,14 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    extract::Request,
     http::{HeaderValue, StatusCode, header},
-    middleware::{Next, from_fn},
+    middleware::map_response,
     response::{IntoResponse, Response},
     routing::{get, post},
 };
 use serde::Serialize;
 
+pub(crate) use self::framing::StrictHttp;
 use self::{error_response::ErrorResponse, form_request::Drained};
 use crate::pb::v1::token_service_server::TokenService;
 
@@ -69,7 +69,7 @@ pub fn router(service: Arc<dyn TokenService>, options: Options) -> Router {
     router
         .fallback(async |_: Drained| ErrorResponse::not_found())
         .method_not_allowed_fallback(async |_: Drained| ErrorResponse::method_not_allowed())
-        .layer(from_fn(check_framing))
+        .layer(map_response(forbid_caching))
         .with_state(shim)
 }
 
@@ -92,20 +92,10 @@ fn json(status: StatusCode, body: &impl Serialize) -> Response {
     (status, [(header::CONTENT_TYPE, "application/json")], bytes).into_response()
 }
 
-/// Refuses a request whose header another server could read otherwise than we do, before anything
-/// else looks at it; and forbids caching of every response.
-async fn check_framing(request: Request, next: Next) -> Response {
-    let response = match framing::check(&request) {
-        Ok(()) => next.run(request).await,
-        Err(refused) => refused.into_response(),
-    };
-    forbid_caching(response)
-}
-
 /// Forbids caching. RFC 6749, section 5.1, requires both headers on a response that contains a
 /// token. They are set on every response, errors included, that has no `Cache-Control` of its own:
 /// an error reveals something about credentials too.
-fn forbid_caching(mut response: Response) -> Response {
+async fn forbid_caching(mut response: Response) -> Response {
     let headers = response.headers_mut();
     if !headers.contains_key(header::CACHE_CONTROL) {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     domain::Random,
     net::{Limits, Listener, Server, Workers, tls::Tls},
-    oauth_http,
+    oauth_http::{self, StrictHttp},
     request::AccessLog,
     rpc::{Admission, RemoteTokens},
     telemetry::{ListenerKind, Metrics, Readings},
@@ -65,6 +65,7 @@ impl Shim {
         let workers = Workers::start(options.workers).map_err(StartError::Workers)?;
         let server = Server::new(limits, Arc::clone(&metrics), workers);
         let random = options.random.as_ref();
+        let router = StrictHttp(router);
         let router = AccessLog::new(ListenerKind::Http, paths, metrics, random, router);
         server.serve(listener, router, options.tls);
         readiness.set_serving(true);

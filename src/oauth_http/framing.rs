@@ -1,17 +1,38 @@
 //! Rules of HTTP/1.1 for the header of a request, without which a proxy in front of us could read a
 //! request otherwise than we do (RFC 9112, sections 3.2 and 6.1).
 
-use axum::{
-    extract::Request,
-    http::{Version, header},
-};
+use std::net::IpAddr;
 
-use super::error_response::ErrorResponse;
+use axum::{
+    Router,
+    body::Body,
+    http::{Request, Response, Version, header},
+    response::IntoResponse,
+};
+use hyper::body::Incoming;
+
+use super::{error_response::ErrorResponse, forbid_caching};
+use crate::request::Handler;
+
+/// The router of the endpoints behind these rules. A layer of axum would box every request.
+#[derive(Clone)]
+pub(crate) struct StrictHttp(pub(crate) Router);
+
+impl Handler for StrictHttp {
+    type Body = Body;
+
+    async fn handle(self, request: Request<Incoming>, source: IpAddr) -> Response<Body> {
+        match check(&request) {
+            Ok(()) => self.0.handle(request, source).await,
+            Err(refused) => forbid_caching(refused.into_response()).await,
+        }
+    }
+}
 
 /// Refuses a request without `Host` or with several, and one with a transfer coding other than
 /// `chunked`. HTTP/2 has neither. Content-Length beside Transfer-Encoding is not seen here: hyper
 /// removes it, as section 6.3 allows.
-pub(super) fn check(request: &Request) -> Result<(), ErrorResponse> {
+fn check<B>(request: &Request<B>) -> Result<(), ErrorResponse> {
     let headers = request.headers();
     let is_http1 = request.version() < Version::HTTP_2;
     if !is_http1 {
