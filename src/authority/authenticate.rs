@@ -77,7 +77,7 @@ impl Authority {
         let client_id = credentials.client_id.clone();
         let presented = self.fingerprint_key.of(&credentials);
         let verified = self.verified.matched(&presented, now);
-        let is_suspect = self.lockout.is_suspect(secret, now);
+        let is_suspect = verified.is_none() && self.lockout.is_suspect(secret, now);
         if verified.is_none() {
             let locked_out = self.lockout.check(&client_id, secret, now);
             locked_out.inspect_err(|_| self.log_refusal(secret, context, now))?;
