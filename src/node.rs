@@ -79,14 +79,15 @@ impl Node {
         );
         let probes = Probes::start(options.probe_addr, &metrics, &readiness).await?;
 
-        let server = Server::new(limits.clone(), Arc::clone(&metrics), workers);
+        let saturation = Arc::clone(&readiness.saturation);
+        let server = Server::new(limits.clone(), Arc::clone(&metrics), workers, saturation);
         let (reporter, health_service) = tonic_health::server::health_reporter();
         let health = Health::not_serving(reporter).await;
         // One service, with the limits around each call, serves both transports.
         let forms =
             oauth_http::router(Arc::new(rpc.clone()), shim::http_options(issuer.clone(), &limits));
         let forms = StrictHttp(forms);
-        let streams = Streams::new(limits.max_connections, server.stop.clone());
+        let streams = Streams::new(server.stop.clone());
         let calls = grpc_service(rpc.clone(), health_service, &limits, streams)?;
 
         let node = Self {

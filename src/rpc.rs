@@ -2,8 +2,10 @@
 //! message. HTTP requests take the same path: the shim turns each form into one of these messages.
 
 mod admission;
+mod arriving;
 pub(crate) mod basic;
 mod caller;
+mod grpc_rules;
 mod grpc_service;
 mod parse;
 mod remote;

@@ -10,6 +10,7 @@ mod readings;
 
 use std::{
     io::{self, IsTerminal},
+    panic, thread,
     time::Duration,
 };
 
@@ -50,6 +51,17 @@ pub fn flush() {
     log_writer::flush(FLUSH);
 }
 
+/// Logs panics like everything else. The default hook writes to standard error directly, which
+/// waits for its reader, and prints the message of the panic, which may hold a piece of a request.
+fn log_panics() {
+    panic::set_hook(Box::new(|panic| {
+        let thread = thread::current();
+        let thread = thread.name().unwrap_or_default();
+        let at = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(thread, "panicked at {at}");
+    }));
+}
+
 /// Starts logging, and the export of spans if the configuration has a collector.
 ///
 /// # Errors
@@ -69,6 +81,7 @@ pub fn start(config: &Log) -> anyhow::Result<Telemetry> {
         LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
     };
     let subscriber = tracing_subscriber::registry().with(filter).with(lines);
+    log_panics();
     let twice = "logging was started twice";
     #[cfg(feature = "otel")]
     {

@@ -15,7 +15,7 @@ use crate::{
     data_dir,
     domain::{Actor, HashCostCap, OsRandom, SystemClock},
     net::{
-        Limits, fit_connections,
+        Limits, check_memory, fit_connections,
         tls::{self, PemFiles, Tls, TlsFiles},
     },
     node::{Node, NodeOptions},
@@ -138,17 +138,27 @@ pub(super) async fn tls(
 }
 
 /// Limits of the listeners. `max_connections` is lowered if the file descriptors of the process do
-/// not suffice for this number of `listeners` and `database_connections`.
+/// not suffice for this number of `listeners` and `database_connections`. Warns if its memory does
+/// not suffice for them beside `others` bytes.
 pub(super) fn limits(
     connections: &Connections,
     requests: &Requests,
     shutdown: &Shutdown,
     listeners: u32,
     database_connections: u32,
+    others: u64,
 ) -> Limits {
-    let limits = Limits::new(connections, requests, shutdown);
-    let max_connections = fit_connections(limits.max_connections, listeners, database_connections);
-    Limits { max_connections, ..limits }
+    let mut limits = Limits::new(connections, requests, shutdown);
+    limits.max_connections =
+        fit_connections(limits.max_connections, listeners, database_connections);
+    check_memory(&limits, listeners, others);
+    limits
+}
+
+/// Memory in bytes that hashes and cached tokens take at most. Other caches are small beside them.
+fn hashes_and_caches(config: &Config, hash_threads: usize) -> u64 {
+    let hash = u64::from(config.argon2.cost().memory_kib) * 1024;
+    hash * hash_threads as u64 + config.cache.cache_tokens_mib.size() as u64 * 1024 * 1024
 }
 
 /// Starts the node that the configuration describes.
@@ -156,6 +166,9 @@ pub(super) async fn start(config: &Config, stores: Stores) -> anyhow::Result<Nod
     let Config { http, database, upkeep, hash_pool, cache, connections, .. } = config;
     let served = [config.grpc.grpc_addr, http.http_addr];
     let database_connections = database.database_connections.get();
+    let hash_threads = hash_pool.hash_threads.map_or_else(spare_cores, Count::size);
+    let (requests, shutdown) = (&config.requests, &config.shutdown);
+    let others = hashes_and_caches(config, hash_threads);
     let options = NodeOptions {
         stores,
         clock: Arc::new(SystemClock),
@@ -168,7 +181,7 @@ pub(super) async fn start(config: &Config, stores: Stores) -> anyhow::Result<Nod
         migrate: !upkeep.no_migrate,
         start_timeout: upkeep.start_timeout_seconds.duration(),
         hash_pool: HashPoolOptions {
-            threads: hash_pool.hash_threads.map_or_else(spare_cores, Count::size),
+            threads: hash_threads,
             queue: hash_pool.hash_queue.size(),
             share: hash_pool.hash_queue_share.size(),
             patience: hash_pool.hash_wait_ms.duration(),
@@ -184,7 +197,7 @@ pub(super) async fn start(config: &Config, stores: Stores) -> anyhow::Result<Nod
             lifetime: cache.cache_seconds.duration(),
         },
         audit_days: upkeep.audit_days.get(),
-        limits: limits(connections, &config.requests, &config.shutdown, 2, database_connections),
+        limits: limits(connections, requests, shutdown, 2, database_connections, others),
         workers: workers(connections),
     };
     Ok(Node::start(options).await?)

@@ -45,7 +45,7 @@ impl Shim {
             random: Arc::new(OsRandom),
             tls: node::tls(&tls, &directory, &[http.http_addr]).await?,
             issuer: http.issuer,
-            limits: node::limits(&connections, &requests, &shutdown, 1, 0),
+            limits: node::limits(&connections, &requests, &shutdown, 1, 0, 0),
             workers: node::workers(&connections),
         })
         .await?;

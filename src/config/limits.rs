@@ -9,14 +9,23 @@ use super::{Bytes, Count, Millis, Seconds};
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Connections")]
 pub struct Connections {
-    /// Maximum open connections of each listener, and maximum open gRPC streams (health watches,
-    /// reflection); further connections wait in the backlog, further streams are refused
+    /// Maximum open connections of each listener; when it is full, a connection on which nothing
+    /// has authenticated makes way for a new one
     ///
     /// Lowered at startup if the file descriptor limit of the process does not allow as many.
     #[arg(long, value_name = "N", env = "JETON_MAX_CONNECTIONS", default_value = "1024")]
     pub max_connections: Count<1, 1_000_000>,
 
+    /// Maximum open requests of each listener, gRPC streams among them; beyond that, the
+    /// connection with the most of them, on which nothing has authenticated, is closed, or if
+    /// there is none the request is refused
+    // An open request takes some 9 KiB, so all of them take some 36 MiB.
+    #[arg(long, value_name = "N", env = "JETON_MAX_OPEN_REQUESTS", default_value = "4096")]
+    pub max_open_requests: Count<16, 1_000_000>,
+
     /// Maximum concurrent requests on one HTTP/2 connection; the peer holds further ones back
+    ///
+    /// Before one has authenticated, 16 of them run at the same time and the others wait.
     // RFC 9113, section 6.5.2, recommends at least 100. The node holds the state of every open
     // stream, so the default is no higher.
     #[arg(long, value_name = "N", env = "JETON_MAX_STREAMS", default_value = "100")]
@@ -27,8 +36,8 @@ pub struct Connections {
     #[arg(long, value_name = "MS", env = "JETON_HANDSHAKE_TIMEOUT_MS", default_value = "5000")]
     pub handshake_timeout_ms: Millis<1, 3_600_000>,
 
-    /// Idle timeout: how long a connection may go without a new request, in seconds; up to twice as
-    /// long on HTTP/2
+    /// Idle timeout: how long a connection may go without a new request, in seconds; up to a sixth
+    /// longer on HTTP/2, and a sixth of it while the listener is nearly full
     ///
     /// The default exceeds the minute of most load balancers, so that the load balancer is the one
     /// to close an idle connection.

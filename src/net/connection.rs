@@ -12,7 +12,6 @@ use std::{
     },
 };
 
-use futures_util::FutureExt;
 use hyper::service::service_fn;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -27,14 +26,16 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    control_frames::MeteredReader,
     detect::{self, Protocol},
     limits::Limits,
-    open_connections::Activity,
+    open_connections::{Entry, OpenConnections},
+    open_request::OpenRequest,
     peer,
     read_throttle::{ReadThrottles, ThrottledReader},
     tls::Tls,
 };
-use crate::request::{Handler, Standing};
+use crate::request::{Handler, Overload, Standing};
 
 /// Maximum header fields of an HTTP/1.1 request. Behind a proxy there are some thirty. On HTTP/2
 /// each field counts as 32 bytes more than its text, so the size limit bounds their number.
@@ -44,7 +45,12 @@ const MAX_HEADER_FIELDS: usize = 100;
 /// on all streams of a connection. The first is the size of the largest message; the second bounds
 /// the memory that a peer can take.
 const STREAM_WINDOW: u32 = 64 * 1024;
-const CONNECTION_WINDOW: u32 = 256 * 1024;
+const CONNECTION_WINDOW: u32 = 128 * 1024;
+
+/// While a listener is nearly full, the timeout before the first request is a fifth, and the idle
+/// timeout a sixth.
+const SHORT_HANDSHAKE: u32 = 5;
+const IDLE_STEPS: u32 = 6;
 
 /// Maximum bytes buffered of a response that its peer does not read. Responses are a few kilobytes.
 const MAX_SEND_BUFFER: usize = 64 * 1024;
@@ -78,19 +84,20 @@ impl<H: Handler> Connections<H> {
         self,
         stream: std::net::TcpStream,
         peer: SocketAddr,
-        activity: Arc<Activity>,
+        entry: &Entry,
     ) -> Result<(), Closed> {
         let stream = TcpStream::from_std(stream)?;
         stream.set_nodelay(true)?;
         // One deadline for everything before the first request. With one per step, a peer could
         // extend it step by step.
-        let mut patience = pin!(sleep(self.limits.handshake_timeout));
+        let shorter = if entry.listener.is_nearly_full() { SHORT_HANDSHAKE } else { 1 };
+        let mut patience = pin!(sleep(self.limits.handshake_timeout / shorter));
         let Some(tls) = &self.tls else {
-            return self.serve_requests(stream, peer, activity, patience).await;
+            return self.serve_requests(stream, peer, entry, patience).await;
         };
         let handshake = TlsAcceptor::from(tls.current()).accept(stream);
         let stream = self.before_first_request(patience.as_mut(), handshake).await?;
-        self.serve_requests(stream, peer, activity, patience).await
+        self.serve_requests(stream, peer, entry, patience).await
     }
 
     /// Runs a step that comes before the first request. No request is open yet, so the step is cut
@@ -111,7 +118,7 @@ impl<H: Handler> Connections<H> {
         self,
         stream: S,
         peer: SocketAddr,
-        activity: Arc<Activity>,
+        entry: &Entry,
         mut patience: Pin<&mut Sleep>,
     ) -> Result<(), Closed>
     where
@@ -123,29 +130,42 @@ impl<H: Handler> Connections<H> {
         let mut reader = ThrottledReader::new(reader, Arc::clone(&throttle));
         let (protocol, head) =
             self.before_first_request(patience.as_mut(), detect::protocol(&mut reader)).await?;
-        let stream = tokio::io::join(Cursor::new(head).chain(reader), writer);
-
         // Number of requests that have begun. It stands still while the connection is idle.
         let begun = Arc::new(AtomicU64::new(0));
+        let reader = match protocol {
+            Protocol::Http1 => MeteredReader::unmetered(reader),
+            Protocol::Http2 => MeteredReader::new(reader, Arc::clone(&begun)),
+        };
+        let stream = tokio::io::join(Cursor::new(head).chain(reader), writer);
+
         let (service, count) = (self.service.clone(), Arc::clone(&begun));
-        let service = service_fn(move |request| {
+        let (listener, activity) = (Arc::clone(&entry.listener), Arc::clone(&entry.activity));
+        let service = service_fn(move |mut request| {
             count.fetch_add(1, Ordering::Relaxed);
-            let (throttle, in_flight) = (Arc::clone(&throttle), activity.begin_request());
-            service.clone().handle(request, source).map(move |response| {
-                match response.extensions().get::<Standing>() {
-                    Some(Standing::Authenticated) => in_flight.has_authenticated(),
-                    Some(Standing::Failed) => throttle.failed(),
-                    None => {}
+            let (throttle, open) =
+                (Arc::clone(&throttle), OpenRequest::begin(&listener, &activity));
+            if !open.is_admitted {
+                request.extensions_mut().insert(Overload);
+            }
+            let answering = service.clone().handle(request, source);
+            async move {
+                let turn = open.activity.turn().await;
+                let response = answering.await;
+                if let Some(standing) = response.extensions().get::<Standing>() {
+                    if *standing != Standing::Authenticated {
+                        throttle.failed();
+                    }
+                    open.activity.note(*standing);
                 }
-                Ok::<_, Infallible>(response)
-            })
+                Ok::<_, Infallible>(response.map(|body| open.follow(body, turn)))
+            }
         });
         let builder = self.builder(protocol);
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
         tokio::select! {
             ended = connection.as_mut() => return ended.map_err(|_| Closed),
             () = self.stop.cancelled() => {}
-            () = self.expired(protocol, peer, patience, &begun) => {}
+            () = self.expired(protocol, peer, patience, &begun, &entry.listener) => {}
         }
         // An HTTP/1.1 connection without a complete header has no request to finish, and hyper
         // would wait for the rest of the header. An HTTP/2 peer gets a GOAWAY.
@@ -164,6 +184,7 @@ impl<H: Handler> Connections<H> {
         peer: SocketAddr,
         patience: Pin<&mut Sleep>,
         begun: &AtomicU64,
+        listener: &OpenConnections,
     ) {
         // The port serves as randomness, so that clients that connected together do not all
         // reconnect together.
@@ -177,10 +198,12 @@ impl<H: Handler> Connections<H> {
                     return;
                 }
             }
-            let mut before = None;
-            while before != Some(begun.load(Ordering::Relaxed)) {
-                before = Some(begun.load(Ordering::Relaxed));
-                sleep(self.limits.idle_timeout).await;
+            let (mut before, mut idle) = (begun.load(Ordering::Relaxed), 0);
+            while idle < if listener.is_nearly_full() { 1 } else { IDLE_STEPS } {
+                sleep(self.limits.idle_timeout / IDLE_STEPS).await;
+                let now = begun.load(Ordering::Relaxed);
+                idle = if now == before { idle + 1 } else { 0 };
+                before = now;
             }
         };
         tokio::select! {

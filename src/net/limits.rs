@@ -12,12 +12,14 @@ pub(crate) const MAX_PROBE_CONNECTIONS: u32 = 16;
 pub struct Limits {
     /// Maximum open connections.
     pub max_connections: u32,
+    /// Maximum open requests of all connections, from their header to the end of the response.
+    pub max_open_requests: u32,
     /// Maximum calls in flight in each lane.
     pub max_requests: u32,
     /// Timeout for everything before the first request: the TLS handshake, the HTTP/2 preface, the
     /// first HTTP/1.1 header.
     pub handshake_timeout: Duration,
-    /// Timeout of a connection without a new request. On HTTP/2 it takes up to twice as long.
+    /// Timeout of a connection without a new request. It takes up to a sixth longer.
     pub idle_timeout: Duration,
     /// Maximum age of a connection. Each connection gets up to a tenth less.
     pub max_connection_age: Duration,
@@ -48,6 +50,7 @@ impl Limits {
     pub fn new(connections: &Connections, requests: &Requests, shutdown: &Shutdown) -> Self {
         Self {
             max_connections: connections.max_connections.get(),
+            max_open_requests: connections.max_open_requests.get(),
             max_requests: requests.max_requests.get(),
             handshake_timeout: connections.handshake_timeout_ms.duration(),
             idle_timeout: connections.idle_timeout_seconds.duration(),

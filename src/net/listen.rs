@@ -4,7 +4,7 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpSocket},
     sync::{AcquireError, OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
@@ -12,7 +12,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     connection::Connections, limits::Limits, open_connections::OpenConnections, peer,
-    read_throttle::ReadThrottles, tls::Tls, workers::Workers,
+    read_throttle::ReadThrottles, saturation::Saturation, tls::Tls, workers::Workers,
 };
 use crate::{
     request::Handler,
@@ -22,6 +22,10 @@ use crate::{
 /// Pause after the system could not accept a connection, for example because file descriptors ran
 /// out. Without a pause the loop would spin.
 const REST: Duration = Duration::from_millis(50);
+
+/// Maximum connections that wait to be accepted; the system may allow fewer (`somaxconn`). When a
+/// burst overflows it, newcomers try again only after a second.
+const BACKLOG: u32 = 4_096;
 
 /// Error of binding the address of a listener.
 #[derive(Debug, thiserror::Error)]
@@ -47,7 +51,14 @@ impl Listener {
     /// Binds `address` for a listener of this kind. Port 0 binds any free port.
     pub(crate) async fn bind(address: SocketAddr, kind: ListenerKind) -> Result<Self, ListenError> {
         let bound = async {
-            let socket = TcpListener::bind(address).await?;
+            let socket = match address {
+                SocketAddr::V4(_) => TcpSocket::new_v4(),
+                SocketAddr::V6(_) => TcpSocket::new_v6(),
+            }?;
+            // As `TcpListener::bind` does, but with a longer backlog.
+            socket.set_reuseaddr(true)?;
+            socket.bind(address)?;
+            let socket = socket.listen(BACKLOG)?;
             let address = socket.local_addr()?;
             Ok(Self { socket, address, kind })
         };
@@ -66,6 +77,7 @@ pub(crate) struct Server {
     pub(crate) metrics: Arc<Metrics>,
     workers: Workers,
     throttles: ReadThrottles,
+    saturation: Arc<Saturation>,
     /// Cancelled when the listeners should close and connections should finish.
     pub(crate) stop: CancellationToken,
     /// Cancelled when the remaining connections should be cut.
@@ -74,10 +86,17 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn new(limits: Limits, metrics: Arc<Metrics>, workers: Workers) -> Self {
+    /// A server without a listener. `saturation` learns when one has no room.
+    pub(crate) fn new(
+        limits: Limits,
+        metrics: Arc<Metrics>,
+        workers: Workers,
+        saturation: Arc<Saturation>,
+    ) -> Self {
         let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
         let throttles = ReadThrottles::new(limits.max_failures_per_second);
-        Self { limits, metrics, workers, throttles, stop, cut, tasks: TaskTracker::new() }
+        let tasks = TaskTracker::new();
+        Self { limits, metrics, workers, throttles, saturation, stop, cut, tasks }
     }
 
     /// Serves `service` on `listener`, over TLS if `tls` is given.
@@ -87,7 +106,8 @@ impl Server {
         let connections = Connections { service, tls, limits, throttles, stop };
         let (tasks, cut) = (self.tasks.clone(), self.cut.clone());
         let (metrics, workers) = (Arc::clone(&self.metrics), self.workers.clone());
-        let acceptor = Acceptor { connections, metrics, workers, tasks, cut };
+        let saturation = Arc::clone(&self.saturation);
+        let acceptor = Acceptor { connections, metrics, workers, saturation, tasks, cut };
         self.tasks.spawn(accept(listener, acceptor));
     }
 
@@ -128,33 +148,35 @@ struct Acceptor<H> {
     connections: Connections<H>,
     metrics: Arc<Metrics>,
     workers: Workers,
+    saturation: Arc<Saturation>,
     tasks: TaskTracker,
     cut: CancellationToken,
 }
 
 /// Accepts connections until the node stops; each is served in a task of its own.
 async fn accept(listener: Listener, acceptor: Acceptor<impl Handler>) {
-    let Acceptor { connections, metrics, workers, tasks, cut } = acceptor;
+    let Acceptor { connections, metrics, workers, saturation, tasks, cut } = acceptor;
     let permits = Arc::new(Semaphore::new(connections.limits.max_connections as usize));
-    let table = OpenConnections::new(connections.limits.max_connections);
+    let limits = &connections.limits;
+    let table = OpenConnections::new(limits, listener.kind, Arc::clone(&metrics), saturation);
     let mut is_failing = false;
     loop {
         match connections.stop.run_until_cancelled(listener.socket.accept()).await {
             None => return,
             Some(Ok((stream, address))) => {
                 is_failing = false;
-                let room = make_room(&permits, &table, &metrics, listener.kind);
+                let room = make_room(&permits, &table);
                 let Some(permit) = connections.stop.run_until_cancelled(room).await else { return };
                 let open = metrics.connected(listener.kind);
                 let entry = table.enter(peer::source_of(address));
                 // The socket moves from this runtime to the one of its worker thread.
                 let Ok(stream) = stream.into_std() else { continue };
-                let activity = Arc::clone(&entry.activity);
-                let connection = connections.clone().serve(stream, address, Arc::clone(&activity));
+                let connection = connections.clone();
                 let cut = cut.clone();
                 let (worker, slot) = workers.next();
                 let connection = async move {
-                    let connection = activity.evicted.run_until_cancelled(connection);
+                    let connection = connection.serve(stream, address, &entry);
+                    let connection = entry.activity.evicted.run_until_cancelled(connection);
                     // The failure of a connection concerns only its peer.
                     let _ = cut.run_until_cancelled(connection).await;
                     drop((open, permit, slot, entry));
@@ -176,21 +198,21 @@ async fn accept(listener: Listener, acceptor: Acceptor<impl Handler>) {
     }
 }
 
-/// Takes a permit for a connection. Without a free one, a connection on which nothing has
-/// authenticated makes way. If there is none, the new one waits, and all others in the backlog.
+/// Takes a permit for a connection. Without a free one, another connection makes way. If none may,
+/// the new one waits, and all others in the backlog, until one ends or may make way.
 async fn make_room(
     permits: &Arc<Semaphore>,
     table: &OpenConnections,
-    metrics: &Metrics,
-    listener: ListenerKind,
 ) -> Result<OwnedSemaphorePermit, AcquireError> {
     if let Ok(permit) = Arc::clone(permits).try_acquire_owned() {
         return Ok(permit);
     }
-    if table.evict_one() {
-        metrics.evicted(listener);
+    loop {
+        table.make_room();
+        if let Ok(permit) = timeout(REST, Arc::clone(permits).acquire_owned()).await {
+            return permit;
+        }
     }
-    Arc::clone(permits).acquire_owned().await
 }
 
 fn is_of_the_peer(error: &io::Error) -> bool {

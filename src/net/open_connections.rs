@@ -1,180 +1,200 @@
-//! The open connections of a listener, and which of them makes way for a new one.
+//! The open connections and requests of a listener, and which connection makes way for a new one.
 //!
-//! A connection is cheap to open, so a listener that is full of connections on which nothing has
-//! authenticated must not make honest callers wait. When there is no room, one of those is closed:
-//! of the source that has the most, the one that has been idle for longest. A connection on which a
-//! call has succeeded is never closed for that reason.
+//! A connection is cheap to open, and so is a request that never ends. So a listener that is full
+//! of connections on which nothing has authenticated must not make honest callers wait. When there
+//! is no room, one of those is closed: one of the source that has the most. A connection on which a
+//! call has succeeded makes way only if its source has more than half of everything.
 
 use std::{
+    cmp::Reverse,
     collections::HashMap,
     net::IpAddr,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
 
-use tokio_util::sync::CancellationToken;
+use prometheus_client::metrics::gauge::Gauge;
 
-/// Part of all connections above which a source also loses those with a request in flight.
+use super::{activity::Activity, limits::Limits, saturation::Saturation};
+use crate::telemetry::{ListenerKind, Metrics};
+
+/// Part of all connections above which a source also loses those with an open request.
 const HEAVY: usize = 4;
 
-/// The open connections of one listener. Clones share them.
-#[derive(Clone)]
+/// A listener is nearly full with this part of its connections, in percent.
+const NEARLY_FULL: usize = 80;
+
+/// The open connections of one listener.
 pub(super) struct OpenConnections {
     origin: Instant,
-    max: usize,
-    open: Arc<Mutex<Table>>,
+    max_connections: usize,
+    max_requests: usize,
+    /// Open requests of all connections.
+    requests: Gauge,
+    table: Mutex<Table>,
+    kind: ListenerKind,
+    metrics: Arc<Metrics>,
+    saturation: Arc<Saturation>,
 }
 
 #[derive(Default)]
 struct Table {
     next: u64,
-    connections: HashMap<u64, (IpAddr, Arc<Activity>)>,
-}
-
-/// What a connection has done. Shared by the connection and the table.
-pub(super) struct Activity {
-    origin: Instant,
-    /// When its last request began or ended, in microseconds since `origin`.
-    last: AtomicU64,
-    in_flight: AtomicU32,
-    has_authenticated: AtomicBool,
-    /// Cancelled when the connection has to make way.
-    pub(super) evicted: CancellationToken,
+    connections: HashMap<u64, Arc<Activity>>,
 }
 
 /// An entry of the table, until it is dropped.
 pub(super) struct Entry {
-    table: Arc<Mutex<Table>>,
     id: u64,
+    pub(super) listener: Arc<OpenConnections>,
     pub(super) activity: Arc<Activity>,
 }
 
 impl OpenConnections {
-    /// An empty table for at most `max` connections.
-    pub(super) fn new(max: u32) -> Self {
-        Self { origin: Instant::now(), max: max as usize, open: Arc::default() }
+    /// An empty table, within these limits.
+    pub(super) fn new(
+        limits: &Limits,
+        kind: ListenerKind,
+        metrics: Arc<Metrics>,
+        saturation: Arc<Saturation>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            origin: Instant::now(),
+            max_connections: limits.max_connections as usize,
+            max_requests: limits.max_open_requests as usize,
+            requests: metrics.open_requests(kind),
+            table: Mutex::default(),
+            kind,
+            metrics,
+            saturation,
+        })
     }
 
     /// Enters a new connection.
-    pub(super) fn enter(&self, source: IpAddr) -> Entry {
-        let activity = Arc::new(Activity {
-            origin: self.origin,
-            last: AtomicU64::new(micros_since(self.origin)),
-            in_flight: AtomicU32::new(0),
-            has_authenticated: AtomicBool::new(false),
-            evicted: CancellationToken::new(),
-        });
-        let mut table = lock(&self.open);
+    pub(super) fn enter(self: &Arc<Self>, source: IpAddr) -> Entry {
+        let activity = Arc::new(Activity::new(source, self.origin));
+        let mut table = self.lock();
         let id = table.next;
         table.next += 1;
-        table.connections.insert(id, (source, Arc::clone(&activity)));
-        Entry { table: Arc::clone(&self.open), id, activity }
+        table.connections.insert(id, Arc::clone(&activity));
+        Entry { id, listener: Arc::clone(self), activity }
     }
 
-    /// Closes one connection to make room. False if none may be closed.
-    pub(super) fn evict_one(&self) -> bool {
-        let table = lock(&self.open);
-        let strangers = || {
-            let all = table.connections.values();
-            all.filter(|(_, activity)| !activity.has_authenticated.load(Ordering::Relaxed))
-                .filter(|(_, activity)| !activity.evicted.is_cancelled())
-        };
-        let mut count: HashMap<IpAddr, usize> = HashMap::new();
-        strangers().for_each(|(source, _)| *count.entry(*source).or_default() += 1);
-        let busy = |activity: &Activity| activity.in_flight.load(Ordering::Relaxed) > 0;
-        let victim = strangers()
-            .filter(|(source, activity)| !busy(activity) || count[source] > self.max / HEAVY)
-            .min_by_key(|(source, activity)| {
-                let last = activity.last.load(Ordering::Relaxed);
-                (busy(activity), usize::MAX - count[source], last)
-            });
-        victim.inspect(|(_, activity)| activity.evicted.cancel()).is_some()
+    /// Whether most connections are taken, so that timeouts should be short.
+    pub(super) fn is_nearly_full(&self) -> bool {
+        self.lock().connections.len() * 100 > self.max_connections * NEARLY_FULL
+    }
+
+    /// Closes connections to make room for another, if any may be closed.
+    pub(super) fn make_room(&self) {
+        let table = self.lock();
+        let open = table.staying();
+        let strangers = open.iter().copied().filter(|one| !one.has_authenticated()).collect();
+        let mut victims = self.idle_first(strangers, 0);
+        if victims.is_empty() {
+            victims = self.idle_first(open, self.max_connections / 2);
+        }
+        if victims.is_empty() {
+            self.saturation.note();
+        }
+        // Some at a time, because under an attack there will be another newcomer in a moment.
+        victims.iter().take(1 + self.max_connections / 64).for_each(|victim| self.evict(victim));
+    }
+
+    /// Whether one more request of this connection may be open. If there are too many already, the
+    /// connection that has the most of them is closed. False if none may be closed.
+    pub(super) fn admit_request(&self, own: &Activity) -> bool {
+        let open_before = usize::try_from(self.requests.inc()).unwrap_or_default();
+        if open_before < self.max_requests {
+            return true;
+        }
+        let table = self.lock();
+        let staying = table.staying();
+        let count: usize = staying.iter().map(|one| one.open_requests()).sum();
+        if count <= self.max_requests {
+            // Those of a closed connection end a moment later. They must not become many more.
+            let is_far_beyond = open_before >= 2 * self.max_requests;
+            if is_far_beyond && !own.has_authenticated() {
+                self.evict(own);
+            }
+            return !is_far_beyond;
+        }
+        let strangers = staying.iter().copied().filter(|one| !one.has_authenticated()).collect();
+        let victim = busiest(strangers, 0).or_else(|| busiest(staying, self.max_requests / 2));
+        match victim {
+            Some(victim) => self.evict(victim),
+            None => self.saturation.note(),
+        }
+        victim.is_some()
+    }
+
+    /// A request that was admitted, or refused, has ended.
+    pub(super) fn end_request(&self) {
+        self.requests.dec();
+    }
+
+    fn evict(&self, victim: &Activity) {
+        victim.evicted.cancel();
+        self.metrics.evicted(self.kind);
+    }
+
+    /// The connections that may be closed for another one: of sources with more than `share`, the
+    /// heaviest first, and of each the longest idle. One with an open request may be closed only
+    /// if its source has many.
+    fn idle_first<'a>(&self, open: Vec<&'a Arc<Activity>>, share: usize) -> Vec<&'a Arc<Activity>> {
+        let load = load(&open, |_| 1);
+        let mut victims: Vec<_> = open
+            .into_iter()
+            .map(|one| (load[&one.source], one.open_requests() > 0, one))
+            .filter(|(load, busy, _)| {
+                *load > share && (!busy || *load > self.max_connections / HEAVY)
+            })
+            .collect();
+        victims.sort_by_cached_key(|(load, busy, one)| (Reverse(*load), *busy, one.last()));
+        victims.into_iter().map(|(_, _, one)| one).collect()
+    }
+
+    fn leave(&self, id: u64) {
+        self.lock().connections.remove(&id);
+    }
+
+    /// Nothing under the lock panics, so it cannot be poisoned.
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Activity {
-    /// A request is in flight until the returned guard is dropped, whether or not it is answered.
-    pub(super) fn begin_request(self: &Arc<Self>) -> RequestInFlight {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
-        self.last.store(micros_since(self.origin), Ordering::Relaxed);
-        RequestInFlight(Arc::clone(self))
+impl Table {
+    /// The connections that were not told to make way.
+    fn staying(&self) -> Vec<&Arc<Activity>> {
+        let all = self.connections.values();
+        all.filter(|one| !one.evicted.is_cancelled()).collect()
     }
 }
 
-/// A request of a connection.
-pub(super) struct RequestInFlight(Arc<Activity>);
-
-impl RequestInFlight {
-    /// Its caller has authenticated.
-    pub(super) fn has_authenticated(&self) {
-        self.0.has_authenticated.store(true, Ordering::Relaxed);
-    }
+/// The connection with the most open requests, of the source with the most, if those are more than
+/// `share`.
+fn busiest(open: Vec<&Arc<Activity>>, share: usize) -> Option<&Arc<Activity>> {
+    let load = load(&open, Activity::open_requests);
+    let busy = open.into_iter().filter(|one| one.open_requests() > 0);
+    busy.filter(|one| load[&one.source] > share)
+        .max_by_key(|one| (load[&one.source], one.open_requests()))
 }
 
-impl Drop for RequestInFlight {
-    fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
-        self.0.last.store(micros_since(self.0.origin), Ordering::Relaxed);
+/// The sum of a weight for each source.
+fn load(open: &[&Arc<Activity>], weight: impl Fn(&Activity) -> usize) -> HashMap<IpAddr, usize> {
+    let mut load = HashMap::new();
+    for one in open {
+        *load.entry(one.source).or_default() += weight(one);
     }
+    load
 }
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        lock(&self.table).connections.remove(&self.id);
+        self.listener.leave(self.id);
     }
-}
-
-/// Nothing under the lock panics, so it cannot be poisoned.
-fn lock(table: &Mutex<Table>) -> MutexGuard<'_, Table> {
-    table.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn micros_since(origin: Instant) -> u64 {
-    u64::try_from(origin.elapsed().as_micros()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn source(last: u8) -> IpAddr {
-        IpAddr::from([192, 0, 2, last])
-    }
-
-    fn is_evicted(entry: &Entry) -> bool {
-        entry.activity.evicted.is_cancelled()
-    }
-
-    #[test]
-    fn the_longest_idle_stranger_of_the_heaviest_source_makes_way() {
-        let open = OpenConnections::new(8);
-        let single = open.enter(source(1));
-        let [first, second, known] = [(); 3].map(|()| open.enter(source(2)));
-        known.activity.begin_request().has_authenticated();
-        drop(first.activity.begin_request());
-        for (moment, entry) in [&known, &second, &first, &single].into_iter().enumerate() {
-            entry.activity.last.store(moment as u64, Ordering::Relaxed);
-        }
-        assert!(open.evict_one());
-        assert!(is_evicted(&second), "it was idle for longest");
-        drop(second);
-        assert!(open.evict_one() && open.evict_one());
-        assert!(is_evicted(&first) && is_evicted(&single));
-        assert!(!open.evict_one() && !is_evicted(&known), "a call succeeded on it");
-    }
-
-    #[test]
-    fn a_request_in_flight_protects_unless_its_source_is_heavy() {
-        let open = OpenConnections::new(8);
-        let few = open.enter(source(1));
-        let _few = few.activity.begin_request();
-        assert!(!open.evict_one());
-        let many = [(); 3].map(|()| open.enter(source(2)));
-        let _many: Vec<_> = many.iter().map(|entry| entry.activity.begin_request()).collect();
-        assert!(open.evict_one());
-        assert!(!is_evicted(&few) && many.iter().any(is_evicted));
-    }
-}
+mod tests;

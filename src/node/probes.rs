@@ -20,7 +20,7 @@ use axum::{
 
 use super::StartError;
 use crate::{
-    net::{Limits, Listener, MAX_PROBE_CONNECTIONS, Server, Workers},
+    net::{Limits, Listener, MAX_PROBE_CONNECTIONS, Saturation, Server, Workers},
     telemetry::{CONTENT_TYPE, ListenerKind, Metrics},
 };
 
@@ -57,7 +57,7 @@ impl Probes {
             },
         };
         let limits = Limits { max_connections: MAX_PROBE_CONNECTIONS, ..Limits::default() };
-        let server = Server::new(limits, Arc::clone(metrics), Workers::default());
+        let server = Server::new(limits, Arc::clone(metrics), Workers::default(), Arc::default());
         let address = listener.address;
         server.serve(listener, router(Arc::clone(metrics), Arc::clone(readiness)), None);
         Ok(Self { address, _server: server })
@@ -89,6 +89,8 @@ pub(super) struct Readiness {
     serving: AtomicBool,
     /// All of them must be met.
     dependencies: Vec<Dependency>,
+    /// Whether the listeners for callers have room.
+    pub(super) saturation: Arc<Saturation>,
 }
 
 /// A dependency of the node.
@@ -127,7 +129,8 @@ impl Readiness {
     /// Not ready yet, with these dependencies.
     pub(super) fn new(dependencies: impl IntoIterator<Item = Dependency>) -> Arc<Self> {
         let dependencies = dependencies.into_iter().collect();
-        Arc::new(Self { serving: AtomicBool::new(false), dependencies })
+        let serving = AtomicBool::new(false);
+        Arc::new(Self { serving, dependencies, saturation: Arc::default() })
     }
 
     /// Sets whether the node serves.
@@ -145,6 +148,9 @@ impl Readiness {
     fn check(&self) -> Result<(), &'static str> {
         if !self.serving.load(Ordering::Relaxed) {
             return Err("starting or draining\n");
+        }
+        if self.saturation.is_full() {
+            return Err("a listener is full: it turned a caller away within the last seconds\n");
         }
         self.dependencies
             .iter()

@@ -63,7 +63,8 @@ impl Shim {
         let readiness = Readiness::new([]);
         let probes = Probes::start(options.probe_addr, &metrics, &readiness).await?;
         let workers = Workers::start(options.workers).map_err(StartError::Workers)?;
-        let server = Server::new(limits, Arc::clone(&metrics), workers);
+        let saturation = Arc::clone(&readiness.saturation);
+        let server = Server::new(limits, Arc::clone(&metrics), workers, saturation);
         let random = options.random.as_ref();
         let router = StrictHttp(router);
         let router = AccessLog::new(ListenerKind::Http, paths, metrics, random, router);

@@ -24,6 +24,8 @@ const CHALLENGE: HeaderValue = HeaderValue::from_static(r#"Basic realm="jeton", 
 /// `Retry-After` for a status without `RetryInfo`.
 const DEFAULT_WAIT: Duration = Duration::from_secs(1);
 
+const UNAVAILABLE: &str = "the service cannot answer now; try again later";
+
 /// One error response.
 #[derive(Debug)]
 pub(super) struct ErrorResponse {
@@ -86,7 +88,7 @@ impl From<Status> for ErrorResponse {
         let (http_status, error) = rendering(reason);
         // A transport or a proxy may have written these messages, and they may reveal internals.
         let description = match reason {
-            ErrorReason::Unavailable => "the service cannot answer now; try again later".into(),
+            ErrorReason::Unavailable => UNAVAILABLE.into(),
             ErrorReason::Internal | ErrorReason::Unspecified => {
                 "the server failed to handle the request; the cause is in its log".into()
             }
@@ -113,6 +115,13 @@ fn retry_after(status: &Status) -> HeaderValue {
 }
 
 impl ErrorResponse {
+    /// A request that is refused because too many are open.
+    pub(super) fn overloaded() -> Self {
+        let (status, error) = rendering(ErrorReason::Unavailable);
+        let header = (header::RETRY_AFTER, HeaderValue::from(DEFAULT_WAIT.as_secs()));
+        Self { status, error, description: UNAVAILABLE.into(), header: Some(header) }
+    }
+
     /// An error of HTTP itself. Its code is `invalid_request`: section 5.2 has no finer one.
     pub(super) fn of_http(
         status: StatusCode,

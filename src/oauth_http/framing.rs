@@ -12,7 +12,7 @@ use axum::{
 use hyper::body::Incoming;
 
 use super::{error_response::ErrorResponse, forbid_caching};
-use crate::request::Handler;
+use crate::request::{Handler, Overload};
 
 /// The router of the endpoints behind these rules. A layer of axum would box every request.
 #[derive(Clone)]
@@ -29,10 +29,13 @@ impl Handler for StrictHttp {
     }
 }
 
-/// Refuses a request without `Host` or with several, and one with a transfer coding other than
-/// `chunked`. HTTP/2 has neither. Content-Length beside Transfer-Encoding is not seen here: hyper
-/// removes it, as section 6.3 allows.
+/// Refuses a request if too many are open, one without `Host` or with several, and one with a
+/// transfer coding other than `chunked`. HTTP/2 has neither. Content-Length beside Transfer-Encoding
+/// is not seen here: hyper removes it, as section 6.3 allows.
 fn check<B>(request: &Request<B>) -> Result<(), ErrorResponse> {
+    if request.extensions().get::<Overload>().is_some() {
+        return Err(ErrorResponse::overloaded());
+    }
     let headers = request.headers();
     let is_http1 = request.version() < Version::HTTP_2;
     if !is_http1 {

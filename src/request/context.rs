@@ -2,7 +2,10 @@
 
 use std::{
     net::IpAddr,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -24,6 +27,8 @@ pub struct RequestContext {
 struct Record {
     method: OnceLock<Method>,
     outcome: OnceLock<Outcome>,
+    /// Whether the message arrived and became a call.
+    is_call: AtomicBool,
 }
 
 impl RequestContext {
@@ -43,6 +48,11 @@ impl RequestContext {
         let _ = self.record.method.set(method);
     }
 
+    /// Records that the message has arrived, and its call begins.
+    pub(crate) fn record_call(&self) {
+        self.record.is_call.store(true, Ordering::Relaxed);
+    }
+
     /// Records the outcome of the call. Only the first record counts.
     pub(crate) fn record_outcome(&self, outcome: Outcome) {
         let _ = self.record.outcome.set(outcome);
@@ -56,6 +66,11 @@ impl RequestContext {
     /// The method that was called; `None` for any other path.
     pub(super) fn method(&self) -> Option<Method> {
         self.record.method.get().copied()
+    }
+
+    /// Whether the message arrived and became a call of the contract.
+    pub(crate) fn is_call(&self) -> bool {
+        self.record.is_call.load(Ordering::Relaxed)
     }
 
     /// The recorded outcome; `None` if none was recorded.

@@ -11,6 +11,10 @@ use tower::Service;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
+/// In the extensions of a request that must be refused, because its listener has too many open.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Overload;
+
 /// A service that answers requests. A layer of `axum::middleware` would box its future for every
 /// request; this trait lets each handler name its future type (tower-rs/tower#753 requests such a
 /// trait).

@@ -13,6 +13,8 @@ pub(crate) enum Standing {
     Authenticated,
     /// The request was refused for a reason that counts for the read throttle.
     Failed,
+    /// The message did not arrive in time. It counts for the read throttle too.
+    Unfinished,
 }
 
 /// The outcome of a request.
@@ -43,9 +45,10 @@ impl Outcome {
     /// The outcome of an HTTP request that never became a call. Errors of HTTP itself, such as an
     /// unknown path, are `InvalidRequest`.
     #[must_use]
-    pub(super) fn of_http(status: StatusCode) -> Self {
+    pub(crate) fn of_http(status: StatusCode) -> Self {
         match status {
             StatusCode::SERVICE_UNAVAILABLE => Self::Error(ErrorReason::Unavailable),
+            StatusCode::REQUEST_TIMEOUT => Self::Status(Code::DeadlineExceeded),
             status if status.is_server_error() => Self::Error(ErrorReason::Internal),
             status if status.is_client_error() => Self::Error(ErrorReason::InvalidRequest),
             _ => Self::Ok,
@@ -80,20 +83,22 @@ impl Outcome {
         }
     }
 
-    /// What the outcome says about the connection of the request. `is_call`: the request reached a
-    /// method of the contract. A wrong path or a malformed request costs a log line as well, and
-    /// counts like a failed authentication.
+    /// What the outcome says about the connection of the request. `is_call`: its message arrived and
+    /// became a call. A wrong path or a malformed request costs a log line as well, and counts like
+    /// a failed authentication.
     pub(super) const fn standing(self, is_call: bool) -> Option<Standing> {
         match self {
             Self::Ok if is_call => Some(Standing::Authenticated),
             Self::Error(ErrorReason::InvalidClient | ErrorReason::TooManyRequests) => {
                 Some(Standing::Failed)
             }
-            Self::Error(ErrorReason::InvalidRequest) | Self::Status(Code::Unimplemented)
+            Self::Error(ErrorReason::InvalidRequest)
+            | Self::Status(Code::Unimplemented | Code::InvalidArgument)
                 if !is_call =>
             {
                 Some(Standing::Failed)
             }
+            Self::Status(Code::DeadlineExceeded) if !is_call => Some(Standing::Unfinished),
             _ => None,
         }
     }

@@ -73,6 +73,7 @@ impl Admission {
     {
         let context = request.extensions().get::<RequestContext>().cloned().unwrap_or_default();
         context.record_method(method);
+        context.record_call();
         let permits = match lane_of(method) {
             Lane::Issue => &self.limits.issue,
             Lane::Inspect => &self.limits.inspect,

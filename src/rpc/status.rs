@@ -36,6 +36,11 @@ pub fn from_error(error: Error) -> Status {
     }
 }
 
+/// Status of a request whose message cannot be read.
+pub(super) fn invalid_request(message: &str) -> Status {
+    plain(ErrorReason::InvalidRequest, message)
+}
+
 /// Status of a call that panicked. The panic has been logged where it happened.
 #[must_use]
 pub fn internal() -> Status {

@@ -1,13 +1,12 @@
 //! Limits for calls whose response is a stream: health `Watch` and reflection.
 //!
-//! Permit, deadline and outcome of a stream apply until its *body* ends, and not only until its
-//! first byte. When the node drains, each stream ends with `UNAVAILABLE`, so an endless watch does
-//! not delay the drain.
+//! The deadline of a stream applies until its *body* ends, and not only until its first byte. When
+//! the node drains, each stream ends with `UNAVAILABLE`, so an endless watch does not delay the
+//! drain. How many streams are open is bounded with all other requests (`net/open_connections.rs`).
 
 use std::{
     future::pending,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
     time::Instant,
 };
@@ -17,50 +16,27 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, Response};
 use http_body::Frame;
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::sleep_until,
-};
+use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, body::Body};
 
-/// Limits shared by all streams of a node, and by all clones of this value.
+/// Ends the streams of a node. Clones end with it.
 #[derive(Debug, Clone)]
 pub struct Streams {
-    permits: Arc<Semaphore>,
     /// Cancelled when the node drains.
     stop: CancellationToken,
 }
 
 impl Streams {
-    /// Allows `limit` streams at the same time, all of which end when `stop` is cancelled.
+    /// Streams that end when `stop` is cancelled.
     #[must_use]
-    pub fn new(limit: u32, stop: CancellationToken) -> Self {
-        Self { permits: Arc::new(Semaphore::new(limit as usize)), stop }
+    pub const fn new(stop: CancellationToken) -> Self {
+        Self { stop }
     }
 
-    /// Takes a permit for one stream.
-    ///
-    /// # Errors
-    /// `RESOURCE_EXHAUSTED` if no permit is free.
-    pub(super) fn admit(&self) -> Result<StreamPermit, Status> {
-        let permit = Arc::clone(&self.permits).try_acquire_owned();
-        let permit = permit.map_err(|_| Status::resource_exhausted("too many streams are open"))?;
-        Ok(StreamPermit { _permit: permit, stop: self.stop.clone() })
-    }
-}
-
-/// Permit for one stream, given back on drop.
-pub(super) struct StreamPermit {
-    _permit: OwnedSemaphorePermit,
-    stop: CancellationToken,
-}
-
-impl StreamPermit {
-    /// Moves this permit into the body of `response`, which ends at `deadline` or when the node
-    /// drains.
+    /// Ends the body of `response` at `deadline` or when the node drains.
     pub(super) fn follow(
-        self,
+        &self,
         response: Response<AxumBody>,
         deadline: Option<Instant>,
     ) -> Response<Body> {
@@ -77,7 +53,7 @@ impl StreamPermit {
                 () = late => Status::deadline_exceeded("the deadline passed"),
             }
         };
-        let stream = |body| StreamBody { body, end: Box::pin(end), permit: Some(self) };
+        let stream = |body| StreamBody { body, end: Box::pin(end), has_ended: false };
         response.map(|body| Body::new(stream(body)))
     }
 }
@@ -87,8 +63,7 @@ struct StreamBody {
     body: AxumBody,
     /// Resolves to the status with which this node ends the stream.
     end: BoxFuture<'static, Status>,
-    /// `None` once the stream has ended.
-    permit: Option<StreamPermit>,
+    has_ended: bool,
 }
 
 impl http_body::Body for StreamBody {
@@ -99,17 +74,17 @@ impl http_body::Body for StreamBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        if self.permit.is_none() {
+        if self.has_ended {
             return Poll::Ready(None);
         }
         if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
             if frame.is_none() {
-                self.permit = None;
+                self.has_ended = true;
             }
             return Poll::Ready(frame);
         }
         self.end.as_mut().poll(context).map(|status| {
-            self.permit = None;
+            self.has_ended = true;
             let mut trailers = HeaderMap::new();
             // Fails only for a message that is not valid in a header; both messages are valid.
             let _ = status.add_header(&mut trailers);
@@ -118,6 +93,6 @@ impl http_body::Body for StreamBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.permit.is_none()
+        self.has_ended
     }
 }

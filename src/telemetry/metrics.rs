@@ -99,6 +99,7 @@ pub struct Metrics {
     requests: Family<RequestLabels, Counter>,
     latency: Seconds<CallLabels>,
     connections: Family<ListenerLabels, Gauge>,
+    open_requests: Family<ListenerLabels, Gauge>,
     evictions: Family<ListenerLabels, Counter>,
     checks: Seconds<CheckLabels>,
     rounds: Family<RoundLabels, Counter>,
@@ -118,6 +119,7 @@ impl Metrics {
             requests: Family::default(),
             latency: Family::new_with_constructor(seconds),
             connections: Family::default(),
+            open_requests: Family::default(),
             evictions: Family::default(),
             checks: Family::new_with_constructor(seconds),
             rounds: Family::default(),
@@ -163,7 +165,9 @@ impl Metrics {
         let (what, help) = ("request_duration_seconds", "From request header to response");
         registry.register(what, help, self.latency.clone());
         registry.register("connections", "Open connections", self.connections.clone());
-        let help = "Connections closed to make room, on which nothing had authenticated";
+        let help = "Requests whose response has not been sent completely, gRPC streams among them";
+        registry.register("open_requests", help, self.open_requests.clone());
+        let help = "Connections closed to make room for a new connection or request";
         registry.register("connections_evicted", help, self.evictions.clone());
         let help = "Duration of the database check of a lane, made each second, including the wait \
                     for a connection";
@@ -203,6 +207,12 @@ impl Metrics {
     /// Counts a connection that was closed to make room for another.
     pub fn evicted(&self, listener: ListenerKind) {
         self.evictions.get_or_create(&ListenerLabels { listener: listener.as_str() }).inc();
+    }
+
+    /// The gauge of a listener's open requests, which the listener keeps.
+    #[must_use]
+    pub fn open_requests(&self, listener: ListenerKind) -> Gauge {
+        self.open_requests.get_or_create_owned(&ListenerLabels { listener: listener.as_str() })
     }
 
     /// Counts a connection as open until the returned guard is dropped.

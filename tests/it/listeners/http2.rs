@@ -118,7 +118,8 @@ async fn a_reader_with_a_window_of_zero_comes_to_an_end() {
     }
     node.still_serves().await;
     let end = reader.end().await;
-    assert_eq!((end.goaway, end.headers), (Some(NO_ERROR), 100));
+    // Nothing has authenticated, so only so many requests run at the same time.
+    assert_eq!((end.goaway, end.headers), (Some(NO_ERROR), 16));
     node.still_serves().await;
 }
 

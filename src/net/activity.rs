@@ -1,0 +1,102 @@
+//! What one connection does: its open requests, and whether a call has succeeded on it.
+
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Instant,
+};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+use crate::request::Standing;
+
+/// Requests of a connection that run at the same time before one of them has authenticated.
+/// Further ones wait, so a stranger holds little more than their headers.
+const EARLY_REQUESTS: usize = 16;
+
+/// What a connection has done. Shared by the connection and the table of its listener.
+pub(super) struct Activity {
+    pub(super) source: IpAddr,
+    origin: Instant,
+    /// When its last request began or ended, in microseconds since `origin`.
+    last: AtomicU64,
+    open_requests: AtomicUsize,
+    has_authenticated: AtomicBool,
+    /// Permits of the requests that run before one has authenticated; closed after that.
+    early: Arc<Semaphore>,
+    /// Cancelled when the connection has to make way.
+    pub(super) evicted: CancellationToken,
+}
+
+impl Activity {
+    /// A connection from this source that begins now. `origin` is the same for all of a listener.
+    pub(super) fn new(source: IpAddr, origin: Instant) -> Self {
+        let activity = Self {
+            source,
+            origin,
+            last: AtomicU64::new(0),
+            open_requests: AtomicUsize::new(0),
+            has_authenticated: AtomicBool::new(false),
+            early: Arc::new(Semaphore::new(EARLY_REQUESTS)),
+            evicted: CancellationToken::new(),
+        };
+        activity.touch();
+        activity
+    }
+
+    /// Number of its open requests.
+    pub(super) fn open_requests(&self) -> usize {
+        self.open_requests.load(Ordering::Relaxed)
+    }
+
+    /// Whether a call has succeeded on it, and every message since has arrived.
+    pub(super) fn has_authenticated(&self) -> bool {
+        self.has_authenticated.load(Ordering::Relaxed)
+    }
+
+    /// When its last request began or ended, in microseconds since `origin`.
+    pub(super) fn last(&self) -> u64 {
+        self.last.load(Ordering::Relaxed)
+    }
+
+    /// A request began.
+    pub(super) fn begin_request(&self) {
+        self.open_requests.fetch_add(1, Ordering::Relaxed);
+        self.touch();
+    }
+
+    /// A request ended.
+    pub(super) fn end_request(&self) {
+        self.open_requests.fetch_sub(1, Ordering::Relaxed);
+        self.touch();
+    }
+
+    /// Waits until a request may run. Without a permit, it needs none.
+    pub(super) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        if self.early.is_closed() {
+            return None;
+        }
+        Arc::clone(&self.early).acquire_owned().await.ok()
+    }
+
+    /// Takes note of what a response says about the connection.
+    pub(super) fn note(&self, standing: Standing) {
+        let known = match standing {
+            Standing::Authenticated => true,
+            Standing::Unfinished => false,
+            Standing::Failed => return,
+        };
+        if self.has_authenticated.swap(known, Ordering::Relaxed) != known && known {
+            self.early.close();
+        }
+    }
+
+    fn touch(&self) {
+        let micros = self.origin.elapsed().as_micros();
+        self.last.store(u64::try_from(micros).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+}

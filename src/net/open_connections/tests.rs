@@ -1,0 +1,102 @@
+//! Tests of who makes way for whom.
+
+use super::*;
+use crate::{net::open_request::OpenRequest, request::Standing, telemetry::Readings};
+
+fn source(last: u8) -> IpAddr {
+    IpAddr::from([192, 0, 2, last])
+}
+
+fn listener(max_connections: u32, max_open_requests: u32) -> Arc<OpenConnections> {
+    let limits = Limits { max_connections, max_open_requests, ..Limits::default() };
+    let metrics = Arc::new(Metrics::new(Readings::default));
+    OpenConnections::new(&limits, ListenerKind::Grpc, metrics, Arc::default())
+}
+
+fn is_evicted(entry: &Entry) -> bool {
+    entry.activity.evicted.is_cancelled()
+}
+
+fn begin(entry: &Entry, requests: usize) -> Vec<OpenRequest> {
+    (0..requests).map(|_| OpenRequest::begin(&entry.listener, &entry.activity)).collect()
+}
+
+#[test]
+fn the_longest_idle_stranger_of_the_heaviest_source_makes_way() {
+    let open = listener(8, 8);
+    let single = open.enter(source(1));
+    let [first, second, known] = [(); 3].map(|()| open.enter(source(2)));
+    known.activity.note(Standing::Authenticated);
+    let before = first.activity.last();
+    while first.activity.last() == before {
+        drop(begin(&first, 1));
+    }
+    open.make_room();
+    assert!(is_evicted(&second), "it was idle for longest");
+    drop(second);
+    (0..3).for_each(|_| open.make_room());
+    assert!(is_evicted(&first) && is_evicted(&single));
+    assert!(!is_evicted(&known), "a call succeeded on it");
+    assert!(open.saturation.is_full());
+}
+
+#[test]
+fn an_open_request_protects_unless_its_source_is_heavy() {
+    let open = listener(8, 8);
+    let few = open.enter(source(1));
+    let _few = begin(&few, 1);
+    open.make_room();
+    assert!(!is_evicted(&few));
+    let many = [(); 3].map(|()| open.enter(source(2)));
+    let _many: Vec<_> = many.iter().map(|entry| begin(entry, 1)).collect();
+    open.make_room();
+    assert!(!is_evicted(&few) && many.iter().any(is_evicted));
+}
+
+#[test]
+fn a_source_with_more_than_half_of_all_is_never_safe() {
+    let open = listener(4, 8);
+    let known = [(); 3].map(|()| open.enter(source(1)));
+    for one in &known {
+        one.activity.note(Standing::Authenticated);
+    }
+    let other = open.enter(source(2));
+    other.activity.note(Standing::Authenticated);
+    (0..3).for_each(|_| open.make_room());
+    assert_eq!(
+        known.iter().filter(|one| is_evicted(one)).count(),
+        1,
+        "two of four are not more than half"
+    );
+}
+
+#[test]
+fn the_stranger_with_the_most_open_requests_makes_way_for_another_request() {
+    let open = listener(8, 8);
+    let [light, heavy, newcomer] = [1, 2, 3].map(|last| open.enter(source(last)));
+    let _light = begin(&light, 2);
+    let heavy_requests = begin(&heavy, 6);
+    let served = begin(&newcomer, 2);
+    assert!(served.iter().all(|request| request.is_admitted));
+    assert!(is_evicted(&heavy) && !is_evicted(&light), "one connection, until its requests end");
+    drop(heavy_requests);
+    drop(heavy);
+    assert!(begin(&newcomer, 4).iter().all(|request| request.is_admitted));
+    assert!(!is_evicted(&light));
+}
+
+#[test]
+fn without_a_stranger_a_request_too_many_is_refused() {
+    let open = listener(8, 8);
+    let known = [1, 2, 3].map(|last| open.enter(source(last)));
+    for one in &known {
+        one.activity.note(Standing::Authenticated);
+    }
+    let _open: Vec<_> = known[..2].iter().map(|one| begin(one, 4)).collect();
+    assert!(!begin(&known[2], 1)[0].is_admitted);
+    assert!(open.saturation.is_full() && !known.iter().any(is_evicted));
+    let late = &begin(&known[0], 1)[0];
+    late.activity.note(Standing::Unfinished);
+    assert!(begin(&known[2], 1)[0].is_admitted, "a message that did not arrive costs the trust");
+    assert!(is_evicted(&known[0]));
+}
