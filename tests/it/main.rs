@@ -5,6 +5,7 @@
 mod support;
 
 mod address;
+mod attacks;
 mod audit;
 mod backup;
 mod bench;
