@@ -29,7 +29,8 @@ use std::{
 
 use jeton::{
     domain::{
-        Actor, ClientId, ClientState, GrantType, HashCost, OsRandom, SystemClock, TokenLifetime,
+        Actor, ClientId, ClientQuota, ClientState, GrantType, HashCost, OsRandom, SystemClock,
+        TokenLifetime,
     },
     pb::v1::{
         ClientAuthentication, ClientCredentialsGrant, IntrospectTokenRequest, IssueTokenRequest,
@@ -134,6 +135,7 @@ async fn client(registry: &Registry, name: &str, state: ClientState) -> ClientAu
         audiences: BTreeSet::new(),
         serves: BTreeSet::new(),
         token_lifetime: TokenLifetime::DEFAULT,
+        quota: ClientQuota::UNLIMITED,
     };
     let (_, secret) = registry.create_client(new, NewSecret::default()).await.unwrap();
     registry.set_client_state(&client_id, state).await.unwrap();

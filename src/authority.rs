@@ -3,14 +3,17 @@
 mod authenticate;
 mod introspect;
 mod issue;
+mod quota;
 mod revoke;
 
 use std::{sync::Arc, time::Duration};
 
+use self::quota::Quotas;
 pub use self::{
     authenticate::AuthenticatedClient,
     introspect::{ActiveToken, Introspection},
     issue::{IssueRequest, IssuedToken},
+    quota::QuotaOptions,
 };
 use crate::{
     cache::{CacheOptions, CachedStore, Follower},
@@ -39,6 +42,8 @@ pub struct AuthorityOptions {
     pub verified_lifetime: Duration,
     /// Size, entry lifetime and lease of the cache of clients and tokens.
     pub cache: CacheOptions,
+    /// Limits on issuing tokens to a client.
+    pub quota: QuotaOptions,
     /// Issuer identifier, which introspection returns as `iss`.
     pub issuer: String,
 }
@@ -52,6 +57,7 @@ pub struct Authority {
     fingerprint_key: FingerprintKey,
     verified: VerifiedCache,
     lockout: Lockout,
+    quotas: Quotas,
     active: Count,
     inactive: Count,
     tag_key: TagKey,
@@ -70,6 +76,7 @@ impl Authority {
             fingerprint_key: FingerprintKey::new(options.random.as_ref())?,
             verified: VerifiedCache::new(options.verified_capacity, options.verified_lifetime),
             lockout: Lockout::new(LOCKOUT_ENTRIES),
+            quotas: Quotas::new(options.quota),
             active: Count::default(),
             inactive: Count::default(),
             cache: CachedStore::new(
@@ -118,6 +125,7 @@ impl Authority {
             verified: self.verified.hits.get(),
             unverified: self.verified.misses.get(),
             throttled: self.lockout.refused.get(),
+            quota: self.quotas.stats(),
             active: self.active.get(),
             inactive: self.inactive.get(),
         }

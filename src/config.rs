@@ -16,6 +16,7 @@ mod limits;
 mod listeners;
 mod log;
 mod quantity;
+mod quota;
 mod tls;
 
 use clap::Args;
@@ -36,6 +37,7 @@ pub use self::{
     quantity::{
         Bytes, Count, Days, Kibibytes, Mebibytes, Millis, OutOfRange, Quantity, Seconds, Unit,
     },
+    quota::{Quota, QuotaMode},
     tls::Tls,
 };
 
@@ -63,6 +65,9 @@ pub struct Config {
     /// Limits of requests.
     #[command(flatten)]
     pub requests: Requests,
+    /// Limits on issuing tokens to one client.
+    #[command(flatten)]
+    pub quota: Quota,
     /// How the node stops.
     #[command(flatten)]
     pub shutdown: Shutdown,

@@ -126,6 +126,7 @@ impl Node {
             verified_capacity: options.verified_capacity,
             verified_lifetime: options.verified_lifetime,
             cache: options.cache,
+            quota: options.quota,
             issuer,
         };
         node.begin(authority, rpc, options.audit_days).await?;

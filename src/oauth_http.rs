@@ -17,6 +17,7 @@ mod form_request;
 mod framing;
 mod introspect;
 mod metadata;
+mod rate_limit;
 mod request_error;
 mod revoke;
 mod token;

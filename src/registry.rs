@@ -1,6 +1,7 @@
 //! Client use cases: create, show, list, disable and delete clients, and add and retire secrets.
 
 mod error;
+mod quota;
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -8,11 +9,12 @@ use tokio::sync::OnceCell;
 
 use crate::{
     domain::{
-        Actor, Audience, Client, ClientId, ClientKey, ClientSecret, ClientState, Clock, Error,
-        GrantType, HashCost, HashMemory, MAX_LABEL_LENGTH, MAX_NAME_LENGTH, Malformed, Random,
-        Scope, SecretHash, SecretId, StoredSecret, TagKey, Timestamp, TokenLifetime, uuid_v4,
+        Actor, Audience, Client, ClientId, ClientKey, ClientQuota, ClientSecret, ClientState,
+        Clock, Error, GrantType, HashCost, HashMemory, MAX_LABEL_LENGTH, MAX_NAME_LENGTH,
+        Malformed, Random, Scope, SecretHash, SecretId, StoredSecret, TagKey, Timestamp,
+        TokenLifetime, uuid_v4,
     },
-    store::{Creation, Readable, Retirement, Store},
+    store::{ClientChange, Creation, Readable, Retirement, Store},
 };
 
 pub use self::error::RegistryError;
@@ -39,6 +41,8 @@ pub struct NewClient {
     pub serves: BTreeSet<Audience>,
     /// Lifetime of its tokens.
     pub token_lifetime: TokenLifetime,
+    /// Its own limits on issuing tokens.
+    pub quota: ClientQuota,
 }
 
 /// Properties of a secret to be created.
@@ -140,6 +144,7 @@ impl Registry {
             audiences: new.audiences,
             serves: new.serves,
             token_lifetime: new.token_lifetime,
+            quota: new.quota,
             not_before: None,
             created_at: self.clock.now(),
             version: 1,
@@ -219,7 +224,7 @@ impl Registry {
     ) -> Result<(), RegistryError> {
         found_or_missing(
             client_id,
-            self.store.set_client_state(client_id, state, &self.actor).await?,
+            self.store.change_client(client_id, ClientChange::State(state), &self.actor).await?,
         )
     }
 

@@ -28,10 +28,27 @@ pub struct Stats {
     pub unverified: u64,
     /// Callers that were refused by the lockout.
     pub throttled: u64,
+    /// Quotas of clients.
+    pub quota: QuotaStats,
     /// Introspections of an active token.
     pub active: u64,
     /// Introspections whose result was `active: false`.
     pub inactive: u64,
+}
+
+/// Statistics of the quotas. The first of two is the rate, the second the ceiling of live tokens.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct QuotaStats {
+    /// Requests of clients that had used up this limit.
+    pub exceeded: [u64; 2],
+    /// How often a client reached each of [`PERCENTS`](Self::PERCENTS) of this limit, once per
+    /// window.
+    pub reached: [[u64; Self::PERCENTS.len()]; 2],
+}
+
+impl QuotaStats {
+    /// Shares of a limit that are reported, in percent.
+    pub const PERCENTS: [u32; 3] = [60, 80, 100];
 }
 
 /// Statistics of the client and token cache.

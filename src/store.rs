@@ -29,11 +29,11 @@ pub use self::{
     row::UnreadableRow,
     sqlite::{Replacement, SqliteStore},
     traits::{AuditStore, ClientStore, FeedStore, MaintainedStore, SchemaStore, Store, TokenStore},
-    upkeep::Upkeep,
+    upkeep::{Sizes, Upkeep},
 };
 use crate::domain::{
-    Client, ClientKey, CredentialId, Error, StoredCredential, TagKey, Timestamp, TokenDigest,
-    TokenFacts, TokenId,
+    Client, ClientKey, ClientQuota, ClientState, CredentialId, Error, StoredCredential, TagKey,
+    Timestamp, TokenDigest, TokenFacts, TokenId,
 };
 
 /// Data generated once per installation, by its first migration.
@@ -77,6 +77,15 @@ pub enum Creation {
     Created,
     /// Another client has this `client_id`. Nothing was changed.
     ClientIdTaken,
+}
+
+/// A change of a client by an operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientChange {
+    /// Its state.
+    State(ClientState),
+    /// All limits of its quota.
+    Quota(ClientQuota),
 }
 
 /// How a secret is taken out of use.

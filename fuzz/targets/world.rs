@@ -11,12 +11,13 @@ use std::{
 use axum::{Router, extract::Request, http::HeaderValue};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use jeton::{
-    authority::{Authority, AuthorityOptions},
+    authority::{Authority, AuthorityOptions, QuotaOptions},
     cache::CacheOptions,
     credentials::{HashPool, HashPoolOptions},
     domain::{
-        Actor, Audience, ClientId, ClientState, Clock, GrantType, HashCost, HashCostCap,
-        ManualClock, NodeClock, Random, Scope, SeededRandom, Timestamp, TokenLifetime,
+        Actor, Audience, ClientId, ClientQuota, ClientState, Clock, GrantType, HashCost,
+        HashCostCap, ManualClock, NodeClock, Quota, QuotaLimit, QuotaMode, Random, Scope,
+        SeededRandom, Timestamp, TokenLifetime,
     },
     oauth_http,
     pb::v1::{
@@ -206,6 +207,14 @@ async fn service(directory: &Path, clock: Arc<dyn Clock>) -> (TokenRpc, [String;
             lease: Duration::from_secs(2),
             lifetime: Duration::from_mins(5),
         },
+        quota: QuotaOptions {
+            mode: QuotaMode::Monitor,
+            defaults: Quota {
+                tokens_per_second: QuotaLimit::MAX,
+                burst: QuotaLimit::MAX,
+                live_tokens: QuotaLimit::MAX,
+            },
+        },
         issuer: options().issuer,
     });
     let authority = authority.await;
@@ -231,6 +240,7 @@ fn client(who: Who) -> NewClient {
         audiences,
         serves,
         token_lifetime: TokenLifetime::MAX,
+        quota: ClientQuota::default(),
     }
 }
 

@@ -4,8 +4,8 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use super::{AuthenticatedClient, Authority};
 use crate::domain::{
-    AccessToken, Audience, Client, ClientState, Clock, Error, GrantType, Granted, Lane, Scope,
-    TokenText,
+    AccessToken, Audience, Client, ClientState, Clock, Error, GrantType, Granted, Lane, QuotaState,
+    Scope, TokenText,
 };
 
 /// A parsed token request. An empty set asks for the client's registered default.
@@ -28,15 +28,18 @@ pub struct IssuedToken {
     pub expires_in: Duration,
     /// Scopes and audiences of the token.
     pub granted: Arc<Granted>,
+    /// State of the client's quota; `None` if quotas are off.
+    pub quota: Option<QuotaState>,
 }
 
 impl Authority {
     /// Issues an access token to a caller (RFC 6749, section 4.4).
     ///
     /// # Errors
-    /// `UnauthorizedClient`, `InvalidScope`, `InvalidTarget`; `InvalidClient` if the client or its
-    /// secret was taken out of use meanwhile; otherwise errors of the store. After `Unavailable` a
-    /// token may have been recorded that no caller received: it expires unused.
+    /// `UnauthorizedClient`, `InvalidScope`, `InvalidTarget`; `QuotaExceeded`; `InvalidClient` if
+    /// the client or its secret was taken out of use meanwhile; otherwise errors of the store.
+    /// After `Unavailable` a token may have been recorded that no caller received: it expires
+    /// unused.
     pub async fn issue(
         &self,
         caller: &AuthenticatedClient,
@@ -54,7 +57,10 @@ impl Authority {
         let audiences = granted_audiences(client, request.resources)?;
         let granted = Arc::new(Granted { scopes, audiences });
 
-        // 3. Mint the token. Its lifetime is exact to the microsecond, so it lives neither longer
+        // 3. Take the token from the client's quota, before anything is made for it.
+        let quota = self.quotas.take(client, self.clock.uptime())?;
+
+        // 4. Mint the token. Its lifetime is exact to the microsecond, so it lives neither longer
         //    nor shorter than registered. Truncation to seconds takes the same fraction off `iat`
         //    and `exp`.
         let now = self.clock.now();
@@ -69,22 +75,22 @@ impl Authority {
             expires_at: now.plus(client.token_lifetime.duration()),
         };
 
-        // 4. Record it durably, if the client and its secret are still in use; only then does the
+        // 5. Record it durably, if the client and its secret are still in use; only then does the
         //    token exist. The client may have been disabled while this request waited for its hash.
         let expires_at = recorded.expires_at;
         let is_recorded = self.cache.record(recorded).await?;
 
-        // 5. Check that the client has not changed since it was read. A change that is acknowledged
+        // 6. Check that the client has not changed since it was read. A change that is acknowledged
         //    later is acknowledged after the token was recorded, and so applies to it.
         if !is_recorded || !self.cache.is_current(caller.watch.as_ref()) {
             self.check_again(caller, is_recorded).await?;
         }
 
-        // 6. Return the lifetime that remains now, rounded to the nearest second. Rounding down
+        // 7. Return the lifetime that remains now, rounded to the nearest second. Rounding down
         //    would take a second off every token, because the write took a few milliseconds.
         let left = expires_at.since(self.clock.now());
         let expires_in = Duration::from_secs((left + Duration::from_millis(500)).as_secs());
-        Ok(IssuedToken { token, expires_in, granted })
+        Ok(IssuedToken { token, expires_in, granted, quota })
     }
 
     /// Reads the caller from the database again: `InvalidClient` if it or its secret is no longer
@@ -149,7 +155,7 @@ fn granted_audiences(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{ClientId, ClientKey, ClientState, Timestamp, TokenLifetime};
+    use crate::domain::{ClientId, ClientKey, ClientQuota, ClientState, Timestamp, TokenLifetime};
 
     fn scopes(names: &[&str]) -> BTreeSet<Scope> {
         Scope::parse_set(names).unwrap()
@@ -167,6 +173,7 @@ mod tests {
             audiences: BTreeSet::new(),
             serves: BTreeSet::new(),
             token_lifetime: TokenLifetime::DEFAULT,
+            quota: ClientQuota::default(),
             not_before: None,
             created_at: Timestamp::from_unix_micros(0),
             version: 1,

@@ -1,6 +1,7 @@
 //! `jeton client …`: manages clients and their secrets, directly in the database.
 
 mod create;
+mod quota;
 mod secrets;
 mod show;
 
@@ -43,6 +44,15 @@ Example:
 Example:
   jeton client enable orders")]
     Enable(Named),
+    /// Set the quota of a client: how fast tokens are issued to it, and how many may live
+    #[command(after_help = "\
+Limits that are not named are those of the node again. A running node applies the change at once;
+whether it refuses or only counts is its setting --quota.
+
+Examples:
+  jeton client set-quota orders --tokens-per-second 200 --token-burst 2000
+  jeton client set-quota orders")]
+    SetQuota(quota::SetQuota),
     /// Revoke all current tokens of a client; it can request new ones
     #[command(after_help = "\
 Example:
@@ -88,6 +98,7 @@ impl ClientCommand {
             Self::Show(show) => show.run(deadline).await,
             Self::Disable(named) => named.set_state(deadline, ClientState::Disabled).await,
             Self::Enable(named) => named.set_state(deadline, ClientState::Active).await,
+            Self::SetQuota(set) => set.run(deadline).await,
             Self::RevokeTokens(named) => named.revoke_tokens(deadline).await,
             Self::Delete(named) => named.delete(deadline).await,
             Self::AddSecret(add) => add.run(deadline).await,

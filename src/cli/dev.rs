@@ -12,8 +12,8 @@ use super::{node, output, serve, shutdown::Signals, start_log, target};
 use crate::{
     config::Config,
     domain::{
-        Audience, ClientId, ClientSecret, ClientState, GrantType, HashCost, OsRandom, Scope,
-        SystemClock, TokenLifetime,
+        Audience, ClientId, ClientQuota, ClientSecret, ClientState, GrantType, HashCost, OsRandom,
+        Scope, SystemClock, TokenLifetime,
     },
     net::tls::PemFiles,
     node::Node,
@@ -87,6 +87,7 @@ async fn fresh_secret(store: Arc<dyn Store>, cost: HashCost) -> anyhow::Result<C
         audiences: audiences.clone(),
         serves: audiences,
         token_lifetime: TokenLifetime::DEFAULT,
+        quota: ClientQuota::default(),
     };
     match registry.create_client(new, new_secret()).await {
         Ok((_, secret)) => return Ok(secret),

@@ -7,13 +7,14 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
+    authority::QuotaOptions,
     cache::CacheOptions,
     config::{
         self, Config, Connections, Count, DataDir, Database, DatabaseUrl, Requests, Shutdown,
     },
     credentials::HashPoolOptions,
     data_dir,
-    domain::{Actor, HashCostCap, OsRandom, SystemClock},
+    domain::{Actor, HashCostCap, OsRandom, Quota, QuotaLimit, QuotaMode, SystemClock},
     net::{
         Limits, check_memory, fit_connections,
         tls::{self, PemFiles, Tls, TlsFiles},
@@ -196,11 +197,28 @@ pub(super) async fn start(config: &Config, stores: Stores) -> anyhow::Result<Nod
             lease: cache.lease_ms.duration(),
             lifetime: cache.cache_seconds.duration(),
         },
+        quota: quota(&config.quota)?,
         audit_days: upkeep.audit_days.get(),
         limits: limits(connections, requests, shutdown, 2, database_connections, others),
         workers: workers(connections),
     };
     Ok(Node::start(options).await?)
+}
+
+/// Limits on issuing tokens to one client. Their range is that of the settings.
+fn quota(config: &config::Quota) -> anyhow::Result<QuotaOptions> {
+    Ok(QuotaOptions {
+        mode: match config.quota {
+            config::QuotaMode::Off => QuotaMode::Off,
+            config::QuotaMode::Monitor => QuotaMode::Monitor,
+            config::QuotaMode::Enforce => QuotaMode::Enforce,
+        },
+        defaults: Quota {
+            tokens_per_second: QuotaLimit::new(config.client_tokens_per_second.get().into())?,
+            burst: QuotaLimit::new(config.client_token_burst.get().into())?,
+            live_tokens: QuotaLimit::new(config.client_live_tokens.get().into())?,
+        },
+    })
 }
 
 /// Number of threads that serve connections; by default one per core.

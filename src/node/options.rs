@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use crate::{
+    authority::QuotaOptions,
     cache::CacheOptions,
     credentials::HashPoolOptions,
     domain::{Clock, Random},
@@ -40,6 +41,8 @@ pub struct NodeOptions {
     pub verified_lifetime: Duration,
     /// Options of the client and token cache.
     pub cache: CacheOptions,
+    /// Limits on issuing tokens to a client.
+    pub quota: QuotaOptions,
     /// Retention of the audit trail, in days.
     pub audit_days: u32,
     /// Limits of the gRPC and HTTP listeners.

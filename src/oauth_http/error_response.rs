@@ -45,7 +45,9 @@ const fn rendering(reason: ErrorReason) -> (StatusCode, &'static str) {
         ErrorReason::UnsupportedGrantType => (StatusCode::BAD_REQUEST, "unsupported_grant_type"),
         ErrorReason::InvalidScope => (StatusCode::BAD_REQUEST, "invalid_scope"),
         ErrorReason::InvalidTarget => (StatusCode::BAD_REQUEST, "invalid_target"),
-        ErrorReason::TooManyRequests => (StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable"),
+        ErrorReason::TooManyRequests | ErrorReason::QuotaExceeded => {
+            (StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable")
+        }
         ErrorReason::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable"),
         ErrorReason::Internal | ErrorReason::Unspecified => {
             (StatusCode::INTERNAL_SERVER_ERROR, "server_error")
@@ -191,6 +193,7 @@ mod tests {
             ("INVALID_SCOPE", 400, "invalid_scope", None),
             ("INVALID_TARGET", 400, "invalid_target", None),
             ("TOO_MANY_REQUESTS", 429, "temporarily_unavailable", wait),
+            ("QUOTA_EXCEEDED", 429, "temporarily_unavailable", wait),
             ("UNAVAILABLE", 503, "temporarily_unavailable", wait),
             ("INTERNAL", 500, "server_error", None),
         ];

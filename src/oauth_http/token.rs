@@ -2,8 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::{extract::State, http::StatusCode, response::Response};
+use axum::{
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
 use serde::Serialize;
+use tonic::Status;
 
 use super::{
     Shim,
@@ -11,6 +16,7 @@ use super::{
     form::{Form, Parameter},
     form_request::FormRequest,
     json,
+    rate_limit::RateLimit,
 };
 use crate::pb::v1::{
     ClientCredentialsGrant, IssueTokenRequest, IssueTokenResponse, issue_token_request::Grant,
@@ -19,9 +25,17 @@ use crate::pb::v1::{
 pub(super) async fn endpoint(
     State(shim): State<Arc<Shim>>,
     FormRequest { form, caller }: FormRequest,
-) -> Result<Response, ErrorResponse> {
-    let answer = shim.service.issue_token(caller.request(message(form))).await?.into_inner();
-    Ok(json(StatusCode::OK, &TokenResponse::from(answer)))
+) -> Response {
+    let answered = shim.service.issue_token(caller.request(message(form))).await;
+    // Both an issued token and a refusal may carry the state of the client's quota.
+    let metadata = answered.as_ref().map_or_else(Status::metadata, tonic::Response::metadata);
+    let rate_limit = RateLimit::of(metadata);
+    let mut response = match answered {
+        Ok(answer) => json(StatusCode::OK, &TokenResponse::from(answer.into_inner())),
+        Err(status) => ErrorResponse::from(status).into_response(),
+    };
+    rate_limit.add_to(response.headers_mut());
+    response
 }
 
 fn message(mut form: Form) -> IssueTokenRequest {

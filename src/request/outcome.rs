@@ -9,7 +9,7 @@ use crate::pb::{ERROR_DOMAIN, v1::ErrorReason};
 /// What a request says about the connection that it came on, in the extensions of its response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Standing {
-    /// A call of the contract succeeded, so the caller has authenticated.
+    /// A call of the contract succeeded or was refused by a quota, so the caller has authenticated.
     Authenticated,
     /// The request was refused for a reason that counts for the read throttle.
     Failed,
@@ -89,6 +89,8 @@ impl Outcome {
     pub(super) const fn standing(self, is_call: bool) -> Option<Standing> {
         match self {
             Self::Ok if is_call => Some(Standing::Authenticated),
+            // The caller has authenticated, and others may share its connection.
+            Self::Error(ErrorReason::QuotaExceeded) => Some(Standing::Authenticated),
             Self::Error(ErrorReason::InvalidClient | ErrorReason::TooManyRequests) => {
                 Some(Standing::Failed)
             }

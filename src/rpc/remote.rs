@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use tonic::{Request, Response, Status, transport::Channel};
 
-use super::Admission;
+use super::{Admission, rate_limit};
 use crate::{
     pb::v1::{
         IntrospectTokenRequest, IntrospectTokenResponse, IssueTokenRequest, IssueTokenResponse,
@@ -45,10 +45,10 @@ impl TokenService for RemoteTokens {
         request: Request<IssueTokenRequest>,
     ) -> Result<Response<IssueTokenResponse>, Status> {
         let call = async |request, context: RequestContext| {
-            let answer = self.client.clone().issue_token(forwarded(request, &context)).await?;
-            Ok(answer.into_inner())
+            self.client.clone().issue_token(forwarded(request, &context)).await
         };
-        self.admission.run(Method::IssueToken, request, call).await
+        let answered = self.admission.run(Method::IssueToken, request, call).await?;
+        Ok(rate_limit::forwarded(answered.into_inner()))
     }
 
     async fn introspect_token(

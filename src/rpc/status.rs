@@ -6,6 +6,7 @@ use std::{collections::HashMap, time::Duration};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
+use super::rate_limit;
 use crate::{
     domain::{Error, chain},
     pb::{ERROR_DOMAIN, v1::ErrorReason},
@@ -24,6 +25,10 @@ pub fn from_error(error: Error) -> Status {
         Error::InvalidTarget(_) => plain(ErrorReason::InvalidTarget, &message),
         Error::TooManyRequests { retry_after } => {
             render(ErrorReason::TooManyRequests, &message, Some(retry_after))
+        }
+        Error::QuotaExceeded { retry_after, state, .. } => {
+            let refused = render(ErrorReason::QuotaExceeded, &message, Some(retry_after));
+            rate_limit::with_state(refused, &state)
         }
         Error::Unavailable { retry_after, cause } => {
             tracing::warn!(cause = chain(cause.as_ref()), "a request could not be served");
@@ -65,7 +70,9 @@ pub const fn contract(reason: ErrorReason) -> (Code, &'static str) {
         ErrorReason::UnsupportedGrantType => (Code::InvalidArgument, "unsupported_grant_type"),
         ErrorReason::InvalidScope => (Code::InvalidArgument, "invalid_scope"),
         ErrorReason::InvalidTarget => (Code::InvalidArgument, "invalid_target"),
-        ErrorReason::TooManyRequests => (Code::ResourceExhausted, "temporarily_unavailable"),
+        ErrorReason::TooManyRequests | ErrorReason::QuotaExceeded => {
+            (Code::ResourceExhausted, "temporarily_unavailable")
+        }
         ErrorReason::Unavailable => (Code::Unavailable, "temporarily_unavailable"),
         ErrorReason::Internal | ErrorReason::Unspecified => (Code::Internal, "server_error"),
     }

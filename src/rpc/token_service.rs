@@ -6,7 +6,7 @@ use prost_types::{Duration, Timestamp as ProtoTimestamp};
 use tonic::{Request, Response, Status};
 use tracing::Span;
 
-use super::{Admission, caller, parse, status};
+use super::{Admission, caller, parse, rate_limit, status};
 use crate::{
     authority::{ActiveToken, AuthenticatedClient, Authority, Introspection, IssuedToken},
     credentials::Credentials,
@@ -121,9 +121,11 @@ impl TokenService for TokenRpc {
     ) -> Result<Response<IssueTokenResponse>, Status> {
         let call = async |request, context| {
             let issued = self.issue(request, context).await.map_err(status::from_error)?;
-            Ok(answer(&issued))
+            Ok((answer(&issued), issued.quota))
         };
-        self.admission.run(Method::IssueToken, request, call).await
+        let answered = self.admission.run(Method::IssueToken, request, call).await?;
+        let (message, quota) = answered.into_inner();
+        Ok(rate_limit::response(message, quota))
     }
 
     async fn introspect_token(

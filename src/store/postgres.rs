@@ -46,14 +46,14 @@ pub use self::{
 };
 use self::{feed::PgFeed, nodes::applied_everywhere, pool::Primary};
 use super::{
-    AuditStore, ClientStore, Connections, Creation, Feed, FeedStore, Finished, FoundClient,
-    FoundOrFault, Installation, MaintainedStore, Obstacle, Readable, Retirement, SchemaStore,
-    TokenStore, Upkeep,
+    AuditStore, ClientChange, ClientStore, Connections, Creation, Feed, FeedStore, Finished,
+    FoundClient, FoundOrFault, Installation, MaintainedStore, Obstacle, Readable, Retirement,
+    SchemaStore, TokenStore, Upkeep,
     migrate::{Migrated, SchemaError},
 };
 use crate::domain::{
-    AccessToken, Actor, AuditEntry, AuditMark, Client, ClientId, ClientState, CredentialId, Error,
-    Random, SecretId, StoredSecret, Timestamp, TokenId,
+    AccessToken, Actor, AuditEntry, AuditMark, Client, ClientId, CredentialId, Error, Random,
+    SecretId, StoredSecret, Timestamp, TokenId,
 };
 use async_trait::async_trait;
 
@@ -136,14 +136,14 @@ impl ClientStore for PostgresStore {
         ))
     }
 
-    async fn set_client_state(
+    async fn change_client(
         &self,
         client_id: &ClientId,
-        state: ClientState,
+        change: ClientChange,
         actor: &Actor,
     ) -> Result<bool, Error> {
-        let found = on_session!(self.primary, self.lane, |connection, _| clients::set_state(
-            connection, client_id, state, actor
+        let found = on_session!(self.primary, self.lane, |connection, _| clients::change(
+            connection, client_id, change, actor
         ))?;
         self.settle().await.map(|()| found)
     }

@@ -17,9 +17,9 @@ pub use self::unreadable::UnreadableRow;
 use super::{Change, FoundClient, FoundOrFault, FoundToken, Readable};
 use crate::domain::{
     AccessToken, Audience, AuditEntry, AuditHash, AuditMark, Client, ClientId, ClientKey,
-    ClientState, CredentialId, Error, GrantType, Granted, Malformed, Scope, SecretHash, SecretId,
-    StoredCredential, StoredSecret, TagKey, Timestamp, TokenDigest, TokenFacts, TokenId,
-    TokenLifetime,
+    ClientQuota, ClientState, CredentialId, Error, GrantType, Granted, Malformed, QuotaLimit,
+    Scope, SecretHash, SecretId, StoredCredential, StoredSecret, TagKey, Timestamp, TokenDigest,
+    TokenFacts, TokenId, TokenLifetime,
 };
 
 /// How much longer than the maximum lifetime a stored token may live. The schema allows one second
@@ -59,6 +59,11 @@ fn client_cells(row: &impl Cells) -> Cell<Client> {
         default_scopes: parsed("default_scopes", Scope::parse_set(row.texts("default_scopes")?))?,
         audiences: parsed("audiences", Audience::parse_set(row.texts("audiences")?))?,
         serves: parsed("serves", Audience::parse_set(row.texts("serves")?))?,
+        quota: ClientQuota {
+            tokens_per_second: limit(row, "tokens_per_second")?,
+            burst: limit(row, "token_burst")?,
+            live_tokens: limit(row, "live_tokens")?,
+        },
         token_lifetime: parsed("token_lifetime_seconds", TokenLifetime::from_seconds(lifetime))?,
         not_before: row.maybe_moment("not_before")?,
         created_at: row.moment("created_at")?,
@@ -67,6 +72,12 @@ fn client_cells(row: &impl Cells) -> Cell<Client> {
     // Without a generation, the tokens of the client could not be revoked.
     row.integer("generation")?;
     Ok(client)
+}
+
+/// Reads a limit of the quota of a client; `None` for the default of the node.
+fn limit(row: &impl Cells, column: &'static str) -> Cell<Option<QuotaLimit>> {
+    let limit = row.maybe_integer(column)?.map(QuotaLimit::new).transpose();
+    parsed(column, limit)
 }
 
 /// Reads a row of `client_secret`. Its columns `id`, `client` and `created_at` have the prefix

@@ -29,17 +29,17 @@ use sqlx::sqlite::{
 pub use self::replace::Replacement;
 use self::{fault::fault, feed::SqliteFeed};
 use super::{
-    AuditStore, ClientStore, Connections, Creation, Feed, FeedStore, Finished, FoundClient,
-    FoundOrFault, Installation, MaintainedStore, Obstacle, Readable, Retirement, SchemaStore,
-    TokenStore, Upkeep,
+    AuditStore, ClientChange, ClientStore, Connections, Creation, Feed, FeedStore, Finished,
+    FoundClient, FoundOrFault, Installation, MaintainedStore, Obstacle, Readable, Retirement,
+    SchemaStore, TokenStore, Upkeep,
     migrate::{Migrated, SchemaError},
     row,
 };
 use crate::{
     data_dir::Lock,
     domain::{
-        AccessToken, Actor, AuditEntry, AuditMark, Client, ClientId, ClientState, CredentialId,
-        Error, Random, SecretId, StoredSecret, Timestamp, TokenId,
+        AccessToken, Actor, AuditEntry, AuditMark, Client, ClientId, CredentialId, Error, Random,
+        SecretId, StoredSecret, Timestamp, TokenId,
     },
 };
 
@@ -157,13 +157,13 @@ impl ClientStore for SqliteStore {
         clients::list_secrets(&self.reader, client_id).await
     }
 
-    async fn set_client_state(
+    async fn change_client(
         &self,
         client_id: &ClientId,
-        state: ClientState,
+        change: ClientChange,
         actor: &Actor,
     ) -> Result<bool, Error> {
-        let found = clients::set_state(&self.writer, client_id, state, actor).await?;
+        let found = clients::change(&self.writer, client_id, change, actor).await?;
         feed::applied_everywhere().await;
         Ok(found)
     }

@@ -6,13 +6,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{
-    Connections, Creation, Feed, Finished, FoundClient, FoundOrFault, Installation, Obstacle,
-    Readable, Retirement, Upkeep,
+    ClientChange, Connections, Creation, Feed, Finished, FoundClient, FoundOrFault, Installation,
+    Obstacle, Readable, Retirement, Upkeep,
     migrate::{Migrated, SchemaError},
 };
 use crate::domain::{
-    AccessToken, Actor, AuditEntry, AuditMark, Client, ClientId, ClientState, CredentialId, Error,
-    Random, SecretId, StoredSecret, Timestamp, TokenId,
+    AccessToken, Actor, AuditEntry, AuditMark, Client, ClientId, CredentialId, Error, Random,
+    SecretId, StoredSecret, Timestamp, TokenId,
 };
 
 /// Queries and changes that the use cases need from a database.
@@ -99,11 +99,11 @@ pub trait ClientStore: Send + Sync {
         client_id: &ClientId,
     ) -> Result<Vec<Readable<StoredSecret>>, Error>;
 
-    /// Sets the state of a client. Returns false if no client has this `client_id`.
-    async fn set_client_state(
+    /// Changes a client. Returns false if no client has this `client_id`.
+    async fn change_client(
         &self,
         client_id: &ClientId,
-        state: ClientState,
+        change: ClientChange,
         actor: &Actor,
     ) -> Result<bool, Error>;
 

@@ -13,4 +13,17 @@ pub struct Upkeep {
     pub changes_forgotten: u64,
     /// Deleted rows of the audit trail that were older than its retention.
     pub audit_forgotten: u64,
+    /// Sizes after the round.
+    pub sizes: Sizes,
+}
+
+/// Sizes on disk, in bytes, with indexes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Sizes {
+    /// The whole database.
+    pub database: u64,
+    /// All partitions of `access_token`; `None` on SQLite, where only a scan would tell.
+    pub tokens: Option<u64>,
+    /// The audit trail; `None` on SQLite.
+    pub audit: Option<u64>,
 }

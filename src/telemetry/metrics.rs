@@ -20,7 +20,7 @@ use prometheus_client::{
 use super::readings::{Readings, ScrapeCollector};
 use crate::{
     domain::{AuditMark, Error, Lane},
-    store::Upkeep,
+    store::{Sizes, Upkeep},
 };
 
 /// Content type of `GET /metrics`.
@@ -80,6 +80,11 @@ struct CheckLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PartLabels {
+    part: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RoundLabels {
     outcome: &'static str,
 }
@@ -108,6 +113,7 @@ pub struct Metrics {
     revocations_forgotten: Counter,
     changes_forgotten: Counter,
     audit_forgotten: Counter,
+    sizes: Family<PartLabels, Gauge>,
 }
 
 impl Metrics {
@@ -128,6 +134,7 @@ impl Metrics {
             revocations_forgotten: Counter::default(),
             changes_forgotten: Counter::default(),
             audit_forgotten: Counter::default(),
+            sizes: Family::default(),
         };
         metrics.register(ScrapeCollector::new(read));
         for listener in [ListenerKind::Grpc, ListenerKind::Http, ListenerKind::Probes] {
@@ -188,6 +195,9 @@ impl Metrics {
         registry.register("changes_forgotten", help, self.changes_forgotten.clone());
         let help = "Rows of the audit trail deleted after their retention period";
         registry.register("audit_forgotten", help, self.audit_forgotten.clone());
+        let help = "Bytes on disk after the last round of upkeep: the database, its tokens, and \
+                    its audit trail";
+        registry.register("database_bytes", help, self.sizes.clone());
         registry.register_collector(Box::new(collected));
     }
 
@@ -239,6 +249,12 @@ impl Metrics {
             self.revocations_forgotten.inc_by(done.revocations_forgotten);
             self.changes_forgotten.inc_by(done.changes_forgotten);
             self.audit_forgotten.inc_by(done.audit_forgotten);
+            let Sizes { database, tokens, audit } = done.sizes;
+            for (part, size) in [("all", Some(database)), ("tokens", tokens), ("audit", audit)] {
+                let Some(size) = size else { continue };
+                let size = i64::try_from(size).unwrap_or(i64::MAX);
+                self.sizes.get_or_create(&PartLabels { part }).set(size);
+            }
         }
     }
 

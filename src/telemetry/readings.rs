@@ -12,7 +12,7 @@ use prometheus_client::{
 use super::log_writer;
 use crate::{
     domain::Lane,
-    stats::{CacheStats, HashTimes, Stats},
+    stats::{CacheStats, HashTimes, QuotaStats, Stats},
     store::Connections,
 };
 
@@ -86,6 +86,7 @@ impl Collector for ScrapeCollector {
             "active",
             &[("true", stats.active), ("false", stats.inactive)],
         )?;
+        encoder.quota(&stats.quota)?;
         encoder.cache(&stats.cache)?;
         if is_node {
             let help = "1 while this node may answer: it holds a lease, or its database needs none";
@@ -154,6 +155,27 @@ impl Encoder<'_> {
         let count = counts.iter().map(|(_, count)| count).sum();
         let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Histogram)?;
         metric.encode_histogram::<NoLabelSet>(times.total.as_secs_f64(), count, &counts, None)
+    }
+
+    fn quota(&mut self, quota: &QuotaStats) -> fmt::Result {
+        let [rate, live] = quota.exceeded;
+        self.counters(
+            "quota_exceeded",
+            "Token requests of clients that had used up their quota; refused if it is enforced",
+            "quota",
+            &[("rate", rate), ("live", live)],
+        )?;
+        let help = "How often a client reached this share of its quota, in percent";
+        let mut family =
+            self.0.encode_descriptor("quota_reached", help, None, MetricType::Counter)?;
+        for (of, steps) in [("rate", quota.reached[0]), ("live", quota.reached[1])] {
+            for (percent, times) in QuotaStats::PERCENTS.iter().zip(steps) {
+                let percent = percent.to_string();
+                let labels = [("quota", of), ("percent", percent.as_str())];
+                ConstCounter::new(times).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
     }
 
     fn cache(&mut self, cache: &CacheStats) -> fmt::Result {

@@ -4,11 +4,11 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use jeton::{
     domain::{
-        AccessToken, Client, ClientId, ClientKey, ClientState, GrantType, Granted, OsRandom, Scope,
-        SecretHash, SecretId, StoredCredential, StoredSecret, Timestamp, TokenDigest, TokenId,
-        TokenLifetime, uuid_v4, uuid_v7,
+        AccessToken, Client, ClientId, ClientKey, ClientQuota, ClientState, GrantType, Granted,
+        OsRandom, Scope, SecretHash, SecretId, StoredCredential, StoredSecret, Timestamp,
+        TokenDigest, TokenId, TokenLifetime, uuid_v4, uuid_v7,
     },
-    store::{Creation, FoundToken, Retirement, Store},
+    store::{ClientChange, Creation, FoundToken, Retirement, Store},
 };
 
 use crate::support::{
@@ -34,6 +34,7 @@ fn client(client_id: &str) -> Client {
         audiences: audiences(&["https://api.test/x?y=1", "orders"]),
         serves: BTreeSet::new(),
         token_lifetime: TokenLifetime::from_seconds(77).unwrap(),
+        quota: ClientQuota::UNLIMITED,
         not_before: None,
         created_at: now(),
         version: 1,
@@ -213,7 +214,11 @@ async fn what_ends_a_token_is_seen_with_it() {
         assert!(!find(&store, tokens[1].id).await.unwrap().facts.revoked);
 
         store
-            .set_client_state(&client.client_id, ClientState::Disabled, &operator())
+            .change_client(
+                &client.client_id,
+                ClientChange::State(ClientState::Disabled),
+                &operator(),
+            )
             .await
             .unwrap();
         let found = find(&store, tokens[1].id).await.unwrap();

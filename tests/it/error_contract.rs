@@ -3,7 +3,7 @@
 
 use ::http::HeaderMap;
 use jeton::{
-    domain::{ClientState, HashCost},
+    domain::{ClientState, HashCost, QuotaMode, TokenLifetime},
     pb::v1::{ErrorReason, IssueTokenRequest, issue_token_request::Grant},
     registry::{NewClient, NewSecret},
     store::Retirement,
@@ -17,7 +17,7 @@ use tonic_types::StatusExt;
 use crate::support::{
     Kind, TestNode, TestNodeOptions,
     http::{Answer, basic, post_form},
-    node::{Credentials, NO_CACHE, issue_request, new_client},
+    node::{Credentials, NO_CACHE, issue_request, new_client, quota},
 };
 
 /// What callers see of a reason.
@@ -34,7 +34,7 @@ const CHALLENGE: Option<(&str, &str)> = Some(("www-authenticate", "Basic realm="
 const WAIT: Option<(&str, &str)> = Some(("retry-after", ""));
 
 #[rustfmt::skip]
-const CONTRACT: [Row; 9] = [
+const CONTRACT: [Row; 10] = [
     Row { reason: "INVALID_REQUEST", code: Code::InvalidArgument, status: 400, error: "invalid_request", header: None },
     Row { reason: "INVALID_CLIENT", code: Code::Unauthenticated, status: 401, error: "invalid_client", header: CHALLENGE },
     Row { reason: "UNAUTHORIZED_CLIENT", code: Code::PermissionDenied, status: 400, error: "unauthorized_client", header: None },
@@ -43,6 +43,7 @@ const CONTRACT: [Row; 9] = [
     Row { reason: "INVALID_TARGET", code: Code::InvalidArgument, status: 400, error: "invalid_target", header: None },
     Row { reason: "TOO_MANY_REQUESTS", code: Code::ResourceExhausted, status: 429, error: "temporarily_unavailable", header: WAIT },
     Row { reason: "UNAVAILABLE", code: Code::Unavailable, status: 503, error: "temporarily_unavailable", header: WAIT },
+    Row { reason: "QUOTA_EXCEEDED", code: Code::ResourceExhausted, status: 429, error: "temporarily_unavailable", header: WAIT },
     Row { reason: "INTERNAL", code: Code::Internal, status: 500, error: "server_error", header: None },
 ];
 
@@ -241,6 +242,20 @@ async fn a_full_hash_queue_says_come_back_and_nothing_else_is_refused() {
         }
     }
     assert!(refused > 0 && issued > 0 && refused + issued == 12, "{refused} and {issued}");
+}
+
+#[tokio::test]
+async fn a_client_that_has_used_up_its_quota_is_told_when_to_come_back() {
+    for kind in Kind::BOTH {
+        let quota = quota(QuotaMode::Enforce, 1, 1_000, 1);
+        let node =
+            TestNode::start_with(kind, TestNodeOptions { quota, ..Default::default() }).await;
+        let lifetime = TokenLifetime::from_seconds(30).unwrap();
+        let client = NewClient { token_lifetime: lifetime, ..new_client("orders") };
+        let client = node.register(client).await;
+        node.issue(&client).await.unwrap();
+        check(&node, "QUOTA_EXCEEDED", &client, &issue_request(&client)).await;
+    }
 }
 
 /// What an answer says, without what differs between any two.

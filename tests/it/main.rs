@@ -28,6 +28,7 @@ mod overload;
 mod patience;
 mod places;
 mod pool;
+mod quota;
 mod real_clients;
 mod roles;
 mod rows;

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fmt, time::Duration};
 
 use uuid::Uuid;
 
-use super::{Audience, Malformed, Scope, Timestamp};
+use super::{Audience, ClientQuota, Malformed, Scope, Timestamp};
 
 /// Maximum length of a client's display name, in bytes.
 pub const MAX_NAME_LENGTH: usize = 256;
@@ -156,6 +156,8 @@ pub struct Client {
     pub serves: BTreeSet<Audience>,
     /// Lifetime of its tokens.
     pub token_lifetime: TokenLifetime,
+    /// Its own limits on issuing tokens.
+    pub quota: ClientQuota,
     /// Tokens issued before this moment are inactive.
     pub not_before: Option<Timestamp>,
     /// Time of registration.

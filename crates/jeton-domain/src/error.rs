@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use super::{QuotaKind, QuotaState};
+
 /// Cause of a fault. It is logged once, where the error is rendered, and never sent.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
@@ -54,6 +56,16 @@ pub enum Error {
         /// What went wrong, for the log.
         #[source]
         cause: SharedCause,
+    },
+    /// The authenticated client has used up its quota of tokens. Nothing was done.
+    #[error("{}", kind.refusal())]
+    QuotaExceeded {
+        /// The limit that it reached.
+        kind: QuotaKind,
+        /// When a token is issued to it again, if it requests none before.
+        retry_after: Duration,
+        /// State of its quota.
+        state: QuotaState,
     },
 }
 

@@ -58,7 +58,7 @@ impl TokenFacts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ClientId, ClientKey, TokenLifetime};
+    use crate::{ClientId, ClientKey, ClientQuota, TokenLifetime};
     use proptest::prelude::*;
     use std::collections::BTreeSet;
     use uuid::Uuid;
@@ -81,6 +81,7 @@ mod tests {
                 audiences: BTreeSet::new(),
                 serves: BTreeSet::new(),
                 token_lifetime: TokenLifetime::DEFAULT,
+                quota: ClientQuota::default(),
                 not_before: None,
                 created_at: at(0),
                 version: 1,

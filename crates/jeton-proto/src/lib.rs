@@ -24,6 +24,10 @@ pub const DESCRIPTORS: &[u8] =
 /// `domain` of every `google.rpc.ErrorInfo` that Jeton sends.
 pub const ERROR_DOMAIN: &str = "jeton";
 
+/// Metadata of an issued token, and header fields over HTTP: the limits on issuing tokens to the
+/// client, and their state (draft-ietf-httpapi-ratelimit-headers-10).
+pub const RATE_LIMIT_FIELDS: [&str; 2] = ["ratelimit-policy", "ratelimit"];
+
 /// Codec buffers: 512 bytes allocated before the size of a message is known, and at most 32 KiB of
 /// encoded messages waiting to be sent. Nearly all messages are smaller than 512 bytes. tonic's own
 /// buffers take 8 KiB, one to read and one to write, for each of hundreds of requests in flight.

@@ -6,8 +6,8 @@ use uuid::Uuid;
 
 use super::*;
 use crate::domain::{
-    ClientState, CredentialId, ManualClock, SecretHash, SecretId, StoredCredential, StoredSecret,
-    Timestamp, TokenDigest, TokenFacts, TokenLifetime,
+    ClientQuota, ClientState, CredentialId, ManualClock, SecretHash, SecretId, StoredCredential,
+    StoredSecret, Timestamp, TokenDigest, TokenFacts, TokenLifetime,
 };
 
 const LIFETIME: Duration = Duration::from_secs(80);
@@ -44,6 +44,7 @@ fn client(number: u128) -> Arc<Client> {
         audiences: BTreeSet::new(),
         serves: BTreeSet::new(),
         token_lifetime: TokenLifetime::DEFAULT,
+        quota: ClientQuota::default(),
         not_before: None,
         created_at: Timestamp::from_unix_micros(0),
         version: 1,

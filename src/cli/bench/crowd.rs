@@ -9,7 +9,9 @@ use super::{caller::Caller, work::Call};
 use crate::{
     cli::{node, output, target},
     config::Database,
-    domain::{ClientId, GrantType, HashCost, OsRandom, Random, SystemClock, TokenLifetime},
+    domain::{
+        ClientId, ClientQuota, GrantType, HashCost, OsRandom, Random, SystemClock, TokenLifetime,
+    },
     pb::v1::ClientAuthentication,
     registry::{NewClient, NewSecret, Registry},
 };
@@ -85,6 +87,8 @@ fn new(client_id: &str) -> Result<NewClient, crate::domain::Malformed> {
         audiences: BTreeSet::new(),
         serves: BTreeSet::new(),
         token_lifetime: TokenLifetime::DEFAULT,
+        // The node is measured and not its quotas, also where they are enforced.
+        quota: ClientQuota::UNLIMITED,
     })
 }
 

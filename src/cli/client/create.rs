@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use clap::{Args, builder::RangedU64ValueParser};
 use serde_json::json;
 
-use super::output;
+use super::{output, quota::Limits};
 use crate::{
     cli::{deadline::Deadline, node::Operator, target::Target},
     config::{Argon2, Database},
@@ -51,6 +51,9 @@ pub(in crate::cli) struct Create {
     /// Lifetime of its tokens, in seconds, at most 86400 (a day)
     #[arg(long, value_name = "S", default_value = "3600", value_parser = lifetime)]
     token_lifetime_seconds: TokenLifetime,
+
+    #[command(flatten)]
+    limits: Limits,
 
     /// Label of its first secret
     #[arg(long, value_name = "LABEL", default_value = "")]
@@ -100,6 +103,7 @@ impl Create {
             audiences: Audience::parse_set(self.audiences.iter().map(Audience::as_str))?,
             serves: Audience::parse_set(self.serves.iter().map(Audience::as_str))?,
             token_lifetime: self.token_lifetime_seconds,
+            quota: self.limits.into(),
         };
         let secret =
             NewSecret { label: self.secret_label, expires_at: expiry(self.secret_expires_in) };

@@ -3,7 +3,11 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{output, unreadable};
+use super::{
+    output,
+    quota::{quota_json, shown},
+    unreadable,
+};
 use crate::{
     cli::{deadline::Deadline, node, target::Target},
     config::Database,
@@ -37,10 +41,10 @@ impl List {
     }
 }
 
-const HEADING: [&str; 7] =
-    ["client_id", "state", "scopes", "audiences", "serves", "token lifetime", "created"];
+const HEADING: [&str; 8] =
+    ["client_id", "state", "scopes", "audiences", "serves", "token lifetime", "quota", "created"];
 
-fn client_cells(client: &Readable<Client>) -> [String; 7] {
+fn client_cells(client: &Readable<Client>) -> [String; 8] {
     let client = match client {
         Ok(client) => client,
         Err(row) => return unreadable::cells(row, 1),
@@ -52,6 +56,7 @@ fn client_cells(client: &Readable<Client>) -> [String; 7] {
         joined(&client.audiences),
         joined(&client.serves),
         format!("{} s", client.token_lifetime.seconds()),
+        shown(client.quota),
         client.created_at.to_string(),
     ]
 }
@@ -108,6 +113,7 @@ fn show(client: &Client) {
         ("audiences", joined(&client.audiences)),
         ("serves", joined(&client.serves)),
         ("token lifetime", format!("{} s", client.token_lifetime.seconds())),
+        ("quota", shown(client.quota)),
         ("created", client.created_at.to_string()),
     ]);
 }
@@ -152,6 +158,7 @@ fn client_json(client: &Readable<Client>) -> Value {
         "audiences": texts(&list(&client.audiences)),
         "serves": texts(&list(&client.serves)),
         "token_lifetime_seconds": client.token_lifetime.seconds(),
+        "quota": quota_json(client.quota),
         "created_at": client.created_at.to_string(),
         "version": client.version,
     })

@@ -8,11 +8,10 @@ use sqlx::PgConnection;
 use super::{fault::fault, lease::Lease, moment::Moment};
 use crate::{
     domain::{
-        Actor, Client, ClientId, ClientState, CredentialId, Error, SecretId, StoredSecret,
-        Timestamp,
+        Actor, Client, ClientId, CredentialId, Error, QuotaLimit, SecretId, StoredSecret, Timestamp,
     },
     store::{
-        Creation, FoundClient, Readable, Retirement,
+        ClientChange, Creation, FoundClient, Readable, Retirement,
         columns::{client_columns, secret_columns},
         row::{self, texts},
     },
@@ -81,8 +80,8 @@ pub(super) async fn create(
         "with created as (
              insert into client (id, client_id, name, state, grant_types, scopes, default_scopes,
                                  audiences, serves, token_lifetime_seconds, not_before, created_at,
-                                 version)
-             select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13
+                                 version, tokens_per_second, token_burst, live_tokens)
+             select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $20, $21, $22
              from (select set_config('jeton.actor', $19, true)) as actor
              on conflict on constraint client_client_id_is_unique do nothing
              returning id
@@ -109,6 +108,9 @@ pub(super) async fn create(
     .bind(Moment(secret.created_at))
     .bind(secret.expires_at.map(Moment))
     .bind(actor.as_str())
+    .bind(number(client.quota.tokens_per_second))
+    .bind(number(client.quota.burst))
+    .bind(number(client.quota.live_tokens))
     .execute(connection)
     .await
     .map_err(fault)?
@@ -155,25 +157,40 @@ pub(super) async fn list_secrets(
     Ok(rows.iter().map(row::secret).collect())
 }
 
-pub(super) async fn set_state(
+pub(super) async fn change(
     connection: &mut PgConnection,
     client_id: &ClientId,
-    state: ClientState,
+    change: ClientChange,
     actor: &Actor,
 ) -> Result<bool, Error> {
-    let rows = sqlx::query(
-        "update client set state = $2, version = version + 1
-         from (select set_config('jeton.actor', $3, true)) as actor
-         where client_id = $1",
-    )
-    .bind(client_id.as_str())
-    .bind(state.as_str())
-    .bind(actor.as_str())
-    .execute(connection)
-    .await
-    .map_err(fault)?
-    .rows_affected();
+    let statement = match change {
+        ClientChange::State(state) => sqlx::query(
+            "update client set state = $3, version = version + 1
+             from (select set_config('jeton.actor', $2, true)) as actor
+             where client_id = $1",
+        )
+        .bind(client_id.as_str())
+        .bind(actor.as_str())
+        .bind(state.as_str()),
+        ClientChange::Quota(quota) => sqlx::query(
+            "update client set tokens_per_second = $3, token_burst = $4, live_tokens = $5,
+                               version = version + 1
+             from (select set_config('jeton.actor', $2, true)) as actor
+             where client_id = $1",
+        )
+        .bind(client_id.as_str())
+        .bind(actor.as_str())
+        .bind(number(quota.tokens_per_second))
+        .bind(number(quota.burst))
+        .bind(number(quota.live_tokens)),
+    };
+    let rows = statement.execute(connection).await.map_err(fault)?.rows_affected();
     Ok(rows == 1)
+}
+
+/// A limit as its column holds it.
+fn number(limit: Option<QuotaLimit>) -> Option<i32> {
+    limit.map(|limit| i32::try_from(limit.get()).unwrap_or(i32::MAX))
 }
 
 /// Revokes all tokens of the client by incrementing its generation, not by comparing clocks. Each

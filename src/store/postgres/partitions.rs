@@ -14,10 +14,11 @@ use sqlx::PgConnection;
 use super::{fault::fault, moment::Moment};
 use crate::{
     domain::{Error, SharedCause, Timestamp},
-    store::Upkeep,
+    store::{Sizes, Upkeep},
 };
 
-/// Creates missing partitions, drops expired ones and deletes old revocations.
+/// Creates missing partitions, drops expired ones, deletes old revocations, and measures what is
+/// left.
 pub(super) async fn upkeep(connection: &mut PgConnection, now: Timestamp) -> Result<Upkeep, Error> {
     let made = count(connection, "select make_partitions($1)", now).await?;
     let mut done =
@@ -32,9 +33,27 @@ pub(super) async fn upkeep(connection: &mut PgConnection, now: Timestamp) -> Res
         let forgotten = count(connection, "select forget_revocations($1)", now).await?;
         done.revocations_forgotten += forgotten;
         if forgotten == 0 {
-            return Ok(done);
+            break;
         }
     }
+    done.sizes = sizes(connection).await?;
+    Ok(done)
+}
+
+/// Sizes as the file system has them. A partition that is dropped meanwhile counts for nothing.
+async fn sizes(connection: &mut PgConnection) -> Result<Sizes, Error> {
+    let (database, tokens, audit): (i64, i64, i64) = sqlx::query_as(
+        "select pg_database_size(current_database()),
+                (select coalesce(sum(pg_total_relation_size(inhrelid)), 0)::bigint
+                 from pg_inherits where inhparent = 'access_token'::regclass),
+                coalesce(pg_total_relation_size('audit'::regclass), 0)",
+    )
+    .fetch_one(connection)
+    .await
+    .map_err(fault)?;
+    let [database, tokens, audit] =
+        [database, tokens, audit].map(|size| u64::try_from(size).unwrap_or(0));
+    Ok(Sizes { database, tokens: Some(tokens), audit: Some(audit) })
 }
 
 /// Creates missing partitions around the clocks of this node and of the database.

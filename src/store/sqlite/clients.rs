@@ -8,11 +8,10 @@ use super::{
 };
 use crate::{
     domain::{
-        Actor, Client, ClientId, ClientState, CredentialId, Error, SecretId, StoredSecret,
-        Timestamp,
+        Actor, Client, ClientId, CredentialId, Error, QuotaLimit, SecretId, StoredSecret, Timestamp,
     },
     store::{
-        Creation, FoundClient, Readable, Retirement,
+        ClientChange, Creation, FoundClient, Readable, Retirement,
         columns::{client_columns, secret_columns},
         row::{self, joined},
     },
@@ -58,8 +57,8 @@ fn insert_client(client: &Client) -> Statement {
     sqlx::query(
         "insert into client (id, client_id, name, state, grant_types, scopes, default_scopes,
                              audiences, serves, token_lifetime_seconds, not_before, created_at,
-                             version)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+                             version, tokens_per_second, token_burst, live_tokens)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
          on conflict (client_id) do nothing",
     )
     .bind(client.key.0)
@@ -75,6 +74,9 @@ fn insert_client(client: &Client) -> Statement {
     .bind(client.not_before.map(Timestamp::unix_micros))
     .bind(client.created_at.unix_micros())
     .bind(client.version)
+    .bind(client.quota.tokens_per_second.map(QuotaLimit::get))
+    .bind(client.quota.burst.map(QuotaLimit::get))
+    .bind(client.quota.live_tokens.map(QuotaLimit::get))
 }
 
 fn insert_secret(secret: &StoredSecret) -> Statement {
@@ -127,16 +129,28 @@ pub(super) async fn list_secrets(
     Ok(rows.iter().map(row::secret).collect())
 }
 
-pub(super) async fn set_state(
+pub(super) async fn change(
     writer: &SqlitePool,
     client_id: &ClientId,
-    state: ClientState,
+    change: ClientChange,
     actor: &Actor,
 ) -> Result<bool, Error> {
-    let statement =
-        sqlx::query("update client set state = $2, version = version + 1 where client_id = $1")
-            .bind(client_id.as_str().to_owned())
-            .bind(state.as_str());
+    let statement = match change {
+        ClientChange::State(state) => {
+            sqlx::query("update client set state = $2, version = version + 1 where client_id = $1")
+                .bind(client_id.as_str().to_owned())
+                .bind(state.as_str())
+        }
+        ClientChange::Quota(quota) => sqlx::query(
+            "update client set tokens_per_second = $2, token_burst = $3, live_tokens = $4,
+                               version = version + 1
+             where client_id = $1",
+        )
+        .bind(client_id.as_str().to_owned())
+        .bind(quota.tokens_per_second.map(QuotaLimit::get))
+        .bind(quota.burst.map(QuotaLimit::get))
+        .bind(quota.live_tokens.map(QuotaLimit::get)),
+    };
     Ok(audit::change(writer, actor, vec![statement]).await? == 1)
 }
 

@@ -9,7 +9,7 @@ use super::{audit, fault::fault};
 use crate::{
     domain::{AccessToken, Actor, Error, Timestamp, TokenId, TokenLifetime},
     store::{
-        FoundOrFault, Upkeep,
+        FoundOrFault, Sizes, Upkeep,
         columns::client_columns,
         row::{self, joined},
     },
@@ -163,7 +163,20 @@ pub(super) async fn upkeep(pool: &SqlitePool, now: Timestamp) -> Result<Upkeep, 
         .await
         .map_err(fault)?
         .rows_affected();
+    done.sizes = sizes(pool).await?;
     Ok(done)
+}
+
+/// Size of the file, without pages that are free.
+async fn sizes(pool: &SqlitePool) -> Result<Sizes, Error> {
+    let used: i64 = sqlx::query_scalar(
+        "select (page_count - freelist_count) * page_size
+         from pragma_page_count, pragma_freelist_count, pragma_page_size",
+    )
+    .fetch_one(pool)
+    .await
+    .map_err(fault)?;
+    Ok(Sizes { database: u64::try_from(used).unwrap_or(0), ..Sizes::default() })
 }
 
 /// Smallest id of a token issued at `moment`: its milliseconds, followed by zeros.

@@ -11,7 +11,8 @@ use std::{
 
 use jeton::{
     domain::{
-        ClientId, ClientSecret, ClientState, GrantType, OsRandom, Scope, SystemClock, TokenLifetime,
+        ClientId, ClientQuota, ClientSecret, ClientState, GrantType, OsRandom, Scope, SystemClock,
+        TokenLifetime,
     },
     pb::v1::ClientAuthentication,
     registry::{NewClient, NewSecret, Registry, RegistryError},
@@ -200,5 +201,6 @@ fn new_client(name: &str, number: usize, sees_all: bool) -> NewClient {
             BTreeSet::new()
         },
         token_lifetime: TokenLifetime::DEFAULT,
+        quota: ClientQuota::default(),
     }
 }

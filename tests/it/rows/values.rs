@@ -90,6 +90,8 @@ const MOMENTS_OR_NONE: Holds =
     Holds::Only(&["infinity", "-infinity", "4713 BC", "null", "the last", "-1", "0"]);
 const NUMBERS: Holds =
     Holds::Only(&["infinity", "-infinity", "4713 BC", "-1", "0", "large", "huge"]);
+/// Limits of a quota; without one, that of the node.
+const LIMITS: Holds = NULL;
 const NULL: Holds = Holds::Only(&["null"]);
 /// Generations that have ended no token, and those of tokens that none has ended.
 const LOW: Holds = Holds::Only(&["-infinity", "4713 BC", "-1", "0"]);
@@ -109,6 +111,9 @@ pub(super) fn claims(column: &str) -> (Holds, Holds) {
         }
         "client.not_before" => (PAST, MOMENTS_OR_NONE),
         "client.created_at" => (MOMENTS, MOMENTS),
+        "client.tokens_per_second" | "client.token_burst" | "client.live_tokens" => {
+            (LIMITS, LIMITS)
+        }
         "client.version" => (NUMBERS, NUMBERS),
         // A larger one has ended the token.
         "client.generation" | "installation.generation" => (LOW, NUMBERS),

@@ -3,11 +3,12 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use jeton::{
+    authority::QuotaOptions,
     cache::CacheOptions,
     credentials::HashPoolOptions,
     domain::{
-        Actor, Audience, Client, ClientId, ClientSecret, Clock, GrantType, HashCost, HashCostCap,
-        OsRandom, Scope, SystemClock, TokenLifetime,
+        Actor, Audience, Client, ClientId, ClientQuota, ClientSecret, Clock, GrantType, HashCost,
+        HashCostCap, OsRandom, Quota, QuotaLimit, QuotaMode, Scope, SystemClock, TokenLifetime,
     },
     net::{Limits, tls::Tls},
     node::{Node, NodeOptions},
@@ -41,6 +42,13 @@ pub(crate) const CACHE: CacheOptions = CacheOptions {
 /// For tests of what happens at the database, which a node that remembers does not always ask.
 pub(crate) const NO_CACHE: CacheOptions = CacheOptions { clients: 0, token_bytes: 0, ..CACHE };
 
+/// Quotas: a rate, a burst, and a ceiling of live tokens.
+pub(crate) fn quota(mode: QuotaMode, rate: i64, burst: i64, live: i64) -> QuotaOptions {
+    let limit = |number| QuotaLimit::new(number).unwrap();
+    let (tokens_per_second, burst, live_tokens) = (limit(rate), limit(burst), limit(live));
+    QuotaOptions { mode, defaults: Quota { tokens_per_second, burst, live_tokens } }
+}
+
 #[derive(Clone)]
 pub(crate) struct TestNodeOptions {
     pub(crate) clock: Arc<dyn Clock>,
@@ -49,6 +57,7 @@ pub(crate) struct TestNodeOptions {
     pub(crate) hash_cost: HashCost,
     pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) cache: CacheOptions,
+    pub(crate) quota: QuotaOptions,
 }
 
 impl Default for TestNodeOptions {
@@ -60,6 +69,7 @@ impl Default for TestNodeOptions {
             hash_cost: CHEAP,
             tls: None,
             cache: CACHE,
+            quota: quota(QuotaMode::Monitor, 50, 500, 1_000_000),
         }
     }
 }
@@ -120,6 +130,7 @@ pub(crate) fn node_options(store: Arc<dyn Store>, options: &TestNodeOptions) -> 
         verified_capacity: 100,
         verified_lifetime: Duration::from_mins(5),
         cache: options.cache,
+        quota: options.quota,
         audit_days: 90,
         limits: options.limits.clone(),
         workers: 1,
@@ -247,6 +258,7 @@ pub(crate) fn new_client(client_id: &str) -> NewClient {
         audiences: audiences(&["https://api.test"]),
         serves: BTreeSet::new(),
         token_lifetime: TokenLifetime::DEFAULT,
+        quota: ClientQuota::default(),
     }
 }
 
