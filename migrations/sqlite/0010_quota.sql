@@ -1,4 +1,5 @@
--- Limits on issuing tokens to a client.
+-- Limits on issuing tokens to a client. The short row of the audit trail for a client that revokes
+-- its own token is written by Jeton, when it seals the row.
 
 -- Tokens per second that may be issued to it for as long as it likes; null for the default of the
 -- node.

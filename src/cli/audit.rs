@@ -110,7 +110,7 @@ fn entry_row(entry: &Readable<AuditEntry>) -> [String; 7] {
         Err(row) => return unreadable::cells(row, 3),
     };
     let login = entry.login.as_deref().map(|login| format!("by hand: {login}"));
-    let who = entry.actor.clone().or(login).unwrap_or_else(|| "by hand".to_owned());
+    let who = entry.actor_in_full().or(login).unwrap_or_else(|| "by hand".to_owned());
     [
         entry.seq.to_string(),
         entry.at.to_string(),

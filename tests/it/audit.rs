@@ -13,6 +13,7 @@ use jeton::{
     store::{Retirement, Store},
 };
 use serde_json::Value;
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use crate::support::{Database, Kind, TestNode, TestNodeOptions, http::get, node::new_client};
 
@@ -93,10 +94,15 @@ async fn every_change_has_one_row_that_says_who_and_what() {
         assert_eq!(actions(&trail), expected, "{kind:?}");
         for (entry, seq) in trail.iter().zip(1..) {
             assert_eq!(entry.seq, seq);
-            assert_eq!(entry.client, Some(owner.client.key.0), "{entry:?}");
+            // A client that revokes its own token has a short row.
             let revokes = entry.action == "token.revoke";
-            let actor = if revokes { "client:orders" } else { "operator:tests" };
+            let key = (!revokes).then_some(owner.client.key.0);
+            assert_eq!(entry.client, key, "{entry:?}");
+            let actor = if revokes { "client" } else { "operator:tests" };
             assert_eq!(entry.actor.as_deref(), Some(actor));
+            assert_eq!(entry.detail == "{}", revokes, "{entry:?}");
+            let in_full = if revokes { "client:orders" } else { "operator:tests" };
+            assert_eq!(entry.actor_in_full().as_deref(), Some(in_full));
             assert_eq!(entry.client_id.as_deref(), Some("orders"));
             assert_eq!(entry.login.is_some(), kind == Kind::Postgres);
             let age = SystemClock.now().since(entry.at);
@@ -275,4 +281,45 @@ async fn writers_at_once_make_one_trail() {
         let summary = verify(&store, Vec::new()).await.unwrap();
         assert_eq!(summary.rows, u64::try_from(WRITERS * (CHANGES + 2)).unwrap(), "{kind:?}");
     }
+}
+
+/// Only what a client does to its own token, now and until it expires, is routine.
+#[tokio::test]
+async fn a_revocation_that_is_not_routine_says_everything() {
+    let node = TestNode::start(Kind::Postgres).await;
+    let owner = node.client("orders").await;
+    let mut admin = PgConnection::connect(&node.database.url).await.unwrap();
+    for (actor, revoked_at, keep_until, is_routine) in [
+        ("client:orders", "now()", "expires_at", true),
+        ("client:orders", "now()", "expires_at + interval '1 day'", false),
+        ("client:orders", "now() - interval '2 minutes'", "expires_at", false),
+        ("client:other", "now()", "expires_at", false),
+        ("operator:alice", "now()", "expires_at", false),
+    ] {
+        let token = node.issue(&owner).await.unwrap().access_token;
+        let id = node.introspect(&owner, &token).await.unwrap().token_id;
+        let statement = format!(
+            "insert into revoked_token
+             select id, {revoked_at}, {keep_until} from access_token,
+                    (select set_config('jeton.actor', '{actor}', true)) as actor
+             where id = '{id}'"
+        );
+        sqlx::query(AssertSqlSafe(statement)).execute(&mut admin).await.unwrap();
+        let last = trail(&node.store).await.pop().unwrap();
+        assert_eq!(last.subject.unwrap().to_string(), id);
+        assert_eq!(last.actor_in_full().as_deref(), Some(actor));
+        assert_eq!(last.client_id.as_deref(), Some("orders"));
+        assert_eq!(last.detail == "{}", is_routine, "{last:?}");
+        assert_eq!(last.client, (!is_routine).then_some(owner.client.key.0), "{last:?}");
+    }
+    verify(&node.store, Vec::new()).await.unwrap();
+    let shorter: bool = sqlx::query_scalar(
+        "select 5 * max(pg_column_size(audit)) filter (where detail = '{}')
+                < 4 * min(pg_column_size(audit)) filter (where detail <> '{}')
+         from audit where action = 'token.revoke'",
+    )
+    .fetch_one(&mut admin)
+    .await
+    .unwrap();
+    assert!(shorter, "a short row is shorter");
 }

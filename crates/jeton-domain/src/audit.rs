@@ -7,7 +7,7 @@ use std::fmt::{self, Write};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::{Malformed, Timestamp};
+use super::{Actor, Malformed, Timestamp};
 
 pub use self::reader::{AuditReader, AuditSummary, Tampered};
 
@@ -103,6 +103,37 @@ impl AuditEntry {
 
     /// Action of a row that records that the database was restored from a backup.
     pub const RESTORE: &str = "installation.restore";
+
+    /// Action of a row that records the revocation of a token.
+    pub const REVOKE: &str = "token.revoke";
+
+    /// Actor of a row that records a routine revocation: the client of the row itself.
+    pub const OWNER: &str = "client";
+
+    /// The row of a routine revocation, in which a client revoked its own token: nothing in it is
+    /// said twice. The actor is named by `client_id` alone, and the detail is empty, because the
+    /// revocation happened at `at` and lasts until the token expires.
+    #[must_use]
+    pub fn routine(self) -> Self {
+        let actor = Some(Self::OWNER.to_owned());
+        Self { actor, client: None, detail: "{}".to_owned(), ..self }
+    }
+
+    /// The actor, with the name of the client if the row only says that it was the client.
+    #[must_use]
+    pub fn actor_in_full(&self) -> Option<String> {
+        match (self.actor.as_deref(), &self.client_id) {
+            (Some(Self::OWNER), Some(client_id)) => Some(format!("client:{client_id}")),
+            (actor, _) => actor.map(str::to_owned),
+        }
+    }
+
+    /// Whether `actor` revoked its own token in this row.
+    #[must_use]
+    pub fn is_routine(&self, actor: &Actor) -> bool {
+        let owner = actor.as_str().strip_prefix("client:");
+        self.action == Self::REVOKE && owner.is_some() && owner == self.client_id.as_deref()
+    }
 
     /// Computes the hash of this row from its fields and the hash of the row before it. Each field
     /// is preceded by its length in bytes, so that no text can move from one field into the next;

@@ -80,12 +80,17 @@ pub(super) async fn seal(
     let last = last.as_ref().and_then(|row| row::audit_mark(row).ok());
     let mut previous = last.map(|mark| mark.hash);
     for entry in unsealed {
-        let entry = AuditEntry { actor: actor.map(|actor| actor.as_str().to_owned()), ..entry };
+        let entry = match actor {
+            Some(actor) if entry.is_routine(actor) => entry.routine(),
+            _ => AuditEntry { actor: actor.map(|actor| actor.as_str().to_owned()), ..entry },
+        };
         let hash = entry.hash_after(previous);
         sqlx::query(
-            "update audit set actor = $1, client_id = $2, detail = $3, hash = $4 where seq = $5",
+            "update audit set actor = $1, client = $2, client_id = $3, detail = $4, hash = $5
+             where seq = $6",
         )
         .bind(entry.actor)
+        .bind(entry.client)
         .bind(entry.client_id)
         .bind(entry.detail)
         .bind(hash.0.to_vec())
