@@ -30,8 +30,8 @@ impl Handler for StrictHttp {
 }
 
 /// Refuses a request if too many are open, one without `Host` or with several, and one with a
-/// transfer coding other than `chunked`. HTTP/2 has neither. Content-Length beside Transfer-Encoding
-/// is not seen here: hyper removes it, as section 6.3 allows.
+/// transfer coding other than `chunked`. HTTP/2 has neither. Content-Length beside
+/// Transfer-Encoding is not seen here: hyper removes it, as section 6.3 allows.
 fn check<B>(request: &Request<B>) -> Result<(), ErrorResponse> {
     if request.extensions().get::<Overload>().is_some() {
         return Err(ErrorResponse::overloaded());

@@ -83,9 +83,9 @@ impl Outcome {
         }
     }
 
-    /// What the outcome says about the connection of the request. `is_call`: its message arrived and
-    /// became a call. A wrong path or a malformed request costs a log line as well, and counts like
-    /// a failed authentication.
+    /// What the outcome says about the connection of the request. `is_call`: its message arrived
+    /// and became a call. A wrong path or a malformed request costs a log line as well, and counts
+    /// like a failed authentication.
     pub(super) const fn standing(self, is_call: bool) -> Option<Standing> {
         match self {
             Self::Ok if is_call => Some(Standing::Authenticated),
