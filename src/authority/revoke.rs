@@ -16,7 +16,7 @@ impl Authority {
         token: &TokenText,
     ) -> Result<(), Error> {
         // 1. A text with a wrong tag is not a token of ours and needs no query.
-        if !token.has_tag_of(&self.tag_key) {
+        if !token.has_tag_of(&*self.cache.tag_keys().await?) {
             return Ok(());
         }
 

@@ -29,6 +29,7 @@ mod places;
 mod pool;
 mod real_clients;
 mod roles;
+mod rotation;
 mod rows;
 mod schema;
 mod secrecy;
