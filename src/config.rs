@@ -15,6 +15,7 @@ mod layers;
 mod limits;
 mod listeners;
 mod log;
+mod new_secrets;
 mod quantity;
 mod tls;
 
@@ -33,6 +34,7 @@ pub use self::{
     limits::{Connections, Requests, Shutdown},
     listeners::{GrpcListener, HttpListeners},
     log::{Log, LogFormat},
+    new_secrets::{LifetimeDays, LifetimeSeconds, NewSecrets, NoLifetime},
     quantity::{
         Bytes, Count, Days, Kibibytes, Mebibytes, Millis, OutOfRange, Quantity, Seconds, Unit,
     },
@@ -66,6 +68,9 @@ pub struct Config {
     /// How the node stops.
     #[command(flatten)]
     pub shutdown: Shutdown,
+    /// Policy for new client secrets.
+    #[command(flatten)]
+    pub new_secrets: NewSecrets,
     /// Cost of one hash.
     #[command(flatten)]
     pub argon2: Argon2,

@@ -107,6 +107,8 @@ pub struct Metrics {
     revocations_forgotten: Counter,
     changes_forgotten: Counter,
     audit_forgotten: Counter,
+    secrets_expiring: Gauge,
+    secrets_expired: Gauge,
 }
 
 impl Metrics {
@@ -126,6 +128,8 @@ impl Metrics {
             revocations_forgotten: Counter::default(),
             changes_forgotten: Counter::default(),
             audit_forgotten: Counter::default(),
+            secrets_expiring: Gauge::default(),
+            secrets_expired: Gauge::default(),
         };
         metrics.register(ScrapeCollector::new(read));
         for listener in [ListenerKind::Grpc, ListenerKind::Http, ListenerKind::Probes] {
@@ -184,6 +188,10 @@ impl Metrics {
         registry.register("changes_forgotten", help, self.changes_forgotten.clone());
         let help = "Rows of the audit trail deleted after their retention period";
         registry.register("audit_forgotten", help, self.audit_forgotten.clone());
+        let help = "Client secrets that end within 30 days";
+        registry.register("secrets_expiring", help, self.secrets_expiring.clone());
+        let help = "Client secrets that ended within the last day and are not retired";
+        registry.register("secrets_expired", help, self.secrets_expired.clone());
         registry.register_collector(Box::new(collected));
     }
 
@@ -230,6 +238,13 @@ impl Metrics {
             self.changes_forgotten.inc_by(done.changes_forgotten);
             self.audit_forgotten.inc_by(done.audit_forgotten);
         }
+    }
+
+    /// Records how many client secrets end soon, and how many have ended lately.
+    pub fn secrets_end(&self, expiring: usize, expired: usize) {
+        let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        self.secrets_expiring.set(number(expiring));
+        self.secrets_expired.set(number(expired));
     }
 
     /// Renders all metrics in the OpenMetrics text format.

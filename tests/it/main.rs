@@ -16,6 +16,7 @@ mod conformance;
 mod crash;
 mod edits;
 mod error_contract;
+mod expiry;
 mod failover;
 mod failure_classes;
 mod faults;
