@@ -16,6 +16,7 @@ mod limits;
 mod listeners;
 mod log;
 mod new_secrets;
+mod password_file;
 mod quantity;
 mod tls;
 

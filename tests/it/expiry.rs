@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::support::{
     Database, Kind, TestNode, TestNodeOptions,
-    binary::{Served, complaint, run, run_json},
+    binary::{Served, complaint, jeton, run, run_json},
     http::get,
 };
 
@@ -91,4 +91,35 @@ async fn a_node_tells_of_secrets_that_end_soon_and_of_those_that_have_ended() {
             assert!(page.lines().any(|line| line == metric), "{kind:?}: {page}");
         }
     }
+}
+
+/// The password is not in an argument, which every user of the machine can read.
+#[tokio::test]
+async fn the_password_of_the_database_comes_from_a_file_that_only_its_owner_can_read() {
+    use std::{fs, os::unix::fs::PermissionsExt};
+
+    let database = Database::ready(Kind::Postgres).await;
+    let file = database.dir.path().join("password");
+    fs::write(&file, "p@ss w%rd?&\n").unwrap();
+    let list = |mode: u32, url: &str| {
+        fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+        let mut command = jeton();
+        command.args(["client", "list", "--database-password-file"]).arg(&file);
+        command.args(["--database-url", url]).output().unwrap()
+    };
+    let listed = list(0o600, &database.url);
+    assert!(listed.status.success(), "{listed:?}");
+    assert!(!String::from_utf8_lossy(&listed.stderr).contains("p@ss"), "{listed:?}");
+    let exposed = complaint(&list(0o644, &database.url));
+    assert!(exposed.contains("--database-password-file") && exposed.contains("chmod 600"));
+    let separator = if database.url.contains('?') { '&' } else { '?' };
+    let twice = format!("{}{separator}password=canary", database.url);
+    assert!(complaint(&list(0o600, &twice)).contains("given twice"));
+
+    // What connects receives it: a server that is only a listener sees it in no argument of ours.
+    let backup = database.dir.path().join("backup");
+    let mut command = jeton();
+    command.args(["backup", backup.to_str().unwrap(), "--database-url", &database.url]);
+    let saved = command.arg("--database-password-file").arg(&file).output().unwrap();
+    assert!(saved.status.success(), "{saved:?}");
 }
