@@ -230,6 +230,12 @@ impl CachedStore {
         self.tokens.run(id, epoch, lookup).await
     }
 
+    /// Finds a token in the database, bypassing the cache.
+    pub(super) async fn read_token(&self, id: TokenId) -> Result<Option<FoundToken>, Error> {
+        self.epoch().await?;
+        self.look_up(id).await
+    }
+
     async fn look_up(&self, id: TokenId) -> Result<Option<FoundToken>, Error> {
         let found = self.looking_up.submit(id).await?;
         match found.get(&id) {
