@@ -18,7 +18,7 @@ pub use self::{
 use crate::{
     cache::{CacheOptions, CachedStore, Follower},
     credentials::{FingerprintKey, HashPool, Lockout, VerifiedCache},
-    domain::{Error, NodeClock, Random, TagKey},
+    domain::{Error, NodeClock, Random},
     stats::{Count, Stats},
     store::Stores,
 };
@@ -60,19 +60,18 @@ pub struct Authority {
     quotas: Quotas,
     active: Count,
     inactive: Count,
-    tag_key: TagKey,
     lease: Duration,
     issuer: Arc<str>,
 }
 
 impl Authority {
-    /// Reads the installation's tag key from the store and builds an authority.
+    /// Reads the installation's tag keys from the store and builds an authority.
     ///
     /// # Errors
     /// Errors of the store and of the source of randomness.
     pub async fn open(options: AuthorityOptions) -> Result<Self, Error> {
+        let tag_keys = options.stores.issue.installation().await?.tag_keys;
         Ok(Self {
-            tag_key: options.stores.issue.installation().await?.tag_key,
             fingerprint_key: FingerprintKey::new(options.random.as_ref())?,
             verified: VerifiedCache::new(options.verified_capacity, options.verified_lifetime),
             lockout: Lockout::new(LOCKOUT_ENTRIES),
@@ -82,6 +81,7 @@ impl Authority {
             cache: CachedStore::new(
                 options.stores,
                 Arc::<NodeClock>::clone(&options.clock),
+                tag_keys,
                 options.cache,
             ),
             lease: options.cache.lease,

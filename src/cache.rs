@@ -24,8 +24,8 @@ use self::{
 };
 use crate::{
     domain::{
-        AccessToken, Actor, ClientId, Clock, CredentialId, Error, Lane, NodeClock, Timestamp,
-        TokenId,
+        AccessToken, Actor, ClientId, Clock, CredentialId, Error, Lane, NodeClock, TagKeys,
+        Timestamp, TokenId,
     },
     stats::{BatchStats, CacheStats},
     store::{FoundClient, FoundToken, Stores},
@@ -92,7 +92,12 @@ pub struct CacheOptions {
 }
 
 impl CachedStore {
-    pub(super) fn new(stores: Stores, clock: Arc<dyn Clock>, options: CacheOptions) -> Self {
+    pub(super) fn new(
+        stores: Stores,
+        clock: Arc<dyn Clock>,
+        tag_keys: TagKeys,
+        options: CacheOptions,
+    ) -> Self {
         let (issue, inspect) = (Arc::clone(&stores.issue), Arc::clone(&stores.inspect));
         let recording = Batcher::new(RECORDING, move |tokens: Vec<AccessToken>| {
             let store = Arc::clone(&issue);
@@ -108,7 +113,7 @@ impl CachedStore {
         });
         Self {
             stores,
-            local: Arc::new(LeasedCache::new(clock, options)),
+            local: Arc::new(LeasedCache::new(clock, tag_keys, options)),
             recording,
             looking_up,
             clients: SingleFlight::default(),
@@ -150,6 +155,16 @@ impl CachedStore {
         }
         let epoch = self.local.epoch_within(LEASE_WAIT).await;
         epoch.map(Some).ok_or_else(|| Error::unavailable("this node holds no lease"))
+    }
+
+    /// The tag keys, as fresh as everything else that this node answers from. With outdated keys it
+    /// would refuse texts of a key that was adopted meanwhile, or accept those of a retired one.
+    pub(super) async fn tag_keys(&self) -> Result<Arc<TagKeys>, Error> {
+        // The keys are read after the lease is checked, so they are no older than the lease.
+        if self.local.is_leased() || self.epoch().await?.is_some() {
+            return Ok(self.local.tag_keys());
+        }
+        Ok(Arc::new(self.stores.inspect.installation().await?.tag_keys))
     }
 
     /// Finds a client, and that one of its credentials whose id is `credential`.
@@ -213,6 +228,12 @@ impl CachedStore {
             Ok(found)
         };
         self.tokens.run(id, epoch, lookup).await
+    }
+
+    /// Finds a token in the database, bypassing the cache.
+    pub(super) async fn read_token(&self, id: TokenId) -> Result<Option<FoundToken>, Error> {
+        self.epoch().await?;
+        self.look_up(id).await
     }
 
     async fn look_up(&self, id: TokenId) -> Result<Option<FoundToken>, Error> {

@@ -5,6 +5,7 @@ mod backup;
 mod bench;
 mod client;
 mod config;
+mod confirm;
 mod deadline;
 mod dev;
 mod migrate;
@@ -14,6 +15,7 @@ mod restore;
 mod serve;
 mod shim;
 mod shutdown;
+mod tag_key;
 mod target;
 mod token;
 mod unreadable;
@@ -75,6 +77,9 @@ enum Command {
     /// Manage clients and their secrets, directly in the database
     #[command(subcommand)]
     Client(client::ClientCommand),
+    /// Rotate the key of the tags in secrets and tokens, directly in the database
+    #[command(subcommand)]
+    TagKey(tag_key::TagKeyCommand),
     /// List the audit trail, and verify that it was not altered
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -177,6 +182,7 @@ async fn run(asked: Asked) -> anyhow::Result<()> {
         Command::Restore(restore) => restore.run(deadline, whole).await,
         Command::Shim(shim) => shim.run(&unknown_variables).await,
         Command::Client(client) => client.run(deadline).await,
+        Command::TagKey(tag_key) => tag_key.run(deadline).await,
         Command::Audit(audit) => audit.run(deadline).await,
         Command::Token(token) => token.run(deadline).await,
         Command::Bench(bench) => bench.run().await,

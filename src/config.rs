@@ -15,6 +15,8 @@ mod layers;
 mod limits;
 mod listeners;
 mod log;
+mod new_secrets;
+mod password_file;
 mod quantity;
 mod quota;
 mod tls;
@@ -34,6 +36,7 @@ pub use self::{
     limits::{Connections, Requests, Shutdown},
     listeners::{GrpcListener, HttpListeners},
     log::{Log, LogFormat},
+    new_secrets::{LifetimeDays, LifetimeSeconds, NewSecrets, NoLifetime},
     quantity::{
         Bytes, Count, Days, Kibibytes, Mebibytes, Millis, OutOfRange, Quantity, Seconds, Unit,
     },
@@ -71,6 +74,9 @@ pub struct Config {
     /// How the node stops.
     #[command(flatten)]
     pub shutdown: Shutdown,
+    /// Policy for new client secrets.
+    #[command(flatten)]
+    pub new_secrets: NewSecrets,
     /// Cost of one hash.
     #[command(flatten)]
     pub argon2: Argon2,

@@ -6,6 +6,7 @@ mod health;
 mod options;
 mod prepare;
 mod probes;
+mod secret_expiry;
 mod shim;
 mod upkeep;
 

@@ -1,20 +1,23 @@
 //! Client use cases: create, show, list, disable and delete clients, and add and retire secrets.
+//! `installation.rs` has those that concern all clients.
 
 mod error;
+mod installation;
 mod quota;
 
-use std::{collections::BTreeSet, sync::Arc};
-
-use tokio::sync::OnceCell;
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use crate::{
     domain::{
         Actor, Audience, Client, ClientId, ClientKey, ClientQuota, ClientSecret, ClientState,
         Clock, Error, GrantType, HashCost, HashMemory, MAX_LABEL_LENGTH, MAX_NAME_LENGTH,
-        Malformed, Random, Scope, SecretHash, SecretId, StoredSecret, TagKey, Timestamp,
-        TokenLifetime, uuid_v4,
+        Malformed, Random, Scope, SecretHash, SecretId, StoredSecret, Timestamp, TokenLifetime,
+        uuid_v4,
     },
-    store::{ClientChange, Creation, Readable, Retirement, Store},
+    store::{ClientChange, Creation, LiveSecrets, Readable, Retirement, Store},
 };
 
 pub use self::error::RegistryError;
@@ -61,15 +64,12 @@ pub struct Registry {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     hash_cost: HashCost,
-    /// Tag key of the installation. Read when the first secret is created, because a role that only
-    /// reads clients has no access to it.
-    tag_key: Arc<OnceCell<TagKey>>,
     actor: Actor,
 }
 
 impl Registry {
-    /// Opens a registry on a store whose schema is up to date, and reads the tag key. The audit
-    /// trail names `actor` for every change made through it.
+    /// Opens a registry on a store whose schema is up to date, and checks that the tag key can be
+    /// read. The audit trail names `actor` for every change made through it.
     pub async fn open(
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
@@ -78,12 +78,12 @@ impl Registry {
         actor: Actor,
     ) -> Result<Self, Error> {
         let registry = Self::new(store, clock, random, hash_cost, actor);
-        registry.tag_key().await?;
+        registry.store.installation().await?;
         Ok(registry)
     }
 
-    /// Like [`open`](Self::open), but without a query: the tag key is read when the first secret is
-    /// created.
+    /// Like [`open`](Self::open), but without a query. The tag key is read for each new secret: it
+    /// may have been rotated, and a role that only reads clients has no access to it.
     pub fn new(
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
@@ -91,7 +91,7 @@ impl Registry {
         hash_cost: HashCost,
         actor: Actor,
     ) -> Self {
-        Self { store, clock, random, hash_cost, tag_key: Arc::default(), actor }
+        Self { store, clock, random, hash_cost, actor }
     }
 
     /// The same registry for another actor. It costs as much as cloning a few pointers, so every
@@ -99,11 +99,6 @@ impl Registry {
     #[must_use]
     pub fn acting_as(&self, actor: Actor) -> Self {
         Self { actor, ..self.clone() }
-    }
-
-    async fn tag_key(&self) -> Result<&TagKey, Error> {
-        let read = || async { Ok(self.store.installation().await?.tag_key) };
-        self.tag_key.get_or_try_init(read).await
     }
 
     /// Creates a client with its first secret. The secret is returned here and never again.
@@ -159,7 +154,8 @@ impl Registry {
         if new.label.len() > MAX_LABEL_LENGTH || new.label.contains('\0') {
             return Err(Malformed("a label has at most 128 bytes and no NUL").into());
         }
-        let secret = ClientSecret::generate(self.random.as_ref(), self.tag_key().await?)?;
+        let keys = self.store.installation().await?.tag_keys;
+        let secret = ClientSecret::generate(self.random.as_ref(), keys.current())?;
         // A command computes one hash, for which no hash pool is started.
         let mut memory = HashMemory::for_cost(self.hash_cost);
         let hash = SecretHash::compute(&secret, self.hash_cost, self.random.as_ref(), &mut memory)
@@ -213,6 +209,11 @@ impl Registry {
             clients.extend(page);
             limit = PAGE;
         }
+    }
+
+    /// Returns a summary of the live secrets of each client that has some.
+    pub async fn live_secrets(&self) -> Result<HashMap<ClientKey, LiveSecrets>, RegistryError> {
+        Ok(self.store.live_secrets(self.clock.now()).await?.into_iter().collect())
     }
 
     /// Enables or disables a client. A disabled client cannot authenticate and its tokens are

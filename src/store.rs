@@ -6,7 +6,9 @@
 
 mod columns;
 mod connections;
+mod expiry;
 mod holdings;
+mod installation;
 mod lanes;
 pub mod migrate;
 mod obstacle;
@@ -22,26 +24,24 @@ use async_trait::async_trait;
 
 pub use self::{
     connections::Connections,
+    expiry::{EndingSecret, LiveSecrets},
     holdings::{Finished, Holdings},
+    installation::{Adoption, Installation, TagKeyRotation},
     lanes::Stores,
     obstacle::Obstacle,
     postgres::{Address, AddressError, PostgresOptions, PostgresStore, RolePrefix, Snapshot},
     row::UnreadableRow,
     sqlite::{Replacement, SqliteStore},
-    traits::{AuditStore, ClientStore, FeedStore, MaintainedStore, SchemaStore, Store, TokenStore},
+    traits::{
+        AuditStore, ClientStore, ExpiryStore, FeedStore, InstallationStore, MaintainedStore,
+        SchemaStore, Store, TokenStore,
+    },
     upkeep::{Sizes, Upkeep},
 };
 use crate::domain::{
-    Client, ClientKey, ClientQuota, ClientState, CredentialId, Error, StoredCredential, TagKey,
+    Client, ClientKey, ClientQuota, ClientState, CredentialId, Error, StoredCredential, TagKeys,
     Timestamp, TokenDigest, TokenFacts, TokenId,
 };
-
-/// Data generated once per installation, by its first migration.
-#[derive(Debug, Clone)]
-pub struct Installation {
-    /// HMAC key of the tags in secrets and tokens.
-    pub tag_key: TagKey,
-}
 
 /// A client with the credential that the query named.
 #[derive(Debug, Clone)]
@@ -129,6 +129,9 @@ pub trait Feed: Send {
     /// the caller must read once more before it uses the cache. Returns the time of the database,
     /// or `None` for an embedded one.
     async fn renew(&mut self) -> Result<Option<Timestamp>, Error>;
+
+    /// Reads the tag keys; `None` if their row is missing or cannot be read.
+    async fn tag_keys(&mut self) -> Result<Option<TagKeys>, Error>;
 
     /// Usable length of a lease: its length minus the margin for clock differences.
     fn lease(&self) -> Duration;

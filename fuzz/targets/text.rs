@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jeton::domain::{
     Audience, ClientId, ClientSecret, ClientState, GrantType, MAX_AUDIENCES, MAX_SCOPES, Scope,
-    TagKey, TokenText,
+    TagKey, TagKeys, TokenText,
 };
 
 pub(super) fn target(data: &[u8]) {
@@ -63,19 +63,19 @@ fn tagged(text: &str) {
         let decoded = text.strip_prefix(prefix).and_then(|rest| URL_SAFE_NO_PAD.decode(rest).ok());
         decoded.is_some_and(|bytes| bytes.len() == 56)
     };
-    let key = TagKey::from_bytes([7; 32]);
+    let keys = TagKeys::new(TagKey::from_bytes([7; 32]), None);
     let secret = ClientSecret::parse(text);
     assert_eq!(secret.is_ok(), is_canonical("jts_"));
     if let Ok(secret) = secret {
         assert_eq!(secret.expose(), text);
-        assert!(!secret.has_tag_of(&key), "a tag was guessed");
+        assert!(!secret.has_tag_of(&keys), "a tag was guessed");
         assert_eq!(format!("{secret:?}"), "ClientSecret([redacted])");
     }
     let token = TokenText::parse(text);
     assert_eq!(token.is_ok(), is_canonical("jta_"));
     if let Ok(token) = token {
         assert_eq!(token.expose(), text);
-        assert!(!token.has_tag_of(&key), "a tag was guessed");
+        assert!(!token.has_tag_of(&keys), "a tag was guessed");
         assert!(token.digest().matches(&token.digest()));
     }
 }

@@ -65,7 +65,7 @@ impl Authority {
 
         // 1. Refuse a secret whose tag is wrong before any query and any hash. The refusal depends
         //    on the text alone, so its speed says nothing about the client.
-        if !credentials.secret.has_tag_of(&self.tag_key) {
+        if !credentials.secret.has_tag_of(&*self.cache.tag_keys().await?) {
             return Err(Error::InvalidClient);
         }
 

@@ -56,9 +56,10 @@ impl Authority {
         token: Option<&TokenText>,
     ) -> Result<Introspection, Error> {
         // 1. A text with a wrong tag is inactive without a query.
-        let Some(token) = token.filter(|token| token.has_tag_of(&self.tag_key)) else {
+        let Some(token) = token else { return Ok(Introspection::Inactive) };
+        if !token.has_tag_of(&*self.cache.tag_keys().await?) {
             return Ok(Introspection::Inactive);
-        };
+        }
 
         // 2. Look it up.
         let Some(found) = self.cache.find_token(token.id()).await? else {

@@ -64,7 +64,8 @@ impl Authority {
         //    nor shorter than registered. Truncation to seconds takes the same fraction off `iat`
         //    and `exp`.
         let now = self.clock.now();
-        let token = TokenText::mint(now, self.random.as_ref(), &self.tag_key)?;
+        let keys = self.cache.tag_keys().await?;
+        let token = TokenText::mint(now, self.random.as_ref(), keys.current())?;
         let recorded = AccessToken {
             id: token.id(),
             digest: token.digest(),

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::leased::LeasedCache;
 use crate::{
     domain::{Clock, Error, NodeClock, chain},
-    store::{Feed, Store},
+    store::{Change, Feed, Store},
 };
 
 /// Pause before a lost feed is joined again.
@@ -36,9 +36,6 @@ impl Follower {
     /// It runs on a thread of its own. If a thousand requests delayed it, the lease would expire,
     /// all of them would ask the database, and it would be delayed further.
     pub async fn run(self, stop: CancellationToken) {
-        if self.cache.is_off() && !self.store.needs_lease() {
-            return;
-        }
         let (running, ended) = oneshot::channel::<Infallible>();
         let spawned = thread::Builder::new().name("feed".to_owned()).spawn(move || {
             let mut is_lost = false;
@@ -88,6 +85,21 @@ impl Follower {
         stop.run_until_cancelled(sleep(REST)).await.is_some()
     }
 
+    /// Applies changes. One that may concern everything may concern the tag keys, which the cache
+    /// holds as well. They are read before the lease is relied upon, so the keys are as fresh as
+    /// the cached entries.
+    async fn apply(&self, feed: &mut dyn Feed, changes: &[Change]) -> Result<(), Error> {
+        if changes.contains(&Change::Everything) {
+            if let Some(keys) = feed.tag_keys().await? {
+                self.cache.set_tag_keys(keys);
+            } else {
+                tracing::error!("the tag keys cannot be read; keeping those read before");
+            }
+        }
+        self.cache.apply(changes);
+        Ok(())
+    }
+
     /// Follows one feed from its beginning to its loss. Leaves it in `feed`, so that the caller can
     /// give its lease back.
     async fn session(&self, feed: &mut Option<Box<dyn Feed>>) -> Result<Infallible, Error> {
@@ -98,7 +110,7 @@ impl Follower {
         // be used. A read in flight meanwhile has an old epoch and is not cached.
         self.cache.end_lease();
         feed.join().await?;
-        self.cache.apply(&[crate::store::Change::Everything]);
+        self.apply(feed.as_mut(), &[Change::Everything]).await?;
         tracing::debug!("following the change feed");
         loop {
             let began = self.clock.uptime();
@@ -112,7 +124,7 @@ impl Follower {
                 }
             }
             let changes = feed.read().await?;
-            self.cache.apply(&changes);
+            self.apply(feed.as_mut(), &changes).await?;
             self.cache.lease_until(began + feed.lease());
             // Applied changes are acknowledged immediately, because their writers wait for it.
             if changes.is_empty() {

@@ -25,7 +25,7 @@ pub(crate) use self::entries::Watch;
 use self::entries::{CachedClient, CachedCredential, CachedToken, Seconds};
 use super::CacheOptions;
 use crate::{
-    domain::{Client, ClientId, ClientKey, Clock, CredentialId, Granted, TokenId},
+    domain::{Client, ClientId, ClientKey, Clock, CredentialId, Granted, TagKeys, TokenId},
     stats::{CacheStats, Count},
     store::{Change, FoundClient, FoundToken},
 };
@@ -36,7 +36,7 @@ pub(super) const TOKEN_BYTES: usize = 160;
 /// Maximum shared sets of scopes and audiences. Tokens with equal sets share one.
 const SHARED_GRANTS: usize = 1_024;
 
-/// The client and token cache of a node.
+/// The client and token cache of a node, with the tag keys.
 pub(super) struct LeasedCache {
     clock: Arc<dyn Clock>,
     /// The uptime at which the node started.
@@ -51,7 +51,7 @@ pub(super) struct LeasedCache {
     epoch: RwLock<u64>,
     clients: Cache<(ClientId, CredentialId), CachedCredential>,
     tokens: Cache<TokenId, CachedToken>,
-    token_capacity: usize,
+    tag_keys: RwLock<Arc<TagKeys>>,
     /// Finds the client that a change concerns. Dead entries are removed when it has doubled.
     by_key: Mutex<ByKey>,
     grants: Cache<Arc<Granted>, Arc<Granted>>,
@@ -67,9 +67,8 @@ struct ByKey {
 
 impl LeasedCache {
     /// A cache with the sizes and the lifetime from `options`. It holds no lease yet.
-    pub(super) fn new(clock: Arc<dyn Clock>, options: CacheOptions) -> Self {
+    pub(super) fn new(clock: Arc<dyn Clock>, tag_keys: TagKeys, options: CacheOptions) -> Self {
         let CacheOptions { clients, token_bytes, lifetime, .. } = options;
-        let token_capacity = token_bytes / TOKEN_BYTES;
         Self {
             started: clock.uptime(),
             lifetime: Seconds::of(lifetime),
@@ -78,8 +77,8 @@ impl LeasedCache {
             trusted: Notify::new(),
             epoch: RwLock::new(0),
             clients: Cache::new(clients),
-            tokens: Cache::new(token_capacity),
-            token_capacity,
+            tokens: Cache::new(token_bytes / TOKEN_BYTES),
+            tag_keys: RwLock::new(Arc::new(tag_keys)),
             by_key: Mutex::default(),
             grants: Cache::new(SHARED_GRANTS),
             hits: Count::default(),
@@ -87,20 +86,23 @@ impl LeasedCache {
         }
     }
 
-    /// Whether the cache is turned off: both sizes are 0.
-    pub(super) fn is_off(&self) -> bool {
-        self.clients.capacity() == 0 && self.token_capacity == 0
-    }
-
     /// The current epoch; `None` without a lease.
     pub(super) fn epoch(&self) -> Option<Epoch> {
-        let leased_until = Duration::from_micros(self.leased_until.load(Ordering::Acquire));
-        (self.clock.uptime() < leased_until).then(|| self.current())
+        self.is_leased().then(|| self.current())
     }
 
     /// Whether this node holds a lease, so that entries may be used.
     pub(super) fn is_leased(&self) -> bool {
-        self.epoch().is_some()
+        self.clock.uptime() < Duration::from_micros(self.leased_until.load(Ordering::Acquire))
+    }
+
+    /// The tag keys. The caller must have checked before that there is a lease.
+    pub(super) fn tag_keys(&self) -> Arc<TagKeys> {
+        Arc::clone(&self.tag_keys.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn set_tag_keys(&self, keys: TagKeys) {
+        *self.tag_keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
     }
 
     /// Waits up to `patience` for a lease and returns the epoch; `None` if there is still no lease.
@@ -174,12 +176,9 @@ impl LeasedCache {
         self.keep(epoch, || {
             let client = self.known(&found.client);
             let watch = Watch(Arc::clone(&client));
-            let known = CachedCredential {
-                client,
-                credential: Arc::clone(credential),
-                read_at: epoch.began,
-            };
-            self.clients.insert((found.client.client_id.clone(), credential.id()), known);
+            let (id, credential) = (credential.id(), Arc::clone(credential));
+            let known = CachedCredential { client, credential, read_at: epoch.began };
+            self.clients.insert((found.client.client_id.clone(), id), known);
             watch
         })
     }

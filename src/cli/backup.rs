@@ -58,7 +58,7 @@ impl Backup {
         let draft = Draft::file_beside(&self.file)
             .context("the backup cannot be written there; name a file in another directory")?;
         let save = async {
-            match target.database.database_url.clone() {
+            match target.database.url()? {
                 Some(url) => save_postgres(&target, &url, draft.path()).await,
                 None => save_embedded(&target, draft.path()).await,
             }

@@ -2,6 +2,7 @@
 
 mod create;
 mod quota;
+mod revoke;
 mod secrets;
 mod show;
 
@@ -53,11 +54,12 @@ Examples:
   jeton client set-quota orders --tokens-per-second 200 --token-burst 2000
   jeton client set-quota orders")]
     SetQuota(quota::SetQuota),
-    /// Revoke all current tokens of a client; it can request new ones
+    /// Revoke all current tokens of a client, or of all clients; they can request new ones
     #[command(after_help = "\
-Example:
-  jeton client revoke-tokens orders")]
-    RevokeTokens(Named),
+Examples:
+  jeton client revoke-tokens orders
+  jeton client revoke-tokens --all --yes")]
+    RevokeTokens(revoke::RevokeTokens),
     /// Delete a client and its secrets; its tokens stay inactive even if the name is reused
     #[command(after_help = "\
 Example:
@@ -99,7 +101,7 @@ impl ClientCommand {
             Self::Disable(named) => named.set_state(deadline, ClientState::Disabled).await,
             Self::Enable(named) => named.set_state(deadline, ClientState::Active).await,
             Self::SetQuota(set) => set.run(deadline).await,
-            Self::RevokeTokens(named) => named.revoke_tokens(deadline).await,
+            Self::RevokeTokens(revoke) => revoke.run(deadline).await,
             Self::Delete(named) => named.delete(deadline).await,
             Self::AddSecret(add) => add.run(deadline).await,
             Self::RetireSecret(retire) => retire.run(deadline).await,
@@ -118,20 +120,6 @@ impl Named {
         };
         target.change(deadline, &undecided, work).await?;
         output::say(&format!("Client {client} is {to_be}."));
-        Ok(())
-    }
-
-    async fn revoke_tokens(self, deadline: Deadline) -> anyhow::Result<()> {
-        let client = &self.client_id;
-        let what = format!("The tokens of client {client} may or may not be revoked");
-        let undecided = undecided(client, &what);
-        let target = Target::of(self.database)?;
-        let work = async {
-            let registry = target.registry(self.operator.actor());
-            Ok(registry.revoke_tokens(client).await?)
-        };
-        target.change(deadline, &undecided, work).await?;
-        output::say(&format!("All tokens that client {client} had are revoked."));
         Ok(())
     }
 

@@ -12,7 +12,7 @@ use super::{node, output, serve, shutdown::Signals, start_log, target};
 use crate::{
     config::Config,
     domain::{
-        Audience, ClientId, ClientQuota, ClientSecret, ClientState, GrantType, HashCost, OsRandom,
+        Audience, ClientId, ClientQuota, ClientSecret, ClientState, Clock, GrantType, OsRandom,
         Scope, SystemClock, TokenLifetime,
     },
     net::tls::PemFiles,
@@ -55,7 +55,7 @@ impl Dev {
         )?;
         let pem = node::pem_files(&config.tls, &config.database.directory).await?;
         let pem = pem.context("a trial node must have TLS")?;
-        let secret = fresh_secret(store, config.argon2.cost()).await?;
+        let secret = fresh_secret(store, &config).await?;
         let visitor = Visitor::new(&node, pem, &secret);
         let shown = visitor.check().await?;
         output::say(&shown);
@@ -72,11 +72,13 @@ impl Dev {
 
 /// Creates the trial client, or adds a secret to it and retires the secret of the previous start.
 /// With a new secret at every start, none has to be stored in clear text between starts.
-async fn fresh_secret(store: Arc<dyn Store>, cost: HashCost) -> anyhow::Result<ClientSecret> {
+async fn fresh_secret(store: Arc<dyn Store>, config: &Config) -> anyhow::Result<ClientSecret> {
     let (clock, random) = (Arc::new(SystemClock), Arc::new(OsRandom));
-    let registry = Registry::open(store, clock, random, cost, node::this_user()).await?;
+    let registry =
+        Registry::open(store, clock, random, config.argon2.cost(), node::this_user()).await?;
     let client_id = ClientId::parse(CLIENT_ID)?;
-    let new_secret = || NewSecret { label: LABEL.to_owned(), expires_at: None };
+    let expires_at = config.new_secrets.expiry(None, SystemClock.now());
+    let new_secret = || NewSecret { label: LABEL.to_owned(), expires_at };
     let audiences = BTreeSet::from([Audience::parse(AUDIENCE)?]);
     let new = NewClient {
         client_id: Some(client_id.clone()),

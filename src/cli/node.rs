@@ -52,7 +52,7 @@ pub(super) fn this_user() -> Actor {
 /// directory is created if it is missing.
 pub(super) fn open_stores(config: &Config) -> anyhow::Result<Stores> {
     let database = &config.database;
-    let Some(url) = &database.database_url else {
+    let Some(url) = database.url()? else {
         make_directory(&database.directory)?;
         let store = open_store(database)?;
         return Ok(Stores { issue: Arc::clone(&store), inspect: store });
@@ -72,8 +72,8 @@ pub(super) fn open_stores(config: &Config) -> anyhow::Result<Stores> {
 
 /// The store that the flags name. This neither creates the database nor connects to it.
 pub(super) fn open_store(database: &Database) -> anyhow::Result<Arc<dyn Store>> {
-    Ok(match &database.database_url {
-        Some(url) => Arc::new(open_postgres(database, url)?),
+    Ok(match database.url()? {
+        Some(url) => Arc::new(open_postgres(database, &url)?),
         None => Arc::new(open_sqlite(database)),
     })
 }

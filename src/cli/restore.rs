@@ -72,7 +72,7 @@ impl Restore {
         let actor = self.operator.actor();
         output::remark(&format!("Database: {}", target.place));
         let restoring = async {
-            match (&self.file, target.database.database_url.clone()) {
+            match (&self.file, target.database.url()?) {
                 (None, _) => {
                     let finish = finish(target.store.as_ref(), &actor);
                     let work = target.ready_for(finish);

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
+use anyhow::Context;
 use clap::{ArgAction, Args};
 
-use super::{Count, DatabaseUrl, Days, Millis, Seconds};
+use super::{Count, DatabaseUrl, Days, Millis, Seconds, password_file};
 
 /// Data directory of a node or a shim.
 #[derive(Debug, Clone, Args)]
@@ -19,7 +20,7 @@ pub struct DataDir {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Database")]
 pub struct Database {
-    /// Postgres database, as `postgres://user:password@host/database?sslmode=…`; without it, the
+    /// Postgres database, as `postgres://user@host/database?sslmode=…`; without it, the
     /// embedded database in the data directory is used
     #[arg(
         long,
@@ -29,6 +30,11 @@ pub struct Database {
         hide_default_value = true
     )]
     pub database_url: Option<DatabaseUrl>,
+
+    /// File that holds the password for the database, and nothing else; only its owner may have
+    /// access to it
+    #[arg(long, value_name = "FILE", env = "JETON_DATABASE_PASSWORD_FILE")]
+    pub database_password_file: Option<PathBuf>,
 
     /// Maximum connections to the database; a node on Postgres opens one more for the change feed
     #[arg(long, value_name = "N", env = "JETON_DATABASE_CONNECTIONS", default_value = "10")]
@@ -43,6 +49,30 @@ pub struct Database {
     /// after it.
     #[command(flatten)]
     pub directory: DataDir,
+}
+
+impl Database {
+    /// URL of the database on Postgres, with the password of the file; `None` for the embedded
+    /// database.
+    ///
+    /// # Errors
+    /// If the password cannot be taken from the file, or if the URL is missing or holds one too.
+    pub fn url(&self) -> anyhow::Result<Option<DatabaseUrl>> {
+        let Some(file) = &self.database_password_file else {
+            return Ok(self.database_url.clone());
+        };
+        let url = self.database_url.as_ref().context(
+            "--database-password-file is of no use without --database-url: the embedded database \
+             has no password",
+        )?;
+        let password = password_file::read(file)
+            .with_context(|| format!("--database-password-file {}", file.display()))?;
+        let url = url.with_password(&password).context(
+            "the password of the database is given twice: remove it from --database-url, or leave \
+             out --database-password-file",
+        )?;
+        Ok(Some(url))
+    }
 }
 
 /// Settings of the database that only nodes use.

@@ -13,6 +13,21 @@ impl DatabaseUrl {
         &self.0
     }
 
+    /// The URL with this password; `None` if it has one. The password becomes a parameter, so that
+    /// no other part of the URL has to be understood.
+    #[must_use]
+    pub(super) fn with_password(&self, password: &str) -> Option<Self> {
+        let text = &*self.0;
+        let (_, query) = text.split_once('?').unwrap_or((text, ""));
+        let names = query.split('&').filter_map(|parameter| parameter.split('=').next());
+        if password_of(text).is_some() || names.into_iter().any(|name| name == "password") {
+            return None;
+        }
+        let separator = if text.contains('?') { '&' } else { '?' };
+        let encoded = percent_encoded(password);
+        Some(Self(format!("{text}{separator}password={encoded}")))
+    }
+
     /// The URL with `[redacted]` in place of its password. Malformed URLs are printed too, so that
     /// the operator can find the mistake. Therefore this searches the text instead of parsing it,
     /// and in doubt redacts too much.
@@ -22,7 +37,7 @@ impl DatabaseUrl {
         let text = &*self.0;
         let end = secret_parameter(text).unwrap_or(text.len());
         let tail = if end < text.len() { MARK } else { "" };
-        match password(text) {
+        match password_of(text) {
             Some(password) if password.end < end => {
                 let (before, behind) = (&text[..password.start], &text[password.end..end]);
                 format!("{before}{MARK}{behind}{tail}")
@@ -35,12 +50,21 @@ impl DatabaseUrl {
 
 /// Byte range between the first colon after the scheme and the last `@`. A password that was not
 /// percent-encoded may contain any other separator of a URL.
-fn password(text: &str) -> Option<Range<usize>> {
+fn password_of(text: &str) -> Option<Range<usize>> {
     let at = text.rfind('@')?;
     let colon = text.find(':')?;
     let user = if text[colon..].starts_with("://") { colon + 3 } else { 0 };
     let start = user + text[user..].find(':')? + 1;
     (start <= at).then_some(start..at)
+}
+
+/// Encodes every byte that is not unreserved (RFC 3986, section 2.3).
+fn percent_encoded(text: &str) -> String {
+    let encoded = text.bytes().map(|byte| {
+        let is_unreserved = byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+        if is_unreserved { char::from(byte).to_string() } else { format!("%{byte:02X}") }
+    });
+    encoded.collect()
 }
 
 /// Byte offset of the value of the first query parameter that is a password, or whose name is
@@ -81,6 +105,25 @@ impl std::fmt::Debug for DatabaseUrl {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_password_is_added_once_and_encoded() {
+        let url = |text: &str| DatabaseUrl::from(text.to_owned());
+        let with = |text: &str| url(text).with_password("p@s&s?%/ü+");
+        let encoded = "password=p%40s%26s%3F%25%2F%C3%BC%2B";
+        for (given, expected) in [
+            ("postgres://u@h/d", format!("postgres://u@h/d?{encoded}")),
+            ("postgres://h/d?options[a]=b", format!("postgres://h/d?options[a]=b&{encoded}")),
+            ("postgres://h/d?sslmode=require", format!("postgres://h/d?sslmode=require&{encoded}")),
+        ] {
+            let made = with(given).unwrap();
+            assert_eq!(made.expose(), expected);
+            assert!(!made.redacted().contains("p%40"), "{made:?}");
+        }
+        for given in ["postgres://u:canary@h/d", "postgres:///d?password=canary"] {
+            assert!(with(given).is_none(), "{given}");
+        }
+    }
 
     #[test]
     fn a_password_is_never_shown() {

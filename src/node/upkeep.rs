@@ -11,7 +11,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Node, probes::Readiness};
+use super::{Node, probes::Readiness, secret_expiry::ExpiryWatch};
 use crate::{
     domain::{Clock, Lane, Timestamp, chain},
     rpc::TokenRpc,
@@ -93,6 +93,7 @@ async fn upkeep(
     stop: CancellationToken,
 ) {
     let mut looks = every(WATCH);
+    let mut expiry = ExpiryWatch::new(Arc::clone(&store), Arc::clone(&metrics));
     let mut last: Option<(Instant, Timestamp)> = None;
     let mut told = None;
     while stop.run_until_cancelled(looks.tick()).await.is_some() {
@@ -117,6 +118,9 @@ async fn upkeep(
             Err(error) => {
                 tracing::warn!(cause = chain(&error), "upkeep failed; retrying in the next round");
             }
+        }
+        if let Err(error) = expiry.look(clock.now()).await {
+            tracing::warn!(cause = chain(&error), "cannot look for client secrets that end soon");
         }
     }
 }

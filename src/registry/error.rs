@@ -19,6 +19,24 @@ pub enum RegistryError {
     /// The `client_id` is taken.
     #[error("there is already a client {0}; delete it first, or choose another client id")]
     ClientIdTaken(ClientId),
+    /// The tag key cannot be rotated while the previous one is still accepted.
+    #[error(
+        "the tag key was rotated before and the previous one is still accepted: replace the \
+         secrets that were made with it, then run `jeton tag-key retire`"
+    )]
+    PreviousTagKey,
+    /// There is no previous tag key to retire.
+    #[error("there is no previous tag key; `jeton tag-key rotate` makes the current one previous")]
+    NoPreviousTagKey,
+    /// So many nodes of earlier versions run. They would not accept the new tag key.
+    #[error(
+        "{0} of the running nodes are of an earlier version, which knows only the first tag key: \
+         replace them, then run `jeton tag-key rotate` again"
+    )]
+    EarlierNodes(u64),
+    /// Another command completed the rotation in the meantime.
+    #[error("another command has rotated the tag key meanwhile; `jeton tag-key show` tells when")]
+    RotatedMeanwhile,
     /// A value is not valid.
     #[error(transparent)]
     Malformed(#[from] Malformed),

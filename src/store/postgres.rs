@@ -19,8 +19,10 @@ mod address;
 mod audit;
 mod cells;
 mod clients;
+mod expiry;
 mod fault;
 mod feed;
+mod installation;
 mod lease;
 mod moment;
 mod nodes;
@@ -47,8 +49,8 @@ pub use self::{
 use self::{feed::PgFeed, nodes::applied_everywhere, pool::Primary};
 use super::{
     AuditStore, ClientChange, ClientStore, Connections, Creation, Feed, FeedStore, Finished,
-    FoundClient, FoundOrFault, Installation, MaintainedStore, Obstacle, Readable, Retirement,
-    SchemaStore, TokenStore, Upkeep,
+    FoundClient, FoundOrFault, MaintainedStore, Obstacle, Readable, Retirement, SchemaStore,
+    TokenStore, Upkeep,
     migrate::{Migrated, SchemaError},
 };
 use crate::domain::{
@@ -74,10 +76,6 @@ impl SchemaStore for PostgresStore {
 
     async fn check_schema(&self) -> Result<(), SchemaError> {
         schema::check(&self.primary).await
-    }
-
-    async fn installation(&self) -> Result<Installation, Error> {
-        on_session!(self.primary, self.lane, |connection, _| schema::installation(connection))
     }
 
     async fn make_room(&self, now: Timestamp) -> Result<(), Error> {

@@ -5,6 +5,8 @@
 //! secret or token and of no other.
 
 mod cells;
+mod expiry;
+mod installation;
 mod unreadable;
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
@@ -12,27 +14,23 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use uuid::Uuid;
 
 use self::cells::parsed;
-pub(super) use self::cells::{BadCell, Cell, Cells, cell};
 pub use self::unreadable::UnreadableRow;
+pub(super) use self::{
+    cells::{BadCell, Cell, Cells, cell},
+    expiry::{ending_secret, live_secrets},
+    installation::{no_installation, tag_key_rotation, tag_keys},
+};
 use super::{Change, FoundClient, FoundOrFault, FoundToken, Readable};
 use crate::domain::{
     AccessToken, Audience, AuditEntry, AuditHash, AuditMark, Client, ClientId, ClientKey,
-    ClientQuota, ClientState, CredentialId, Error, GrantType, Granted, Malformed, QuotaLimit,
-    Scope, SecretHash, SecretId, StoredCredential, StoredSecret, TagKey, Timestamp, TokenDigest,
-    TokenFacts, TokenId, TokenLifetime,
+    ClientQuota, ClientState, CredentialId, GrantType, Granted, Malformed, QuotaLimit, Scope,
+    SecretHash, SecretId, StoredCredential, StoredSecret, Timestamp, TokenDigest, TokenFacts,
+    TokenId, TokenLifetime,
 };
 
 /// How much longer than the maximum lifetime a stored token may live. The schema allows one second
 /// for an expiry that is rounded up to a whole second.
 const ROUNDED_UP: Duration = Duration::from_secs(1);
-
-/// Reads the tag key from the only row of `installation`.
-pub(super) fn tag_key(row: &impl Cells) -> Readable<TagKey> {
-    let key = row.bytes("tag_key").and_then(|key| {
-        key.try_into().map_err(|_| BadCell::new("tag_key", "a tag key has 32 bytes"))
-    });
-    key.map(TagKey::from_bytes).map_err(|bad| bad.of("installation"))
-}
 
 /// Reads a row of `client`.
 pub(super) fn client(row: &impl Cells) -> Readable<Client> {
@@ -236,12 +234,6 @@ impl Change {
             _ => Self::Everything,
         }
     }
-}
-
-/// Fault for a missing row in `installation`. Its `not_before` is unknown then, so no token can be
-/// reported as active.
-fn no_installation() -> Error {
-    Error::internal("the table installation has no row: restore it from a backup")
 }
 
 /// Reads a row of `change`. One that cannot be read, for example because the changed row has a

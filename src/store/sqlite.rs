@@ -7,9 +7,11 @@
 mod audit;
 mod cells;
 mod clients;
+mod expiry;
 mod fault;
 mod feed;
 mod file;
+mod installation;
 mod replace;
 mod restore;
 mod schema;
@@ -30,10 +32,9 @@ pub use self::replace::Replacement;
 use self::{fault::fault, feed::SqliteFeed};
 use super::{
     AuditStore, ClientChange, ClientStore, Connections, Creation, Feed, FeedStore, Finished,
-    FoundClient, FoundOrFault, Installation, MaintainedStore, Obstacle, Readable, Retirement,
-    SchemaStore, TokenStore, Upkeep,
+    FoundClient, FoundOrFault, MaintainedStore, Obstacle, Readable, Retirement, SchemaStore,
+    TokenStore, Upkeep,
     migrate::{Migrated, SchemaError},
-    row,
 };
 use crate::{
     data_dir::Lock,
@@ -106,14 +107,6 @@ impl SchemaStore for SqliteStore {
         let in_use = schema::check(&self.writer, &self.path).await?;
         self.hold(in_use);
         Ok(())
-    }
-
-    async fn installation(&self) -> Result<Installation, Error> {
-        let row = sqlx::query("select tag_key from installation")
-            .fetch_one(&self.reader)
-            .await
-            .map_err(fault)?;
-        Ok(Installation { tag_key: row::tag_key(&row)? })
     }
 
     async fn finish_restore(&self, now: Timestamp, actor: &Actor) -> Result<Finished, Error> {

@@ -6,13 +6,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{
-    ClientChange, Connections, Creation, Feed, Finished, FoundClient, FoundOrFault, Installation,
-    Obstacle, Readable, Retirement, Upkeep,
+    Adoption, ClientChange, Connections, Creation, EndingSecret, Feed, Finished, FoundClient,
+    FoundOrFault, Installation, LiveSecrets, Obstacle, Readable, Retirement, TagKeyRotation,
+    Upkeep,
     migrate::{Migrated, SchemaError},
 };
 use crate::domain::{
-    AccessToken, Actor, AuditEntry, AuditMark, Client, ClientId, CredentialId, Error, Random,
-    SecretId, StoredSecret, Timestamp, TokenId,
+    AccessToken, Actor, AuditEntry, AuditMark, Client, ClientId, ClientKey, CredentialId, Error,
+    Random, SecretId, StoredSecret, TagKey, Timestamp, TokenId,
 };
 
 /// Queries and changes that the use cases need from a database.
@@ -27,16 +28,30 @@ use crate::domain::{
 /// Methods that return several rows report each unreadable row on its own. There are no other
 /// errors.
 pub trait Store:
-    SchemaStore + ClientStore + TokenStore + AuditStore + FeedStore + MaintainedStore
+    SchemaStore
+    + InstallationStore
+    + ClientStore
+    + ExpiryStore
+    + TokenStore
+    + AuditStore
+    + FeedStore
+    + MaintainedStore
 {
 }
 
-impl<T: SchemaStore + ClientStore + TokenStore + AuditStore + FeedStore + MaintainedStore> Store
-    for T
+impl<T> Store for T where
+    T: SchemaStore
+        + InstallationStore
+        + ClientStore
+        + ExpiryStore
+        + TokenStore
+        + AuditStore
+        + FeedStore
+        + MaintainedStore
 {
 }
 
-/// The schema, and what exists once per installation.
+/// The schema.
 ///
 /// # Errors
 /// As described at [`Store`].
@@ -48,9 +63,6 @@ pub trait SchemaStore: Send + Sync {
     /// Fails unless the schema is exactly the version that this binary needs.
     async fn check_schema(&self) -> Result<(), SchemaError>;
 
-    /// Reads the data generated once for this installation.
-    async fn installation(&self) -> Result<Installation, Error>;
-
     /// Creates the partitions for current tokens and those of the next day, before a node serves.
     /// Does nothing in a store without partitions.
     async fn make_room(&self, _now: Timestamp) -> Result<(), Error> {
@@ -61,6 +73,53 @@ pub trait SchemaStore: Send + Sync {
     /// change feed and the leases, and records the restore in the audit trail. Returns once no node
     /// acts on the earlier state any more.
     async fn finish_restore(&self, now: Timestamp, actor: &Actor) -> Result<Finished, Error>;
+}
+
+/// What exists once per installation: the tag keys, and the generation of all tokens.
+///
+/// # Errors
+/// As described at [`Store`].
+#[async_trait]
+pub trait InstallationStore: Send + Sync {
+    /// Reads the data of the installation.
+    async fn installation(&self) -> Result<Installation, Error>;
+
+    /// Revokes all current tokens of all clients.
+    async fn revoke_all_tokens(&self, actor: &Actor) -> Result<(), Error>;
+
+    /// Begins a rotation of the tag key: offers `key` as the next one. Returns once every node
+    /// accepts it. An offer that is there already stays in its place. False while the previous key
+    /// is still accepted, because then nothing is changed.
+    async fn offer_tag_key(&self, key: &TagKey, actor: &Actor) -> Result<bool, Error>;
+
+    /// Makes the offered key the current one. Returns once every node makes texts with it.
+    async fn adopt_tag_key(&self, now: Timestamp, actor: &Actor) -> Result<Adoption, Error>;
+
+    /// Ends the previous key. Returns once every node refuses texts that were made with it. False
+    /// if there is no previous key.
+    async fn retire_tag_key(&self, actor: &Actor) -> Result<bool, Error>;
+
+    /// Reads how far a rotation of the tag key is.
+    async fn tag_key_rotation(&self, now: Timestamp) -> Result<TagKeyRotation, Error>;
+}
+
+/// When secrets end.
+///
+/// # Errors
+/// As described at [`Store`].
+#[async_trait]
+pub trait ExpiryStore: Send + Sync {
+    /// Summarizes the live secrets of each client that has some.
+    async fn live_secrets(&self, now: Timestamp) -> Result<Vec<(ClientKey, LiveSecrets)>, Error>;
+
+    /// Lists at most `limit` secrets of active clients that end between `from` and `until` and are
+    /// not retired, first those that end first. Rows that cannot be read are left out.
+    async fn ending_secrets(
+        &self,
+        from: Timestamp,
+        until: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<EndingSecret>, Error>;
 }
 
 /// Clients and their credentials.

@@ -114,6 +114,8 @@ pub struct Metrics {
     changes_forgotten: Counter,
     audit_forgotten: Counter,
     sizes: Family<PartLabels, Gauge>,
+    secrets_expiring: Gauge,
+    secrets_expired: Gauge,
 }
 
 impl Metrics {
@@ -135,6 +137,8 @@ impl Metrics {
             changes_forgotten: Counter::default(),
             audit_forgotten: Counter::default(),
             sizes: Family::default(),
+            secrets_expiring: Gauge::default(),
+            secrets_expired: Gauge::default(),
         };
         metrics.register(ScrapeCollector::new(read));
         for listener in [ListenerKind::Grpc, ListenerKind::Http, ListenerKind::Probes] {
@@ -198,6 +202,10 @@ impl Metrics {
         let help = "Bytes on disk after the last round of upkeep: the database, its tokens, and \
                     its audit trail";
         registry.register("database_bytes", help, self.sizes.clone());
+        let help = "Client secrets that end within 30 days";
+        registry.register("secrets_expiring", help, self.secrets_expiring.clone());
+        let help = "Client secrets that ended within the last day and are not retired";
+        registry.register("secrets_expired", help, self.secrets_expired.clone());
         registry.register_collector(Box::new(collected));
     }
 
@@ -256,6 +264,13 @@ impl Metrics {
                 self.sizes.get_or_create(&PartLabels { part }).set(size);
             }
         }
+    }
+
+    /// Records how many client secrets end soon, and how many have ended lately.
+    pub fn secrets_end(&self, expiring: usize, expired: usize) {
+        let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        self.secrets_expiring.set(number(expiring));
+        self.secrets_expired.set(number(expired));
     }
 
     /// Renders all metrics in the OpenMetrics text format.

@@ -276,6 +276,9 @@ async fn try_example(example: &str, postgres: &Database) {
             let backup = folder.join("jeton.backup").display().to_string();
             said(&run(&["backup", &backup], &database));
         }
+        if example.contains("jeton tag-key retire") {
+            said(&run(&["tag-key", "rotate"], &database));
+        }
         if example.contains("jeton token") || example.contains("jeton bench") {
             let node = served.insert(Served::start(&database, &[]));
             let secret = text(&created, "client_secret");

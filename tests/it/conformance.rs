@@ -294,9 +294,9 @@ async fn the_tag_key_is_made_once_and_migrating_again_changes_nothing() {
         one.check_schema().await.unwrap();
         let secret = jeton::domain::ClientSecret::generate(
             &OsRandom,
-            &one.installation().await.unwrap().tag_key,
+            one.installation().await.unwrap().tag_keys.current(),
         );
-        assert!(secret.unwrap().has_tag_of(&two.installation().await.unwrap().tag_key));
+        assert!(secret.unwrap().has_tag_of(&two.installation().await.unwrap().tag_keys));
     }
 }
 

@@ -98,7 +98,14 @@ async fn no_role_may_lock_a_table_or_change_one_as_a_whole() {
 #[tokio::test]
 async fn what_is_secret_is_read_by_those_who_need_it_and_no_table_is_forgotten() {
     let world = World::new().await;
-    let secret = ["client_secret.hash", "access_token.digest", "installation.tag_key", "node.id"];
+    let secret = [
+        "client_secret.hash",
+        "access_token.digest",
+        "installation.tag_key",
+        "installation.next_tag_key",
+        "installation.previous_tag_key",
+        "node.id",
+    ];
     let mut found = BTreeSet::new();
     for role in ["service", "operator", "reader", "stranger"] {
         let hidden = format!(
@@ -123,7 +130,11 @@ async fn what_is_secret_is_read_by_those_who_need_it_and_no_table_is_forgotten()
         "service client_secret.hash",
         "service access_token.digest",
         "service installation.tag_key",
+        "service installation.next_tag_key",
+        "service installation.previous_tag_key",
         "operator installation.tag_key",
+        "operator installation.next_tag_key",
+        "operator installation.previous_tag_key",
     ];
     assert_eq!(found, BTreeSet::from(expected.map(str::to_owned)));
 }

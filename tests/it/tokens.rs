@@ -191,8 +191,8 @@ async fn revocation_is_for_the_owner_and_happens_once_or_twice_alike() {
         let node = TestNode::start(kind).await;
         let (owner, thief) = (node.client("owner").await, node.client("thief").await);
         let token = node.issue(&owner).await.unwrap().access_token;
-        let refused = node.revoke(&thief, &token).await.unwrap_err();
-        assert_eq!(refused.code(), tonic::Code::InvalidArgument);
+        // As for a token that does not exist.
+        node.revoke(&thief, &token).await.unwrap();
         assert!(node.introspect(&owner, &token).await.unwrap().active, "{kind:?}");
         node.revoke(&thief, "garbage").await.unwrap();
 

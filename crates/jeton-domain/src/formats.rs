@@ -4,7 +4,8 @@ use uuid::Uuid;
 
 use super::{
     AuditEntry, AuditHash, ClientSecret, HashCost, HashCostCap, HashMemory, Random, RandomFailed,
-    SecretHash, SeededRandom, TagKey, Timestamp, TokenText, tagged_text::TaggedText, uuid_v7,
+    SecretHash, SeededRandom, TagKey, TagKeys, Timestamp, TokenText, tagged_text::TaggedText,
+    uuid_v7,
 };
 
 const TOKEN: &str =
@@ -37,12 +38,13 @@ fn tokens_and_secrets_have_the_published_text() {
     }
     let token = TokenText::parse(TOKEN).unwrap();
     assert_eq!(token.id().0, Uuid::from_u128(42));
-    assert!(token.has_tag_of(&key));
-    assert!(!token.has_tag_of(&TagKey::from_bytes([8; 32])));
+    let keys = TagKeys::new(key, None);
+    assert!(token.has_tag_of(&keys));
+    assert!(!token.has_tag_of(&TagKeys::new(TagKey::from_bytes([8; 32]), None)));
     assert_eq!(AuditHash(*token.digest().as_bytes()).to_string(), DIGEST);
     let secret = ClientSecret::parse(SECRET).unwrap();
     assert_eq!(secret.id().0, Uuid::from_u128(42));
-    assert!(secret.has_tag_of(&key));
+    assert!(secret.has_tag_of(&keys));
     assert!(TokenText::parse(SECRET).is_err() && ClientSecret::parse(TOKEN).is_err());
 }
 

@@ -38,6 +38,6 @@ pub use random::{OsRandom, Random, RandomFailed, SeededRandom, uuid_v4, uuid_v7}
 pub use scope::{MAX_SCOPES, Scope};
 pub use secret::{ClientSecret, MAX_LABEL_LENGTH, SecretId, StoredSecret};
 pub use secret_hash::{HashCost, HashCostCap, HashMemory, SecretHash};
-pub use tagged_text::TagKey;
+pub use tagged_text::{TagKey, TagKeys};
 pub use token::{AccessToken, Granted, TokenDigest, TokenId, TokenText};
 pub use token_facts::TokenFacts;

@@ -5,7 +5,7 @@ use std::fmt;
 use uuid::Uuid;
 
 use super::{
-    ClientKey, Malformed, Random, SecretHash, TagKey, Timestamp, random::RandomFailed,
+    ClientKey, Malformed, Random, SecretHash, TagKey, TagKeys, Timestamp, random::RandomFailed,
     tagged_text::TaggedText, uuid_v4,
 };
 
@@ -38,8 +38,8 @@ impl ClientSecret {
     /// Whether the tag shows that this installation made the text. The check takes a microsecond
     /// and refuses guesses before any hash; only the hash shows whether the secret is right.
     #[must_use]
-    pub fn has_tag_of(&self, key: &TagKey) -> bool {
-        self.0.has_tag_of(key)
+    pub fn has_tag_of(&self, keys: &TagKeys) -> bool {
+        self.0.has_tag_of(keys)
     }
 
     /// Id within the text. It selects the one hash to compare with.

@@ -20,14 +20,14 @@ use subtle::ConstantTimeEq;
 use uuid::Uuid;
 use zeroize::{Zeroize, Zeroizing};
 
-use super::Malformed;
+use super::{Malformed, Random, random::RandomFailed};
 
 const ID: usize = 16;
 const BODY: usize = ID + 32;
 const TAG: usize = 8;
 const ENCODED: usize = 75;
 
-/// The installation's key for tags, created by the first migration and stored in the database.
+/// A key for tags. The first migration creates one and stores it in the database.
 #[derive(Clone)]
 pub struct TagKey(Zeroizing<[u8; 32]>);
 
@@ -36,6 +36,22 @@ impl TagKey {
     #[must_use]
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(Zeroizing::new(bytes))
+    }
+
+    /// A new random key.
+    ///
+    /// # Errors
+    /// If the operating system returns no randomness.
+    pub fn generate(random: &dyn Random) -> Result<Self, RandomFailed> {
+        let mut key = Zeroizing::new([0; 32]);
+        random.fill(key.as_mut_slice())?;
+        Ok(Self(key))
+    }
+
+    /// The bytes to store.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
     }
 
     fn tag(&self, prefix: &str, body: &[u8]) -> [u8; TAG] {
@@ -53,6 +69,29 @@ impl TagKey {
 impl fmt::Debug for TagKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("TagKey([redacted])")
+    }
+}
+
+/// The keys by which an installation knows its texts. New texts are made with the current key.
+/// While the key is rotated there is another one: the next, until every node accepts it, and then
+/// the previous, until it is retired.
+#[derive(Debug, Clone)]
+pub struct TagKeys {
+    current: TagKey,
+    other: Option<TagKey>,
+}
+
+impl TagKeys {
+    /// The current key, and the other one that is accepted.
+    #[must_use]
+    pub const fn new(current: TagKey, other: Option<TagKey>) -> Self {
+        Self { current, other }
+    }
+
+    /// The key that new texts are made with.
+    #[must_use]
+    pub const fn current(&self) -> &TagKey {
+        &self.current
     }
 }
 
@@ -101,9 +140,12 @@ impl TaggedText {
         Ok(Self { text: Zeroizing::new(text.to_owned()), prefix, body, tag })
     }
 
-    /// Whether the tag was made with this key, compared in constant time.
-    pub(super) fn has_tag_of(&self, key: &TagKey) -> bool {
-        key.tag(self.prefix, self.body.as_slice()).ct_eq(&self.tag).into()
+    /// Whether the tag was made with one of these keys, compared in constant time. A second tag is
+    /// computed only if the first differs.
+    pub(super) fn has_tag_of(&self, keys: &TagKeys) -> bool {
+        let made_with =
+            |key: &TagKey| key.tag(self.prefix, self.body.as_slice()).ct_eq(&self.tag).into();
+        made_with(&keys.current) || keys.other.as_ref().is_some_and(made_with)
     }
 
     /// The id within the text.
@@ -134,6 +176,20 @@ mod tests {
         TagKey::from_bytes([7; 32])
     }
 
+    fn keys() -> TagKeys {
+        TagKeys::new(key(), None)
+    }
+
+    #[test]
+    fn a_text_is_ours_by_either_key_and_by_no_third() {
+        let of = |byte: u8| TagKey::from_bytes([byte; 32]);
+        let text = minted();
+        assert!(text.has_tag_of(&TagKeys::new(key(), Some(of(8)))));
+        assert!(text.has_tag_of(&TagKeys::new(of(8), Some(key()))));
+        assert!(!text.has_tag_of(&TagKeys::new(of(8), Some(of(9)))));
+        assert!(!text.has_tag_of(&TagKeys::new(of(8), None)));
+    }
+
     fn minted() -> TaggedText {
         TaggedText::mint("jta_", Uuid::from_u128(42), &[9; 32], &key())
     }
@@ -150,7 +206,7 @@ mod tests {
                 changed[at] = other;
                 let changed = String::from_utf8(changed).unwrap();
                 let accepted = TaggedText::parse("jta_", &changed)
-                    .is_ok_and(|parsed| parsed.has_tag_of(&key()));
+                    .is_ok_and(|parsed| parsed.has_tag_of(&keys()));
                 assert!(!accepted, "{changed} was accepted");
             }
         }
@@ -172,7 +228,7 @@ mod tests {
             let minted = TaggedText::mint("jts_", Uuid::from_u128(id), &random, &key());
             let parsed = TaggedText::parse("jts_", minted.expose()).unwrap();
             prop_assert_eq!(parsed.id(), Uuid::from_u128(id));
-            prop_assert!(parsed.has_tag_of(&key()));
+            prop_assert!(parsed.has_tag_of(&keys()));
             prop_assert_eq!(minted.expose().len(), 79);
         }
 

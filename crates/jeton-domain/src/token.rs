@@ -7,7 +7,7 @@ use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
 use super::{
-    Audience, ClientKey, CredentialId, Malformed, Random, Scope, TagKey, Timestamp,
+    Audience, ClientKey, CredentialId, Malformed, Random, Scope, TagKey, TagKeys, Timestamp,
     random::RandomFailed, tagged_text::TaggedText, uuid_v7,
 };
 
@@ -68,8 +68,8 @@ impl TokenText {
 
     /// Whether the tag shows that this installation made the text. A token without it is inactive.
     #[must_use]
-    pub fn has_tag_of(&self, key: &TagKey) -> bool {
-        self.0.has_tag_of(key)
+    pub fn has_tag_of(&self, keys: &TagKeys) -> bool {
+        self.0.has_tag_of(keys)
     }
 
     /// Id within the text.

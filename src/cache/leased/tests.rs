@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::*;
 use crate::domain::{
     ClientQuota, ClientState, CredentialId, ManualClock, SecretHash, SecretId, StoredCredential,
-    StoredSecret, Timestamp, TokenDigest, TokenFacts, TokenLifetime,
+    StoredSecret, TagKey, Timestamp, TokenDigest, TokenFacts, TokenLifetime,
 };
 
 const LIFETIME: Duration = Duration::from_secs(80);
@@ -27,7 +27,7 @@ fn memory_at(clock: Arc<ManualClock>) -> LeasedCache {
         lease: Duration::from_secs(2),
         lifetime: LIFETIME,
     };
-    let memory = LeasedCache::new(clock, options);
+    let memory = LeasedCache::new(clock, TagKeys::new(TagKey::from_bytes([7; 32]), None), options);
     memory.lease_until(Duration::MAX);
     memory
 }

@@ -1,15 +1,18 @@
 //! `jeton client create`: registers a client with a first secret.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 
-use clap::{Args, builder::RangedU64ValueParser};
+use clap::Args;
 use serde_json::json;
 
 use super::{output, quota::Limits};
 use crate::{
     cli::{deadline::Deadline, node::Operator, target::Target},
-    config::{Argon2, Database},
-    domain::{Audience, ClientId, Clock, GrantType, Malformed, Scope, SystemClock, TokenLifetime},
+    config::{Argon2, Database, LifetimeSeconds, NewSecrets},
+    domain::{
+        Audience, ClientId, Clock, GrantType, Malformed, Scope, SystemClock, Timestamp,
+        TokenLifetime,
+    },
     registry::{NewClient, NewSecret},
 };
 
@@ -59,9 +62,9 @@ pub(in crate::cli) struct Create {
     #[arg(long, value_name = "LABEL", default_value = "")]
     secret_label: String,
 
-    /// Lifetime of its first secret, in seconds [default: no limit]
-    #[arg(long, value_name = "S", value_parser = secret_lifetime())]
-    secret_expires_in: Option<u64>,
+    /// Lifetime of its first secret, in seconds, or `never` [default: --secret-lifetime-days]
+    #[arg(long, value_name = "S")]
+    secret_expires_in: Option<LifetimeSeconds>,
 
     /// Print JSON
     #[arg(long)]
@@ -72,6 +75,9 @@ pub(in crate::cli) struct Create {
 
     #[command(flatten)]
     database: Database,
+
+    #[command(flatten)]
+    new_secrets: NewSecrets,
 
     #[command(flatten)]
     argon2: Argon2,
@@ -105,8 +111,8 @@ impl Create {
             token_lifetime: self.token_lifetime_seconds,
             quota: self.limits.into(),
         };
-        let secret =
-            NewSecret { label: self.secret_label, expires_at: expiry(self.secret_expires_in) };
+        let expires_at = self.new_secrets.expiry(self.secret_expires_in, SystemClock.now());
+        let secret = NewSecret { label: self.secret_label, expires_at };
         let target = Target::of(self.database)?;
         let work = async {
             let registry = target.hashing_registry(self.operator.actor(), self.argon2.cost());
@@ -118,6 +124,7 @@ impl Create {
                 "client_id": client.client_id.as_str(),
                 "client_secret": secret.expose(),
                 "secret_id": secret.id().0,
+                "secret_expires_at": expires_at.map(|end| end.to_string()),
                 "id": client.key.0,
             }));
         } else {
@@ -125,20 +132,28 @@ impl Create {
                 ("client_id", client.client_id.to_string()),
                 ("client_secret", secret.expose().to_owned()),
                 ("secret_id", secret.id().0.to_string()),
+                ("secret_expires", ends(expires_at)),
             ]);
-            output::remark("Keep the secret now: it is not stored and cannot be shown again.");
+            remark_on_new_secret(expires_at);
         }
         Ok(())
     }
 }
 
-/// Parser of the lifetime of a secret: 1 second to 100 years. A time past the year 9999 cannot be
-/// stored.
-pub(super) fn secret_lifetime() -> RangedU64ValueParser {
-    clap::value_parser!(u64).range(1..=3_155_760_000)
+/// When a secret ends, for people.
+pub(super) fn ends(expires_at: Option<Timestamp>) -> String {
+    expires_at.map_or_else(|| "never".to_owned(), |end| end.to_string())
 }
 
-/// The time that is this number of `seconds` from now; `None` for no expiry.
-pub(super) fn expiry(seconds: Option<u64>) -> Option<crate::domain::Timestamp> {
-    seconds.map(|seconds| SystemClock.now().plus(Duration::from_secs(seconds)))
+/// Says what to do with a new secret.
+pub(super) fn remark_on_new_secret(expires_at: Option<Timestamp>) {
+    output::remark("Keep the secret now: it is not stored and cannot be shown again.");
+    output::remark(&match expires_at {
+        Some(end) => format!(
+            "It is refused from {end} on: add another with `jeton client add-secret` before that."
+        ),
+        None => {
+            "It never expires: replace it now and then, as it may have leaked unnoticed.".to_owned()
+        }
+    });
 }

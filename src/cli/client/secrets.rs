@@ -5,13 +5,13 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{
-    create::{expiry, secret_lifetime},
+    create::{ends, remark_on_new_secret},
     output, undecided,
 };
 use crate::{
     cli::{deadline::Deadline, node::Operator, target::Target},
-    config::{Argon2, Database},
-    domain::{ClientId, SecretId},
+    config::{Argon2, Database, LifetimeSeconds, NewSecrets},
+    domain::{ClientId, Clock, SecretId, SystemClock},
     registry::NewSecret,
     store::Retirement,
 };
@@ -26,9 +26,9 @@ pub(in crate::cli) struct Add {
     #[arg(long, default_value = "")]
     label: String,
 
-    /// Lifetime of the secret, in seconds [default: no limit]
-    #[arg(long, value_name = "S", value_parser = secret_lifetime())]
-    expires_in: Option<u64>,
+    /// Lifetime of the secret, in seconds, or `never` [default: --secret-lifetime-days]
+    #[arg(long, value_name = "S")]
+    expires_in: Option<LifetimeSeconds>,
 
     /// Print JSON
     #[arg(long)]
@@ -41,12 +41,16 @@ pub(in crate::cli) struct Add {
     database: Database,
 
     #[command(flatten)]
+    new_secrets: NewSecrets,
+
+    #[command(flatten)]
     argon2: Argon2,
 }
 
 impl Add {
     pub(super) async fn run(self, deadline: Deadline) -> anyhow::Result<()> {
-        let new = NewSecret { label: self.label, expires_at: expiry(self.expires_in) };
+        let expires_at = self.new_secrets.expiry(self.expires_in, SystemClock.now());
+        let new = NewSecret { label: self.label, expires_at };
         let client = &self.client_id;
         let undecided = format!(
             "A secret that nobody knows may have been added: check with `jeton client show \
@@ -63,14 +67,16 @@ impl Add {
                 "client_id": self.client_id.as_str(),
                 "client_secret": secret.expose(),
                 "secret_id": stored.id.0,
+                "secret_expires_at": expires_at.map(|end| end.to_string()),
             }));
         } else {
             output::properties(&[
                 ("client_id", self.client_id.to_string()),
                 ("client_secret", secret.expose().to_owned()),
                 ("secret_id", stored.id.0.to_string()),
+                ("secret_expires", ends(expires_at)),
             ]);
-            output::remark("Keep the secret now: it is not stored and cannot be shown again.");
+            remark_on_new_secret(expires_at);
         }
         Ok(())
     }
@@ -111,7 +117,7 @@ impl Retire {
             Ok(registry.show_client(client).await?.1)
         };
         let secrets = target.change(deadline, &undecided, work).await?;
-        let now = crate::domain::Clock::now(&crate::domain::SystemClock);
+        let now = SystemClock.now();
         // A secret that cannot be read may be live.
         if !secrets.iter().any(|secret| secret.as_ref().map_or(true, |secret| secret.is_live(now)))
         {

@@ -4,6 +4,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::{
+    create::ends,
     output,
     quota::{quota_json, shown},
     unreadable,
@@ -12,7 +13,7 @@ use crate::{
     cli::{deadline::Deadline, node, target::Target},
     config::Database,
     domain::{Client, ClientId, Clock, StoredSecret, SystemClock, Timestamp},
-    store::{Readable, UnreadableRow},
+    store::{LiveSecrets, Readable, UnreadableRow},
 };
 
 #[derive(Debug, Args)]
@@ -28,23 +29,45 @@ pub(in crate::cli) struct List {
 impl List {
     pub(super) async fn run(self, deadline: Deadline) -> anyhow::Result<()> {
         let target = Target::of(self.database)?;
-        let work = async { Ok(target.registry(node::this_user()).list_clients().await?) };
-        let clients = target.look(deadline, work).await?;
+        let registry = target.registry(node::this_user());
+        let work = async { Ok((registry.list_clients().await?, registry.live_secrets().await?)) };
+        let (clients, secrets) = target.look(deadline, work).await?;
+        let secrets_of = |client: &Readable<Client>| {
+            let key = client.as_ref().ok().map(|client| client.key);
+            key.and_then(|key| secrets.get(&key)).copied().unwrap_or_default()
+        };
         if self.json {
-            output::json(&clients.iter().map(client_json).collect());
+            let object = |client: &Readable<Client>| {
+                let mut object = client_json(client);
+                if client.is_ok() {
+                    object["live_secrets"] = live_secrets_json(secrets_of(client));
+                }
+                object
+            };
+            output::json(&clients.iter().map(object).collect());
         } else if clients.is_empty() {
             output::remark("There are no clients yet; create one with `jeton client create`.");
         } else {
-            output::table(HEADING, clients.iter().map(client_cells).collect());
+            let cells = |client| client_cells(client, secrets_of(client));
+            output::table(HEADING, clients.iter().map(cells).collect());
         }
         unreadable::check(unreadable::rows(&clients))
     }
 }
 
-const HEADING: [&str; 8] =
-    ["client_id", "state", "scopes", "audiences", "serves", "token lifetime", "quota", "created"];
+const HEADING: [&str; 9] = [
+    "client_id",
+    "state",
+    "scopes",
+    "audiences",
+    "serves",
+    "token lifetime",
+    "quota",
+    "created",
+    "secrets end",
+];
 
-fn client_cells(client: &Readable<Client>) -> [String; 8] {
+fn client_cells(client: &Readable<Client>, secrets: LiveSecrets) -> [String; 9] {
     let client = match client {
         Ok(client) => client,
         Err(row) => return unreadable::cells(row, 1),
@@ -58,7 +81,27 @@ fn client_cells(client: &Readable<Client>) -> [String; 8] {
         format!("{} s", client.token_lifetime.seconds()),
         shown(client.quota),
         client.created_at.to_string(),
+        secrets_end(secrets),
     ]
+}
+
+/// When the live secrets of a client end: the first end, and how many of them never do.
+fn secrets_end(secrets: LiveSecrets) -> String {
+    let LiveSecrets { count, endless, first_end } = secrets;
+    match (first_end, endless) {
+        (None, 0) => "no live secret".to_owned(),
+        (None, endless) if endless == count => "never".to_owned(),
+        (first_end, 0) => ends(first_end),
+        (first_end, endless) => format!("{}; {endless} of {count} never", ends(first_end)),
+    }
+}
+
+fn live_secrets_json(secrets: LiveSecrets) -> Value {
+    json!({
+        "count": secrets.count,
+        "never_expire": secrets.endless,
+        "first_expires_at": secrets.first_end.map(|end| end.to_string()),
+    })
 }
 
 #[derive(Debug, Args)]
@@ -136,7 +179,7 @@ fn secret_cells(secret: &Readable<StoredSecret>, now: Timestamp) -> [String; 5] 
         secret.label.clone(),
         state(secret, now).to_owned(),
         secret.created_at.to_string(),
-        secret.expires_at.map_or_else(|| "never".to_owned(), |end| end.to_string()),
+        ends(secret.expires_at),
     ]
 }
 

@@ -21,11 +21,12 @@ use super::{
     fault::fault,
     lease::Lease,
     pool::Primary,
+    schema,
     session::{self, Backend, OpenError},
     unit::Unit,
 };
 use crate::{
-    domain::{Error, Timestamp},
+    domain::{Error, TagKeys, Timestamp},
     store::{Change, Feed, row},
 };
 
@@ -135,8 +136,9 @@ async fn connect(
 #[async_trait]
 impl Feed for PgFeed {
     async fn join(&mut self) -> Result<(), Error> {
-        let joined = sqlx::query_as("select node_id, place from join_feed($1)")
+        let joined = sqlx::query_as("select node_id, place from join_feed($1, $2)")
             .bind(i32::try_from(self.lease.as_millis()).unwrap_or(i32::MAX))
+            .bind(schema::version_of_this_binary())
             .fetch_one(&mut self.listener);
         (self.node, self.position) = within(self.lease, joined).await?;
         self.unit.standing.set_lease(Lease { node: self.node, renewals: 0 });
@@ -185,6 +187,13 @@ impl Feed for PgFeed {
             }
             _ => Err(Error::unavailable("the lease expired, or the change feed was replaced")),
         }
+    }
+
+    async fn tag_keys(&mut self) -> Result<Option<TagKeys>, Error> {
+        let asked = sqlx::query("select tag_key, next_tag_key, previous_tag_key from installation")
+            .fetch_optional(&mut self.listener);
+        let row = within(self.lease, asked).await?;
+        Ok(row.and_then(|row| row::tag_keys(&row).ok()))
     }
 
     fn lease(&self) -> Duration {

@@ -175,12 +175,13 @@ begin
     end loop;
 end $$;
 
--- A reader can read everything except hashes, digests, the tag key and the ids of nodes: a session
+-- A reader can read everything except hashes, digests, tag keys and the ids of nodes: a session
 -- that knows the id of a node can act as that node.
 grant select on
     audit, change, client, deleted_key, revoked_token, token_partition, _sqlx_migrations
     to jeton_reader;
-grant select (handle, applied, renewals, lease_until, lease_ms, joined_at) on node to jeton_reader;
+grant select (handle, applied, renewals, lease_until, lease_ms, joined_at, schema_version)
+    on node to jeton_reader;
 grant execute on function require_lease(uuid, bigint) to jeton_reader;
 do $$
 declare
@@ -192,17 +193,17 @@ begin
         where attnum > 0 and not attisdropped
           and attrelid in ('access_token'::regclass, 'client_secret'::regclass,
                            'installation'::regclass)
-          and attname not in ('digest', 'hash', 'tag_key')
+          and attname not in ('digest', 'hash', 'tag_key', 'next_tag_key', 'previous_tag_key')
         group by attrelid
     loop
         execute format('grant select (%s) on %s to jeton_reader', seen.columns, seen.of_table);
     end loop;
 end $$;
 
--- An operator can also read the tag key, which is needed to make a secret. It can change what
--- operators decide, but not the id of a client, nor the hash or the client of a secret. Secrets are
+-- An operator can also read the tag keys, which are needed to make a secret, rotate them, and revoke
+-- all tokens. It can change what operators decide, but not the id of a client, nor the hash or the client of a secret. Secrets are
 -- retired and not deleted, and a revocation cannot be undone.
-grant select (tag_key) on installation to jeton_operator;
+grant select (tag_key, next_tag_key, previous_tag_key) on installation to jeton_operator;
 grant insert on client to jeton_operator;
 grant update (
     client_id, name, state, grant_types, scopes, default_scopes, audiences, serves,
@@ -212,7 +213,8 @@ grant insert on client_secret to jeton_operator;
 grant update (label, expires_at, retired_at, burnt_at) on client_secret to jeton_operator;
 grant insert on revoked_token to jeton_operator;
 grant execute on function
-    delete_client(text), end_lease(uuid, bigint, timestamptz)
+    delete_client(text), end_lease(uuid, bigint, timestamptz), revoke_all_tokens(),
+    offer_tag_key(bytea), adopt_tag_key(), retire_tag_key()
     to jeton_operator;
 
 -- A node checks secrets and tokens, and records tokens and revocations. It does the upkeep through
@@ -221,11 +223,12 @@ grant select on
     access_token, change, client, client_secret, installation, revoked_token, _sqlx_migrations
     to jeton_service;
 grant insert on access_token, revoked_token to jeton_service;
-grant select (handle, applied, renewals, lease_until, lease_ms, joined_at) on node
-    to jeton_service;
+grant select (handle, applied, renewals, lease_until, lease_ms, joined_at, schema_version)
+    on node to jeton_service;
 grant select (seq, hash) on audit to jeton_service;
 grant execute on function
-    require_lease(uuid, bigint), join_feed(integer), renew_lease(uuid, bigint, boolean),
+    require_lease(uuid, bigint), join_feed(integer), join_feed(integer, integer),
+    renew_lease(uuid, bigint, boolean),
     leave_feed(uuid), end_lease(uuid, bigint, timestamptz), keep_announcing(),
     make_partitions(timestamptz), drop_dead_partitions(timestamptz),
     forget_revocations(timestamptz), forget_changes(), cut_audit(integer, bigint)

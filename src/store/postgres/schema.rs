@@ -17,12 +17,8 @@ use super::{
     session::OpenError,
 };
 use crate::{
-    domain::{Error, Random, RandomFailed, Timestamp},
-    store::{
-        Installation,
-        migrate::{Migrated, SchemaError, known, refuse_newer, require_exact},
-        row,
-    },
+    domain::{Random, TagKey, Timestamp},
+    store::migrate::{Migrated, SchemaError, known, refuse_newer, require_exact},
 };
 
 static MIGRATOR: Migrator = sqlx::migrate!("migrations/postgres");
@@ -64,13 +60,9 @@ pub(super) async fn migrate(
     Ok(Migrated { from, to: known(&MIGRATOR) })
 }
 
-/// Reads the data generated once for this installation.
-pub(super) async fn installation(connection: &mut PgConnection) -> Result<Installation, Error> {
-    let row = sqlx::query("select tag_key from installation")
-        .fetch_one(connection)
-        .await
-        .map_err(fault)?;
-    Ok(Installation { tag_key: row::tag_key(&row)? })
+/// Version of the schema that this binary is built for, as a node tells it to the others.
+pub(super) fn version_of_this_binary() -> i32 {
+    i32::try_from(known(&MIGRATOR)).unwrap_or(i32::MAX)
 }
 
 /// Opens a connection outside the pools. Distinguishes a refusal from a database that is down.
@@ -203,21 +195,15 @@ async fn make_installation(
     now: Timestamp,
     random: &dyn Random,
 ) -> Result<(), SchemaError> {
-    let key = new_key(random)?;
+    let key = TagKey::generate(random)?;
     sqlx::query(
         "insert into installation (tag_key, created_at) values ($1, $2)
          on conflict on constraint installation_pk do nothing",
     )
-    .bind(key.as_slice())
+    .bind(&key.as_bytes()[..])
     .bind(Moment(now))
     .execute(connection)
     .await
     .map_err(fault)?;
     Ok(())
-}
-
-fn new_key(random: &dyn Random) -> Result<[u8; 32], RandomFailed> {
-    let mut key = [0; 32];
-    random.fill(&mut key)?;
-    Ok(key)
 }

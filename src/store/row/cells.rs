@@ -22,6 +22,10 @@ impl BadCell {
         Self { column, why: why.into() }
     }
 
+    pub(in crate::store) fn null(column: &'static str) -> Self {
+        Self::new(column, "it is null")
+    }
+
     /// Turns the bad value into an unreadable row of `table`. Statements with joins add a prefix to
     /// the columns of some tables. It is removed here, because the table itself does not have it.
     pub(super) fn of(self, table: &'static str) -> UnreadableRow {
@@ -81,7 +85,7 @@ pub(in crate::store) trait Cells {
 }
 
 fn present<T>(column: &'static str, cell: Cell<Option<T>>) -> Cell<T> {
-    cell?.ok_or_else(|| BadCell::new(column, "it is null"))
+    cell?.ok_or_else(|| BadCell::null(column))
 }
 
 /// Decodes a value of a type that sqlx supports; `None` if it is null. The decoders of sqlx alone

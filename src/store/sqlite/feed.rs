@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 use super::fault::fault;
 use crate::{
-    domain::{Error, Timestamp},
+    domain::{Error, TagKeys, Timestamp},
     store::{Change, Feed, row},
 };
 
@@ -65,6 +65,14 @@ impl Feed for SqliteFeed {
     /// machine.
     async fn renew(&mut self) -> Result<Option<Timestamp>, Error> {
         Ok(None)
+    }
+
+    async fn tag_keys(&mut self) -> Result<Option<TagKeys>, Error> {
+        let row = sqlx::query("select tag_key, next_tag_key, previous_tag_key from installation")
+            .fetch_optional(&self.reader)
+            .await
+            .map_err(fault)?;
+        Ok(row.and_then(|row| row::tag_keys(&row).ok()))
     }
 
     fn lease(&self) -> Duration {

@@ -11,7 +11,7 @@ use sqlx::{SqliteConnection, SqlitePool, migrate::Migrator};
 use super::fault::fault;
 use crate::{
     data_dir::{self, Lock},
-    domain::{Random, RandomFailed, Timestamp},
+    domain::{Random, TagKey, Timestamp},
     store::{
         Obstacle,
         migrate::{Migrated, SchemaError, known, refuse_newer, require_exact},
@@ -185,21 +185,15 @@ async fn make_installation(
     now: Timestamp,
     random: &dyn Random,
 ) -> Result<(), SchemaError> {
-    let key = new_key(random)?;
+    let key = TagKey::generate(random)?;
     sqlx::query(
         "insert into installation (singleton, tag_key, created_at) values (1, $1, $2)
          on conflict do nothing",
     )
-    .bind(key.as_slice())
+    .bind(&key.as_bytes()[..])
     .bind(now.unix_micros())
     .execute(pool)
     .await
     .map_err(fault)?;
     Ok(())
-}
-
-fn new_key(random: &dyn Random) -> Result<[u8; 32], RandomFailed> {
-    let mut key = [0; 32];
-    random.fill(&mut key)?;
-    Ok(key)
 }

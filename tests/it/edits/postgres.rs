@@ -179,9 +179,11 @@ fn of_the_installation() -> Vec<Edit> {
             &["installation.update"],
         ),
         ending_all(
-            "delete from installation;
+            "with gone as (delete from installation returning tag_key)
+             select set_config('jeton_tests.key', encode(tag_key, 'hex'), false) from gone;
              insert into installation (tag_key, created_at, not_before)
-             values (decode(repeat('00', 32), 'hex'), now(), now() + interval '1 hour')",
+             values (decode(current_setting('jeton_tests.key'), 'hex'), now(),
+                     now() + interval '1 hour')",
             &["installation.delete", "installation.create"],
         ),
     ]

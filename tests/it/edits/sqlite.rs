@@ -251,9 +251,11 @@ fn of_the_installation(connection: Connection) -> Vec<Edit> {
             &replaced,
         ),
         ending_all(
-            "delete from installation;
+            "create temporary table kept as select tag_key from installation;
+             delete from installation;
              insert into installation (tag_key, created_at, not_before)
-             values (randomblob(32), 0, (select max(issued_at) from access_token) + 3600000000)",
+             select tag_key, 0, (select max(issued_at) from access_token) + 3600000000 from kept;
+             drop table kept",
             &["installation.delete", "installation.create"],
         ),
     ]

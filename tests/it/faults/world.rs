@@ -152,7 +152,7 @@ impl World {
             Site::Pair(_) => Database::at(sure.url.clone()),
         };
         let store = direct.migrated().await;
-        let tag_key = store.installation().await.unwrap().tag_key;
+        let tag_key = store.installation().await.unwrap().tag_keys.current().clone();
         let history = Arc::<History>::default();
         let operator = Operator::new(store, Arc::clone(&history), seed).await;
         let proxy = Proxy::before(&url).await;

@@ -27,7 +27,11 @@ const READING: &[Act] = &[
     ("read clients", ALL_THREE, "select * from client"),
     ("read the hash of a secret", SERVICE, "select hash from client_secret"),
     ("read all else of secrets", ALL_THREE, "select label, burnt_at from client_secret"),
-    ("read the key of the tags", CHANGERS, "select tag_key from installation"),
+    (
+        "read the keys of the tags",
+        CHANGERS,
+        "select tag_key, next_tag_key, previous_tag_key from installation",
+    ),
     ("read the digest of a token", SERVICE, "select digest from access_token"),
     ("read all else of tokens", ALL_THREE, "select id, client, expires_at from access_token"),
     ("read revocations", ALL_THREE, "select * from revoked_token"),
@@ -112,6 +116,10 @@ const CLIENTS: &[Act] = &[
     ("delete a secret", NOBODY, "delete from client_secret"),
     ("change the installation", NOBODY, "update installation set not_before = null"),
     ("replace the key of the tags", NOBODY, "update installation set tag_key = tag_key"),
+    ("offer a key of the tags", OPERATOR, "select offer_tag_key(sha256('x'))"),
+    ("adopt it", OPERATOR, "select adopt_tag_key()"),
+    ("retire the previous one", OPERATOR, "select retire_tag_key()"),
+    ("revoke all tokens", OPERATOR, "select revoke_all_tokens()"),
     ("delete the installation", NOBODY, "delete from installation"),
 ];
 
@@ -161,7 +169,8 @@ const FEED: &[Act] = &[
         "lock table installation in share update exclusive mode",
     ),
     ("move its numbers", NOBODY, "select setval('change_id_seq', 1)"),
-    ("join the feed as a node", SERVICE, "select join_feed(2000)"),
+    ("join the feed as a node", SERVICE, "select join_feed(2000, 11)"),
+    ("join it as a node of before", SERVICE, "select join_feed(2000)"),
     (
         "speak for one's own node",
         SERVICE,

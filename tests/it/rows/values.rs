@@ -141,9 +141,12 @@ pub(super) fn claims(column: &str) -> (Holds, Holds) {
         | "revoked_token.revoked_at"
         | "revoked_token.keep_until" => (NEVER, Holds::Always),
         "installation.not_before" => (PAST, Holds::Always),
-        "installation.singleton" | "installation.tag_key" | "installation.created_at" => {
-            (Holds::Always, Holds::Always)
-        }
+        "installation.singleton"
+        | "installation.tag_key"
+        | "installation.next_tag_key"
+        | "installation.previous_tag_key"
+        | "installation.tag_key_since"
+        | "installation.created_at" => (Holds::Always, Holds::Always),
         _ => panic!("{column}: say here what may come of it"),
     }
 }

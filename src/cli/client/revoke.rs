@@ -1,0 +1,76 @@
+//! `jeton client revoke-tokens`: of one client, or of all.
+
+use clap::Args;
+use serde_json::json;
+
+use super::{output, undecided};
+use crate::{
+    cli::{confirm::Confirmation, deadline::Deadline, node::Operator, target::Target},
+    config::Database,
+    domain::ClientId,
+};
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct RevokeTokens {
+    /// Client identifier
+    #[arg(value_name = "CLIENT_ID", value_parser = ClientId::parse,
+          required_unless_present = "all")]
+    client_id: Option<ClientId>,
+
+    /// Revoke the tokens of all clients
+    #[arg(long, conflicts_with = "client_id")]
+    all: bool,
+
+    #[command(flatten)]
+    confirmation: Confirmation,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    operator: Operator,
+
+    #[command(flatten)]
+    database: Database,
+}
+
+/// Message if the revocation of all tokens times out. It can be repeated safely.
+const UNDECIDED: &str = "The tokens of all clients may or may not be revoked, and the change may \
+    still take effect: run the command again.";
+
+impl RevokeTokens {
+    pub(super) async fn run(self, deadline: Deadline) -> anyhow::Result<()> {
+        let target = Target::of(self.database)?;
+        if self.client_id.is_none() {
+            self.confirmation.ask(&format!(
+                "This revokes every token of every client in {}. All clients request new ones at \
+                 once, and each of them has to authenticate for that.",
+                target.place
+            ))?;
+        }
+        let undecided = match &self.client_id {
+            Some(client) => undecided(
+                client,
+                &format!("The tokens of client {client} may or may not be revoked"),
+            ),
+            None => UNDECIDED.to_owned(),
+        };
+        let work = async {
+            let registry = target.registry(self.operator.actor());
+            match &self.client_id {
+                Some(client) => Ok(registry.revoke_tokens(client).await?),
+                None => Ok(registry.revoke_all_tokens().await?),
+            }
+        };
+        target.change(deadline, &undecided, work).await?;
+        if self.json {
+            let client = self.client_id.as_ref().map(ClientId::as_str);
+            output::json(&json!({ "client_id": client, "revoked": true }));
+        } else {
+            let of = self.client_id.map(|client| format!(" that client {client} had"));
+            output::say(&format!("All tokens{} are revoked.", of.unwrap_or_default()));
+        }
+        Ok(())
+    }
+}

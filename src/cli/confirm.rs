@@ -1,0 +1,40 @@
+//! Confirmation of changes that cannot be undone.
+
+use std::io::{self, BufRead, IsTerminal};
+
+use anyhow::bail;
+use clap::Args;
+
+use super::output;
+
+/// Confirmation by a flag or by the user.
+#[derive(Debug, Clone, Copy, Args)]
+pub(super) struct Confirmation {
+    /// Do not ask for confirmation
+    #[arg(long)]
+    yes: bool,
+}
+
+impl Confirmation {
+    /// Prints `consequence` and asks whether to go on, unless `--yes` was given.
+    ///
+    /// # Errors
+    /// If the user does not answer `yes`, or if there is no terminal to ask at.
+    pub(super) fn ask(self, consequence: &str) -> anyhow::Result<()> {
+        output::remark(consequence);
+        if self.yes {
+            return Ok(());
+        }
+        let input = io::stdin();
+        if !input.is_terminal() {
+            bail!("nothing was changed: there is no terminal to confirm at, so add --yes");
+        }
+        output::remark("Type yes to go on:");
+        let mut answer = String::new();
+        input.lock().read_line(&mut answer)?;
+        if answer.trim() != "yes" {
+            bail!("nothing was changed: it was not confirmed");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,25 @@
+//! When secrets end.
+
+use crate::domain::{ClientId, SecretId, Timestamp};
+
+/// Summary of the live secrets of a client.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LiveSecrets {
+    /// Number of live secrets.
+    pub count: u64,
+    /// How many of them never end.
+    pub endless: u64,
+    /// When the first of the others ends; `None` if all are endless.
+    pub first_end: Option<Timestamp>,
+}
+
+/// A secret that ends soon, or has ended, without having been retired.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndingSecret {
+    /// Public id of its client.
+    pub client_id: ClientId,
+    /// Id of the secret.
+    pub id: SecretId,
+    /// Its expiry.
+    pub expires_at: Timestamp,
+}

@@ -1,0 +1,97 @@
+//! The installation on SQLite.
+
+use async_trait::async_trait;
+use sqlx::SqlitePool;
+
+use super::{
+    SqliteStore,
+    audit::{self, Statement},
+    fault::fault,
+    feed::applied_everywhere,
+};
+use crate::{
+    domain::{Actor, Error, TagKey, Timestamp},
+    store::{Adoption, Installation, InstallationStore, TagKeyRotation, row},
+};
+
+#[async_trait]
+impl InstallationStore for SqliteStore {
+    async fn installation(&self) -> Result<Installation, Error> {
+        let row = sqlx::query("select tag_key, next_tag_key, previous_tag_key from installation")
+            .fetch_optional(&self.reader)
+            .await
+            .map_err(fault)?
+            .ok_or_else(row::no_installation)?;
+        Ok(Installation { tag_keys: row::tag_keys(&row)? })
+    }
+
+    async fn revoke_all_tokens(&self, actor: &Actor) -> Result<(), Error> {
+        let revoke = sqlx::query("update installation set generation = generation + 1");
+        let revoked = self.change_installation(actor, revoke).await?;
+        if revoked { Ok(()) } else { Err(row::no_installation()) }
+    }
+
+    async fn offer_tag_key(&self, key: &TagKey, actor: &Actor) -> Result<bool, Error> {
+        let offer = sqlx::query(
+            "update installation set next_tag_key = coalesce(next_tag_key, $1)
+             where previous_tag_key is null",
+        )
+        .bind(key.as_bytes().to_vec());
+        self.change_installation(actor, offer).await
+    }
+
+    /// There is no list of nodes here, so nodes of earlier versions are not found.
+    async fn adopt_tag_key(&self, now: Timestamp, actor: &Actor) -> Result<Adoption, Error> {
+        let adopt = sqlx::query(
+            "update installation
+             set previous_tag_key = tag_key, tag_key = next_tag_key, next_tag_key = null,
+                 tag_key_since = $1
+             where next_tag_key is not null",
+        )
+        .bind(now.unix_micros());
+        let adopted = self.change_installation(actor, adopt).await?;
+        Ok(if adopted { Adoption::Adopted } else { Adoption::NotOffered })
+    }
+
+    async fn retire_tag_key(&self, actor: &Actor) -> Result<bool, Error> {
+        let retire = sqlx::query(
+            "update installation set previous_tag_key = null where previous_tag_key is not null",
+        );
+        self.change_installation(actor, retire).await
+    }
+
+    async fn tag_key_rotation(&self, now: Timestamp) -> Result<TagKeyRotation, Error> {
+        rotation(&self.reader, now).await
+    }
+}
+
+impl SqliteStore {
+    /// Changes the row of the installation, and returns once every node has applied that. False if
+    /// the statement changed nothing.
+    async fn change_installation(
+        &self,
+        actor: &Actor,
+        statement: Statement,
+    ) -> Result<bool, Error> {
+        let changed = audit::change(&self.writer, actor, vec![statement]).await? > 0;
+        applied_everywhere().await;
+        Ok(changed)
+    }
+}
+
+async fn rotation(pool: &SqlitePool, now: Timestamp) -> Result<TagKeyRotation, Error> {
+    let row = sqlx::query(
+        "select tag_key_since, next_tag_key is not null as has_next,
+                previous_tag_key is not null as has_previous,
+                (select count(*) from client_secret
+                 where retired_at is null and burnt_at is null and created_at <= tag_key_since
+                   and (expires_at is null or expires_at > $1)) as earlier_secrets
+         from installation",
+    )
+    .bind(now.unix_micros())
+    .fetch_optional(pool)
+    .await
+    .map_err(fault)?
+    .ok_or_else(row::no_installation)?;
+    Ok(row::tag_key_rotation(&row)?)
+}
