@@ -15,6 +15,7 @@ mod layers;
 mod limits;
 mod listeners;
 mod log;
+mod proxies;
 mod quantity;
 mod tls;
 
@@ -33,6 +34,7 @@ pub use self::{
     limits::{Connections, Requests, Shutdown},
     listeners::{GrpcListener, HttpListeners},
     log::{Log, LogFormat},
+    proxies::{Networks, Proxies, TrustedProxies},
     quantity::{
         Bytes, Count, Days, Kibibytes, Mebibytes, Millis, OutOfRange, Quantity, Seconds, Unit,
     },
@@ -51,6 +53,9 @@ pub struct Config {
     /// TLS of the gRPC and HTTP listeners.
     #[command(flatten)]
     pub tls: Tls,
+    /// Proxies in front of the gRPC and HTTP listeners.
+    #[command(flatten)]
+    pub proxies: Proxies,
     /// Location of the database and limits of its connections.
     #[command(flatten)]
     pub database: Database,
@@ -90,6 +95,9 @@ pub struct ShimConfig {
     /// TLS of the HTTP listener.
     #[command(flatten)]
     pub tls: Tls,
+    /// Proxies in front of the HTTP listener.
+    #[command(flatten)]
+    pub proxies: Proxies,
     /// Directory of the self-signed certificate.
     #[command(flatten)]
     pub directory: DataDir,
@@ -119,4 +127,4 @@ macro_rules! defaults {
     )+};
 }
 
-defaults!(Config, ShimConfig, Database, Argon2, Connections, Requests, Shutdown);
+defaults!(Config, ShimConfig, Database, Argon2, Connections, Proxies, Requests, Shutdown);

@@ -80,6 +80,7 @@ impl Node {
         let probes = Probes::start(options.probe_addr, &metrics, &readiness).await?;
 
         let server = Server::new(limits.clone(), Arc::clone(&metrics), workers);
+        let server = server.behind(options.proxies);
         let (reporter, health_service) = tonic_health::server::health_reporter();
         let health = Health::not_serving(reporter).await;
         // One service, with the limits around each call, serves both transports.

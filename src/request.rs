@@ -10,6 +10,11 @@ mod logged_body;
 mod outcome;
 mod request_id;
 
-pub(crate) use self::{access_log::AccessLog, handler::Handler, lane::lane_of, outcome::Standing};
+pub(crate) use self::{
+    access_log::AccessLog,
+    handler::Handler,
+    lane::lane_of,
+    outcome::{Standing, Throttled},
+};
 pub use self::{context::RequestContext, grpc_timeout::grpc_timeout, outcome::Outcome};
 pub use crate::pb::Method;

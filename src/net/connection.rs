@@ -13,7 +13,8 @@ use std::{
 };
 
 use futures_util::FutureExt;
-use hyper::service::service_fn;
+use http::Request;
+use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto::Builder,
@@ -29,12 +30,16 @@ use tokio_util::sync::CancellationToken;
 use super::{
     detect::{self, Protocol},
     limits::Limits,
-    open_connections::Activity,
-    peer,
+    open_connections::Entry,
+    peer::Peer,
+    proxy_header::ProxyHeaders,
     read_throttle::{ReadThrottles, ThrottledReader},
     tls::Tls,
 };
-use crate::request::{Handler, Standing};
+use crate::{
+    config::Proxies,
+    request::{Handler, Standing, Throttled},
+};
 
 /// Maximum header fields of an HTTP/1.1 request. Behind a proxy there are some thirty. On HTTP/2
 /// each field counts as 32 bytes more than its text, so the size limit bounds their number.
@@ -67,6 +72,8 @@ pub(super) struct Connections<H> {
     pub(super) tls: Option<Arc<Tls>>,
     pub(super) limits: Limits,
     pub(super) throttles: ReadThrottles,
+    pub(super) proxies: Arc<Proxies>,
+    pub(super) proxy_headers: Arc<ProxyHeaders>,
     /// Cancelled when connections should finish.
     pub(super) stop: CancellationToken,
 }
@@ -77,20 +84,28 @@ impl<H: Handler> Connections<H> {
     pub(super) async fn serve(
         self,
         stream: std::net::TcpStream,
-        peer: SocketAddr,
-        activity: Arc<Activity>,
+        mut address: SocketAddr,
+        entry: Entry,
     ) -> Result<(), Closed> {
-        let stream = TcpStream::from_std(stream)?;
+        let mut stream = TcpStream::from_std(stream)?;
         stream.set_nodelay(true)?;
         // One deadline for everything before the first request. With one per step, a peer could
         // extend it step by step.
         let mut patience = pin!(sleep(self.limits.handshake_timeout));
+        if self.proxies.announce(address.ip()) {
+            let reading = self.proxy_headers.read(address, &mut stream);
+            address = self.before_first_request(patience.as_mut(), reading).await?;
+        }
         let Some(tls) = &self.tls else {
-            return self.serve_requests(stream, peer, activity, patience).await;
+            let peer = Peer::new(address, None, &self.proxies);
+            return self.serve_requests(stream, peer, entry, patience).await;
         };
         let handshake = TlsAcceptor::from(tls.current()).accept(stream);
         let stream = self.before_first_request(patience.as_mut(), handshake).await?;
-        self.serve_requests(stream, peer, activity, patience).await
+        let chain = stream.get_ref().1.peer_certificates();
+        let certificate = chain.and_then(<[_]>::first);
+        let peer = Peer::new(address, certificate, &self.proxies);
+        self.serve_requests(stream, peer, entry, patience).await
     }
 
     /// Runs a step that comes before the first request. No request is open yet, so the step is cut
@@ -110,15 +125,15 @@ impl<H: Handler> Connections<H> {
     async fn serve_requests<S>(
         self,
         stream: S,
-        peer: SocketAddr,
-        activity: Arc<Activity>,
+        peer: Peer,
+        entry: Entry,
         mut patience: Pin<&mut Sleep>,
     ) -> Result<(), Closed>
     where
         S: AsyncRead + AsyncWrite + Send + 'static,
     {
-        let source = peer::source_of(peer);
-        let throttle = self.throttles.of(source);
+        entry.belongs_to(&peer);
+        let throttle = self.throttles.of(peer.source(), peer.is_trusted());
         let (reader, writer) = tokio::io::split(stream);
         let mut reader = ThrottledReader::new(reader, Arc::clone(&throttle));
         let (protocol, head) =
@@ -128,13 +143,21 @@ impl<H: Handler> Connections<H> {
         // Number of requests that have begun. It stands still while the connection is idle.
         let begun = Arc::new(AtomicU64::new(0));
         let (service, count) = (self.service.clone(), Arc::clone(&begun));
-        let service = service_fn(move |request| {
+        let (activity, port) = (Arc::clone(&entry.activity), peer.address.port());
+        let service = service_fn(move |mut request: Request<Incoming>| {
             count.fetch_add(1, Ordering::Relaxed);
             let (throttle, in_flight) = (Arc::clone(&throttle), activity.begin_request());
+            let source = peer.source_of_request(request.headers());
+            if throttle.is_throttled(source) {
+                request.extensions_mut().insert(Throttled);
+            }
             service.clone().handle(request, source).map(move |response| {
                 match response.extensions().get::<Standing>() {
-                    Some(Standing::Authenticated) => in_flight.has_authenticated(),
-                    Some(Standing::Failed) => throttle.failed(),
+                    Some(Standing::Authenticated) => {
+                        in_flight.has_authenticated();
+                        throttle.succeeded();
+                    }
+                    Some(Standing::Failed) => throttle.failed(source),
                     None => {}
                 }
                 Ok::<_, Infallible>(response)
@@ -145,7 +168,7 @@ impl<H: Handler> Connections<H> {
         tokio::select! {
             ended = connection.as_mut() => return ended.map_err(|_| Closed),
             () = self.stop.cancelled() => {}
-            () = self.expired(protocol, peer, patience, &begun) => {}
+            () = self.expired(protocol, port, patience, &begun) => {}
         }
         // An HTTP/1.1 connection without a complete header has no request to finish, and hyper
         // would wait for the rest of the header. An HTTP/2 peer gets a GOAWAY.
@@ -161,13 +184,13 @@ impl<H: Handler> Connections<H> {
     async fn expired(
         &self,
         protocol: Protocol,
-        peer: SocketAddr,
+        port: u16,
         patience: Pin<&mut Sleep>,
         begun: &AtomicU64,
     ) {
         // The port serves as randomness, so that clients that connected together do not all
         // reconnect together.
-        let percent = 100 - u32::from(peer.port() % 11);
+        let percent = 100 - u32::from(port % 11);
         let old = sleep(self.limits.max_connection_age / 100 * percent);
         let idle = async {
             // An HTTP/2 client may connect long before its first request.

@@ -15,6 +15,7 @@ use super::{
     read_throttle::ReadThrottles, tls::Tls, workers::Workers,
 };
 use crate::{
+    config::Proxies,
     request::Handler,
     telemetry::{ListenerKind, Metrics},
 };
@@ -66,6 +67,7 @@ pub(crate) struct Server {
     pub(crate) metrics: Arc<Metrics>,
     workers: Workers,
     throttles: ReadThrottles,
+    proxies: Arc<Proxies>,
     /// Cancelled when the listeners should close and connections should finish.
     pub(crate) stop: CancellationToken,
     /// Cancelled when the remaining connections should be cut.
@@ -77,14 +79,23 @@ impl Server {
     pub(crate) fn new(limits: Limits, metrics: Arc<Metrics>, workers: Workers) -> Self {
         let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
         let throttles = ReadThrottles::new(limits.max_failures_per_second);
-        Self { limits, metrics, workers, throttles, stop, cut, tasks: TaskTracker::new() }
+        let (proxies, tasks) = (Arc::default(), TaskTracker::new());
+        Self { limits, metrics, workers, throttles, proxies, stop, cut, tasks }
+    }
+
+    /// The same server, with these proxies in front of its listeners.
+    pub(crate) fn behind(mut self, proxies: Proxies) -> Self {
+        self.proxies = Arc::new(proxies);
+        self
     }
 
     /// Serves `service` on `listener`, over TLS if `tls` is given.
     pub(crate) fn serve(&self, listener: Listener, service: impl Handler, tls: Option<Arc<Tls>>) {
         let limits = self.limits.clone();
         let (throttles, stop) = (self.throttles.clone(), self.stop.clone());
-        let connections = Connections { service, tls, limits, throttles, stop };
+        let (proxies, proxy_headers) = (Arc::clone(&self.proxies), Arc::default());
+        let connections =
+            Connections { service, tls, limits, throttles, proxies, proxy_headers, stop };
         let (tasks, cut) = (self.tasks.clone(), self.cut.clone());
         let (metrics, workers) = (Arc::clone(&self.metrics), self.workers.clone());
         let acceptor = Acceptor { connections, metrics, workers, tasks, cut };
@@ -146,18 +157,18 @@ async fn accept(listener: Listener, acceptor: Acceptor<impl Handler>) {
                 let room = make_room(&permits, &table, &metrics, listener.kind);
                 let Some(permit) = connections.stop.run_until_cancelled(room).await else { return };
                 let open = metrics.connected(listener.kind);
-                let entry = table.enter(peer::source_of(address));
+                let entry = table.enter(peer::source_of(address.ip()));
                 // The socket moves from this runtime to the one of its worker thread.
                 let Ok(stream) = stream.into_std() else { continue };
                 let activity = Arc::clone(&entry.activity);
-                let connection = connections.clone().serve(stream, address, Arc::clone(&activity));
+                let connection = connections.clone().serve(stream, address, entry);
                 let cut = cut.clone();
                 let (worker, slot) = workers.next();
                 let connection = async move {
                     let connection = activity.evicted.run_until_cancelled(connection);
                     // The failure of a connection concerns only its peer.
                     let _ = cut.run_until_cancelled(connection).await;
-                    drop((open, permit, slot, entry));
+                    drop((open, permit, slot));
                 };
                 tasks.spawn_on(connection, &worker);
             }

@@ -3,7 +3,9 @@
 //! A connection is cheap to open, so a listener that is full of connections on which nothing has
 //! authenticated must not make honest callers wait. When there is no room, one of those is closed:
 //! of the source that has the most, the one that has been idle for longest. A connection on which a
-//! call has succeeded is never closed for that reason.
+//! call has succeeded is never closed for that reason. Those of trusted proxies, which carry the
+//! requests of many sources, have no share: one is closed only while it is idle, and only if there
+//! is no other.
 
 use std::{
     collections::HashMap,
@@ -16,6 +18,8 @@ use std::{
 };
 
 use tokio_util::sync::CancellationToken;
+
+use super::peer::Peer;
 
 /// Part of all connections above which a source also loses those with a request in flight.
 const HEAVY: usize = 4;
@@ -31,7 +35,14 @@ pub(super) struct OpenConnections {
 #[derive(Default)]
 struct Table {
     next: u64,
-    connections: HashMap<u64, (IpAddr, Arc<Activity>)>,
+    connections: HashMap<u64, (Owner, Arc<Activity>)>,
+}
+
+/// Whose connection it is.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Owner {
+    Source(IpAddr),
+    TrustedProxy,
 }
 
 /// What a connection has done. Shared by the connection and the table.
@@ -70,7 +81,7 @@ impl OpenConnections {
         let mut table = lock(&self.open);
         let id = table.next;
         table.next += 1;
-        table.connections.insert(id, (source, Arc::clone(&activity)));
+        table.connections.insert(id, (Owner::Source(source), Arc::clone(&activity)));
         Entry { table: Arc::clone(&self.open), id, activity }
     }
 
@@ -82,16 +93,30 @@ impl OpenConnections {
             all.filter(|(_, activity)| !activity.has_authenticated.load(Ordering::Relaxed))
                 .filter(|(_, activity)| !activity.evicted.is_cancelled())
         };
-        let mut count: HashMap<IpAddr, usize> = HashMap::new();
-        strangers().for_each(|(source, _)| *count.entry(*source).or_default() += 1);
+        let mut count: HashMap<Owner, usize> = HashMap::new();
+        strangers().for_each(|(owner, _)| *count.entry(*owner).or_default() += 1);
         let busy = |activity: &Activity| activity.in_flight.load(Ordering::Relaxed) > 0;
+        let heavy =
+            |owner: &Owner| *owner != Owner::TrustedProxy && count[owner] > self.max / HEAVY;
         let victim = strangers()
-            .filter(|(source, activity)| !busy(activity) || count[source] > self.max / HEAVY)
-            .min_by_key(|(source, activity)| {
+            .filter(|(owner, activity)| !busy(activity) || heavy(owner))
+            .min_by_key(|(owner, activity)| {
                 let last = activity.last.load(Ordering::Relaxed);
-                (busy(activity), usize::MAX - count[source], last)
+                let is_trusted = *owner == Owner::TrustedProxy;
+                (is_trusted, busy(activity), usize::MAX - count[owner], last)
             });
         victim.inspect(|(_, activity)| activity.evicted.cancel()).is_some()
+    }
+}
+
+impl Entry {
+    /// Corrects whose connection it is, which a proxy or a certificate has shown.
+    pub(super) fn belongs_to(&self, peer: &Peer) {
+        let owner =
+            if peer.is_trusted() { Owner::TrustedProxy } else { Owner::Source(peer.source()) };
+        if let Some(connection) = lock(&self.table).connections.get_mut(&self.id) {
+            connection.0 = owner;
+        }
     }
 }
 
@@ -139,6 +164,7 @@ fn micros_since(origin: Instant) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Proxies;
 
     fn source(last: u8) -> IpAddr {
         IpAddr::from([192, 0, 2, last])
@@ -176,5 +202,23 @@ mod tests {
         let _many: Vec<_> = many.iter().map(|entry| entry.activity.begin_request()).collect();
         assert!(open.evict_one());
         assert!(!is_evicted(&few) && many.iter().any(is_evicted));
+    }
+    #[test]
+    fn a_trusted_proxy_has_no_share_and_makes_way_last() {
+        let open = OpenConnections::new(8);
+        let trusted_proxy = Some("192.0.2.1".parse().unwrap());
+        let proxies = Arc::new(Proxies { trusted_proxy, ..Proxies::default() });
+        let proxy = Peer::new((source(1), 1).into(), None, &proxies);
+        let shared = [(); 5].map(|()| open.enter(source(1)));
+        for entry in &shared {
+            entry.belongs_to(&proxy);
+        }
+        let busy: Vec<_> = shared[1..].iter().map(|e| e.activity.begin_request()).collect();
+        let stranger = open.enter(source(2));
+        assert!(open.evict_one() && is_evicted(&stranger));
+        drop(stranger);
+        assert!(open.evict_one() && is_evicted(&shared[0]), "nothing was open on it");
+        assert!(!open.evict_one(), "the others are in use");
+        drop(busy);
     }
 }

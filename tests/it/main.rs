@@ -27,6 +27,7 @@ mod overload;
 mod patience;
 mod places;
 mod pool;
+mod proxies;
 mod real_clients;
 mod roles;
 mod rows;
