@@ -17,6 +17,7 @@ mod listeners;
 mod log;
 mod new_secrets;
 mod password_file;
+mod proxies;
 mod quantity;
 mod quota;
 mod tls;
@@ -37,6 +38,7 @@ pub use self::{
     listeners::{GrpcListener, HttpListeners},
     log::{Log, LogFormat},
     new_secrets::{LifetimeDays, LifetimeSeconds, NewSecrets, NoLifetime},
+    proxies::{Networks, Proxies, TrustedProxies},
     quantity::{
         Bytes, Count, Days, Kibibytes, Mebibytes, Millis, OutOfRange, Quantity, Seconds, Unit,
     },
@@ -56,6 +58,9 @@ pub struct Config {
     /// TLS of the gRPC and HTTP listeners.
     #[command(flatten)]
     pub tls: Tls,
+    /// Proxies in front of the gRPC and HTTP listeners.
+    #[command(flatten)]
+    pub proxies: Proxies,
     /// Location of the database and limits of its connections.
     #[command(flatten)]
     pub database: Database,
@@ -101,6 +106,9 @@ pub struct ShimConfig {
     /// TLS of the HTTP listener.
     #[command(flatten)]
     pub tls: Tls,
+    /// Proxies in front of the HTTP listener.
+    #[command(flatten)]
+    pub proxies: Proxies,
     /// Directory of the self-signed certificate.
     #[command(flatten)]
     pub directory: DataDir,
@@ -130,4 +138,4 @@ macro_rules! defaults {
     )+};
 }
 
-defaults!(Config, ShimConfig, Database, Argon2, Connections, Requests, Shutdown);
+defaults!(Config, ShimConfig, Database, Argon2, Connections, Proxies, Requests, Shutdown);

@@ -49,6 +49,7 @@ pub mod telemetry;
 pub mod fuzzing {
     pub use crate::{
         form_encoding::{DecodeError, decode, decode_any_text},
+        net::forwarded_source_of,
         request::grpc_timeout,
         rpc::basic::{Basic, parse as parse_basic},
     };

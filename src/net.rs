@@ -5,17 +5,21 @@ mod connection;
 mod control_frames;
 mod descriptors;
 mod detect;
+mod forwarded;
 mod limits;
 mod listen;
 mod memory;
 mod open_connections;
 mod open_request;
 mod peer;
+mod proxy_header;
 mod read_throttle;
 mod saturation;
 pub mod tls;
 mod workers;
 
+#[doc(hidden)]
+pub use self::forwarded::source_of as forwarded_source_of;
 pub(crate) use self::limits::MAX_PROBE_CONNECTIONS;
 pub use self::{
     descriptors::fit_connections,

@@ -82,6 +82,7 @@ impl Node {
 
         let saturation = Arc::clone(&readiness.saturation);
         let server = Server::new(limits.clone(), Arc::clone(&metrics), workers, saturation);
+        let server = server.behind(options.proxies);
         let (reporter, health_service) = tonic_health::server::health_reporter();
         let health = Health::not_serving(reporter).await;
         // One service, with the limits around each call, serves both transports.

@@ -14,7 +14,7 @@ pub(crate) use self::{
     access_log::AccessLog,
     handler::{Handler, Overload},
     lane::lane_of,
-    outcome::Standing,
+    outcome::{Standing, Throttled},
 };
 pub use self::{context::RequestContext, grpc_timeout::grpc_timeout, outcome::Outcome};
 pub use crate::pb::Method;

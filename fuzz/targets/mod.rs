@@ -11,6 +11,7 @@ mod edge;
 mod error_body;
 mod form;
 mod form_encoding;
+mod forwarded;
 mod grpc;
 mod grpc_timeout;
 mod http_answer;
@@ -25,11 +26,12 @@ mod world;
 pub(crate) type Target = (&'static str, fn(&[u8]));
 
 /// Every target. The parsers come first, each alone and quick; then the faces as a whole.
-pub(crate) const TARGETS: [Target; 12] = [
+pub(crate) const TARGETS: [Target; 13] = [
     ("text", text::target),
     ("form_encoding", form_encoding::target),
     ("basic", basic::target),
     ("grpc_timeout", grpc_timeout::target),
+    ("forwarded", forwarded::target),
     ("secret_hash", secret_hash::target),
     ("database_url", database_url::target),
     ("message", message::target),

@@ -79,8 +79,7 @@ impl Authority {
         let verified = self.verified.matched(&presented, now);
         let is_suspect = verified.is_none() && self.lockout.is_suspect(secret, now);
         if verified.is_none() {
-            let locked_out = self.lockout.check(&client_id, secret, now);
-            locked_out.inspect_err(|_| self.log_refusal(secret, context, now))?;
+            self.check_failures(&client_id, secret, is_suspect, context, now)?;
             self.hash_pool.check_place(&presented, secret, is_suspect, lane, context)?;
         }
 
@@ -123,6 +122,24 @@ impl Authority {
                 Err(Error::InvalidClient)
             }
         }
+    }
+
+    /// Refuses a secret that is locked out, and one that failed lately if it comes from a source
+    /// that keeps failing.
+    fn check_failures(
+        &self,
+        client_id: &ClientId,
+        secret: SecretId,
+        is_suspect: bool,
+        context: &RequestContext,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let checked = if is_suspect && context.is_throttled {
+            Err(Error::TooManyRequests { retry_after: RequestContext::THROTTLE_WAIT })
+        } else {
+            self.lockout.check(client_id, secret, now)
+        };
+        checked.inspect_err(|_| self.log_refusal(secret, context, now))
     }
 
     /// Logs a refused secret, so that an operator finds the deployment that still presents it, or

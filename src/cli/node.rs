@@ -166,6 +166,7 @@ fn hashes_and_caches(config: &Config, hash_threads: usize) -> u64 {
 pub(super) async fn start(config: &Config, stores: Stores) -> anyhow::Result<Node> {
     let Config { http, database, upkeep, hash_pool, cache, connections, .. } = config;
     let served = [config.grpc.grpc_addr, http.http_addr];
+    config.proxies.check(&config.tls)?;
     let database_connections = database.database_connections.get();
     let hash_threads = hash_pool.hash_threads.map_or_else(spare_cores, Count::size);
     let (requests, shutdown) = (&config.requests, &config.shutdown);
@@ -178,6 +179,7 @@ pub(super) async fn start(config: &Config, stores: Stores) -> anyhow::Result<Nod
         http_addr: http.http_addr,
         probe_addr: http.probe_addr,
         tls: tls(&config.tls, &database.directory, &served).await?,
+        proxies: config.proxies.clone(),
         issuer: http.issuer.clone(),
         migrate: !upkeep.no_migrate,
         start_timeout: upkeep.start_timeout_seconds.duration(),

@@ -2,9 +2,9 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use clap::Args;
-use jeton_client::endpoint;
+use jeton_client::{Identity, endpoint, endpoint_as};
 use tonic::transport::Endpoint;
 
 use super::{node, shutdown::Signals, start_log};
@@ -27,15 +27,41 @@ pub(super) struct Shim {
     #[arg(long, value_name = "FILE", env = "JETON_UPSTREAM_CA")]
     upstream_ca: Option<PathBuf>,
 
+    /// Client certificate to present to the upstream, PEM; the node trusts this shim to name the
+    /// source of a request if the certificate has a name of its --trusted-proxy
+    #[arg(long, value_name = "FILE", env = "JETON_UPSTREAM_CERT", requires = "upstream_key")]
+    upstream_cert: Option<PathBuf>,
+
+    /// Private key of the client certificate, PEM
+    #[arg(long, value_name = "FILE", env = "JETON_UPSTREAM_KEY", requires = "upstream_cert")]
+    upstream_key: Option<PathBuf>,
+
     #[command(flatten)]
     config: ShimConfig,
 }
 
 impl Shim {
     pub(super) async fn run(self, strange: &[String]) -> anyhow::Result<()> {
-        let ShimConfig { http, tls, directory, connections, requests, shutdown, log } = self.config;
+        let ShimConfig { http, tls, proxies, directory, connections, requests, shutdown, log } =
+            self.config;
         let _telemetry = start_log(&log, strange)?;
-        let endpoint: Endpoint = endpoint(&self.upstream, self.upstream_ca.as_deref())?;
+        proxies.check(&tls)?;
+        let ca = self.upstream_ca.as_deref();
+        let endpoint: Endpoint = match self
+            .upstream_cert
+            .as_deref()
+            .zip(self.upstream_key.as_deref())
+        {
+            None => endpoint(&self.upstream, ca)?,
+            Some((cert, key)) => {
+                ensure!(
+                    self.upstream.starts_with("https://"),
+                    "--upstream-cert requires an https:// --upstream: a certificate is presented \
+                     over TLS only"
+                );
+                endpoint_as(&self.upstream, ca, Identity { cert, key })?
+            }
+        };
         let mut signals = Signals::listen().context("cannot listen for signals")?;
         // The connection is made for the first request, so node and shim may start in any order.
         let shim = Running::start(ShimOptions {
@@ -43,6 +69,7 @@ impl Shim {
             http_addr: http.http_addr,
             probe_addr: http.probe_addr,
             random: Arc::new(OsRandom),
+            proxies,
             tls: node::tls(&tls, &directory, &[http.http_addr]).await?,
             issuer: http.issuer,
             limits: node::limits(&connections, &requests, &shutdown, 1, 0, 0),

@@ -95,8 +95,9 @@ pub struct Requests {
     /// connections are read more slowly; 0 for no limit
     ///
     /// A request fails if authentication failed, if the lockout or a bounded queue refused it, or
-    /// if it has a wrong path or is malformed. Use 0 behind a proxy or a shim, whose connections
-    /// carry the requests of many clients.
+    /// if it has a wrong path or is malformed. A connection of a trusted proxy, or one on which a
+    /// call has succeeded, is never slowed, because others may share it: there the requests that
+    /// fail are told to wait.
     #[arg(long, value_name = "N", env = "JETON_MAX_FAILURES_PER_SECOND", default_value = "500")]
     pub max_failures_per_second: Count<0, 1_000_000>,
 }

@@ -3,7 +3,7 @@
 use std::{
     net::IpAddr,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Instant,
@@ -18,9 +18,19 @@ use crate::request::Standing;
 /// Further ones wait, so a stranger holds little more than their headers.
 const EARLY_REQUESTS: usize = 16;
 
+/// Whose connection it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Owner {
+    Source(IpAddr),
+    /// A proxy whose connections carry the requests of many sources.
+    TrustedProxy,
+}
+
 /// What a connection has done. Shared by the connection and the table of its listener.
 pub(super) struct Activity {
-    pub(super) source: IpAddr,
+    /// Whose it seems to be by its address, and whose it is, once that is known.
+    address: IpAddr,
+    owner: OnceLock<Owner>,
     origin: Instant,
     /// When its last request began or ended, in microseconds since `origin`.
     last: AtomicU64,
@@ -36,7 +46,8 @@ impl Activity {
     /// A connection from this source that begins now. `origin` is the same for all of a listener.
     pub(super) fn new(source: IpAddr, origin: Instant) -> Self {
         let activity = Self {
-            source,
+            address: source,
+            owner: OnceLock::new(),
             origin,
             last: AtomicU64::new(0),
             open_requests: AtomicUsize::new(0),
@@ -46,6 +57,16 @@ impl Activity {
         };
         activity.touch();
         activity
+    }
+
+    /// Whose connection it is.
+    pub(super) fn owner(&self) -> Owner {
+        self.owner.get().copied().unwrap_or(Owner::Source(self.address))
+    }
+
+    /// Records whose connection it is. Only the first record counts.
+    pub(super) fn belongs_to(&self, owner: Owner) {
+        let _ = self.owner.set(owner);
     }
 
     /// Number of its open requests.

@@ -12,7 +12,8 @@ use std::{
     },
 };
 
-use hyper::service::service_fn;
+use http::Request;
+use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto::Builder,
@@ -31,11 +32,15 @@ use super::{
     limits::Limits,
     open_connections::{Entry, OpenConnections},
     open_request::OpenRequest,
-    peer,
+    peer::Peer,
+    proxy_header::ProxyHeaders,
     read_throttle::{ReadThrottles, ThrottledReader},
     tls::Tls,
 };
-use crate::request::{Handler, Overload, Standing};
+use crate::{
+    config::Proxies,
+    request::{Handler, Overload, Standing, Throttled},
+};
 
 /// Maximum header fields of an HTTP/1.1 request. Behind a proxy there are some thirty. On HTTP/2
 /// each field counts as 32 bytes more than its text, so the size limit bounds their number.
@@ -73,6 +78,8 @@ pub(super) struct Connections<H> {
     pub(super) tls: Option<Arc<Tls>>,
     pub(super) limits: Limits,
     pub(super) throttles: ReadThrottles,
+    pub(super) proxies: Arc<Proxies>,
+    pub(super) proxy_headers: Arc<ProxyHeaders>,
     /// Cancelled when connections should finish.
     pub(super) stop: CancellationToken,
 }
@@ -83,20 +90,28 @@ impl<H: Handler> Connections<H> {
     pub(super) async fn serve(
         self,
         stream: std::net::TcpStream,
-        peer: SocketAddr,
+        mut address: SocketAddr,
         entry: &Entry,
     ) -> Result<(), Closed> {
-        let stream = TcpStream::from_std(stream)?;
+        let mut stream = TcpStream::from_std(stream)?;
         stream.set_nodelay(true)?;
         // One deadline for everything before the first request. With one per step, a peer could
         // extend it step by step.
         let shorter = if entry.listener.is_nearly_full() { SHORT_HANDSHAKE } else { 1 };
         let mut patience = pin!(sleep(self.limits.handshake_timeout / shorter));
+        if self.proxies.announce(address.ip()) {
+            let reading = self.proxy_headers.read(address, &mut stream);
+            address = self.before_first_request(patience.as_mut(), reading).await?;
+        }
         let Some(tls) = &self.tls else {
+            let peer = Peer::new(address, None, &self.proxies);
             return self.serve_requests(stream, peer, entry, patience).await;
         };
         let handshake = TlsAcceptor::from(tls.current()).accept(stream);
         let stream = self.before_first_request(patience.as_mut(), handshake).await?;
+        let chain = stream.get_ref().1.peer_certificates();
+        let certificate = chain.and_then(<[_]>::first);
+        let peer = Peer::new(address, certificate, &self.proxies);
         self.serve_requests(stream, peer, entry, patience).await
     }
 
@@ -117,15 +132,15 @@ impl<H: Handler> Connections<H> {
     async fn serve_requests<S>(
         self,
         stream: S,
-        peer: SocketAddr,
+        peer: Peer,
         entry: &Entry,
         mut patience: Pin<&mut Sleep>,
     ) -> Result<(), Closed>
     where
         S: AsyncRead + AsyncWrite + Send + 'static,
     {
-        let source = peer::source_of(peer);
-        let throttle = self.throttles.of(source);
+        entry.belongs_to(&peer);
+        let throttle = self.throttles.of(peer.source(), peer.is_trusted());
         let (reader, writer) = tokio::io::split(stream);
         let mut reader = ThrottledReader::new(reader, Arc::clone(&throttle));
         let (protocol, head) =
@@ -140,10 +155,15 @@ impl<H: Handler> Connections<H> {
 
         let (service, count) = (self.service.clone(), Arc::clone(&begun));
         let (listener, activity) = (Arc::clone(&entry.listener), Arc::clone(&entry.activity));
-        let service = service_fn(move |mut request| {
+        let port = peer.address.port();
+        let service = service_fn(move |mut request: Request<Incoming>| {
             count.fetch_add(1, Ordering::Relaxed);
             let (throttle, open) =
                 (Arc::clone(&throttle), OpenRequest::begin(&listener, &activity));
+            let source = peer.source_of_request(request.headers());
+            if throttle.is_throttled(source) {
+                request.extensions_mut().insert(Throttled);
+            }
             if !open.is_admitted {
                 request.extensions_mut().insert(Overload);
             }
@@ -152,10 +172,11 @@ impl<H: Handler> Connections<H> {
                 let turn = open.activity.turn().await;
                 let response = answering.await;
                 if let Some(standing) = response.extensions().get::<Standing>() {
-                    if *standing != Standing::Authenticated {
-                        throttle.failed();
-                    }
                     open.activity.note(*standing);
+                    match standing {
+                        Standing::Authenticated => throttle.succeeded(),
+                        Standing::Failed | Standing::Unfinished => throttle.failed(source),
+                    }
                 }
                 Ok::<_, Infallible>(response.map(|body| open.follow(body, turn)))
             }
@@ -165,7 +186,7 @@ impl<H: Handler> Connections<H> {
         tokio::select! {
             ended = connection.as_mut() => return ended.map_err(|_| Closed),
             () = self.stop.cancelled() => {}
-            () = self.expired(protocol, peer, patience, &begun, &entry.listener) => {}
+            () = self.expired(protocol, port, patience, &begun, &entry.listener) => {}
         }
         // An HTTP/1.1 connection without a complete header has no request to finish, and hyper
         // would wait for the rest of the header. An HTTP/2 peer gets a GOAWAY.
@@ -181,14 +202,14 @@ impl<H: Handler> Connections<H> {
     async fn expired(
         &self,
         protocol: Protocol,
-        peer: SocketAddr,
+        port: u16,
         patience: Pin<&mut Sleep>,
         begun: &AtomicU64,
         listener: &OpenConnections,
     ) {
         // The port serves as randomness, so that clients that connected together do not all
         // reconnect together.
-        let percent = 100 - u32::from(peer.port() % 11);
+        let percent = 100 - u32::from(port % 11);
         let old = sleep(self.limits.max_connection_age / 100 * percent);
         let idle = async {
             // An HTTP/2 client may connect long before its first request.

@@ -11,10 +11,11 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    connection::Connections, limits::Limits, open_connections::OpenConnections, peer,
-    read_throttle::ReadThrottles, saturation::Saturation, tls::Tls, workers::Workers,
+    activity::Owner, connection::Connections, limits::Limits, open_connections::OpenConnections,
+    peer, read_throttle::ReadThrottles, saturation::Saturation, tls::Tls, workers::Workers,
 };
 use crate::{
+    config::Proxies,
     request::Handler,
     telemetry::{ListenerKind, Metrics},
 };
@@ -78,6 +79,7 @@ pub(crate) struct Server {
     workers: Workers,
     throttles: ReadThrottles,
     saturation: Arc<Saturation>,
+    proxies: Arc<Proxies>,
     /// Cancelled when the listeners should close and connections should finish.
     pub(crate) stop: CancellationToken,
     /// Cancelled when the remaining connections should be cut.
@@ -95,15 +97,23 @@ impl Server {
     ) -> Self {
         let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
         let throttles = ReadThrottles::new(limits.max_failures_per_second);
-        let tasks = TaskTracker::new();
-        Self { limits, metrics, workers, throttles, saturation, stop, cut, tasks }
+        let (proxies, tasks) = (Arc::default(), TaskTracker::new());
+        Self { limits, metrics, workers, throttles, saturation, proxies, stop, cut, tasks }
+    }
+
+    /// The same server, with these proxies in front of its listeners.
+    pub(crate) fn behind(mut self, proxies: Proxies) -> Self {
+        self.proxies = Arc::new(proxies);
+        self
     }
 
     /// Serves `service` on `listener`, over TLS if `tls` is given.
     pub(crate) fn serve(&self, listener: Listener, service: impl Handler, tls: Option<Arc<Tls>>) {
         let limits = self.limits.clone();
         let (throttles, stop) = (self.throttles.clone(), self.stop.clone());
-        let connections = Connections { service, tls, limits, throttles, stop };
+        let (proxies, proxy_headers) = (Arc::clone(&self.proxies), Arc::default());
+        let connections =
+            Connections { service, tls, limits, throttles, proxies, proxy_headers, stop };
         let (tasks, cut) = (self.tasks.clone(), self.cut.clone());
         let (metrics, workers) = (Arc::clone(&self.metrics), self.workers.clone());
         let saturation = Arc::clone(&self.saturation);
@@ -168,10 +178,10 @@ async fn accept(listener: Listener, acceptor: Acceptor<impl Handler>) {
                 let room = make_room(&permits, &table);
                 let Some(permit) = connections.stop.run_until_cancelled(room).await else { return };
                 let open = metrics.connected(listener.kind);
-                let entry = table.enter(peer::source_of(address));
+                let entry = table.enter(peer::source_of(address.ip()));
                 // The socket moves from this runtime to the one of its worker thread.
                 let Ok(stream) = stream.into_std() else { continue };
-                let connection = connections.clone();
+                let (connection, throttles) = (connections.clone(), connections.throttles.clone());
                 let cut = cut.clone();
                 let (worker, slot) = workers.next();
                 let connection = async move {
@@ -179,6 +189,11 @@ async fn accept(listener: Listener, acceptor: Acceptor<impl Handler>) {
                     let connection = entry.activity.evicted.run_until_cancelled(connection);
                     // The failure of a connection concerns only its peer.
                     let _ = cut.run_until_cancelled(connection).await;
+                    if entry.activity.evicted.is_cancelled()
+                        && let Owner::Source(source) = entry.activity.owner()
+                    {
+                        throttles.evicted(source);
+                    }
                     drop((open, permit, slot, entry));
                 };
                 tasks.spawn_on(connection, &worker);

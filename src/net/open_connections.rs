@@ -3,7 +3,9 @@
 //! A connection is cheap to open, and so is a request that never ends. So a listener that is full
 //! of connections on which nothing has authenticated must not make honest callers wait. When there
 //! is no room, one of those is closed: one of the source that has the most. A connection on which a
-//! call has succeeded makes way only if its source has more than half of everything.
+//! call has succeeded makes way only if its source has more than half of everything. Those of
+//! trusted proxies, which carry the requests of many sources, have no share: one is closed only
+//! while it is idle, and only if there is no other.
 
 use std::{
     cmp::Reverse,
@@ -15,7 +17,12 @@ use std::{
 
 use prometheus_client::metrics::gauge::Gauge;
 
-use super::{activity::Activity, limits::Limits, saturation::Saturation};
+use super::{
+    activity::{Activity, Owner},
+    limits::Limits,
+    peer::Peer,
+    saturation::Saturation,
+};
 use crate::telemetry::{ListenerKind, Metrics};
 
 /// Part of all connections above which a source also loses those with an open request.
@@ -140,18 +147,22 @@ impl OpenConnections {
 
     /// The connections that may be closed for another one: of sources with more than `share`, the
     /// heaviest first, and of each the longest idle. One with an open request may be closed only
-    /// if its source has many.
+    /// if its source has many. Idle ones of trusted proxies come last.
     fn idle_first<'a>(&self, open: Vec<&'a Arc<Activity>>, share: usize) -> Vec<&'a Arc<Activity>> {
         let load = load(&open, |_| 1);
-        let mut victims: Vec<_> = open
-            .into_iter()
-            .map(|one| (load[&one.source], one.open_requests() > 0, one))
-            .filter(|(load, busy, _)| {
-                *load > share && (!busy || *load > self.max_connections / HEAVY)
-            })
-            .collect();
-        victims.sort_by_cached_key(|(load, busy, one)| (Reverse(*load), *busy, one.last()));
-        victims.into_iter().map(|(_, _, one)| one).collect()
+        let may_be_closed = |one: &Activity| match one.owner() {
+            Owner::TrustedProxy => share == 0 && one.open_requests() == 0,
+            owner @ Owner::Source(_) => {
+                let load = load[&owner];
+                load > share && (one.open_requests() == 0 || load > self.max_connections / HEAVY)
+            }
+        };
+        let mut victims: Vec<_> = open.into_iter().filter(|one| may_be_closed(one)).collect();
+        victims.sort_by_cached_key(|one| {
+            let is_trusted = one.owner() == Owner::TrustedProxy;
+            (is_trusted, Reverse(load[&one.owner()]), one.open_requests() > 0, one.last())
+        });
+        victims
     }
 
     fn leave(&self, id: u64) {
@@ -173,21 +184,33 @@ impl Table {
 }
 
 /// The connection with the most open requests, of the source with the most, if those are more than
-/// `share`.
+/// `share`. Trusted proxies bound the requests of their callers themselves.
 fn busiest(open: Vec<&Arc<Activity>>, share: usize) -> Option<&Arc<Activity>> {
     let load = load(&open, Activity::open_requests);
-    let busy = open.into_iter().filter(|one| one.open_requests() > 0);
-    busy.filter(|one| load[&one.source] > share)
-        .max_by_key(|one| (load[&one.source], one.open_requests()))
+    open.into_iter()
+        .filter(|one| one.open_requests() > 0 && one.owner() != Owner::TrustedProxy)
+        .filter(|one| load[&one.owner()] > share)
+        .max_by_key(|one| (load[&one.owner()], one.open_requests()))
 }
 
-/// The sum of a weight for each source.
-fn load(open: &[&Arc<Activity>], weight: impl Fn(&Activity) -> usize) -> HashMap<IpAddr, usize> {
+/// The sum of a weight for each owner.
+fn load(open: &[&Arc<Activity>], weight: impl Fn(&Activity) -> usize) -> HashMap<Owner, usize> {
     let mut load = HashMap::new();
     for one in open {
-        *load.entry(one.source).or_default() += weight(one);
+        *load.entry(one.owner()).or_default() += weight(one);
     }
     load
+}
+
+impl Entry {
+    /// Corrects whose connection it is, which a proxy or a certificate has shown.
+    pub(super) fn belongs_to(&self, peer: &Peer) {
+        self.activity.belongs_to(if peer.is_trusted() {
+            Owner::TrustedProxy
+        } else {
+            Owner::Source(peer.source())
+        });
+    }
 }
 
 impl Drop for Entry {

@@ -7,6 +7,11 @@
 //! request. Unread bytes cost nothing and fill the peer's own flow-control window. Connections that
 //! do not fail are never slowed, even if they come from the same address.
 //!
+//! A *shared* connection is one of a trusted proxy, or one on which a call has succeeded. It may
+//! carry the requests of many callers, so it is never slowed. Instead, the requests of a throttled
+//! source on it are marked as `request::Throttled`: those that fail are told to wait, before any
+//! query and any hash if their secret failed lately, and are not logged one by one.
+//!
 //! Rejected: one pause for all failures, followed by reading everything that arrived meanwhile. It
 //! is as slow for the peer, but then requests on the same core wait for hundreds of refusals in a
 //! row.
@@ -17,7 +22,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
     time::{Duration, Instant},
@@ -56,6 +61,8 @@ pub(super) struct ReadThrottles {
     each: Option<Duration>,
     origin: Instant,
     sources: Arc<Cache<IpAddr, Arc<Source>>>,
+    /// Until when any source is throttled, so that nothing is looked up while none is.
+    slow_until: Arc<AtomicU64>,
 }
 
 /// State that all connections of a source share. Times are in microseconds since `origin`.
@@ -63,33 +70,65 @@ pub(super) struct ReadThrottles {
 struct Source {
     /// Theoretical arrival time: when the next failure is unthrottled, or the next slot is due.
     next_read: AtomicU64,
-    /// Until when its failing connections need slots.
+    /// Until when its failing connections need slots, and its requests on others are throttled.
     slow_until: AtomicU64,
+    /// Until when its new connections count as failing.
+    suspect_until: AtomicU64,
 }
 
 impl ReadThrottles {
     /// Each source has `failures_per_second` unthrottled failures; 0 turns the throttle off.
     pub(super) fn new(failures_per_second: u32) -> Self {
         let each = Duration::from_secs(1).checked_div(failures_per_second);
-        Self { each, origin: Instant::now(), sources: Arc::new(Cache::new(SOURCES)) }
+        let (sources, slow_until) = (Arc::new(Cache::new(SOURCES)), Arc::default());
+        Self { each, origin: Instant::now(), sources, slow_until }
     }
 
-    /// The throttle of a new connection from `source`.
-    pub(super) fn of(&self, source: IpAddr) -> Arc<ReadThrottle> {
+    /// The throttle of a new connection from `address`, which is shared if a trusted proxy made it.
+    pub(super) fn of(&self, address: IpAddr, is_shared: bool) -> Arc<ReadThrottle> {
+        let source = self.source(address);
+        let failed_until = AtomicU64::new(source.suspect_until.load(Ordering::Relaxed));
+        let (all, is_shared) = (self.clone(), AtomicBool::new(is_shared));
+        Arc::new(ReadThrottle { all, address, source, failed_until, is_shared })
+    }
+
+    /// Records that a connection from `address` had to make way. For a moment the new ones count as
+    /// failing, so that whoever opens them again and again does not gain by it.
+    pub(super) fn evicted(&self, address: IpAddr) {
+        if self.each.is_some() {
+            let (source, now) = (self.source(address), self.now());
+            source.suspect_until.store(now + micros(LATELY), Ordering::Relaxed);
+            self.slow(&source, now);
+        }
+    }
+
+    fn source(&self, address: IpAddr) -> Arc<Source> {
         let fresh = || Ok::<_, std::convert::Infallible>(Arc::default());
-        let Ok(source) = self.sources.get_or_insert_with(&source, fresh);
-        let (each, origin) = (self.each, self.origin);
-        Arc::new(ReadThrottle { each, origin, source, failed_until: AtomicU64::new(0) })
+        let Ok(source) = self.sources.get_or_insert_with(&address, fresh);
+        source
+    }
+
+    fn now(&self) -> u64 {
+        micros(self.origin.elapsed())
+    }
+
+    /// Throttles a source for a while.
+    fn slow(&self, source: &Source, now: u64) {
+        let until = now + micros(LATELY);
+        source.slow_until.store(until, Ordering::Relaxed);
+        self.slow_until.fetch_max(until, Ordering::Relaxed);
     }
 }
 
 /// The throttle of one connection.
 pub(super) struct ReadThrottle {
-    each: Option<Duration>,
-    origin: Instant,
+    all: ReadThrottles,
+    /// The source of the connection itself.
+    address: IpAddr,
     source: Arc<Source>,
     /// Until when this connection counts as failing.
     failed_until: AtomicU64,
+    is_shared: AtomicBool,
 }
 
 /// When a connection may be read.
@@ -104,30 +143,55 @@ enum Slot {
 }
 
 impl ReadThrottle {
-    /// Records that a request of this connection was refused.
-    pub(super) fn failed(&self) {
-        let Some(each) = self.each else { return };
-        let now = micros(self.origin.elapsed());
-        let Source { next_read, slow_until } = &*self.source;
+    /// Whether a request of `source` on this connection is throttled. Never true for a connection
+    /// that is slowed as a whole.
+    pub(super) fn is_throttled(&self, source: IpAddr) -> bool {
+        let latest = self.all.slow_until.load(Ordering::Relaxed);
+        if latest == 0 || !self.is_shared.load(Ordering::Relaxed) {
+            return false;
+        }
+        let now = self.all.now();
+        let is_slow = |source: Arc<Source>| source.slow_until.load(Ordering::Relaxed) > now;
+        latest > now && self.all.sources.get(&source).is_some_and(is_slow)
+    }
+
+    /// Records that a call on this connection succeeded.
+    pub(super) fn succeeded(&self) {
+        self.is_shared.store(true, Ordering::Relaxed);
+    }
+
+    /// Records that a request of `source` on this connection was refused.
+    pub(super) fn failed(&self, source: IpAddr) {
+        let Some(each) = self.all.each else { return };
+        let now = self.all.now();
         self.failed_until.store(now + micros(LATELY), Ordering::Relaxed);
-        // While the source is throttled, slots are counted instead of failures.
-        if slow_until.load(Ordering::Relaxed) > now {
+        let state =
+            if source == self.address { Arc::clone(&self.source) } else { self.all.source(source) };
+        let is_slow = state.slow_until.load(Ordering::Relaxed) > now;
+        // While a connection is slowed, slots are counted instead of failures.
+        if is_slow && !self.is_shared.load(Ordering::Relaxed) {
             return;
         }
-        let pay = |next_read: u64| Some(next_read.max(now) + micros(each));
-        let before = next_read.fetch_update(Ordering::Relaxed, Ordering::Relaxed, pay);
-        if before.is_ok_and(|before| before > now + micros(BURST)) {
-            slow_until.store(now + micros(LATELY), Ordering::Relaxed);
+        let pay = |next_read: u64| {
+            (next_read <= now + micros(BURST)).then(|| next_read.max(now) + micros(each))
+        };
+        let paid = state.next_read.fetch_update(Ordering::Relaxed, Ordering::Relaxed, pay);
+        if paid.is_err() {
+            self.all.slow(&state, now);
+            if !is_slow {
+                tracing::info!(%source, "requests of a source keep failing; they are throttled");
+            }
         }
     }
 
     /// Takes a slot, if the connection needs one.
     fn take_slot(&self) -> Slot {
-        let Some(each) = self.each else { return Slot::Always };
-        let now = micros(self.origin.elapsed());
-        let Source { next_read, slow_until } = &*self.source;
-        if self.failed_until.load(Ordering::Relaxed).min(slow_until.load(Ordering::Relaxed)) <= now
-        {
+        let Some(each) = self.all.each else { return Slot::Always };
+        let now = self.all.now();
+        let Source { next_read, slow_until, .. } = &*self.source;
+        let needed =
+            self.failed_until.load(Ordering::Relaxed).min(slow_until.load(Ordering::Relaxed));
+        if needed <= now || self.is_shared.load(Ordering::Relaxed) {
             return Slot::Always;
         }
         let turn = |next_read: u64| next_read.max(now.saturating_sub(micros(SLACK)));
@@ -136,7 +200,7 @@ impl ReadThrottle {
         });
         let wait = taken.map(|before| turn(before).saturating_sub(now));
         if wait != Ok(0) {
-            slow_until.store(now + micros(LATELY), Ordering::Relaxed);
+            self.all.slow(&self.source, now);
         }
         wait.map_or(Slot::Later, |wait| Slot::In(Duration::from_micros(wait)))
     }
@@ -216,48 +280,4 @@ fn read_a_little<R: AsyncRead>(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::net::Ipv4Addr;
-
-    const ONE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
-    const OTHER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2));
-
-    #[test]
-    fn only_connections_that_fail_too_often_take_turns() {
-        let throttles = ReadThrottles::new(100);
-        let (bad, good, elsewhere) = (throttles.of(ONE), throttles.of(ONE), throttles.of(OTHER));
-        (0..5).for_each(|_| bad.failed());
-        assert_eq!(bad.take_slot(), Slot::Always, "a burst is free");
-        (0..100).for_each(|_| bad.failed());
-        assert!(matches!(bad.take_slot(), Slot::In(wait) if wait > Duration::from_millis(80)));
-        assert_eq!(good.take_slot(), Slot::Always, "it did not fail");
-        elsewhere.failed();
-        assert_eq!(elsewhere.take_slot(), Slot::Always, "another source");
-        good.failed();
-        assert!(matches!(good.take_slot(), Slot::In(_)), "a new connection is no escape");
-        assert!((0..50).any(|_| bad.take_slot() == Slot::Later), "the wait is bounded");
-        assert_eq!(good.take_slot(), Slot::Later);
-    }
-
-    #[test]
-    fn without_a_limit_nobody_is_slowed() {
-        let throttle = ReadThrottles::new(0).of(ONE);
-        (0..10_000).for_each(|_| throttle.failed());
-        assert_eq!(throttle.take_slot(), Slot::Always);
-    }
-
-    #[tokio::test]
-    async fn what_is_slowed_is_read_later_and_whole() {
-        use tokio::io::AsyncReadExt;
-        let throttle = ReadThrottles::new(100).of(ONE);
-        (0..20).for_each(|_| throttle.failed());
-        let sent = vec![7; 5 * TURN_BYTES];
-        let mut reader = ThrottledReader::new(&sent[..], Arc::clone(&throttle));
-        let mut read = Vec::new();
-        let began = Instant::now();
-        reader.read_to_end(&mut read).await.unwrap();
-        assert_eq!(read, sent);
-        assert!(began.elapsed() > Duration::from_millis(50), "it did not wait for slots");
-    }
-}
+mod tests;

@@ -5,6 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use crate::{
     authority::QuotaOptions,
     cache::CacheOptions,
+    config::Proxies,
     credentials::HashPoolOptions,
     domain::{Clock, Random},
     net::{Limits, tls::Tls},
@@ -27,6 +28,8 @@ pub struct NodeOptions {
     pub probe_addr: Option<SocketAddr>,
     /// TLS of the gRPC and HTTP listeners. `None`: plain text.
     pub tls: Option<Arc<Tls>>,
+    /// Proxies in front of the gRPC and HTTP listeners.
+    pub proxies: Proxies,
     /// Issuer identifier. `None`: derived from the HTTP address.
     pub issuer: Option<String>,
     /// Whether the start migrates the schema, or only checks it.

@@ -9,6 +9,7 @@ use super::{
     probes::{Probes, Readiness},
 };
 use crate::{
+    config::Proxies,
     domain::Random,
     net::{Limits, Listener, Server, Workers, tls::Tls},
     oauth_http::{self, StrictHttp},
@@ -29,6 +30,8 @@ pub struct ShimOptions {
     pub random: Arc<dyn Random>,
     /// TLS of the HTTP listener. `None`: plain text.
     pub tls: Option<Arc<Tls>>,
+    /// Proxies in front of the HTTP listener.
+    pub proxies: Proxies,
     /// Issuer identifier. `None`: derived from the HTTP address.
     pub issuer: Option<String>,
     /// Limits of the HTTP listener.
@@ -65,6 +68,7 @@ impl Shim {
         let workers = Workers::start(options.workers).map_err(StartError::Workers)?;
         let saturation = Arc::clone(&readiness.saturation);
         let server = Server::new(limits, Arc::clone(&metrics), workers, saturation);
+        let server = server.behind(options.proxies);
         let random = options.random.as_ref();
         let router = StrictHttp(router);
         let router = AccessLog::new(ListenerKind::Http, paths, metrics, random, router);

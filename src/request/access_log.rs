@@ -12,7 +12,7 @@ use hyper::body::Incoming;
 use tracing::{Instrument, field::Empty};
 
 use super::{
-    Handler, Outcome, RequestContext, grpc_timeout,
+    Handler, Outcome, RequestContext, Throttled, grpc_timeout,
     log_entry::Entry,
     logged_body::LoggedBody,
     request_id::{REQUEST_ID, RequestIds},
@@ -66,7 +66,8 @@ impl<H: Handler> Handler for AccessLog<H> {
         let timeout =
             grpc_timeout(request.headers()).filter(|_| self.listener == ListenerKind::Grpc);
         let deadline = timeout.and_then(|timeout| began.checked_add(timeout));
-        let context = RequestContext::new(Some(source), deadline);
+        let mut context = RequestContext::new(Some(source), deadline);
+        context.is_throttled = request.extensions().get::<Throttled>().is_some();
         let path = request.uri().path();
         let mut entry = Entry {
             listener: self.listener,

@@ -15,8 +15,11 @@ use super::{Method, Outcome};
 /// case. A caller within the process that has no listener may leave it out.
 #[derive(Debug, Clone, Default)]
 pub struct RequestContext {
-    /// Source: the address of the connection, for IPv6 its /64. `None` without a connection.
+    /// Source: the address of the connection, or the one that a trusted proxy names; for IPv6 its
+    /// /64. `None` without a connection.
     pub source: Option<IpAddr>,
+    /// Whether the source is over its rate of failures. A request that fails is then told to wait.
+    pub is_throttled: bool,
     /// When the request ends, finished or not. `None`: the caller set no deadline.
     pub deadline: Option<Instant>,
     record: Arc<Record>,
@@ -32,9 +35,12 @@ struct Record {
 }
 
 impl RequestContext {
+    /// How long a source that is over its rate of failures is told to wait.
+    pub(crate) const THROTTLE_WAIT: Duration = Duration::from_secs(1);
+
     /// The context of a request that has just arrived.
     pub(crate) fn new(source: Option<IpAddr>, deadline: Option<Instant>) -> Self {
-        Self { source, deadline, record: Arc::default() }
+        Self { source, deadline, is_throttled: false, record: Arc::default() }
     }
 
     /// The deadline of a step that may take `limit` from now: the caller's own, if it is earlier.

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Instant};
 use http::StatusCode;
 use tracing::Span;
 
-use super::{Method, Outcome, RequestContext};
+use super::{Method, Outcome, RequestContext, Standing};
 use crate::telemetry::{ACCESS, ListenerKind, Metrics};
 
 /// Name for every path and method that the node does not serve.
@@ -44,6 +44,12 @@ impl Drop for Entry {
         let rpc = self.context.method().map_or(UNKNOWN, Method::name);
         let outcome = self.outcome.as_str();
         self.metrics.answered(self.listener, rpc, outcome, took);
+        // A throttled source would fill the log, which says that it is throttled.
+        if self.context.is_throttled
+            && self.outcome.standing(self.context.method().is_some()) == Some(Standing::Failed)
+        {
+            return;
+        }
         // The HTTP status of a gRPC response means nothing.
         let status = self
             .status

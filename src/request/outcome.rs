@@ -17,6 +17,11 @@ pub(crate) enum Standing {
     Unfinished,
 }
 
+/// Mark in the extensions of a request: its source is over its rate of failures, and its connection
+/// is not slowed for that, because others share it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Throttled;
+
 /// The outcome of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {

@@ -1,6 +1,6 @@
 //! `TokenService` of a remote node, used by a shim that runs alone.
 
-use std::time::Instant;
+use std::{net::IpAddr, time::Instant};
 
 use tonic::{Request, Response, Status, transport::Channel};
 
@@ -30,8 +30,17 @@ impl RemoteTokens {
     }
 }
 
-/// The outgoing request: its message and metadata, with the remaining time as its timeout.
+/// The outgoing request: its message and metadata, with the remaining time as its timeout and the
+/// source of the caller (RFC 7239), which the node believes if it trusts this shim.
 fn forwarded<T>(mut request: Request<T>, context: &RequestContext) -> Request<T> {
+    let hop = match context.source {
+        Some(IpAddr::V4(source)) => Some(format!("for={source}")),
+        Some(IpAddr::V6(source)) => Some(format!("for=\"[{source}]\"")),
+        None => None,
+    };
+    if let Some(hop) = hop.and_then(|hop| hop.parse().ok()) {
+        request.metadata_mut().insert("forwarded", hop);
+    }
     if let Some(deadline) = context.deadline {
         request.set_timeout(deadline.saturating_duration_since(Instant::now()));
     }

@@ -66,7 +66,7 @@ impl TokenRpc {
     ) -> Result<IssuedToken, Error> {
         let authority = self.authority()?;
         let (metadata, _, message) = request.into_parts();
-        let credentials = caller::credentials(&metadata, message.client_authentication.as_ref())?;
+        let credentials = caller::credentials(&metadata, message.client_authentication.as_ref());
         let caller = authenticate(authority, credentials, Method::IssueToken, &context).await?;
         authority.issue(&caller, parse::issue(&message)?).await
     }
@@ -78,7 +78,7 @@ impl TokenRpc {
     ) -> Result<Introspection, Error> {
         let authority = self.authority()?;
         let (metadata, _, message) = request.into_parts();
-        let credentials = caller::credentials(&metadata, message.client_authentication.as_ref())?;
+        let credentials = caller::credentials(&metadata, message.client_authentication.as_ref());
         let caller =
             authenticate(authority, credentials, Method::IntrospectToken, &context).await?;
         authority.introspect(&caller, parse::token(&message.token)?.as_ref()).await
@@ -91,7 +91,7 @@ impl TokenRpc {
     ) -> Result<(), Error> {
         let authority = self.authority()?;
         let (metadata, _, message) = request.into_parts();
-        let credentials = caller::credentials(&metadata, message.client_authentication.as_ref())?;
+        let credentials = caller::credentials(&metadata, message.client_authentication.as_ref());
         let caller = authenticate(authority, credentials, Method::RevokeToken, &context).await?;
         match parse::token(&message.token)? {
             Some(token) => authority.revoke(&caller, &token).await,
@@ -104,11 +104,20 @@ impl TokenRpc {
 /// lines do not name it, because an id that is not authenticated is arbitrary text.
 async fn authenticate(
     authority: &Authority,
-    credentials: Credentials,
+    credentials: Result<Credentials, Error>,
     method: Method,
     context: &RequestContext,
 ) -> Result<AuthenticatedClient, Error> {
-    let caller = authority.authenticate(credentials, lane_of(method), context).await?;
+    let caller = match credentials {
+        Ok(credentials) => authority.authenticate(credentials, lane_of(method), context).await,
+        Err(error) => Err(error),
+    };
+    let caller = caller.map_err(|error| match error {
+        Error::InvalidClient if context.is_throttled => {
+            Error::TooManyRequests { retry_after: RequestContext::THROTTLE_WAIT }
+        }
+        error => error,
+    })?;
     Span::current().record("client_id", caller.client_id().as_str());
     Ok(caller)
 }

@@ -151,7 +151,8 @@ fn flags(command: &str) -> Vec<String> {
 
 #[test]
 fn a_shim_lists_what_it_uses_and_nothing_else() {
-    let used = "--upstream --upstream-ca --http-addr --probe-addr --issuer --tls-cert --tls-key \
+    let used = "--upstream --upstream-ca --upstream-cert --upstream-key --trusted-proxy \
+                --proxy-protocol --http-addr --probe-addr --issuer --tls-cert --tls-key \
                 --tls-self-signed --behind-tls-proxy --tls-client-ca --tls-client-required \
                 --data-dir --max-connections --max-streams --handshake-timeout-ms \
                 --idle-timeout-seconds --max-connection-age-seconds --ping-interval-seconds \

@@ -29,6 +29,7 @@ mod overload;
 mod patience;
 mod places;
 mod pool;
+mod proxies;
 mod quota;
 mod real_clients;
 mod roles;

@@ -11,6 +11,7 @@ use std::{
 
 use ::http::{HeaderMap, Request, header};
 use jeton::{
+    config::Proxies,
     domain::{Clock, OsRandom, SystemClock, Timestamp},
     net::Limits,
     node::{Shim, ShimOptions},
@@ -43,6 +44,7 @@ async fn limited(upstream: SocketAddr, limits: Limits, issuer: &str) -> Shim {
         probe_addr: Some("127.0.0.1:0".parse().unwrap()),
         random: Arc::new(OsRandom),
         tls: None,
+        proxies: Proxies::default(),
         issuer: Some(issuer.to_owned()),
         limits,
     };

@@ -11,7 +11,7 @@ pub mod request;
 use std::path::PathBuf;
 
 pub use self::{
-    grpc::endpoint,
+    grpc::{Identity, endpoint, endpoint_as},
     http::{HttpAnswer, HttpConnection},
 };
 
@@ -24,6 +24,9 @@ pub enum ClientError {
     /// The file with the certificate authorities cannot be used.
     #[error("{} cannot be read as certificates in PEM", .0.display())]
     Authorities(PathBuf, #[source] BoxError),
+    /// The client certificate and its key cannot be used.
+    #[error("{} and its key cannot be used as a client certificate in PEM", .0.display())]
+    Identity(PathBuf, #[source] BoxError),
     /// There is no connection to the node.
     #[error("no node answers at {0}")]
     Connect(String, #[source] BoxError),

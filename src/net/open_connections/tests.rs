@@ -1,7 +1,9 @@
 //! Tests of who makes way for whom.
 
 use super::*;
-use crate::{net::open_request::OpenRequest, request::Standing, telemetry::Readings};
+use crate::{
+    config::Proxies, net::open_request::OpenRequest, request::Standing, telemetry::Readings,
+};
 
 fn source(last: u8) -> IpAddr {
     IpAddr::from([192, 0, 2, last])
@@ -99,4 +101,24 @@ fn without_a_stranger_a_request_too_many_is_refused() {
     late.activity.note(Standing::Unfinished);
     assert!(begin(&known[2], 1)[0].is_admitted, "a message that did not arrive costs the trust");
     assert!(is_evicted(&known[0]));
+}
+
+#[test]
+fn a_trusted_proxy_has_no_share_and_makes_way_last() {
+    let open = listener(8, 8);
+    let trusted_proxy = Some("192.0.2.1".parse().unwrap());
+    let proxies = Arc::new(Proxies { trusted_proxy, ..Proxies::default() });
+    let proxy = Peer::new((source(1), 1).into(), None, &proxies);
+    let shared = [(); 5].map(|()| open.enter(source(1)));
+    for entry in &shared {
+        entry.belongs_to(&proxy);
+    }
+    let _busy: Vec<_> = shared[1..].iter().map(|entry| begin(entry, 1)).collect();
+    let stranger = open.enter(source(2));
+    open.make_room();
+    assert!(is_evicted(&stranger) && !shared.iter().any(is_evicted));
+    drop(stranger);
+    (0..3).for_each(|_| open.make_room());
+    assert!(is_evicted(&shared[0]), "nothing was open on it");
+    assert!(!shared[1..].iter().any(is_evicted), "the others are in use");
 }

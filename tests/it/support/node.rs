@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use jeton::{
     authority::QuotaOptions,
     cache::CacheOptions,
+    config::Proxies,
     credentials::HashPoolOptions,
     domain::{
         Actor, Audience, Client, ClientId, ClientQuota, ClientSecret, Clock, GrantType, HashCost,
@@ -56,6 +57,7 @@ pub(crate) struct TestNodeOptions {
     pub(crate) hash_queue: usize,
     pub(crate) hash_cost: HashCost,
     pub(crate) tls: Option<Arc<Tls>>,
+    pub(crate) proxies: Proxies,
     pub(crate) cache: CacheOptions,
     pub(crate) quota: QuotaOptions,
 }
@@ -68,6 +70,7 @@ impl Default for TestNodeOptions {
             hash_queue: 256,
             hash_cost: CHEAP,
             tls: None,
+            proxies: Proxies::default(),
             cache: CACHE,
             quota: quota(QuotaMode::Monitor, 50, 500, 1_000_000),
         }
@@ -116,6 +119,7 @@ pub(crate) fn node_options(store: Arc<dyn Store>, options: &TestNodeOptions) -> 
         http_addr: "127.0.0.1:0".parse().unwrap(),
         probe_addr: Some("127.0.0.1:0".parse().unwrap()),
         tls: options.tls.clone(),
+        proxies: options.proxies.clone(),
         issuer: None,
         migrate: true,
         start_timeout: Duration::from_secs(10),
