@@ -115,6 +115,7 @@ struct Account {
 
 impl Bench {
     pub(super) async fn run(self) -> anyhow::Result<()> {
+        let cost = self.argon2.cost()?;
         let count = usize::try_from(self.clients)?;
         let connect = |server: &str, is_http, connections: u16, in_flight: u16| {
             let (server, ca) = (server.to_owned(), self.tls_ca.clone());
@@ -130,7 +131,6 @@ impl Bench {
             None => connect(&self.server, false, self.connections, self.in_flight).await?,
         };
 
-        let cost = self.argon2.cost();
         let crowd = crowd::register(&self.database, cost, count).await?;
         let asked = self.ask(&crowd, &preparing, &callers).await;
         crowd.delete().await?;

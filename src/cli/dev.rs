@@ -55,7 +55,7 @@ impl Dev {
         )?;
         let pem = node::pem_files(&config.tls, &config.database.directory).await?;
         let pem = pem.context("a trial node must have TLS")?;
-        let secret = fresh_secret(store, config.argon2.cost()).await?;
+        let secret = fresh_secret(store, config.argon2.cost()?).await?;
         let visitor = Visitor::new(&node, pem, &secret);
         let shown = visitor.check().await?;
         output::say(&shown);

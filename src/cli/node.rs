@@ -172,7 +172,7 @@ pub(super) async fn start(config: &Config, stores: Stores) -> anyhow::Result<Nod
             queue: hash_pool.hash_queue.size(),
             share: hash_pool.hash_queue_share.size(),
             patience: hash_pool.hash_wait_ms.duration(),
-            cost: config.argon2.cost(),
+            cost: config.argon2.cost()?,
             cap: HashCostCap::DEFAULT,
         },
         verified_capacity: cache.verified_secrets.size(),

@@ -103,9 +103,10 @@ impl Create {
         };
         let secret =
             NewSecret { label: self.secret_label, expires_at: expiry(self.secret_expires_in) };
+        let cost = self.argon2.cost()?;
         let target = Target::of(self.database)?;
         let work = async {
-            let registry = target.hashing_registry(self.operator.actor(), self.argon2.cost());
+            let registry = target.hashing_registry(self.operator.actor(), cost);
             Ok(registry.create_client(new, secret).await?)
         };
         let (client, secret) = target.change(deadline, UNDECIDED, work).await?;

@@ -186,7 +186,7 @@ fn every_knob_has_a_range_or_a_grammar_and_flag_and_file_agree_on_it() {
 #[test]
 fn the_defaults_are_there_without_environment_and_the_same_for_all() {
     let (config, shim) = (Config::default(), ShimConfig::default());
-    assert_eq!(config.argon2.cost(), HashCost::DEFAULT);
+    assert_eq!(config.argon2.cost().unwrap(), HashCost::DEFAULT);
     assert_eq!(shim.connections.max_connections, Connections::default().max_connections);
     assert_eq!(config.database.directory.data_dir, Path::new("jeton-data"));
 }
