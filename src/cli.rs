@@ -7,11 +7,13 @@ mod client;
 mod config;
 mod deadline;
 mod dev;
+mod links;
 mod migrate;
 mod node;
 mod output;
 mod restore;
 mod serve;
+mod server;
 mod shim;
 mod shutdown;
 mod target;
@@ -30,7 +32,7 @@ use rustix::{
 
 use self::deadline::Deadline;
 use crate::{
-    config::{self as settings, File, Log, Seconds},
+    config::{self as settings, File, Links, Log, Seconds},
     telemetry::{self, Telemetry},
 };
 
@@ -133,7 +135,13 @@ fn read(command: &clap::Command, arguments: &[OsString]) -> (Cli, ArgMatches) {
 }
 
 /// Starts logging. Warnings about the environment are the first lines of the log.
-fn start_log(log: &Log, strange: &[String]) -> anyhow::Result<Telemetry> {
+fn start_log(links: Links, log: &Log, strange: &[String]) -> anyhow::Result<Telemetry> {
+    #[cfg(feature = "otel")]
+    if let Some(url) = &log.otlp_endpoint {
+        links::check_collector(links, url)?;
+    }
+    #[cfg(not(feature = "otel"))]
+    let _ = links;
     let telemetry = telemetry::start(log)?;
     for told in strange {
         tracing::warn!("{told}");

@@ -13,6 +13,7 @@ mod environment;
 mod hashing;
 mod layers;
 mod limits;
+mod links;
 mod listeners;
 mod log;
 mod quantity;
@@ -31,6 +32,7 @@ pub use self::{
     hashing::{Argon2, HashPool},
     layers::{File, Setting},
     limits::{Connections, Requests, Shutdown},
+    links::Links,
     listeners::{GrpcListener, HttpListeners},
     log::{Log, LogFormat},
     quantity::{
@@ -90,6 +92,9 @@ pub struct ShimConfig {
     /// TLS of the HTTP listener.
     #[command(flatten)]
     pub tls: Tls,
+    /// Connections to other machines.
+    #[command(flatten)]
+    pub links: Links,
     /// Directory of the self-signed certificate.
     #[command(flatten)]
     pub directory: DataDir,

@@ -44,7 +44,7 @@ impl Dev {
     pub(super) async fn run(self, strange: &[String]) -> anyhow::Result<()> {
         let mut config = self.config;
         config.tls.tls_self_signed = config.tls.tls_cert.is_none();
-        let _telemetry = start_log(&config.log, strange)?;
+        let _telemetry = start_log(config.database.links, &config.log, strange)?;
         let mut signals = Signals::listen().context("cannot listen for signals")?;
         let stores = node::open_stores(&config)?;
         output::remark(&format!("Database: {}", target::place(&config.database)));

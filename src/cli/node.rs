@@ -2,10 +2,11 @@
 
 use std::{net::SocketAddr, num::NonZero, sync::Arc, thread};
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::links;
 use crate::{
     cache::CacheOptions,
     config::{
@@ -56,6 +57,7 @@ pub(super) fn open_stores(config: &Config) -> anyhow::Result<Stores> {
         let store = open_store(database)?;
         return Ok(Stores { issue: Arc::clone(&store), inspect: store });
     };
+    links::check_database(database, url)?;
     // The inspect lane gets the smaller share: introspection is more frequent than issuing, but
     // holds a connection for a shorter time.
     let connections = database.database_connections.get();
@@ -82,6 +84,7 @@ pub(super) fn open_postgres(
     database: &Database,
     url: &DatabaseUrl,
 ) -> anyhow::Result<PostgresStore> {
+    links::check_database(database, url)?;
     let options = PostgresOptions::waiting(database.database_wait_ms.duration());
     Ok(PostgresStore::at(url.expose(), database.database_connections.get(), options)?)
 }
@@ -116,15 +119,14 @@ pub(super) async fn tls(
 ) -> anyhow::Result<Option<Arc<Tls>>> {
     config.check()?;
     let Some(pem) = pem_files(config, directory).await? else {
-        // RFC 6749, section 3.2, requires TLS wherever credentials are sent. This refuses to start
-        // because a warning in the log would go unread.
+        // RFC 6749, section 3.2, requires TLS wherever credentials are sent.
         let is_local = served.iter().all(|address| address.ip().is_loopback());
-        ensure!(
+        links::ensure_protected(
             is_local || config.behind_tls_proxy,
-            "secrets and tokens would travel in clear text beyond this machine: set --tls-cert \
-             and --tls-key, try --tls-self-signed, or set --behind-tls-proxy if a proxy \
-             terminates TLS"
-        );
+            "a listener",
+            "set --tls-cert and --tls-key, try --tls-self-signed, or set --behind-tls-proxy if a \
+             proxy terminates TLS",
+        )?;
         return Ok(None);
     };
     let client_ca = config.tls_client_ca.clone();
@@ -153,6 +155,7 @@ pub(super) fn limits(
 
 /// Starts the node that the configuration describes.
 pub(super) async fn start(config: &Config, stores: Stores) -> anyhow::Result<Node> {
+    links::check_issuer(config.database.links, &config.http, &config.tls)?;
     let Config { http, database, upkeep, hash_pool, cache, connections, .. } = config;
     let served = [config.grpc.grpc_addr, http.http_addr];
     let database_connections = database.database_connections.get();

@@ -7,7 +7,7 @@ use clap::Args;
 use jeton_client::endpoint;
 use tonic::transport::Endpoint;
 
-use super::{node, shutdown::Signals, start_log};
+use super::{links, node, shutdown::Signals, start_log};
 use crate::{
     config::ShimConfig,
     domain::OsRandom,
@@ -33,8 +33,11 @@ pub(super) struct Shim {
 
 impl Shim {
     pub(super) async fn run(self, strange: &[String]) -> anyhow::Result<()> {
-        let ShimConfig { http, tls, directory, connections, requests, shutdown, log } = self.config;
-        let _telemetry = start_log(&log, strange)?;
+        let ShimConfig { http, tls, links, directory, .. } = &self.config;
+        let ShimConfig { connections, requests, shutdown, log, .. } = &self.config;
+        let _telemetry = start_log(*links, log, strange)?;
+        links::check_url(*links, "--upstream", &self.upstream)?;
+        links::check_issuer(*links, http, tls)?;
         let endpoint: Endpoint = endpoint(&self.upstream, self.upstream_ca.as_deref())?;
         let mut signals = Signals::listen().context("cannot listen for signals")?;
         // The connection is made for the first request, so node and shim may start in any order.
@@ -43,10 +46,10 @@ impl Shim {
             http_addr: http.http_addr,
             probe_addr: http.probe_addr,
             random: Arc::new(OsRandom),
-            tls: node::tls(&tls, &directory, &[http.http_addr]).await?,
-            issuer: http.issuer,
-            limits: node::limits(&connections, &requests, &shutdown, 1, 0),
-            workers: node::workers(&connections),
+            tls: node::tls(tls, directory, &[http.http_addr]).await?,
+            issuer: http.issuer.clone(),
+            limits: node::limits(connections, requests, shutdown, 1, 0),
+            workers: node::workers(connections),
         })
         .await?;
         let (http, probes) = (shim.http_addr(), shim.probe_addr());

@@ -155,7 +155,7 @@ fn flags(command: &str) -> Vec<String> {
 fn a_shim_lists_what_it_uses_and_nothing_else() {
     let used = "--upstream --upstream-ca --http-addr --probe-addr --issuer --tls-cert --tls-key \
                 --tls-self-signed --behind-tls-proxy --tls-client-ca --tls-client-required \
-                --data-dir --max-connections --max-streams --handshake-timeout-ms \
+                --trusted-network --data-dir --max-connections --max-streams --handshake-timeout-ms \
                 --idle-timeout-seconds --max-connection-age-seconds --ping-interval-seconds \
                 --workers --max-requests --request-timeout-ms --body-timeout-ms --max-body-bytes \
                 --max-header-bytes --max-failures-per-second --pre-stop-seconds \
@@ -168,7 +168,7 @@ fn a_shim_lists_what_it_uses_and_nothing_else() {
     used.sort_unstable();
     listed.sort_unstable();
     assert_eq!(listed, used);
-    let output = bare().args(["shim", "--upstream", "http://h:1", "--hash-queue", "9"]).output();
+    let output = bare().args(["shim", "--upstream", "https://h:1", "--hash-queue", "9"]).output();
     assert!(complaint(&output.unwrap()).contains("--hash-queue"));
     assert!(flags("serve").len() > 45);
 }

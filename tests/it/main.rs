@@ -20,6 +20,7 @@ mod failover;
 mod failure_classes;
 mod faults;
 mod lease;
+mod links;
 mod listeners;
 mod lockout;
 mod mistakes;

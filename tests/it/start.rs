@@ -167,7 +167,7 @@ async fn what_is_wrong_with_the_start_is_said_in_one_line() {
         (&["--tls-cert", cert, "--tls-key", other], &["certificate", "key"]),
         (&["--tls-cert", garbage], &["--tls-key"]),
         // 10: never in clear beyond this machine by mistake.
-        (&["--grpc-addr", "0.0.0.0:0"], &["travel in clear", "--behind-tls-proxy"]),
+        (&["--grpc-addr", "0.0.0.0:0"], &["without verified TLS", "--behind-tls-proxy"]),
         (&["--config", file.to_str().unwrap()], &["hash_quue", "hash_queue", "line 1"]),
     ];
     for (arguments, expected) in rows {

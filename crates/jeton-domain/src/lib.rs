@@ -18,6 +18,7 @@ mod scope;
 mod secret;
 mod secret_hash;
 mod tagged_text;
+mod this_machine;
 mod token;
 mod token_facts;
 
@@ -37,5 +38,6 @@ pub use scope::{MAX_SCOPES, Scope};
 pub use secret::{ClientSecret, MAX_LABEL_LENGTH, SecretId, StoredSecret};
 pub use secret_hash::{HashCost, HashCostCap, HashMemory, SecretHash};
 pub use tagged_text::TagKey;
+pub use this_machine::is_this_machine;
 pub use token::{AccessToken, Granted, TokenDigest, TokenId, TokenText};
 pub use token_facts::TokenFacts;

@@ -40,8 +40,7 @@ impl Tls {
     /// Reads `sslmode` and the files that belong to it.
     ///
     /// # Errors
-    /// If they contradict each other, if a file cannot be used, or if a connection to another
-    /// machine could be in clear text without an explicit `sslmode=disable`.
+    /// If they contradict each other, or if a file cannot be used.
     pub(super) fn read(
         given: &Parameters,
         hosts: &[Host],
@@ -52,10 +51,6 @@ impl Tls {
         let asked = asked(given)?;
         if hosts.iter().all(Host::is_socket) || matches!(asked, PgSslMode::Disable) {
             return Ok(tls);
-        }
-        let is_optional = matches!(asked, PgSslMode::Prefer);
-        if is_optional && !hosts.iter().all(Host::is_local) {
-            return Err(AddressError::Unprotected);
         }
         let authorities = given.get("sslrootcert");
         let is_system = authorities.is_some_and(|value| value.text == "system");
@@ -90,6 +85,11 @@ impl Tls {
         tls.certificate = certificate.map_or(Ok(None), |value| file(value, check_certificate))?;
         tls.key = key.map_or(Ok(None), |value| file(value, check_key))?;
         Ok(tls)
+    }
+
+    /// Whether the certificate of the server is verified.
+    pub(super) const fn verifies_server(&self) -> bool {
+        matches!(self.mode, PgSslMode::VerifyCa | PgSslMode::VerifyFull)
     }
 
     /// Applies the settings to the connection to `host`. Postgres does not support TLS on a socket,
