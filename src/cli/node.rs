@@ -1,6 +1,6 @@
 //! Builds a node and its parts from a configuration.
 
-use std::{net::SocketAddr, num::NonZero, sync::Arc, thread};
+use std::{net::SocketAddr, num::NonZero, sync::Arc, thread, time::SystemTime};
 
 use anyhow::Context;
 use clap::Args;
@@ -14,10 +14,10 @@ use crate::{
     },
     credentials::HashPoolOptions,
     data_dir,
-    domain::{Actor, HashCostCap, OsRandom, SystemClock},
+    domain::{Actor, Clock, HashCostCap, OsRandom, SystemClock},
     net::{
         Limits, fit_connections,
-        tls::{self, PemFiles, Tls, TlsFiles},
+        tls::{self, PemFiles, SelfSigned, Tls, TlsFiles},
     },
     node::{Node, NodeOptions},
     store::{PostgresOptions, PostgresStore, SqliteStore, Store, Stores},
@@ -103,15 +103,15 @@ pub(super) async fn pem_files(
 ) -> anyhow::Result<Option<PemFiles>> {
     if config.tls_self_signed {
         make_directory(directory)?;
-        return Ok(Some(tls::self_signed(&directory.data_dir).await?));
+        return Ok(Some(tls::self_signed(&directory.data_dir, now()).await?));
     }
     let files = config.tls_cert.clone().zip(config.tls_key.clone());
     Ok(files.map(|(cert, key)| PemFiles { cert, key }))
 }
 
-/// TLS of the listeners; `None` for plain text. Files given by `--tls-cert` and `--tls-key` are
-/// reloaded when they change and on SIGHUP. The self-signed certificate changes only at startup, so
-/// SIGHUP keeps its default action there: it ends the process when the terminal closes.
+/// TLS of the listeners; `None` for plain text. The files are reloaded when they change, and those
+/// of `--tls-cert` and `--tls-key` on SIGHUP. With the self-signed certificate, SIGHUP keeps its
+/// default action: it ends the process when the terminal closes.
 pub(super) async fn tls(
     config: &config::Tls,
     directory: &DataDir,
@@ -129,14 +129,24 @@ pub(super) async fn tls(
         )?;
         return Ok(None);
     };
-    let client_ca = config.tls_client_ca.clone();
-    let files = TlsFiles { pem, client_ca, client_required: config.tls_client_required };
+    let files = TlsFiles {
+        pem,
+        client_ca: config.tls_client_ca.clone(),
+        client_crl: config.tls_client_crl.clone(),
+        client_required: config.tls_client_required,
+    };
     let tls = Arc::new(Tls::load(files)?);
-    if config.tls_cert.is_some() {
-        let hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
-        tokio::spawn(Arc::clone(&tls).follow_files(hangup));
-    }
+    let is_self_signed = config.tls_self_signed;
+    let hangup = (!is_self_signed).then(|| signal(SignalKind::hangup())).transpose();
+    let hangup = hangup.context("cannot listen for SIGHUP")?;
+    let self_signed =
+        is_self_signed.then(|| SelfSigned { data_dir: directory.data_dir.clone(), now });
+    tokio::spawn(Arc::clone(&tls).follow_files(hangup, self_signed));
     Ok(Some(tls))
+}
+
+fn now() -> SystemTime {
+    SystemClock.now().into()
 }
 
 /// Limits of the listeners. `max_connections` is lowered if the file descriptors of the process do

@@ -12,7 +12,7 @@ use std::{
     },
 };
 
-use futures_util::FutureExt;
+use futures_util::{FutureExt, TryFutureExt};
 use hyper::service::service_fn;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -89,6 +89,7 @@ impl<H: Handler> Connections<H> {
             return self.serve_requests(stream, peer, activity, patience).await;
         };
         let handshake = TlsAcceptor::from(tls.current()).accept(stream);
+        let handshake = handshake.inspect_err(|error| tls.note_failed_handshake(error));
         let stream = self.before_first_request(patience.as_mut(), handshake).await?;
         self.serve_requests(stream, peer, activity, patience).await
     }

@@ -65,7 +65,7 @@ impl Shim {
         let workers = Workers::start(options.workers).map_err(StartError::Workers)?;
         let server = Server::new(limits, Arc::clone(&metrics), workers);
         let random = options.random.as_ref();
-        let router = StrictHttp(router);
+        let router = StrictHttp { router, has_tls: options.tls.is_some() };
         let router = AccessLog::new(ListenerKind::Http, paths, metrics, random, router);
         server.serve(listener, router, options.tls);
         readiness.set_serving(true);

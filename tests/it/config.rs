@@ -154,8 +154,9 @@ fn flags(command: &str) -> Vec<String> {
 #[test]
 fn a_shim_lists_what_it_uses_and_nothing_else() {
     let used = "--upstream --upstream-ca --http-addr --probe-addr --issuer --tls-cert --tls-key \
-                --tls-self-signed --behind-tls-proxy --tls-client-ca --tls-client-required \
-                --trusted-network --data-dir --max-connections --max-streams --handshake-timeout-ms \
+                --tls-self-signed --behind-tls-proxy --tls-client-ca --tls-client-crl \
+                --tls-client-required --trusted-network --data-dir \
+                --max-connections --max-streams --handshake-timeout-ms \
                 --idle-timeout-seconds --max-connection-age-seconds --ping-interval-seconds \
                 --workers --max-requests --request-timeout-ms --body-timeout-ms --max-body-bytes \
                 --max-header-bytes --max-failures-per-second --pre-stop-seconds \

@@ -97,7 +97,7 @@ fn what_a_file_says_wrong_is_refused_with_the_line_the_knob_and_the_mend() {
 }
 
 /// Settings that are not numbers: name, a valid value, and an invalid value if there is one.
-const TEXTS: [(&str, &str, Option<&str>); 19] = [
+const TEXTS: [(&str, &str, Option<&str>); 20] = [
     ("grpc_addr", "[::1]:1", Some("localhost:1")),
     ("http_addr", "0.0.0.0:0", Some("1")),
     ("probe_addr", "127.0.0.1:9", Some("127.0.0.1")),
@@ -108,6 +108,7 @@ const TEXTS: [(&str, &str, Option<&str>); 19] = [
     ("behind_tls_proxy", "false", Some("yes")),
     ("trusted_network", "true", Some("1")),
     ("tls_client_ca", "a.pem", None),
+    ("tls_client_crl", "a.pem", None),
     ("tls_client_required", "true", Some("")),
     ("database_url", "postgres://h/d", None),
     ("data_dir", "d", None),
