@@ -13,7 +13,7 @@ use crate::{
         self, Config, Connections, Count, DataDir, Database, DatabaseUrl, Requests, Shutdown,
     },
     credentials::HashPoolOptions,
-    data_dir,
+    data_dir::{self, Worker},
     domain::{Actor, Clock, HashCostCap, OsRandom, SystemClock},
     net::{
         Limits, fit_connections,
@@ -53,7 +53,7 @@ pub(super) fn this_user() -> Actor {
 pub(super) fn open_stores(config: &Config) -> anyhow::Result<Stores> {
     let database = &config.database;
     let Some(url) = &database.database_url else {
-        make_directory(&database.directory)?;
+        make_directory(&database.directory, Worker::Service)?;
         let store = open_store(database)?;
         return Ok(Stores { issue: Arc::clone(&store), inspect: store });
     };
@@ -73,10 +73,11 @@ pub(super) fn open_stores(config: &Config) -> anyhow::Result<Stores> {
 
 /// The store that the flags name. This neither creates the database nor connects to it.
 pub(super) fn open_store(database: &Database) -> anyhow::Result<Arc<dyn Store>> {
-    Ok(match &database.database_url {
-        Some(url) => Arc::new(open_postgres(database, url)?),
-        None => Arc::new(open_sqlite(database)),
-    })
+    if let Some(url) = &database.database_url {
+        return Ok(Arc::new(open_postgres(database, url)?));
+    }
+    check_directory(&database.directory, Worker::Command)?;
+    Ok(Arc::new(open_sqlite(database)))
 }
 
 /// The store on Postgres, for operations that only Postgres has.
@@ -102,7 +103,7 @@ pub(super) async fn pem_files(
     directory: &DataDir,
 ) -> anyhow::Result<Option<PemFiles>> {
     if config.tls_self_signed {
-        make_directory(directory)?;
+        make_directory(directory, Worker::Service)?;
         return Ok(Some(tls::self_signed(&directory.data_dir, now()).await?));
     }
     let files = config.tls_cert.clone().zip(config.tls_key.clone());
@@ -217,8 +218,14 @@ fn spare_cores() -> usize {
     cores().saturating_sub(1).max(1)
 }
 
-/// Creates the data directory if it is missing.
-pub(super) fn make_directory(directory: &DataDir) -> anyhow::Result<()> {
+/// Creates the data directory if it is missing, and checks it if it is there.
+pub(super) fn make_directory(directory: &DataDir, worker: Worker) -> anyhow::Result<()> {
     data_dir::make(&directory.data_dir)
-        .context("the data directory cannot be created; name another with --data-dir")
+        .context("the data directory cannot be created; name another with --data-dir")?;
+    check_directory(directory, worker)
+}
+
+fn check_directory(directory: &DataDir, worker: Worker) -> anyhow::Result<()> {
+    data_dir::check(&directory.data_dir, worker)
+        .context("the data directory cannot be trusted; name another with --data-dir")
 }

@@ -40,6 +40,15 @@ pub enum TlsError {
         #[source]
         source: rustls::pki_types::pem::Error,
     },
+    /// The file of the private key cannot be read, or other users have access to it.
+    #[error("the private key {path} cannot be used")]
+    Key {
+        /// Path of the file.
+        path: PathBuf,
+        /// Error of the operating system, or what to do.
+        #[source]
+        source: io::Error,
+    },
     /// The certificate and its key do not match, or one of them is invalid.
     #[error("the certificate and its key cannot be used")]
     Unusable(#[from] rustls::Error),

@@ -37,4 +37,5 @@ mod shim;
 mod start;
 mod telemetry;
 mod tokens;
+mod trust;
 mod two_nodes;

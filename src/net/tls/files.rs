@@ -18,6 +18,7 @@ use rustls::{
 };
 
 use super::TlsError;
+use crate::data_dir;
 
 /// ALPN protocols, in the server's order of preference: both are served on one port.
 const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
@@ -119,7 +120,9 @@ pub(super) fn provider() -> Arc<CryptoProvider> {
 }
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
-    PrivateKeyDer::from_pem_file(path).map_err(|source| TlsError::Pem {
+    let text = data_dir::read_key(path)
+        .map_err(|source| TlsError::Key { path: path.to_owned(), source })?;
+    PrivateKeyDer::from_pem_slice(&text).map_err(|source| TlsError::Pem {
         path: path.to_owned(),
         what: "private key",
         source,

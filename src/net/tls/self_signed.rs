@@ -49,6 +49,9 @@ pub async fn self_signed(data_dir: &Path, now: SystemTime) -> Result<PemFiles, T
     let keep = |source| TlsError::Keep { path: directory.clone(), source };
     let _making = Lock::exclusive(&data_dir.join("tls.lock")).await.map_err(keep)?;
     let files = files_in(data_dir);
+    for entry in [&directory, &files.cert, &files.key] {
+        data_dir::check_entry(entry).map_err(keep)?;
+    }
     if directory.exists() {
         match TlsFiles::from(files.clone()).read() {
             Ok(_) if is_current(&files.cert, now) => return Ok(files),
@@ -106,9 +109,12 @@ fn is_valid(cert: &Path, time: SystemTime) -> Result<bool, Box<dyn Error>> {
     Ok(verifier.build()?.verify_server_cert(certificate, &[], &name, &[], time).is_ok())
 }
 
-/// Whether the files exist but the system does not let this process read them. They may be valid.
+/// Whether the files exist but the system does not let this process read them, or others can read
+/// the key. They may be valid.
 fn is_of_the_system(error: &TlsError) -> bool {
-    let TlsError::Pem { source: rustls::pki_types::pem::Error::Io(error), .. } = error else {
+    let (TlsError::Pem { source: rustls::pki_types::pem::Error::Io(error), .. }
+    | TlsError::Key { source: error, .. }) = error
+    else {
         return false;
     };
     error.kind() != io::ErrorKind::NotFound

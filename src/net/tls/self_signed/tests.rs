@@ -83,3 +83,23 @@ async fn a_pair_that_does_not_match_is_put_aside_and_made_anew() {
         assert!(directory.path().join(format!("tls.unusable-{number}")).exists());
     }
 }
+
+/// Neither a link nor a key that others can read is trusted, and neither is put aside: it may be
+/// what somebody wanted, so it is named.
+#[tokio::test]
+async fn a_link_and_a_key_for_others_are_refused_by_name() {
+    let (directory, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let files = self_signed(directory.path(), now()).await.unwrap();
+    fs::set_permissions(&files.key, fs::Permissions::from_mode(0o644)).unwrap();
+    let refused = self_signed(directory.path(), now()).await.unwrap_err();
+    let cause = refused.source().unwrap().to_string();
+    assert!(cause.contains("0644") && cause.contains("chmod 600"), "{cause}");
+
+    let stranger = self_signed(other.path(), now()).await.unwrap();
+    fs::remove_dir_all(directory_in(directory.path())).unwrap();
+    let target = stranger.cert.parent().unwrap();
+    std::os::unix::fs::symlink(target, directory_in(directory.path())).unwrap();
+    let refused = self_signed(directory.path(), now()).await.unwrap_err();
+    let cause = refused.source().unwrap().to_string();
+    assert!(cause.contains("symbolic link"), "{cause}");
+}

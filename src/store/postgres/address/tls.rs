@@ -18,6 +18,7 @@ use super::{
     hosts::Host,
     parameters::{Parameters, Value},
 };
+use crate::data_dir;
 
 /// Usual files with the certificates of the authorities that a system trusts: Debian and Alpine,
 /// Fedora, openSUSE, the BSDs and macOS.
@@ -73,7 +74,7 @@ impl Tls {
         }
         tls.authorities = match authorities {
             Some(value) if is_system => Some(system_authorities(environment, value.name)?),
-            Some(value) => file(value, check_authorities)?,
+            Some(value) => file(value, read, check_authorities)?,
             None => None,
         };
         let (certificate, key) = (given.get("sslcert"), given.get("sslkey"));
@@ -82,8 +83,9 @@ impl Tls {
             (None, Some(value)) => return wrong(value.name, "needs `sslcert` beside it"),
             _ => {}
         }
-        tls.certificate = certificate.map_or(Ok(None), |value| file(value, check_certificate))?;
-        tls.key = key.map_or(Ok(None), |value| file(value, check_key))?;
+        tls.certificate =
+            certificate.map_or(Ok(None), |value| file(value, read, check_certificate))?;
+        tls.key = key.map_or(Ok(None), |value| file(value, read_key, check_key))?;
         Ok(tls)
     }
 
@@ -142,7 +144,7 @@ fn asked(given: &Parameters) -> Result<PgSslMode, AddressError> {
 
 /// Checks a file and returns its path. Returns `None` if the environment variable contains the PEM
 /// text itself, which the driver reads from there.
-fn file(value: &Value, check: Check) -> Result<Option<PathBuf>, AddressError> {
+fn file(value: &Value, read: Read, check: Check) -> Result<Option<PathBuf>, AddressError> {
     let wrong = |cause: String| AddressError::File { name: value.name, cause };
     let is_variable = value.name.starts_with("PG");
     if is_variable && value.text.trim().starts_with("-----BEGIN") {
@@ -163,6 +165,14 @@ fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
     }
     fs::read(path).map(Zeroizing::new).map_err(|error| error.to_string())
 }
+
+/// The same for a private key, to which other users must have no access.
+fn read_key(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
+    read(path)?;
+    data_dir::read_key(path).map_err(|error| error.to_string())
+}
+
+type Read = fn(&Path) -> Result<Zeroizing<Vec<u8>>, String>;
 
 type Check = fn(&[u8]) -> Result<(), &'static str>;
 
