@@ -8,11 +8,13 @@ mod config;
 mod confirm;
 mod deadline;
 mod dev;
+mod links;
 mod migrate;
 mod node;
 mod output;
 mod restore;
 mod serve;
+mod server;
 mod shim;
 mod shutdown;
 mod tag_key;
@@ -32,7 +34,7 @@ use rustix::{
 
 use self::deadline::Deadline;
 use crate::{
-    config::{self as settings, File, Log, Seconds},
+    config::{self as settings, File, Links, Log, Seconds},
     telemetry::{self, Telemetry},
 };
 
@@ -138,7 +140,13 @@ fn read(command: &clap::Command, arguments: &[OsString]) -> (Cli, ArgMatches) {
 }
 
 /// Starts logging. Warnings about the environment are the first lines of the log.
-fn start_log(log: &Log, strange: &[String]) -> anyhow::Result<Telemetry> {
+fn start_log(links: Links, log: &Log, strange: &[String]) -> anyhow::Result<Telemetry> {
+    #[cfg(feature = "otel")]
+    if let Some(url) = &log.otlp_endpoint {
+        links::check_collector(links, url)?;
+    }
+    #[cfg(not(feature = "otel"))]
+    let _ = links;
     let telemetry = telemetry::start(log)?;
     for told in strange {
         tracing::warn!("{told}");

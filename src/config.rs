@@ -13,6 +13,7 @@ mod environment;
 mod hashing;
 mod layers;
 mod limits;
+mod links;
 mod listeners;
 mod log;
 mod new_secrets;
@@ -35,6 +36,7 @@ pub use self::{
     hashing::{Argon2, HashPool},
     layers::{File, Setting},
     limits::{Connections, Requests, Shutdown},
+    links::Links,
     listeners::{GrpcListener, HttpListeners},
     log::{Log, LogFormat},
     new_secrets::{LifetimeDays, LifetimeSeconds, NewSecrets, NoLifetime},
@@ -109,6 +111,9 @@ pub struct ShimConfig {
     /// Proxies in front of the HTTP listener.
     #[command(flatten)]
     pub proxies: Proxies,
+    /// Connections to other machines.
+    #[command(flatten)]
+    pub links: Links,
     /// Directory of the self-signed certificate.
     #[command(flatten)]
     pub directory: DataDir,

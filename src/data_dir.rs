@@ -2,10 +2,12 @@
 //! Several processes may work in one directory at the same time, so there are locks, and a new file
 //! or directory appears complete or not at all.
 
+mod access;
+
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
     io,
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -13,15 +15,14 @@ use std::{
 use rustix::fs::OFlags;
 use tokio::time::{Instant, sleep};
 
+pub(crate) use self::access::{Worker, check, check_entry, read_key, restrict};
+
 /// Interval between attempts to take a lock that another process holds. A thread that blocked in
 /// the lock call could not be stopped, and would keep a command from ending at its deadline.
 const BEAT: Duration = Duration::from_millis(10);
 
 /// Time after which a wait for a lock is logged.
 const SILENCE: Duration = Duration::from_secs(2);
-
-/// Permission bits of the group and of all others.
-const ALL_BUT_THE_OWNER: u32 = 0o077;
 
 /// Creates a directory with mode 0700, and its parents. An existing directory is left as it is.
 pub(crate) fn make(path: &Path) -> io::Result<()> {
@@ -53,20 +54,6 @@ fn give_to_owner(file: &File, path: &Path) -> io::Result<()> {
         fchown(file, Some(directory.uid()), Some(directory.gid()))?;
     }
     Ok(())
-}
-
-/// Sets the mode of a file to 0600 if others than its owner have access. Ignores a missing file.
-pub(crate) fn restrict(path: &Path) -> io::Result<()> {
-    let mode = match fs::metadata(path) {
-        Ok(metadata) => metadata.permissions().mode(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(of(path, &error)),
-    };
-    if mode & ALL_BUT_THE_OWNER == 0 {
-        return Ok(());
-    }
-    let private = fs::Permissions::from_mode(0o600);
-    fs::set_permissions(path, private).map_err(|error| of(path, &error))
 }
 
 /// Flushes a directory to disk, so that its entries survive a power cut.
@@ -238,7 +225,7 @@ impl Drop for Draft {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::*;
 

@@ -86,9 +86,9 @@ impl Node {
         let (reporter, health_service) = tonic_health::server::health_reporter();
         let health = Health::not_serving(reporter).await;
         // One service, with the limits around each call, serves both transports.
-        let forms =
+        let router =
             oauth_http::router(Arc::new(rpc.clone()), shim::http_options(issuer.clone(), &limits));
-        let forms = StrictHttp(forms);
+        let forms = StrictHttp { router, has_tls: options.tls.is_some() };
         let streams = Streams::new(server.stop.clone());
         let calls = grpc_service(rpc.clone(), health_service, &limits, streams)?;
 

@@ -97,15 +97,12 @@ fn value(text: &str) -> Option<(String, &str)> {
 }
 
 fn address(node: &str) -> Option<IpAddr> {
-    let (name, port) = match node.strip_prefix('[') {
-        Some(rest) => {
-            let (name, port) = rest.split_once(']')?;
-            (IpAddr::V6(name.parse::<Ipv6Addr>().ok()?), port)
-        }
-        None => {
-            let (name, port) = node.split_at(node.find(':').unwrap_or(node.len()));
-            (IpAddr::V4(name.parse::<Ipv4Addr>().ok()?), port)
-        }
+    let (name, port) = if let Some(rest) = node.strip_prefix('[') {
+        let (name, port) = rest.split_once(']')?;
+        (IpAddr::V6(name.parse::<Ipv6Addr>().ok()?), port)
+    } else {
+        let (name, port) = node.split_at(node.find(':').unwrap_or(node.len()));
+        (IpAddr::V4(name.parse::<Ipv4Addr>().ok()?), port)
     };
     let hidden = |port: &str| port.len() > 1 && port.starts_with('_') && is_hidden(&port[1..]);
     let is_port = |port: &str| {

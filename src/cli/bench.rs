@@ -24,7 +24,7 @@ use self::{
     load::{Outcome, Progress},
     work::Profile,
 };
-use super::output;
+use super::{links, output, server::Server};
 use crate::config::{Argon2, Database};
 
 #[derive(Debug, Args)]
@@ -38,18 +38,8 @@ pub(super) struct Bench {
     /// Kind of load
     profile: Profile,
 
-    /// Node to call
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "JETON_SERVER",
-        default_value = "http://127.0.0.1:50051"
-    )]
-    server: String,
-
-    /// Certificate authorities to trust, PEM; for a self-signed node `DATA_DIR/tls/cert.pem`
-    #[arg(long, value_name = "FILE", env = "JETON_TLS_CA")]
-    tls_ca: Option<PathBuf>,
+    #[command(flatten)]
+    server: Server,
 
     /// Call this URL over HTTP instead, without TLS; gRPC is still used for preparation
     #[arg(long, value_name = "URL")]
@@ -115,22 +105,26 @@ struct Account {
 
 impl Bench {
     pub(super) async fn run(self) -> anyhow::Result<()> {
+        links::check_url(self.database.links, "--server", &self.server.url)?;
+        if let Some(http) = &self.http {
+            links::check_url(self.database.links, "--http", http)?;
+        }
+        let cost = self.argon2.cost()?;
         let count = usize::try_from(self.clients)?;
         let connect = |server: &str, is_http, connections: u16, in_flight: u16| {
-            let (server, ca) = (server.to_owned(), self.tls_ca.clone());
+            let (server, ca) = (server.to_owned(), self.server.tls_ca.clone());
             async move {
                 let (connections, in_flight) = (connections.into(), in_flight.into());
                 Caller::connect(&server, ca.as_deref(), is_http, connections, in_flight).await
             }
         };
         // Connect before registering clients, so that a wrong URL leaves nothing behind.
-        let preparing = connect(&self.server, false, 1, 32).await?;
+        let preparing = connect(&self.server.url, false, 1, 32).await?;
         let callers = match &self.http {
             Some(http) => connect(http, true, self.connections, self.in_flight).await?,
-            None => connect(&self.server, false, self.connections, self.in_flight).await?,
+            None => connect(&self.server.url, false, self.connections, self.in_flight).await?,
         };
 
-        let cost = self.argon2.cost();
         let crowd = crowd::register(&self.database, cost, count).await?;
         let asked = self.ask(&crowd, &preparing, &callers).await;
         crowd.delete().await?;

@@ -44,7 +44,7 @@ impl Dev {
     pub(super) async fn run(self, strange: &[String]) -> anyhow::Result<()> {
         let mut config = self.config;
         config.tls.tls_self_signed = config.tls.tls_cert.is_none();
-        let _telemetry = start_log(&config.log, strange)?;
+        let _telemetry = start_log(config.database.links, &config.log, strange)?;
         let mut signals = Signals::listen().context("cannot listen for signals")?;
         let stores = node::open_stores(&config)?;
         output::remark(&format!("Database: {}", target::place(&config.database)));
@@ -75,7 +75,7 @@ impl Dev {
 async fn fresh_secret(store: Arc<dyn Store>, config: &Config) -> anyhow::Result<ClientSecret> {
     let (clock, random) = (Arc::new(SystemClock), Arc::new(OsRandom));
     let registry =
-        Registry::open(store, clock, random, config.argon2.cost(), node::this_user()).await?;
+        Registry::open(store, clock, random, config.argon2.cost()?, node::this_user()).await?;
     let client_id = ClientId::parse(CLIENT_ID)?;
     let expires_at = config.new_secrets.expiry(None, SystemClock.now());
     let new_secret = || NewSecret { label: LABEL.to_owned(), expires_at };

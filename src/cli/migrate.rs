@@ -6,6 +6,7 @@ use clap::Args;
 use super::{deadline::Deadline, node, output, target::Target};
 use crate::{
     config::Database,
+    data_dir::Worker,
     domain::{Clock, OsRandom, SystemClock},
     store::RolePrefix,
 };
@@ -43,7 +44,7 @@ impl Migrate {
         let target = Target::of(self.database)?;
         output::remark(&format!("Database: {}", target.place));
         if target.database.database_url.is_none() {
-            node::make_directory(&target.database.directory)?;
+            node::make_directory(&target.database.directory, Worker::Command)?;
         }
         let work = async {
             let migrated = target.store.migrate(SystemClock.now(), &OsRandom).await;

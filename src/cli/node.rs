@@ -1,11 +1,12 @@
 //! Builds a node and its parts from a configuration.
 
-use std::{net::SocketAddr, num::NonZero, sync::Arc, thread};
+use std::{net::SocketAddr, num::NonZero, sync::Arc, thread, time::SystemTime};
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::links;
 use crate::{
     authority::QuotaOptions,
     cache::CacheOptions,
@@ -13,11 +14,11 @@ use crate::{
         self, Config, Connections, Count, DataDir, Database, DatabaseUrl, Requests, Shutdown,
     },
     credentials::HashPoolOptions,
-    data_dir,
-    domain::{Actor, HashCostCap, OsRandom, Quota, QuotaLimit, QuotaMode, SystemClock},
+    data_dir::{self, Worker},
+    domain::{Actor, Clock, HashCostCap, OsRandom, Quota, QuotaLimit, QuotaMode, SystemClock},
     net::{
         Limits, check_memory, fit_connections,
-        tls::{self, PemFiles, Tls, TlsFiles},
+        tls::{self, PemFiles, SelfSigned, Tls, TlsFiles},
     },
     node::{Node, NodeOptions},
     store::{PostgresOptions, PostgresStore, SqliteStore, Store, Stores},
@@ -53,10 +54,11 @@ pub(super) fn this_user() -> Actor {
 pub(super) fn open_stores(config: &Config) -> anyhow::Result<Stores> {
     let database = &config.database;
     let Some(url) = database.url()? else {
-        make_directory(&database.directory)?;
+        make_directory(&database.directory, Worker::Service)?;
         let store = open_store(database)?;
         return Ok(Stores { issue: Arc::clone(&store), inspect: store });
     };
+    links::check_database(database, &url)?;
     // The inspect lane gets the smaller share: introspection is more frequent than issuing, but
     // holds a connection for a shorter time.
     let connections = database.database_connections.get();
@@ -72,10 +74,11 @@ pub(super) fn open_stores(config: &Config) -> anyhow::Result<Stores> {
 
 /// The store that the flags name. This neither creates the database nor connects to it.
 pub(super) fn open_store(database: &Database) -> anyhow::Result<Arc<dyn Store>> {
-    Ok(match database.url()? {
-        Some(url) => Arc::new(open_postgres(database, &url)?),
-        None => Arc::new(open_sqlite(database)),
-    })
+    if let Some(url) = database.url()? {
+        return Ok(Arc::new(open_postgres(database, &url)?));
+    }
+    check_directory(&database.directory, Worker::Command)?;
+    Ok(Arc::new(open_sqlite(database)))
 }
 
 /// The store on Postgres, for operations that only Postgres has.
@@ -83,6 +86,7 @@ pub(super) fn open_postgres(
     database: &Database,
     url: &DatabaseUrl,
 ) -> anyhow::Result<PostgresStore> {
+    links::check_database(database, url)?;
     let options = PostgresOptions::waiting(database.database_wait_ms.duration());
     Ok(PostgresStore::at(url.expose(), database.database_connections.get(), options)?)
 }
@@ -100,16 +104,16 @@ pub(super) async fn pem_files(
     directory: &DataDir,
 ) -> anyhow::Result<Option<PemFiles>> {
     if config.tls_self_signed {
-        make_directory(directory)?;
-        return Ok(Some(tls::self_signed(&directory.data_dir).await?));
+        make_directory(directory, Worker::Service)?;
+        return Ok(Some(tls::self_signed(&directory.data_dir, now()).await?));
     }
     let files = config.tls_cert.clone().zip(config.tls_key.clone());
     Ok(files.map(|(cert, key)| PemFiles { cert, key }))
 }
 
-/// TLS of the listeners; `None` for plain text. Files given by `--tls-cert` and `--tls-key` are
-/// reloaded when they change and on SIGHUP. The self-signed certificate changes only at startup, so
-/// SIGHUP keeps its default action there: it ends the process when the terminal closes.
+/// TLS of the listeners; `None` for plain text. The files are reloaded when they change, and those
+/// of `--tls-cert` and `--tls-key` on SIGHUP. With the self-signed certificate, SIGHUP keeps its
+/// default action: it ends the process when the terminal closes.
 pub(super) async fn tls(
     config: &config::Tls,
     directory: &DataDir,
@@ -117,25 +121,34 @@ pub(super) async fn tls(
 ) -> anyhow::Result<Option<Arc<Tls>>> {
     config.check()?;
     let Some(pem) = pem_files(config, directory).await? else {
-        // RFC 6749, section 3.2, requires TLS wherever credentials are sent. This refuses to start
-        // because a warning in the log would go unread.
+        // RFC 6749, section 3.2, requires TLS wherever credentials are sent.
         let is_local = served.iter().all(|address| address.ip().is_loopback());
-        ensure!(
+        links::ensure_protected(
             is_local || config.behind_tls_proxy,
-            "secrets and tokens would travel in clear text beyond this machine: set --tls-cert \
-             and --tls-key, try --tls-self-signed, or set --behind-tls-proxy if a proxy \
-             terminates TLS"
-        );
+            "a listener",
+            "set --tls-cert and --tls-key, try --tls-self-signed, or set --behind-tls-proxy if a \
+             proxy terminates TLS",
+        )?;
         return Ok(None);
     };
-    let client_ca = config.tls_client_ca.clone();
-    let files = TlsFiles { pem, client_ca, client_required: config.tls_client_required };
+    let files = TlsFiles {
+        pem,
+        client_ca: config.tls_client_ca.clone(),
+        client_crl: config.tls_client_crl.clone(),
+        client_required: config.tls_client_required,
+    };
     let tls = Arc::new(Tls::load(files)?);
-    if config.tls_cert.is_some() {
-        let hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
-        tokio::spawn(Arc::clone(&tls).follow_files(hangup));
-    }
+    let is_self_signed = config.tls_self_signed;
+    let hangup = (!is_self_signed).then(|| signal(SignalKind::hangup())).transpose();
+    let hangup = hangup.context("cannot listen for SIGHUP")?;
+    let self_signed =
+        is_self_signed.then(|| SelfSigned { data_dir: directory.data_dir.clone(), now });
+    tokio::spawn(Arc::clone(&tls).follow_files(hangup, self_signed));
     Ok(Some(tls))
+}
+
+fn now() -> SystemTime {
+    SystemClock.now().into()
 }
 
 /// Limits of the listeners. `max_connections` is lowered if the file descriptors of the process do
@@ -158,12 +171,13 @@ pub(super) fn limits(
 
 /// Memory in bytes that hashes and cached tokens take at most. Other caches are small beside them.
 fn hashes_and_caches(config: &Config, hash_threads: usize) -> u64 {
-    let hash = u64::from(config.argon2.cost().memory_kib) * 1024;
+    let hash = u64::from(config.argon2.argon2_memory_kib.get()) * 1024;
     hash * hash_threads as u64 + config.cache.cache_tokens_mib.size() as u64 * 1024 * 1024
 }
 
 /// Starts the node that the configuration describes.
 pub(super) async fn start(config: &Config, stores: Stores) -> anyhow::Result<Node> {
+    links::check_issuer(config.database.links, &config.http, &config.tls)?;
     let Config { http, database, upkeep, hash_pool, cache, connections, .. } = config;
     let served = [config.grpc.grpc_addr, http.http_addr];
     config.proxies.check(&config.tls)?;
@@ -188,7 +202,7 @@ pub(super) async fn start(config: &Config, stores: Stores) -> anyhow::Result<Nod
             queue: hash_pool.hash_queue.size(),
             share: hash_pool.hash_queue_share.size(),
             patience: hash_pool.hash_wait_ms.duration(),
-            cost: config.argon2.cost(),
+            cost: config.argon2.cost()?,
             cap: HashCostCap::DEFAULT,
         },
         verified_capacity: cache.verified_secrets.size(),
@@ -237,8 +251,14 @@ fn spare_cores() -> usize {
     cores().saturating_sub(1).max(1)
 }
 
-/// Creates the data directory if it is missing.
-pub(super) fn make_directory(directory: &DataDir) -> anyhow::Result<()> {
+/// Creates the data directory if it is missing, and checks it if it is there.
+pub(super) fn make_directory(directory: &DataDir, worker: Worker) -> anyhow::Result<()> {
     data_dir::make(&directory.data_dir)
-        .context("the data directory cannot be created; name another with --data-dir")
+        .context("the data directory cannot be created; name another with --data-dir")?;
+    check_directory(directory, worker)
+}
+
+fn check_directory(directory: &DataDir, worker: Worker) -> anyhow::Result<()> {
+    data_dir::check(&directory.data_dir, worker)
+        .context("the data directory cannot be trusted; name another with --data-dir")
 }

@@ -7,9 +7,10 @@ use clap::Args;
 use jeton_client::{Identity, endpoint, endpoint_as};
 use tonic::transport::Endpoint;
 
-use super::{node, shutdown::Signals, start_log};
+use super::{links, node, shutdown::Signals, start_log};
 use crate::{
     config::ShimConfig,
+    data_dir,
     domain::OsRandom,
     node::{Shim as Running, ShimOptions},
 };
@@ -42,26 +43,13 @@ pub(super) struct Shim {
 
 impl Shim {
     pub(super) async fn run(self, strange: &[String]) -> anyhow::Result<()> {
-        let ShimConfig { http, tls, proxies, directory, connections, requests, shutdown, log } =
-            self.config;
-        let _telemetry = start_log(&log, strange)?;
-        proxies.check(&tls)?;
-        let ca = self.upstream_ca.as_deref();
-        let endpoint: Endpoint = match self
-            .upstream_cert
-            .as_deref()
-            .zip(self.upstream_key.as_deref())
-        {
-            None => endpoint(&self.upstream, ca)?,
-            Some((cert, key)) => {
-                ensure!(
-                    self.upstream.starts_with("https://"),
-                    "--upstream-cert requires an https:// --upstream: a certificate is presented \
-                     over TLS only"
-                );
-                endpoint_as(&self.upstream, ca, Identity { cert, key })?
-            }
-        };
+        let ShimConfig { http, tls, links, proxies, directory, .. } = &self.config;
+        let ShimConfig { connections, requests, shutdown, log, .. } = &self.config;
+        let _telemetry = start_log(*links, log, strange)?;
+        links::check_url(*links, "--upstream", &self.upstream)?;
+        links::check_issuer(*links, http, tls)?;
+        proxies.check(tls)?;
+        let endpoint = self.endpoint()?;
         let mut signals = Signals::listen().context("cannot listen for signals")?;
         // The connection is made for the first request, so node and shim may start in any order.
         let shim = Running::start(ShimOptions {
@@ -69,11 +57,11 @@ impl Shim {
             http_addr: http.http_addr,
             probe_addr: http.probe_addr,
             random: Arc::new(OsRandom),
-            proxies,
-            tls: node::tls(&tls, &directory, &[http.http_addr]).await?,
-            issuer: http.issuer,
-            limits: node::limits(&connections, &requests, &shutdown, 1, 0, 0),
-            workers: node::workers(&connections),
+            proxies: proxies.clone(),
+            tls: node::tls(tls, directory, &[http.http_addr]).await?,
+            issuer: http.issuer.clone(),
+            limits: node::limits(connections, requests, shutdown, 1, 0, 0),
+            workers: node::workers(connections),
         })
         .await?;
         let (http, probes) = (shim.http_addr(), shim.probe_addr());
@@ -83,5 +71,21 @@ impl Shim {
         signals.end_at_next();
         shim.drain().await;
         Ok(())
+    }
+    /// The node behind this shim, with the client certificate to present there.
+    fn endpoint(&self) -> anyhow::Result<Endpoint> {
+        let ca = self.upstream_ca.as_deref();
+        let Some((cert, key)) = self.upstream_cert.as_deref().zip(self.upstream_key.as_deref())
+        else {
+            return Ok(endpoint(&self.upstream, ca)?);
+        };
+        ensure!(
+            self.upstream.starts_with("https://"),
+            "--upstream-cert requires an https:// --upstream: a certificate is presented over TLS \
+             only"
+        );
+        // Refuses a key that others may read.
+        data_dir::read_key(key).context("--upstream-key")?;
+        Ok(endpoint_as(&self.upstream, ca, Identity { cert, key })?)
     }
 }

@@ -9,7 +9,6 @@ use std::{
 
 use anyhow::{Context, bail, ensure};
 use clap::{Args, Subcommand};
-use jeton_client::endpoint;
 use serde_json::json;
 use tonic::{Response, Status, transport::Channel};
 use zeroize::Zeroizing;
@@ -17,9 +16,10 @@ use zeroize::Zeroizing;
 use super::{
     deadline::{Deadline, Wait},
     output,
+    server::Server,
     target::UNCHANGED,
 };
-use crate::config::{CLIENT_SECRET, TOKEN};
+use crate::config::{CLIENT_SECRET, Links, TOKEN};
 use crate::pb::v1::{
     ClientAuthentication, ClientCredentialsGrant, IntrospectTokenRequest, IntrospectTokenResponse,
     IssueTokenRequest, RevokeTokenRequest, issue_token_request::Grant,
@@ -55,18 +55,11 @@ Example:
 /// Address of the node and credentials of the client.
 #[derive(Debug, Args)]
 struct Caller {
-    /// Node to call
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "JETON_SERVER",
-        default_value = "http://127.0.0.1:50051"
-    )]
-    server: String,
+    #[command(flatten)]
+    server: Server,
 
-    /// Certificate authorities to trust, PEM; for a self-signed node `DATA_DIR/tls/cert.pem`
-    #[arg(long, value_name = "FILE", env = "JETON_TLS_CA")]
-    tls_ca: Option<PathBuf>,
+    #[command(flatten)]
+    links: Links,
 
     /// Client identifier to authenticate with
     #[arg(long, value_name = "ID", env = "JETON_CLIENT_ID")]
@@ -248,7 +241,7 @@ impl Caller {
         undecided: &str,
         call: impl AsyncFnOnce(Node) -> Result<Response<T>, Status>,
     ) -> anyhow::Result<T> {
-        let whom = format!("the node at {}", self.server);
+        let whom = format!("the node at {}", self.server.url);
         let work = async {
             let node = self.node().await?;
             Ok(call(node).await.map_err(|status| explain(&status))?.into_inner())
@@ -257,9 +250,9 @@ impl Caller {
     }
 
     async fn node(&self) -> anyhow::Result<Node> {
-        let endpoint = endpoint(&self.server, self.tls_ca.as_deref())?;
-        let channel = endpoint.connect().await.with_context(|| {
-            format!("no node answers at {}; is the URL http where it should be https?", self.server)
+        let channel = self.server.endpoint(self.links)?.connect().await.with_context(|| {
+            let url = &self.server.url;
+            format!("no node answers at {url}; is the URL http where it should be https?")
         })?;
         Ok(TokenServiceClient::new(channel))
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::{ArgAction, Args};
 
-use super::{Count, DatabaseUrl, Days, Millis, Seconds, password_file};
+use super::{Count, DatabaseUrl, Days, Links, Millis, Seconds, password_file};
 
 /// Data directory of a node or a shim.
 #[derive(Debug, Clone, Args)]
@@ -44,6 +44,10 @@ pub struct Database {
     /// for its lock
     #[arg(long, value_name = "MS", env = "JETON_DATABASE_WAIT_MS", default_value = "2000")]
     pub database_wait_ms: Millis<1, 600_000>,
+
+    /// Protection of the connection.
+    #[command(flatten)]
+    pub links: Links,
 
     /// Directory of the embedded database. Last, because its help heading applies to every argument
     /// after it.

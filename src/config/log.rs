@@ -14,7 +14,7 @@ pub struct Log {
     #[arg(long, value_name = "FORMAT", env = "JETON_LOG_FORMAT", default_value = "text")]
     pub log_format: LogFormat,
 
-    /// OpenTelemetry collector that receives a span for each request, as `http://host:4317`
+    /// OpenTelemetry collector that receives a span for each request, as `http://127.0.0.1:4317`
     #[cfg(feature = "otel")]
     #[arg(long, value_name = "URL", env = "JETON_OTLP_ENDPOINT")]
     pub otlp_endpoint: Option<String>,

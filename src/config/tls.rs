@@ -39,6 +39,13 @@ pub struct Tls {
     #[arg(long, value_name = "FILE", env = "JETON_TLS_CLIENT_CA")]
     pub tls_client_ca: Option<PathBuf>,
 
+    /// Revocation lists (CRLs) of the authorities in --tls-client-ca, PEM
+    ///
+    /// A revoked certificate fails the handshake. So does one that no list covers, and every one
+    /// once its list has expired. The file is reloaded like the certificate.
+    #[arg(long, value_name = "FILE", env = "JETON_TLS_CLIENT_CRL")]
+    pub tls_client_crl: Option<PathBuf>,
+
     /// Refuse clients that present no certificate during the handshake
     #[arg(long, value_name = "BOOL", env = "JETON_TLS_CLIENT_REQUIRED", default_value_t = false,
           num_args = 0..=1, default_missing_value = "true", action = ArgAction::Set)]
@@ -63,6 +70,10 @@ impl Tls {
         anyhow::ensure!(
             self.tls_client_ca.is_none() || self.tls_self_signed || has_certificate,
             "--tls-client-ca requires TLS: give --tls-cert and --tls-key as well"
+        );
+        anyhow::ensure!(
+            self.tls_client_ca.is_some() || self.tls_client_crl.is_none(),
+            "--tls-client-crl requires --tls-client-ca, whose certificates it revokes"
         );
         anyhow::ensure!(
             self.tls_client_ca.is_some() || !self.tls_client_required,

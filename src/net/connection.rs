@@ -12,6 +12,7 @@ use std::{
     },
 };
 
+use futures_util::TryFutureExt;
 use http::Request;
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
@@ -108,6 +109,7 @@ impl<H: Handler> Connections<H> {
             return self.serve_requests(stream, peer, entry, patience).await;
         };
         let handshake = TlsAcceptor::from(tls.current()).accept(stream);
+        let handshake = handshake.inspect_err(|error| tls.note_failed_handshake(error));
         let stream = self.before_first_request(patience.as_mut(), handshake).await?;
         let chain = stream.get_ref().1.peer_certificates();
         let certificate = chain.and_then(<[_]>::first);

@@ -1,25 +1,26 @@
 //! TLS from PEM files, which are reloaded when they change, or from a self-signed certificate.
 
+mod files;
 mod self_signed;
 
 use std::{
-    fs, io,
-    path::{Path, PathBuf},
-    sync::Arc,
+    io,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
-use rustls::{
-    RootCertStore, ServerConfig,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-    server::{VerifierBuilderError, WebPkiClientVerifier},
-};
+use rustls::{CertificateError, ServerConfig, server::VerifierBuilderError};
 use tokio::{signal::unix::Signal, sync::watch, time::sleep};
 
-pub use self::self_signed::self_signed;
-
-/// ALPN protocols, in the server's order of preference: both are served on one port.
-const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
+use self::files::Stamp;
+pub use self::{
+    files::{PemFiles, TlsFiles},
+    self_signed::self_signed,
+};
 
 /// Interval at which the files are checked for changes. Certificates are renewed days before they
 /// expire; the interval is short for an operator who waits for the new one to be served.
@@ -39,11 +40,20 @@ pub enum TlsError {
         #[source]
         source: rustls::pki_types::pem::Error,
     },
+    /// The file of the private key cannot be read, or other users have access to it.
+    #[error("the private key {path} cannot be used")]
+    Key {
+        /// Path of the file.
+        path: PathBuf,
+        /// Error of the operating system, or what to do.
+        #[source]
+        source: io::Error,
+    },
     /// The certificate and its key do not match, or one of them is invalid.
     #[error("the certificate and its key cannot be used")]
     Unusable(#[from] rustls::Error),
-    /// The CA certificates cannot verify any client certificate.
-    #[error("the CA certificates for clients cannot be used")]
+    /// The CA certificates or the revocation lists cannot verify any client certificate.
+    #[error("the CA certificates or the revocation lists for clients cannot be used")]
     ClientCa(#[from] VerifierBuilderError),
     /// The self-signed certificate cannot be created.
     #[error("the self-signed certificate cannot be created")]
@@ -59,31 +69,13 @@ pub enum TlsError {
     },
 }
 
-/// Paths of a certificate and its key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PemFiles {
-    /// The certificate chain, in PEM.
-    pub cert: PathBuf,
-    /// The private key, in PEM.
-    pub key: PathBuf,
-}
-
-/// Files and rules of a TLS configuration.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TlsFiles {
-    /// The server's certificate and key.
-    pub pem: PemFiles,
-    /// CA certificates that verify client certificates. `None`: clients are not asked for one.
-    pub client_ca: Option<PathBuf>,
-    /// Whether clients must present a certificate. Without `client_ca` it has no effect.
-    pub client_required: bool,
-}
-
-impl From<PemFiles> for TlsFiles {
-    /// Clients are not asked for a certificate.
-    fn from(pem: PemFiles) -> Self {
-        Self { pem, client_ca: None, client_required: false }
-    }
+/// Where a self-signed certificate is, and the clock by which it ends.
+#[derive(Debug, Clone)]
+pub struct SelfSigned {
+    /// Data directory of the certificate.
+    pub data_dir: PathBuf,
+    /// Returns the time of this machine.
+    pub now: fn() -> SystemTime,
 }
 
 /// TLS configuration of the listeners. Each connection uses the one that is current when it begins.
@@ -95,10 +87,9 @@ pub struct Tls {
     current: watch::Sender<Arc<ServerConfig>>,
     /// Stamp of the files when they were loaded at the start.
     stamp: Stamp,
+    /// Whether the log says already that the current revocation lists have expired.
+    has_told_expired: AtomicBool,
 }
-
-/// Modification time and length of each file, to detect changes. `None` for an unreadable file.
-type Stamp = Vec<Option<(SystemTime, u64)>>;
 
 impl Tls {
     /// Reads the files.
@@ -110,7 +101,7 @@ impl Tls {
         // Taken before the files are read, so that a write in between shows as a change.
         let stamp = files.stamp();
         let current = watch::Sender::new(Arc::new(files.read()?));
-        Ok(Self { files, current, stamp })
+        Ok(Self { files, current, stamp, has_told_expired: AtomicBool::new(false) })
     }
 
     pub(super) fn current(&self) -> Arc<ServerConfig> {
@@ -120,14 +111,22 @@ impl Tls {
     /// Reloads the files when they change and when the signal `asked` arrives, for as long as this
     /// future is polled. Files that cannot be used leave the old configuration in force, and are
     /// logged once. The files are polled, because the file notifications of the system differ from
-    /// mount to mount for a file behind symbolic links, as in a mounted Kubernetes secret.
-    pub async fn follow_files(self: Arc<Self>, mut asked: Signal) {
+    /// mount to mount for a file behind symbolic links, as in a mounted Kubernetes secret. A
+    /// self-signed certificate is made again before it ends.
+    pub async fn follow_files(
+        self: Arc<Self>,
+        mut asked: Option<Signal>,
+        self_signed: Option<SelfSigned>,
+    ) {
         let mut seen = self.stamp.clone();
         loop {
             let is_asked = tokio::select! {
-                _ = asked.recv() => true,
+                true = signalled(&mut asked) => true,
                 () = sleep(LOOK_EVERY) => false,
             };
+            if let Some(SelfSigned { data_dir, now }) = &self_signed {
+                self_signed::renew(data_dir, now()).await;
+            }
             let (tls, last) = (Arc::clone(&self), seen.clone());
             // A file on a network file system may be slow.
             let looked = tokio::task::spawn_blocking(move || {
@@ -141,9 +140,28 @@ impl Tls {
         }
     }
 
+    /// Logs, once for each list, that client certificates are refused because the revocation list
+    /// has expired. Any other failure of a handshake concerns only its peer.
+    pub(super) fn note_failed_handshake(&self, error: &io::Error) {
+        use CertificateError::{ExpiredRevocationList, ExpiredRevocationListContext};
+        let cause = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
+        if let Some(rustls::Error::InvalidCertificate(
+            ExpiredRevocationList | ExpiredRevocationListContext { .. },
+        )) = cause
+            && !self.has_told_expired.swap(true, Ordering::Relaxed)
+        {
+            tracing::error!(
+                file = ?self.files.client_crl,
+                "the certificate revocation list has expired: clients with a certificate are \
+                 refused until there is a new list"
+            );
+        }
+    }
+
     fn reload(&self) {
         match self.files.read() {
             Ok(config) => {
+                self.has_told_expired.store(false, Ordering::Relaxed);
                 self.current.send_replace(Arc::new(config));
                 tracing::info!(cert = %self.files.pem.cert.display(), "reloaded the certificate");
             }
@@ -158,63 +176,18 @@ impl Tls {
     }
 }
 
-impl TlsFiles {
-    fn stamp(&self) -> Stamp {
-        [Some(&self.pem.cert), Some(&self.pem.key), self.client_ca.as_ref()]
-            .into_iter()
-            .flatten()
-            .map(|path| {
-                let metadata = fs::metadata(path).ok()?;
-                Some((metadata.modified().ok()?, metadata.len()))
-            })
-            .collect()
+/// Waits for the signal; false if there is none to wait for.
+async fn signalled(signal: &mut Option<Signal>) -> bool {
+    match signal {
+        Some(signal) => signal.recv().await.is_some(),
+        None => false,
     }
-
-    fn read(&self) -> Result<ServerConfig, TlsError> {
-        let chain = certificates(&self.pem.cert)?;
-        let key = PrivateKeyDer::from_pem_file(&self.pem.key).map_err(|source| {
-            let path = self.pem.key.clone();
-            TlsError::Pem { path, what: "private key", source }
-        })?;
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
-            .with_safe_default_protocol_versions()?;
-        let builder = match &self.client_ca {
-            None => builder.with_no_client_auth(),
-            Some(path) => {
-                let mut roots = RootCertStore::empty();
-                for certificate in certificates(path)? {
-                    roots.add(certificate)?;
-                }
-                let verifier =
-                    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
-                let verifier =
-                    if self.client_required { verifier } else { verifier.allow_unauthenticated() };
-                builder.with_client_cert_verifier(verifier.build()?)
-            }
-        };
-        let mut config = builder.with_single_cert(chain, key)?;
-        config.alpn_protocols = ALPN.map(<[u8]>::to_vec).into();
-        Ok(config)
-    }
-}
-
-/// Reads a PEM file that holds at least one certificate.
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    CertificateDer::pem_file_iter(path)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .and_then(|chain| {
-            if chain.is_empty() {
-                Err(rustls::pki_types::pem::Error::NoItemsFound)
-            } else {
-                Ok(chain)
-            }
-        })
-        .map_err(|source| TlsError::Pem { path: path.to_owned(), what: "certificate", source })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -70,7 +70,7 @@ impl Shim {
         let server = Server::new(limits, Arc::clone(&metrics), workers, saturation);
         let server = server.behind(options.proxies);
         let random = options.random.as_ref();
-        let router = StrictHttp(router);
+        let router = StrictHttp { router, has_tls: options.tls.is_some() };
         let router = AccessLog::new(ListenerKind::Http, paths, metrics, random, router);
         server.serve(listener, router, options.tls);
         readiness.set_serving(true);

@@ -1,4 +1,6 @@
-//! Rules of HTTP/1.1 for the header of a request, without which a proxy in front of us could read a
+//! Rules for the headers of every request and every response, whatever its endpoint.
+//!
+//! Those of a request are rules of HTTP/1.1 without which a proxy in front of us could read a
 //! request otherwise than we do (RFC 9112, sections 3.2 and 6.1).
 
 use std::net::IpAddr;
@@ -6,7 +8,7 @@ use std::net::IpAddr;
 use axum::{
     Router,
     body::Body,
-    http::{Request, Response, Version, header},
+    http::{HeaderValue, Request, Response, Version, header},
     response::IntoResponse,
 };
 use hyper::body::Incoming;
@@ -14,18 +16,34 @@ use hyper::body::Incoming;
 use super::{error_response::ErrorResponse, forbid_caching};
 use crate::request::{Handler, Overload};
 
+/// Tells browsers to use TLS alone for this host, for a year (RFC 6797).
+const TLS_ALONE: HeaderValue = HeaderValue::from_static("max-age=31536000");
+
+/// Tells browsers not to take a response for anything else than its `Content-Type` says.
+const NO_SNIFFING: HeaderValue = HeaderValue::from_static("nosniff");
+
 /// The router of the endpoints behind these rules. A layer of axum would box every request.
 #[derive(Clone)]
-pub(crate) struct StrictHttp(pub(crate) Router);
+pub(crate) struct StrictHttp {
+    pub(crate) router: Router,
+    /// Whether the listener does TLS itself. Behind a proxy, the proxy knows what it promises.
+    pub(crate) has_tls: bool,
+}
 
 impl Handler for StrictHttp {
     type Body = Body;
 
     async fn handle(self, request: Request<Incoming>, source: IpAddr) -> Response<Body> {
-        match check(&request) {
-            Ok(()) => self.0.handle(request, source).await,
+        let mut response = match check(&request) {
+            Ok(()) => self.router.handle(request, source).await,
             Err(refused) => forbid_caching(refused.into_response()).await,
+        };
+        let headers = response.headers_mut();
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, NO_SNIFFING);
+        if self.has_tls {
+            headers.insert(header::STRICT_TRANSPORT_SECURITY, TLS_ALONE);
         }
+        response
     }
 }
 

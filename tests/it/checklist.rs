@@ -22,7 +22,10 @@ use std::{
 };
 
 use ::http::{HeaderMap, Request, header};
-use jeton::net::tls::{self, Tls};
+use jeton::{
+    domain::{Clock, SystemClock},
+    net::tls::{self, Tls},
+};
 
 use crate::support::{
     Kind, TestNode, TestNodeOptions,
@@ -72,7 +75,8 @@ impl House {
         let plain = TestNode::start_with(Kind::Sqlite, options.clone()).await;
         let client = plain.client("orders").await;
         let server = plain.resource_server("api").await;
-        let files = tls::self_signed(plain.database.dir.path()).await.unwrap();
+        let directory = plain.database.dir.path();
+        let files = tls::self_signed(directory, SystemClock.now().into()).await.unwrap();
         let pem = std::fs::read(&files.cert).unwrap();
         let tls = Some(Arc::new(Tls::load(files).unwrap()));
         let secured = TestNode::beside(&plain, TestNodeOptions { tls, ..options }).await;

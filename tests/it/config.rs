@@ -103,7 +103,7 @@ async fn a_node_with_every_knob_at_its_maximum_answers() {
     for kind in Kind::BOTH {
         let database = Database::ready(kind).await;
         for few in [("hash_threads", 1), ("argon2_memory_kib", 7_168)] {
-            let file = file_of(1, &[few, ("argon2_passes", 1), ("pre_stop_seconds", 0)]);
+            let file = file_of(1, &[few, ("argon2_passes", 5), ("pre_stop_seconds", 0)]);
             let node = Served::start(&database, &["--config", file.to_str().unwrap()]);
             if few.0 == "hash_threads" {
                 assert_eq!(answers(&node, &database).await, 200, "{kind:?}");
@@ -125,6 +125,8 @@ async fn a_node_with_every_knob_at_its_minimum_does_not_panic() {
             ("start_timeout_seconds", 30),
             ("handshake_timeout_ms", 5_000),
             ("database_wait_ms", 2_000),
+            // The least memory needs the most passes.
+            ("argon2_passes", 5),
         ];
         let file = file_of(0, &longer);
         let node = Served::start(&database, &["--config", file.to_str().unwrap()]);
@@ -153,8 +155,9 @@ fn flags(command: &str) -> Vec<String> {
 fn a_shim_lists_what_it_uses_and_nothing_else() {
     let used = "--upstream --upstream-ca --upstream-cert --upstream-key --trusted-proxy \
                 --proxy-protocol --http-addr --probe-addr --issuer --tls-cert --tls-key \
-                --tls-self-signed --behind-tls-proxy --tls-client-ca --tls-client-required \
-                --data-dir --max-connections --max-streams --handshake-timeout-ms \
+                --tls-self-signed --behind-tls-proxy --tls-client-ca --tls-client-crl \
+                --tls-client-required --trusted-network --data-dir --max-connections \
+                --max-open-requests --max-streams --handshake-timeout-ms \
                 --idle-timeout-seconds --max-connection-age-seconds --ping-interval-seconds \
                 --workers --max-requests --request-timeout-ms --body-timeout-ms --max-body-bytes \
                 --max-header-bytes --max-failures-per-second --pre-stop-seconds \
@@ -167,7 +170,7 @@ fn a_shim_lists_what_it_uses_and_nothing_else() {
     used.sort_unstable();
     listed.sort_unstable();
     assert_eq!(listed, used);
-    let output = bare().args(["shim", "--upstream", "http://h:1", "--hash-queue", "9"]).output();
+    let output = bare().args(["shim", "--upstream", "https://h:1", "--hash-queue", "9"]).output();
     assert!(complaint(&output.unwrap()).contains("--hash-queue"));
     assert!(flags("serve").len() > 45);
 }

@@ -11,6 +11,7 @@ mod descriptors;
 mod drain;
 mod http2;
 mod streams;
+mod tls;
 
 use std::{net::SocketAddr, time::Duration};
 

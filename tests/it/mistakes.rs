@@ -74,7 +74,7 @@ fn a_database_that_cannot_be_used_is_named_without_its_password() {
         (&["--data-dir", file], &[file, "--data-dir"]),
         (&["--database-url", &nobody], &["the database", "refused"]),
         (&["--database-url", "postgres://jeton:canary@[/x"], &["`host`", "[::1]"]),
-        (&["--database-url", in_clear], &["sslmode=verify-full", "sslmode=disable"]),
+        (&["--database-url", in_clear], &["sslmode=verify-full", "--trusted-network"]),
         (&["--database-url", unknown], &["`sslmod`", "sslmode"]),
         (&["--database-url", "mysql://jeton:canary@db/x"], &["postgres://user:password@host"]),
     ];

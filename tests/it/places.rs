@@ -3,7 +3,7 @@
 
 use std::{
     fs,
-    os::unix::fs::{MetadataExt, PermissionsExt, symlink},
+    os::unix::fs::{PermissionsExt, symlink},
     path::Path,
     process::{Child, Stdio},
 };
@@ -228,26 +228,6 @@ async fn a_lock_that_is_a_link_is_refused_and_its_target_is_left_alone() {
     let refused = complaint(&run(&["migrate"], &database));
     assert!(refused.contains("jeton.migrate-lock"), "{refused}");
     assert_eq!(fs::read_to_string(victim.path()).unwrap(), "precious");
-}
-
-/// A command that root gives in the directory of a service leaves nothing there that the service
-/// cannot open.
-#[tokio::test]
-async fn what_root_makes_belongs_to_the_owner_of_the_directory() {
-    if !rustix::process::geteuid().is_root() {
-        return;
-    }
-    let database = Database::new(Kind::Sqlite).await;
-    let folder = database.dir.path();
-    std::os::unix::fs::chown(folder, Some(65_534), Some(65_534)).unwrap();
-    let served = Served::start(&database, &["--tls-self-signed"]);
-    run_json(&["client", "create", "--client-id", "orders"], &database);
-    let folders = [folder.to_owned(), folder.join("tls")];
-    for entry in folders.iter().flat_map(|folder| fs::read_dir(folder).unwrap()) {
-        let path = entry.unwrap().path();
-        assert_eq!(fs::metadata(&path).unwrap().uid(), 65_534, "{}", path.display());
-    }
-    drop(served);
 }
 
 /// Many at once, again and again: all of them serve, and what they leave is one pair.

@@ -31,7 +31,7 @@ use crate::support::{
     http::{FORM, basic, post_form},
     node::node_options,
     proxy::Proxy,
-    tls::Files,
+    tls::{Files, write_key},
 };
 
 fn serve(arguments: &[&str], database: &Database) -> Output {
@@ -139,7 +139,7 @@ async fn what_is_wrong_with_the_start_is_said_in_one_line() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();
     let garbage = embedded.dir.path().join("garbage.pem");
-    std::fs::write(&garbage, "no certificate").unwrap();
+    write_key(&garbage, "no certificate");
     let garbage = garbage.to_str().unwrap();
     let file = embedded.dir.path().join("jeton.toml");
     std::fs::write(&file, "hash_quue = 3").unwrap();
@@ -147,7 +147,7 @@ async fn what_is_wrong_with_the_start_is_said_in_one_line() {
     let cert = files.path("cert.pem");
     let cert = cert.to_str().unwrap();
     let other = files.path("other.pem");
-    std::fs::write(&other, files.authority.issue().1).unwrap();
+    write_key(&other, &files.authority.issue().1);
     let other = other.to_str().unwrap();
     let wrong = refusing("28P01", "password authentication failed for user \"jeton\"");
     // Waiting does not mend these: after a wait they would say so in other words.
@@ -167,7 +167,7 @@ async fn what_is_wrong_with_the_start_is_said_in_one_line() {
         (&["--tls-cert", cert, "--tls-key", other], &["certificate", "key"]),
         (&["--tls-cert", garbage], &["--tls-key"]),
         // 10: never in clear beyond this machine by mistake.
-        (&["--grpc-addr", "0.0.0.0:0"], &["travel in clear", "--behind-tls-proxy"]),
+        (&["--grpc-addr", "0.0.0.0:0"], &["without verified TLS", "--behind-tls-proxy"]),
         (&["--config", file.to_str().unwrap()], &["hash_quue", "hash_queue", "line 1"]),
     ];
     for (arguments, expected) in rows {

@@ -3,7 +3,7 @@
 use std::{
     fmt,
     sync::atomic::{AtomicI64, AtomicU64, Ordering},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use rustix::time::{ClockId, clock_gettime};
@@ -68,6 +68,13 @@ impl Timestamp {
     fn moved(self, micros: i128) -> Self {
         let moved = i128::from(self.0) + micros;
         Self(i64::try_from(moved).unwrap_or(if micros < 0 { i64::MIN } else { i64::MAX }))
+    }
+}
+
+/// For libraries that take the time of the system. A moment before 1970 becomes 1970.
+impl From<Timestamp> for SystemTime {
+    fn from(moment: Timestamp) -> Self {
+        Self::UNIX_EPOCH + Duration::from_micros(moment.0.max(0).cast_unsigned())
     }
 }
 

@@ -19,6 +19,7 @@ mod scope;
 mod secret;
 mod secret_hash;
 mod tagged_text;
+mod this_machine;
 mod token;
 mod token_facts;
 
@@ -39,5 +40,6 @@ pub use scope::{MAX_SCOPES, Scope};
 pub use secret::{ClientSecret, MAX_LABEL_LENGTH, SecretId, StoredSecret};
 pub use secret_hash::{HashCost, HashCostCap, HashMemory, SecretHash};
 pub use tagged_text::{TagKey, TagKeys};
+pub use this_machine::is_this_machine;
 pub use token::{AccessToken, Granted, TokenDigest, TokenId, TokenText};
 pub use token_facts::TokenFacts;

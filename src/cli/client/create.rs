@@ -113,9 +113,10 @@ impl Create {
         };
         let expires_at = self.new_secrets.expiry(self.secret_expires_in, SystemClock.now());
         let secret = NewSecret { label: self.secret_label, expires_at };
+        let cost = self.argon2.cost()?;
         let target = Target::of(self.database)?;
         let work = async {
-            let registry = target.hashing_registry(self.operator.actor(), self.argon2.cost());
+            let registry = target.hashing_registry(self.operator.actor(), cost);
             Ok(registry.create_client(new, secret).await?)
         };
         let (client, secret) = target.change(deadline, UNDECIDED, work).await?;

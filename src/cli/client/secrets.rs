@@ -56,9 +56,10 @@ impl Add {
             "A secret that nobody knows may have been added: check with `jeton client show \
              {client}`, and retire it before you run the command again."
         );
+        let cost = self.argon2.cost()?;
         let target = Target::of(self.database)?;
         let work = async {
-            let registry = target.hashing_registry(self.operator.actor(), self.argon2.cost());
+            let registry = target.hashing_registry(self.operator.actor(), cost);
             Ok(registry.add_secret(client, new).await?)
         };
         let (stored, secret) = target.change(deadline, &undecided, work).await?;

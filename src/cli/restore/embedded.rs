@@ -13,7 +13,7 @@ use anyhow::{Context, bail, ensure};
 use super::{Restored, finish, unusable};
 use crate::{
     cli::{backup::program::tell_growth, node, output, target::Target},
-    data_dir::{self, Draft},
+    data_dir::{self, Draft, Worker},
     domain::{Actor, Clock, OsRandom, SystemClock},
     store::{MaintainedStore, Replacement, SchemaStore, SqliteStore},
 };
@@ -33,7 +33,7 @@ pub(super) async fn restore(
     let directory = &target.database.directory.data_dir;
     File::open(backup).with_context(|| format!("{} cannot be read", backup.display()))?;
     refuse_half_of_a_database(backup)?;
-    node::make_directory(&target.database.directory)?;
+    node::make_directory(&target.database.directory, Worker::Command)?;
     let place = Replacement::begin(directory).context("the data directory cannot be used")?;
     let place = place.context(IN_USE)?;
     if let Some(present) = place.present() {

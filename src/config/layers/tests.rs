@@ -97,7 +97,7 @@ fn what_a_file_says_wrong_is_refused_with_the_line_the_knob_and_the_mend() {
 }
 
 /// Settings that are not numbers: name, a valid value, and an invalid value if there is one.
-const TEXTS: [(&str, &str, Option<&str>); 21] = [
+const TEXTS: [(&str, &str, Option<&str>); 23] = [
     ("grpc_addr", "[::1]:1", Some("localhost:1")),
     ("http_addr", "0.0.0.0:0", Some("1")),
     ("probe_addr", "127.0.0.1:9", Some("127.0.0.1")),
@@ -106,7 +106,9 @@ const TEXTS: [(&str, &str, Option<&str>); 21] = [
     ("tls_key", "a.pem", None),
     ("tls_self_signed", "true", Some("1")),
     ("behind_tls_proxy", "false", Some("yes")),
+    ("trusted_network", "true", Some("1")),
     ("tls_client_ca", "a.pem", None),
+    ("tls_client_crl", "a.pem", None),
     ("tls_client_required", "true", Some("")),
     ("trusted_proxy", "192.0.2.7,cert:a.example", Some("a.example")),
     ("proxy_protocol", "192.0.2.0/24", Some("cert:a.example")),
@@ -189,7 +191,7 @@ fn every_knob_has_a_range_or_a_grammar_and_flag_and_file_agree_on_it() {
 #[test]
 fn the_defaults_are_there_without_environment_and_the_same_for_all() {
     let (config, shim) = (Config::default(), ShimConfig::default());
-    assert_eq!(config.argon2.cost(), HashCost::DEFAULT);
+    assert_eq!(config.argon2.cost().unwrap(), HashCost::DEFAULT);
     assert_eq!(shim.connections.max_connections, Connections::default().max_connections);
     assert_eq!(config.database.directory.data_dir, Path::new("jeton-data"));
 }

@@ -34,6 +34,7 @@ const APPLICATION_NAME: &str = "jeton";
 #[derive(Clone)]
 pub struct Address {
     hosts: Vec<PgConnectOptions>,
+    is_protected: bool,
 }
 
 impl Address {
@@ -52,6 +53,12 @@ impl Address {
     #[must_use]
     pub fn hosts(&self) -> &[PgConnectOptions] {
         &self.hosts
+    }
+
+    /// Whether each connection stays on this machine or verifies the server by TLS.
+    #[must_use]
+    pub const fn is_protected(&self) -> bool {
+        self.is_protected
     }
 
     fn read(url: &str, environment: &Environment<'_>) -> Result<Self, AddressError> {
@@ -77,7 +84,8 @@ impl Address {
             let options = tls.apply(options, host);
             password.into_iter().fold(options, |options, password| options.password(&password))
         };
-        Ok(Self { hosts: hosts.iter().map(connect).collect() })
+        let is_protected = tls.verifies_server() || hosts.iter().all(Host::is_local);
+        Ok(Self { hosts: hosts.iter().map(connect).collect(), is_protected })
     }
 }
 
@@ -85,7 +93,7 @@ impl Address {
 /// it.
 impl fmt::Debug for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Address").field("hosts", &self.hosts.len()).finish()
+        f.debug_struct("Address").field("hosts", &self.hosts.len()).finish_non_exhaustive()
     }
 }
 

@@ -61,6 +61,7 @@ pub(super) async fn check(pool: &SqlitePool, path: &Path) -> Result<Lock, Schema
     if !(path.exists() || lock_file(path, MIGRATING).exists() || lock_file(path, IN_USE).exists()) {
         return Err(SchemaError::Missing);
     }
+    check_files(path).map_err(SchemaError::DataDirectory)?;
     let in_use = lock(path, IN_USE, Use::BesideOthers).await?;
     if found(pool, path).await.ok() != Some(known(&MIGRATOR)) {
         drop(lock(path, MIGRATING, Use::BesideOthers).await?);
@@ -105,6 +106,7 @@ async fn lock(database: &Path, name: &str, way: Use) -> Result<Lock, SchemaError
 /// the write-ahead log and its index the mode of the database. Returns whether a file existed that
 /// was not empty and had no write-ahead log. A first start that was interrupted leaves both.
 fn make_file(path: &Path) -> io::Result<bool> {
+    check_files(path)?;
     match data_dir::create(path) {
         Ok(_) => Ok(false),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -116,6 +118,14 @@ fn make_file(path: &Path) -> io::Result<bool> {
         }
         Err(error) => Err(error),
     }
+}
+
+/// Checks the files that SQLite is about to open. It follows a link to the database itself, and
+/// opens the others without following links.
+fn check_files(path: &Path) -> io::Result<()> {
+    let beside = ["-wal", "-shm", "-journal"].map(|suffix| beside(path, suffix));
+    data_dir::check_entry(path)?;
+    beside.iter().try_for_each(|file| data_dir::check_entry(file))
 }
 
 /// Path of a file that SQLite keeps beside the database, such as the write-ahead log.

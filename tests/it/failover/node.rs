@@ -26,7 +26,7 @@ pub(super) const LEASE: Duration = Duration::from_secs(2);
 pub(super) const RECOVERY: Duration = Duration::from_secs(15);
 
 /// The cheapest hash that a node takes: it is not what is tried here.
-const CHEAP: [&str; 4] = ["--argon2-memory-kib", "7168", "--argon2-passes", "1"];
+const CHEAP: [&str; 4] = ["--argon2-memory-kib", "7168", "--argon2-passes", "5"];
 
 /// No call of a node takes longer, whatever it waits for.
 const DEADLINE: Duration = Duration::from_secs(15);

@@ -48,7 +48,8 @@ async fn connections_leave_descriptors_for_the_database() {
     let mut shell = Command::new("sh");
     shell.env_clear().arg("-c").arg(format!("ulimit -n {limit} && exec \"$0\" \"$@\""));
     shell.arg(env!("CARGO_BIN_EXE_jeton"));
-    let served = Served::start_as(&mut shell, &database, &["--argon2-memory-kib", "7168"]);
+    let cheap = ["--argon2-memory-kib", "7168", "--argon2-passes", "5"];
+    let served = Served::start_as(&mut shell, &database, &cheap);
     let created = run_json(&["client", "create", "--scope", "read"], &database);
     let mut client = TokenServiceClient::connect(format!("http://{}", served.grpc)).await.unwrap();
     // A connection that has authenticated does not make way for the others.

@@ -1,20 +1,35 @@
 //! Certificates made for a test, and a node that does TLS with them.
 
-use std::{fs, io, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, Write},
+    net::SocketAddr,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use jeton::{
+    domain::{Clock, SystemClock},
     net::{
         Limits,
         tls::{PemFiles, Tls, TlsFiles},
     },
     node::{Node, NodeOptions},
 };
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, IsCa,
+    KeyIdMethod, KeyPair, RevokedCertParams, SerialNumber,
+};
 use rustls::{
-    ClientConfig, RootCertStore,
+    ClientConfig, ConfigBuilder, RootCertStore,
+    client::WantsClientCert,
+    crypto::{CryptoProvider, aws_lc_rs},
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
 };
 use tempfile::TempDir;
+use time::OffsetDateTime;
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
@@ -36,9 +51,36 @@ impl Authority {
 
     /// A certificate for `localhost` and its key, both PEM.
     pub(crate) fn issue(&self) -> (String, String) {
+        self.issue_numbered(None)
+    }
+
+    /// The same, with a serial number by which it can be revoked.
+    pub(crate) fn issue_numbered(&self, serial: Option<u64>) -> (String, String) {
         let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+        let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+        params.serial_number = serial.map(SerialNumber::from);
         (params.signed_by(&key, &self.0).unwrap().pem(), key.serialize_pem())
+    }
+
+    /// A revocation list of these serial numbers, which expires in so many seconds, PEM.
+    pub(crate) fn revoke(&self, serials: &[u64], expires_in: i64) -> String {
+        let now = SystemTime::from(SystemClock.now());
+        let day = Duration::from_hours(24);
+        let revoked = |serial: &u64| RevokedCertParams {
+            serial_number: SerialNumber::from(*serial),
+            revocation_time: (now - day).into(),
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let params = CertificateRevocationListParams {
+            this_update: (now - day).into(),
+            next_update: OffsetDateTime::from(now) + time::Duration::seconds(expires_in),
+            crl_number: SerialNumber::from(1),
+            issuing_distribution_point: None,
+            revoked_certs: serials.iter().map(revoked).collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        params.signed_by(&self.0).unwrap().pem().unwrap()
     }
 }
 
@@ -63,8 +105,15 @@ impl Files {
 
     pub(crate) fn write(&self, cert: &str, key: &str) {
         fs::write(self.path("cert.pem"), cert).unwrap();
-        fs::write(self.path("key.pem"), key).unwrap();
+        write_key(&self.path("key.pem"), key);
     }
+}
+
+/// Writes a file that only its owner can read.
+pub(crate) fn write_key(path: &Path, key: &str) {
+    let mut file = OpenOptions::new();
+    let file = file.write(true).create(true).truncate(true).mode(0o600).open(path);
+    file.unwrap().write_all(key.as_bytes()).unwrap();
 }
 
 /// What a client does TLS with: it trusts this authority, shows this certificate if any, and
@@ -74,13 +123,7 @@ pub(crate) fn client_tls(
     shown: Option<(String, String)>,
     alpn: &str,
 ) -> Arc<ClientConfig> {
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(authority.pem().as_bytes()).unwrap()).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots);
+    let builder = client_builder(&authority.pem(), aws_lc_rs::default_provider());
     let mut config = match shown {
         None => builder.with_no_client_auth(),
         Some((cert, key)) => {
@@ -93,6 +136,19 @@ pub(crate) fn client_tls(
         config.alpn_protocols = vec![alpn.as_bytes().to_vec()];
     }
     Arc::new(config)
+}
+
+/// A client that trusts this certificate and does TLS with these algorithms.
+pub(crate) fn client_builder(
+    trusted: &str,
+    provider: CryptoProvider,
+) -> ConfigBuilder<ClientConfig, WantsClientCert> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(trusted.as_bytes()).unwrap()).unwrap();
+    ClientConfig::builder_with_provider(Arc::new(provider))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
 }
 
 pub(crate) async fn connect(
@@ -122,6 +178,7 @@ impl TlsNode {
         let tls = Tls::load(TlsFiles {
             pem: PemFiles { cert: files.path("cert.pem"), key: files.path("key.pem") },
             client_ca: asks.then(|| files.path("ca.pem")),
+            client_crl: None,
             client_required: insists,
         });
         let options = TestNodeOptions { limits, ..Default::default() };

@@ -24,7 +24,7 @@ use crate::support::{
 
 /// The cheapest hash that a node takes, and no line a request. All else is the default.
 const NODE: [&str; 6] =
-    ["--argon2-memory-kib", "7168", "--argon2-passes", "1", "--log", "jeton=info"];
+    ["--argon2-memory-kib", "7168", "--argon2-passes", "5", "--log", "jeton=info"];
 
 /// By default a node has ten connections, and one for the feed.
 const CONNECTIONS: u64 = 11;

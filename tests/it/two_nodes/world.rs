@@ -20,7 +20,7 @@ const NODE: [&str; 8] = [
     "--argon2-memory-kib",
     "7168",
     "--argon2-passes",
-    "1",
+    "5",
     "--log",
     "jeton=info",
     "--lease-ms",

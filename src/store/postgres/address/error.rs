@@ -82,12 +82,4 @@ pub enum AddressError {
         /// Error of the system or the parser, without the path.
         cause: String,
     },
-    /// A host is on another machine, and `sslmode` neither requires nor disables TLS.
-    #[error(
-        "the connection to a database on another machine needs `sslmode`, because otherwise it \
-         could be in clear text: add sslmode=verify-full&sslrootcert=…, with the file of the \
-         authority that issued the certificate of the server; or sslmode=disable, if the network \
-         itself protects the connection"
-    )]
-    Unprotected,
 }

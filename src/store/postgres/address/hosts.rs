@@ -6,6 +6,7 @@ use super::{
     error::AddressError,
     parameters::{Parameters, Value},
 };
+use crate::domain::is_this_machine;
 
 const DEFAULT_PORT: u16 = 5432;
 
@@ -30,10 +31,7 @@ impl Host {
 
     /// Whether the connection stays on this machine.
     pub(super) fn is_local(&self) -> bool {
-        let address = self.connect.parse::<IpAddr>().map(|address| address.to_canonical());
-        self.is_socket()
-            || address.is_ok_and(|address| address.is_loopback())
-            || self.connect.eq_ignore_ascii_case("localhost")
+        self.is_socket() || is_this_machine(&self.connect)
     }
 
     /// Names of the server that a line of the password file may use.

@@ -18,6 +18,7 @@ use super::{
     hosts::Host,
     parameters::{Parameters, Value},
 };
+use crate::data_dir;
 
 /// Usual files with the certificates of the authorities that a system trusts: Debian and Alpine,
 /// Fedora, openSUSE, the BSDs and macOS.
@@ -40,8 +41,7 @@ impl Tls {
     /// Reads `sslmode` and the files that belong to it.
     ///
     /// # Errors
-    /// If they contradict each other, if a file cannot be used, or if a connection to another
-    /// machine could be in clear text without an explicit `sslmode=disable`.
+    /// If they contradict each other, or if a file cannot be used.
     pub(super) fn read(
         given: &Parameters,
         hosts: &[Host],
@@ -52,10 +52,6 @@ impl Tls {
         let asked = asked(given)?;
         if hosts.iter().all(Host::is_socket) || matches!(asked, PgSslMode::Disable) {
             return Ok(tls);
-        }
-        let is_optional = matches!(asked, PgSslMode::Prefer);
-        if is_optional && !hosts.iter().all(Host::is_local) {
-            return Err(AddressError::Unprotected);
         }
         let authorities = given.get("sslrootcert");
         let is_system = authorities.is_some_and(|value| value.text == "system");
@@ -78,7 +74,7 @@ impl Tls {
         }
         tls.authorities = match authorities {
             Some(value) if is_system => Some(system_authorities(environment, value.name)?),
-            Some(value) => file(value, check_authorities)?,
+            Some(value) => file(value, read, check_authorities)?,
             None => None,
         };
         let (certificate, key) = (given.get("sslcert"), given.get("sslkey"));
@@ -87,9 +83,15 @@ impl Tls {
             (None, Some(value)) => return wrong(value.name, "needs `sslcert` beside it"),
             _ => {}
         }
-        tls.certificate = certificate.map_or(Ok(None), |value| file(value, check_certificate))?;
-        tls.key = key.map_or(Ok(None), |value| file(value, check_key))?;
+        tls.certificate =
+            certificate.map_or(Ok(None), |value| file(value, read, check_certificate))?;
+        tls.key = key.map_or(Ok(None), |value| file(value, read_key, check_key))?;
         Ok(tls)
+    }
+
+    /// Whether the certificate of the server is verified.
+    pub(super) const fn verifies_server(&self) -> bool {
+        matches!(self.mode, PgSslMode::VerifyCa | PgSslMode::VerifyFull)
     }
 
     /// Applies the settings to the connection to `host`. Postgres does not support TLS on a socket,
@@ -142,7 +144,7 @@ fn asked(given: &Parameters) -> Result<PgSslMode, AddressError> {
 
 /// Checks a file and returns its path. Returns `None` if the environment variable contains the PEM
 /// text itself, which the driver reads from there.
-fn file(value: &Value, check: Check) -> Result<Option<PathBuf>, AddressError> {
+fn file(value: &Value, read: Read, check: Check) -> Result<Option<PathBuf>, AddressError> {
     let wrong = |cause: String| AddressError::File { name: value.name, cause };
     let is_variable = value.name.starts_with("PG");
     if is_variable && value.text.trim().starts_with("-----BEGIN") {
@@ -163,6 +165,14 @@ fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
     }
     fs::read(path).map(Zeroizing::new).map_err(|error| error.to_string())
 }
+
+/// The same for a private key, to which other users must have no access.
+fn read_key(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
+    read(path)?;
+    data_dir::read_key(path).map_err(|error| error.to_string())
+}
+
+type Read = fn(&Path) -> Result<Zeroizing<Vec<u8>>, String>;
 
 type Check = fn(&[u8]) -> Result<(), &'static str>;
 

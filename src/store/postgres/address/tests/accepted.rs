@@ -182,5 +182,5 @@ fn variables_that_demand_nothing_are_left_alone() {
 fn an_address_is_printed_without_its_password() {
     let url = "postgres://canary:canary@localhost,[::1]:7/d?password=canary";
     let shown = format!("{:?}", read(url, &[], Some(Path::new("/nowhere"))).unwrap());
-    assert_eq!(shown, "Address { hosts: 2 }");
+    assert_eq!(shown, "Address { hosts: 2, .. }");
 }

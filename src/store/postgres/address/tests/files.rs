@@ -73,6 +73,46 @@ fn whoever_names_an_authority_has_it_asked() {
     }
 }
 
+/// The commands refuse an address that is not protected, unless the network is trusted.
+#[test]
+fn an_address_is_protected_on_this_machine_and_where_the_server_is_verified() {
+    let files = Files::new();
+    let protected = [
+        "postgres://localhost/d",
+        "postgres://127.8.9.1,[::1]/d?sslmode=disable",
+        "postgres:///d?host=/run/pg,localhost&sslmode=require",
+        "postgres:///d?host=db.test&hostaddr=::1",
+        "postgres://db.test/d?sslmode=require&sslrootcert=CA",
+        "postgres://db.test/d?sslmode=verify-ca&sslrootcert=CA",
+        "postgres://localhost,db.test/d?sslmode=verify-full&sslrootcert=CA",
+        "postgres://db.test/d?sslrootcert=system",
+    ];
+    let exposed = [
+        "postgres://db.test/d",
+        "postgres://db.test/d?sslmode=disable",
+        "postgres://db.test/d?sslmode=allow",
+        "postgres://db.test/d?sslmode=prefer",
+        "postgres://db.test/d?sslmode=require",
+        "postgres://db.test/d?sslmode=disable&sslrootcert=CA",
+        "postgres://10.0.0.1/d",
+        "postgres://[::ffff:10.0.0.1]/d",
+        "postgres://127.0.0.1.db.test/d",
+        "postgres://localhost,db.test/d",
+        "postgres:///d?host=/run/pg,db.test",
+        "postgres:///d?host=localhost&hostaddr=10.0.0.1",
+    ];
+    let authorities = files.text("ca.pem");
+    for (urls, expected) in [(&protected[..], true), (&exposed, false)] {
+        for url in urls {
+            let url = url.replace("CA", &authorities);
+            let address = read(&url, &[("SSL_CERT_FILE", &authorities)], None);
+            assert_eq!(address.unwrap().is_protected(), expected, "{url}");
+        }
+    }
+    let variables = [("PGHOST", "db.test"), ("PGSSLMODE", "require")];
+    assert!(!read("postgres://", &variables, None).unwrap().is_protected());
+}
+
 #[test]
 fn files_that_are_of_no_use_are_named_at_the_start() {
     let files = Files::new();
