@@ -75,9 +75,8 @@ impl Node {
         let admission = Admission::new(limits.max_requests, limits.request_timeout);
         let rpc = TokenRpc::new(admission.clone());
         let metrics = metrics(rpc.clone(), admission, options.stores.clone());
-        let readiness = Readiness::new(
-            Lane::ALL.map(|_| Dependency::store()).into_iter().chain([Dependency::lease()]),
-        );
+        let stores = Lane::ALL.map(|_| Dependency::store());
+        let readiness = Readiness::new(stores.into_iter().chain([Dependency::lease()]));
         let probes = Probes::start(options.probe_addr, &metrics, &readiness).await?;
 
         let saturation = Arc::clone(&readiness.saturation);

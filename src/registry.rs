@@ -154,6 +154,8 @@ impl Registry {
         if new.label.len() > MAX_LABEL_LENGTH || new.label.contains('\0') {
             return Err(Malformed("a label has at most 128 bytes and no NUL").into());
         }
+        // Before the key is read: by this time, `tag-key show` finds the secrets of an earlier key.
+        let created_at = self.clock.now();
         let keys = self.store.installation().await?.tag_keys;
         let secret = ClientSecret::generate(self.random.as_ref(), keys.current())?;
         // A command computes one hash, for which no hash pool is started.
@@ -165,7 +167,7 @@ impl Registry {
             client,
             hash,
             label: new.label,
-            created_at: self.clock.now(),
+            created_at,
             expires_at: new.expires_at,
             retired_at: None,
             leaked_at: None,

@@ -26,7 +26,9 @@ select rowid as place, id, client_id,
        json_object('id', hex(id), 'client_id', client_id, 'name', name, 'state', state,
                    'grant_types', grant_types, 'scopes', scopes, 'default_scopes', default_scopes,
                    'audiences', audiences, 'serves', serves,
-                   'token_lifetime_seconds', token_lifetime_seconds, 'not_before', not_before,
+                   'token_lifetime_seconds', token_lifetime_seconds,
+                   'tokens_per_second', tokens_per_second, 'token_burst', token_burst,
+                   'live_tokens', live_tokens, 'not_before', not_before,
                    'created_at', created_at, 'version', version, 'generation', generation) as shown
 from client;
 create view audited_installation as
@@ -87,4 +89,19 @@ create trigger installation_removal_is_audited after delete on installation begi
     values ('installation.delete',
             json_object('tag_key_since', old.tag_key_since, 'not_before', old.not_before,
                         'created_at', old.created_at, 'generation', old.generation));
+end;
+
+-- As before, with the generation.
+drop trigger client_removal_is_audited;
+create trigger client_removal_is_audited after delete on client begin
+    insert into audit (action, client, client_id, detail)
+    values ('client.delete', old.id, old.client_id,
+            json_object('name', old.name, 'state', old.state, 'grant_types', old.grant_types,
+                        'scopes', old.scopes, 'default_scopes', old.default_scopes,
+                        'audiences', old.audiences, 'serves', old.serves,
+                        'token_lifetime_seconds', old.token_lifetime_seconds,
+                        'tokens_per_second', old.tokens_per_second,
+                        'token_burst', old.token_burst, 'live_tokens', old.live_tokens,
+                        'not_before', old.not_before, 'created_at', old.created_at,
+                        'version', old.version, 'generation', old.generation));
 end;

@@ -74,6 +74,10 @@ impl Shim {
     }
     /// The node behind this shim, with the client certificate to present there.
     fn endpoint(&self) -> anyhow::Result<Endpoint> {
+        ensure!(
+            self.upstream.contains("://") || self.upstream.starts_with("unix:"),
+            "--upstream must be a URL, such as https://localhost:50051"
+        );
         let ca = self.upstream_ca.as_deref();
         let Some((cert, key)) = self.upstream_cert.as_deref().zip(self.upstream_key.as_deref())
         else {
@@ -85,7 +89,7 @@ impl Shim {
              only"
         );
         // Refuses a key that others may read.
-        data_dir::read_key(key).context("--upstream-key")?;
+        data_dir::read_key(key).with_context(|| format!("--upstream-key {}", key.display()))?;
         Ok(endpoint_as(&self.upstream, ca, Identity { cert, key })?)
     }
 }

@@ -10,15 +10,18 @@ use super::{Bytes, Count, Millis, Seconds};
 #[command(next_help_heading = "Connections")]
 pub struct Connections {
     /// Maximum open connections of each listener; when it is full, a connection on which nothing
-    /// has authenticated makes way for a new one
+    /// has authenticated makes way for a new one, of the source that has the most
     ///
     /// Lowered at startup if the file descriptor limit of the process does not allow as many.
     #[arg(long, value_name = "N", env = "JETON_MAX_CONNECTIONS", default_value = "1024")]
     pub max_connections: Count<1, 1_000_000>,
 
-    /// Maximum open requests of each listener, gRPC streams among them; beyond that, the
-    /// connection with the most of them, on which nothing has authenticated, is closed, or if
-    /// there is none the request is refused
+    /// Maximum open requests of each listener, gRPC streams among them
+    ///
+    /// Beyond that, a connection on which nothing has authenticated is closed: of the source with
+    /// the most open requests, the one with the most. Without one, a source with more than half
+    /// loses a connection, or the request is refused. For a moment there may be twice as many,
+    /// while those of closed connections end.
     // An open request takes some 9 KiB, so all of them take some 36 MiB.
     #[arg(long, value_name = "N", env = "JETON_MAX_OPEN_REQUESTS", default_value = "4096")]
     pub max_open_requests: Count<16, 1_000_000>,

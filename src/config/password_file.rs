@@ -40,7 +40,7 @@ pub(super) fn read(path: &Path) -> Result<Zeroizing<String>, PasswordFileError> 
     if !metadata.is_file() {
         return Err(PasswordFileError::NotAFile);
     }
-    let forbidden = if metadata.uid() == 0 { 0o027 } else { 0o077 };
+    let forbidden = if metadata.uid() == 0 { 0o037 } else { 0o077 };
     if metadata.mode() & forbidden != 0 {
         return Err(PasswordFileError::Exposed);
     }

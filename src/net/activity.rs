@@ -3,13 +3,16 @@
 use std::{
     net::IpAddr,
     sync::{
-        Arc, OnceLock,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::request::Standing;
@@ -17,6 +20,10 @@ use crate::request::Standing;
 /// Requests of a connection that run at the same time before one of them has authenticated.
 /// Further ones wait, so a stranger holds little more than their headers.
 const EARLY_REQUESTS: usize = 16;
+
+/// How long a request waits for one of them at most: as long as a call may take by default, so the
+/// deadline of most has passed by then.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// Whose connection it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -28,8 +35,8 @@ pub(super) enum Owner {
 
 /// What a connection has done. Shared by the connection and the table of its listener.
 pub(super) struct Activity {
-    /// Whose it seems to be by its address, and whose it is, once that is known.
-    address: IpAddr,
+    /// Where it seems to come from, and whose it is, once that is known.
+    source: Mutex<IpAddr>,
     owner: OnceLock<Owner>,
     origin: Instant,
     /// When its last request began or ended, in microseconds since `origin`.
@@ -37,7 +44,7 @@ pub(super) struct Activity {
     open_requests: AtomicUsize,
     has_authenticated: AtomicBool,
     /// Permits of the requests that run before one has authenticated; closed after that.
-    early: Arc<Semaphore>,
+    early_permits: Arc<Semaphore>,
     /// Cancelled when the connection has to make way.
     pub(super) evicted: CancellationToken,
 }
@@ -46,13 +53,13 @@ impl Activity {
     /// A connection from this source that begins now. `origin` is the same for all of a listener.
     pub(super) fn new(source: IpAddr, origin: Instant) -> Self {
         let activity = Self {
-            address: source,
+            source: Mutex::new(source),
             owner: OnceLock::new(),
             origin,
             last: AtomicU64::new(0),
             open_requests: AtomicUsize::new(0),
             has_authenticated: AtomicBool::new(false),
-            early: Arc::new(Semaphore::new(EARLY_REQUESTS)),
+            early_permits: Arc::new(Semaphore::new(EARLY_REQUESTS)),
             evicted: CancellationToken::new(),
         };
         activity.touch();
@@ -61,11 +68,21 @@ impl Activity {
 
     /// Whose connection it is.
     pub(super) fn owner(&self) -> Owner {
-        self.owner.get().copied().unwrap_or(Owner::Source(self.address))
+        let seems = || Owner::Source(*self.source.lock().unwrap_or_else(PoisonError::into_inner));
+        self.owner.get().copied().unwrap_or_else(seems)
     }
 
-    /// Records whose connection it is. Only the first record counts.
+    /// Records where it comes from according to the header of a proxy.
+    pub(super) fn seems_to_come_from(&self, source: IpAddr) {
+        *self.source.lock().unwrap_or_else(PoisonError::into_inner) = source;
+    }
+
+    /// Records whose connection it is. Only the first record counts. A trusted proxy carries the
+    /// requests of many, so none of them waits for those of another.
     pub(super) fn belongs_to(&self, owner: Owner) {
+        if owner == Owner::TrustedProxy {
+            self.early_permits.close();
+        }
         let _ = self.owner.set(owner);
     }
 
@@ -96,12 +113,14 @@ impl Activity {
         self.touch();
     }
 
-    /// Waits until a request may run. Without a permit, it needs none.
-    pub(super) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
-        if self.early.is_closed() {
+    /// Waits until a request may run. Without a permit it needs none, because another one has
+    /// authenticated, or it has waited for long enough and runs within the limits of its own.
+    pub(super) async fn early_permit(&self) -> Option<OwnedSemaphorePermit> {
+        if self.early_permits.is_closed() {
             return None;
         }
-        Arc::clone(&self.early).acquire_owned().await.ok()
+        let permit = Arc::clone(&self.early_permits).acquire_owned();
+        timeout(LONGEST_WAIT, permit).await.ok()?.ok()
     }
 
     /// Takes note of what a response says about the connection.
@@ -112,7 +131,7 @@ impl Activity {
             Standing::Failed => return,
         };
         if self.has_authenticated.swap(known, Ordering::Relaxed) != known && known {
-            self.early.close();
+            self.early_permits.close();
         }
     }
 

@@ -33,14 +33,14 @@ use super::{
     limits::Limits,
     open_connections::{Entry, OpenConnections},
     open_request::OpenRequest,
-    peer::Peer,
+    peer::{self, Peer},
     proxy_header::ProxyHeaders,
     read_throttle::{ReadThrottles, ThrottledReader},
     tls::Tls,
 };
 use crate::{
     config::Proxies,
-    request::{Handler, Overload, Standing, Throttled},
+    request::{Handler, Overload, Throttled},
 };
 
 /// Maximum header fields of an HTTP/1.1 request. Behind a proxy there are some thirty. On HTTP/2
@@ -103,6 +103,7 @@ impl<H: Handler> Connections<H> {
         if self.proxies.announce(address.ip()) {
             let reading = self.proxy_headers.read(address, &mut stream);
             address = self.before_first_request(patience.as_mut(), reading).await?;
+            entry.activity.seems_to_come_from(peer::source_of(address.ip()));
         }
         let Some(tls) = &self.tls else {
             let peer = Peer::new(address, None, &self.proxies);
@@ -160,9 +161,8 @@ impl<H: Handler> Connections<H> {
         let port = peer.address.port();
         let service = service_fn(move |mut request: Request<Incoming>| {
             count.fetch_add(1, Ordering::Relaxed);
-            let (throttle, open) =
-                (Arc::clone(&throttle), OpenRequest::begin(&listener, &activity));
             let source = peer.source_of_request(request.headers());
+            let open = OpenRequest::begin(&listener, &activity, &throttle, source);
             if throttle.is_throttled(source) {
                 request.extensions_mut().insert(Throttled);
             }
@@ -171,16 +171,8 @@ impl<H: Handler> Connections<H> {
             }
             let answering = service.clone().handle(request, source);
             async move {
-                let turn = open.activity.turn().await;
-                let response = answering.await;
-                if let Some(standing) = response.extensions().get::<Standing>() {
-                    open.activity.note(*standing);
-                    match standing {
-                        Standing::Authenticated => throttle.succeeded(),
-                        Standing::Failed | Standing::Unfinished => throttle.failed(source),
-                    }
-                }
-                Ok::<_, Infallible>(response.map(|body| open.follow(body, turn)))
+                let permit = open.early_permit().await;
+                Ok::<_, Infallible>(open.follow(answering.await, permit))
             }
         });
         let builder = self.builder(protocol);

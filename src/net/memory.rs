@@ -11,8 +11,8 @@ use super::Limits;
 /// read.
 const CONNECTION: u64 = 160 * 1024;
 
-/// Memory of an open request: its headers, its state, and a message of a few kilobytes.
-const REQUEST: u64 = 24 * 1024;
+/// Memory of an open request before its message has arrived: its headers and its state.
+const REQUEST: u64 = 12 * 1024;
 
 /// Memory of a node that serves nothing: code, threads, database connections.
 const IDLE: u64 = 48 * 1024 * 1024;
@@ -22,7 +22,8 @@ const IDLE: u64 = 48 * 1024 * 1024;
 #[must_use]
 pub fn most_memory(limits: &Limits, listeners: u32, others: u64) -> u64 {
     let connections = u64::from(limits.max_connections) * CONNECTION;
-    let requests = u64::from(limits.max_open_requests) * REQUEST;
+    // Those of a connection that had to make way end a moment later.
+    let requests = 2 * u64::from(limits.max_open_requests) * REQUEST;
     IDLE + others + u64::from(listeners) * (connections + requests)
 }
 

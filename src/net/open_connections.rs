@@ -5,7 +5,7 @@
 //! is no room, one of those is closed: one of the source that has the most. A connection on which a
 //! call has succeeded makes way only if its source has more than half of everything. Those of
 //! trusted proxies, which carry the requests of many sources, have no share: one is closed only
-//! while it is idle, and only if there is no other.
+//! while it is idle, nothing has succeeded on it, and no other stranger's can be.
 
 use std::{
     cmp::Reverse,
@@ -96,10 +96,15 @@ impl OpenConnections {
     pub(super) fn make_room(&self) {
         let table = self.lock();
         let open = table.staying();
-        let strangers = open.iter().copied().filter(|one| !one.has_authenticated()).collect();
-        let mut victims = self.idle_first(strangers, 0);
+        let strangers = || open.iter().copied().filter(|one| !one.has_authenticated());
+        let mut victims = self.idle_first(strangers().collect(), 0);
         if victims.is_empty() {
-            victims = self.idle_first(open, self.max_connections / 2);
+            victims = self.idle_first(open.clone(), self.max_connections / 2);
+        }
+        // Nobody is idle, and no source stands out: a stranger makes way amid a request, since
+        // otherwise a few sources could keep everybody else out.
+        if victims.is_empty() {
+            victims.extend(heaviest(strangers().collect(), |_| 1));
         }
         if victims.is_empty() {
             self.saturation.note();
@@ -120,14 +125,20 @@ impl OpenConnections {
         let count: usize = staying.iter().map(|one| one.open_requests()).sum();
         if count <= self.max_requests {
             // Those of a closed connection end a moment later. They must not become many more.
-            let is_far_beyond = open_before >= 2 * self.max_requests;
-            if is_far_beyond && !own.has_authenticated() {
+            if open_before < 2 * self.max_requests {
+                return true;
+            }
+            if own.has_authenticated() || own.owner() == Owner::TrustedProxy {
+                self.saturation.note();
+            } else {
                 self.evict(own);
             }
-            return !is_far_beyond;
+            return false;
         }
         let strangers = staying.iter().copied().filter(|one| !one.has_authenticated()).collect();
-        let victim = busiest(strangers, 0).or_else(|| busiest(staying, self.max_requests / 2));
+        let half = self.max_requests / 2;
+        let victim = heaviest(strangers, Activity::open_requests)
+            .or_else(|| heaviest_above(half, staying, Activity::open_requests));
         match victim {
             Some(victim) => self.evict(victim),
             None => self.saturation.note(),
@@ -183,14 +194,26 @@ impl Table {
     }
 }
 
-/// The connection with the most open requests, of the source with the most, if those are more than
-/// `share`. Trusted proxies bound the requests of their callers themselves.
-fn busiest(open: Vec<&Arc<Activity>>, share: usize) -> Option<&Arc<Activity>> {
-    let load = load(&open, Activity::open_requests);
+/// The connection with the most weight, of the source with the most. Trusted proxies carry the
+/// requests of many, and bound those of each themselves.
+fn heaviest(
+    open: Vec<&Arc<Activity>>,
+    weight: impl Fn(&Activity) -> usize,
+) -> Option<&Arc<Activity>> {
+    heaviest_above(0, open, weight)
+}
+
+/// The same, of a source with more than `share`.
+fn heaviest_above(
+    share: usize,
+    open: Vec<&Arc<Activity>>,
+    weight: impl Fn(&Activity) -> usize,
+) -> Option<&Arc<Activity>> {
+    let load = load(&open, &weight);
     open.into_iter()
-        .filter(|one| one.open_requests() > 0 && one.owner() != Owner::TrustedProxy)
+        .filter(|one| weight(one) > 0 && one.owner() != Owner::TrustedProxy)
         .filter(|one| load[&one.owner()] > share)
-        .max_by_key(|one| (load[&one.owner()], one.open_requests()))
+        .max_by_key(|one| (load[&one.owner()], weight(one), Reverse(one.last())))
 }
 
 /// The sum of a weight for each owner.

@@ -52,7 +52,7 @@ const LONGEST_WAIT: Duration = Duration::from_millis(250);
 const SLACK: Duration = Duration::from_millis(5);
 
 /// Bytes read per slot: about one request with its credentials.
-const TURN_BYTES: usize = 256;
+const SLOT_BYTES: usize = 256;
 
 /// The read throttles of all sources.
 #[derive(Clone)]
@@ -93,7 +93,7 @@ impl ReadThrottles {
     }
 
     /// Records that a connection from `address` had to make way. For a moment the new ones count as
-    /// failing, so that whoever opens them again and again does not gain by it.
+    /// failing, so that opening them again and again gains nothing.
     pub(super) fn evicted(&self, address: IpAddr) {
         if self.each.is_some() {
             let (source, now) = (self.source(address), self.now());
@@ -272,8 +272,8 @@ fn read_a_little<R: AsyncRead>(
     context: &mut Context<'_>,
     buffer: &mut ReadBuf<'_>,
 ) -> Poll<io::Result<()>> {
-    let mut bytes = [0; TURN_BYTES];
-    let mut little = ReadBuf::new(&mut bytes[..TURN_BYTES.min(buffer.remaining())]);
+    let mut bytes = [0; SLOT_BYTES];
+    let mut little = ReadBuf::new(&mut bytes[..SLOT_BYTES.min(buffer.remaining())]);
     ready!(reader.poll_read(context, &mut little))?;
     buffer.put_slice(little.filled());
     Poll::Ready(Ok(()))

@@ -56,6 +56,10 @@ pub(super) async fn store(
                 tracing::warn!(cause = chain(&error), "the database does not answer yet");
                 last = error;
                 tokio::time::sleep(REST).await;
+                // A refused connection is answered before the timeout above is looked at.
+                if Instant::now() >= deadline {
+                    return Err(StartError::NoDatabase(patience, last));
+                }
             }
             Err(error) => return Err(error.into()),
         }

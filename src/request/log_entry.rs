@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use http::StatusCode;
-use tracing::Span;
+use tracing::{Span, field::display};
 
 use super::{Method, Outcome, RequestContext, Standing};
 use crate::telemetry::{ACCESS, ListenerKind, Metrics};
@@ -45,9 +45,9 @@ impl Drop for Entry {
         let outcome = self.outcome.as_str();
         self.metrics.answered(self.listener, rpc, outcome, took);
         // A throttled source would fill the log, which says that it is throttled.
-        if self.context.is_throttled
-            && self.outcome.standing(self.context.method().is_some()) == Some(Standing::Failed)
-        {
+        let standing = self.outcome.standing(self.context.is_call());
+        let fails = matches!(standing, Some(Standing::Failed | Standing::Unfinished));
+        if self.context.is_throttled && (fails || self.outcome == Outcome::Cancelled) {
             return;
         }
         // The HTTP status of a gRPC response means nothing.
@@ -55,10 +55,13 @@ impl Drop for Entry {
             .status
             .filter(|_| self.listener == ListenerKind::Http)
             .map(|status| status.as_u16());
+        // An operator looks for the sources of failures, and for nobody's otherwise.
+        let source = self.context.source.filter(|_| self.outcome != Outcome::Ok).map(display);
         self.span.in_scope(|| {
             tracing::info!(
                 target: ACCESS,
                 listener = self.listener.as_str(),
+                source,
                 path = self.path.as_deref().unwrap_or(UNKNOWN),
                 rpc,
                 status,

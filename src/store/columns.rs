@@ -30,3 +30,16 @@ macro_rules! secret_columns {
 }
 
 pub(super) use {client_columns, secret_columns};
+
+/// The tag keys of the installation.
+pub(super) const TAG_KEYS: &str =
+    "select tag_key, next_tag_key, previous_tag_key from installation";
+
+/// The state of the rotation of the tag key at a moment.
+pub(super) const TAG_KEY_ROTATION: &str = "\
+select tag_key_since, next_tag_key is not null as has_next,
+       previous_tag_key is not null as has_previous,
+       (select count(*) from client_secret
+        where retired_at is null and burnt_at is null and created_at <= tag_key_since
+          and (expires_at is null or expires_at > $1)) as earlier_secrets
+from installation";

@@ -11,6 +11,7 @@ mod caller;
 mod cluster;
 mod figures;
 mod history;
+mod logs;
 mod model;
 mod operator;
 mod statements;
@@ -57,6 +58,9 @@ enum Fault {
     NoDescriptors,
     LittleMemory,
     ManyCallers,
+    LogReaderStandsStill,
+    LogDiskFull,
+    LogPipeClosed,
     SwitchedOver,
     FailedOver,
     AddressFlips,
@@ -69,7 +73,7 @@ enum Fault {
 /// Over a day, in seconds: there is no partition for it.
 const THIRTY_ONE_HOURS: i64 = 31 * 3_600;
 
-const FAULTS: [(Fault, &str, &str); 28] = [
+const FAULTS: [(Fault, &str, &str); 31] = [
     (Fault::NodeKilled, "M-01", "kill -9 of the node"),
     (Fault::NodePaused, "M-12", "node paused"),
     (Fault::NodeTerminated, "M-21", "SIGTERM under load"),
@@ -89,6 +93,9 @@ const FAULTS: [(Fault, &str, &str); 28] = [
     (Fault::NoDescriptors, "M-17", "no descriptor left"),
     (Fault::LittleMemory, "M-17", "64 MiB more, and huge input"),
     (Fault::ManyCallers, "M-18", "ten times the callers"),
+    (Fault::LogReaderStandsStill, "M-30", "reader of the log stands still"),
+    (Fault::LogDiskFull, "M-30", "disk of the log full"),
+    (Fault::LogPipeClosed, "M-30", "pipe of the log closed"),
     (Fault::SwitchedOver, "M-29", "switchover"),
     (Fault::FailedOver, "M-29", "failover to a synchronous standby"),
     (Fault::AddressFlips, "M-29", "address flips between old and new primary"),
@@ -111,6 +118,9 @@ impl Fault {
                 | Self::StreamsReset
                 | Self::HugeInput
                 | Self::ManyCallers
+                | Self::LogReaderStandsStill
+                | Self::LogDiskFull
+                | Self::LogPipeClosed
                 | Self::NodeClock(_)
         )
     }
@@ -122,6 +132,11 @@ impl Fault {
             Self::DiskFull => {
                 let server = PrivateServer::on_a_small_disk(&SETTINGS);
                 Setup::of(Site::One(server.ok_or("want of the right to mount a disk")?))
+            }
+            Self::LogDiskFull => {
+                logs::on_a_small_disk().ok_or("want of the right to mount a disk")?;
+                let site = Site::One(PrivateServer::start(&SETTINGS));
+                Setup { has_log_disk: true, ..Setup::of(site) }
             }
             Self::SwitchedOver
             | Self::FailedOver
@@ -207,6 +222,9 @@ impl Fault {
             Self::NoDescriptors => attacks::no_descriptors(world).await,
             Self::LittleMemory => attacks::little_memory(world).await,
             Self::ManyCallers => attacks::many_callers(world).await,
+            Self::LogReaderStandsStill => logs::stand_still(world).await,
+            Self::LogDiskFull => logs::fill_disk(world).await,
+            Self::LogPipeClosed => logs::close_pipe(world).await,
             _ => cluster::happen(self, world).await,
         }
     }

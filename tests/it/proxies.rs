@@ -30,7 +30,7 @@ use crate::support::{
 
 /// Hashes of about a millisecond, so that a hundred of them are no test of the machine.
 const CHEAP: [&str; 6] =
-    ["--argon2-memory-kib", "7168", "--argon2-passes", "1", "--hash-threads", "1"];
+    ["--argon2-memory-kib", "7168", "--argon2-passes", "5", "--hash-threads", "1"];
 
 const COLD: [&str; 2] = ["--verified-seconds", "0"];
 

@@ -236,10 +236,7 @@ async fn a_command_sets_the_quota_of_a_client_on_running_nodes() {
         let database = Database::ready(kind).await;
         let create = ["client", "create", "--client-id", "orders", "--token-burst", "2"];
         let secret = run_json(&create, &database)["client_secret"].as_str().unwrap().to_owned();
-        let node = Served::start(
-            &database,
-            &["--quota", "enforce", "--client-live-tokens", "7", "--argon2-memory-kib", "7168"],
-        );
+        let node = Served::start(&database, &["--quota", "enforce", "--client-live-tokens", "7"]);
         let shim = Served::shim(&["--upstream", &format!("http://{}", node.grpc)]);
         let set = |limits: &[&str]| {
             let command = [&["client", "set-quota", "orders"], limits].concat();

@@ -90,7 +90,8 @@ async fn every_metric_that_the_manual_and_the_dashboard_name_is_there() {
     node.issue(&client).await.unwrap();
     // The first round and the first look are in tasks of their own.
     let mut page = scrape(&node).await;
-    while !(page.contains("jeton_upkeep_rounds") && page.contains("jeton_database_check")) {
+    let awaited = ["jeton_upkeep_rounds", "jeton_database_check", "jeton_database_bytes"];
+    while !awaited.iter().all(|metric| page.contains(metric)) {
         page = scrape(&node).await;
     }
     let types = page.lines().filter_map(|line| line.strip_prefix("# TYPE "));

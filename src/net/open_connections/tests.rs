@@ -2,7 +2,10 @@
 
 use super::*;
 use crate::{
-    config::Proxies, net::open_request::OpenRequest, request::Standing, telemetry::Readings,
+    config::Proxies,
+    net::{open_request::OpenRequest, read_throttle::ReadThrottles},
+    request::Standing,
+    telemetry::Readings,
 };
 
 fn source(last: u8) -> IpAddr {
@@ -20,7 +23,10 @@ fn is_evicted(entry: &Entry) -> bool {
 }
 
 fn begin(entry: &Entry, requests: usize) -> Vec<OpenRequest> {
-    (0..requests).map(|_| OpenRequest::begin(&entry.listener, &entry.activity)).collect()
+    let source = source(9);
+    let throttle = ReadThrottles::new(0).of(source, false);
+    let begin = || OpenRequest::begin(&entry.listener, &entry.activity, &throttle, source);
+    (0..requests).map(|_| begin()).collect()
 }
 
 #[test]
@@ -44,15 +50,24 @@ fn the_longest_idle_stranger_of_the_heaviest_source_makes_way() {
 
 #[test]
 fn an_open_request_protects_unless_its_source_is_heavy() {
-    let open = listener(8, 8);
-    let few = open.enter(source(1));
+    let open = listener(8, 16);
+    let [few, idle] = [1, 3].map(|last| open.enter(source(last)));
     let _few = begin(&few, 1);
     open.make_room();
-    assert!(!is_evicted(&few));
+    assert!(is_evicted(&idle) && !is_evicted(&few));
     let many = [(); 3].map(|()| open.enter(source(2)));
     let _many: Vec<_> = many.iter().map(|entry| begin(entry, 1)).collect();
     open.make_room();
     assert!(!is_evicted(&few) && many.iter().any(is_evicted));
+}
+
+#[test]
+fn without_an_idle_one_a_stranger_makes_way_amid_a_request() {
+    let open = listener(10, 20);
+    let entries: Vec<_> = (0..10).map(|number| open.enter(source(number % 5))).collect();
+    let _requests: Vec<_> = entries.iter().map(|entry| begin(entry, 1)).collect();
+    open.make_room();
+    assert_eq!(entries.iter().filter(|entry| is_evicted(entry)).count(), 1);
 }
 
 #[test]
@@ -97,8 +112,8 @@ fn without_a_stranger_a_request_too_many_is_refused() {
     let _open: Vec<_> = known[..2].iter().map(|one| begin(one, 4)).collect();
     assert!(!begin(&known[2], 1)[0].is_admitted);
     assert!(open.saturation.is_full() && !known.iter().any(is_evicted));
-    let late = &begin(&known[0], 1)[0];
-    late.activity.note(Standing::Unfinished);
+    drop(begin(&known[0], 1));
+    known[0].activity.note(Standing::Unfinished);
     assert!(begin(&known[2], 1)[0].is_admitted, "a message that did not arrive costs the trust");
     assert!(is_evicted(&known[0]));
 }

@@ -48,7 +48,7 @@ async fn what_is_slowed_is_read_later_and_whole() {
     use tokio::io::AsyncReadExt;
     let throttle = ReadThrottles::new(100).of(ONE, false);
     (0..20).for_each(|_| throttle.failed(ONE));
-    let sent = vec![7; 5 * TURN_BYTES];
+    let sent = vec![7; 5 * SLOT_BYTES];
     let mut reader = ThrottledReader::new(&sent[..], Arc::clone(&throttle));
     let mut read = Vec::new();
     let began = Instant::now();

@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     domain::{Error, TagKeys, Timestamp},
-    store::{Change, Feed, row},
+    store::{Change, Feed, columns, row},
 };
 
 const CHANNEL: &str = "jeton_change";
@@ -190,8 +190,7 @@ impl Feed for PgFeed {
     }
 
     async fn tag_keys(&mut self) -> Result<Option<TagKeys>, Error> {
-        let asked = sqlx::query("select tag_key, next_tag_key, previous_tag_key from installation")
-            .fetch_optional(&mut self.listener);
+        let asked = sqlx::query(columns::TAG_KEYS).fetch_optional(&mut self.listener);
         let row = within(self.lease, asked).await?;
         Ok(row.and_then(|row| row::tag_keys(&row).ok()))
     }

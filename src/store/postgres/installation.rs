@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use super::{PostgresStore, fault::fault, moment::Moment, nodes::applied_everywhere};
 use crate::{
     domain::{Actor, Error, TagKey, Timestamp},
-    store::{Adoption, Installation, InstallationStore, TagKeyRotation, row},
+    store::{Adoption, Installation, InstallationStore, TagKeyRotation, columns, row},
 };
 
 #[async_trait]
@@ -52,7 +52,7 @@ impl InstallationStore for PostgresStore {
 }
 
 async fn read(connection: &mut PgConnection) -> Result<Installation, Error> {
-    let row = sqlx::query("select tag_key, next_tag_key, previous_tag_key from installation")
+    let row = sqlx::query(columns::TAG_KEYS)
         .fetch_optional(connection)
         .await
         .map_err(fault)?
@@ -107,18 +107,11 @@ async fn retire(connection: &mut PgConnection, actor: &Actor) -> Result<bool, Er
 }
 
 async fn rotation(connection: &mut PgConnection, now: Timestamp) -> Result<TagKeyRotation, Error> {
-    let row = sqlx::query(
-        "select tag_key_since, next_tag_key is not null as has_next,
-                previous_tag_key is not null as has_previous,
-                (select count(*) from client_secret
-                 where retired_at is null and burnt_at is null and created_at <= tag_key_since
-                   and (expires_at is null or expires_at > $1)) as earlier_secrets
-         from installation",
-    )
-    .bind(Moment(now))
-    .fetch_optional(connection)
-    .await
-    .map_err(fault)?
-    .ok_or_else(row::no_installation)?;
+    let row = sqlx::query(columns::TAG_KEY_ROTATION)
+        .bind(Moment(now))
+        .fetch_optional(connection)
+        .await
+        .map_err(fault)?
+        .ok_or_else(row::no_installation)?;
     Ok(row::tag_key_rotation(&row)?)
 }

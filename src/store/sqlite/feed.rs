@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use super::fault::fault;
 use crate::{
     domain::{Error, TagKeys, Timestamp},
-    store::{Change, Feed, row},
+    store::{Change, Feed, columns, row},
 };
 
 /// Polling interval. A poll costs about 50 µs.
@@ -68,10 +68,8 @@ impl Feed for SqliteFeed {
     }
 
     async fn tag_keys(&mut self) -> Result<Option<TagKeys>, Error> {
-        let row = sqlx::query("select tag_key, next_tag_key, previous_tag_key from installation")
-            .fetch_optional(&self.reader)
-            .await
-            .map_err(fault)?;
+        let row =
+            sqlx::query(columns::TAG_KEYS).fetch_optional(&self.reader).await.map_err(fault)?;
         Ok(row.and_then(|row| row::tag_keys(&row).ok()))
     }
 

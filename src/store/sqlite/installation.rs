@@ -11,13 +11,13 @@ use super::{
 };
 use crate::{
     domain::{Actor, Error, TagKey, Timestamp},
-    store::{Adoption, Installation, InstallationStore, TagKeyRotation, row},
+    store::{Adoption, Installation, InstallationStore, TagKeyRotation, columns, row},
 };
 
 #[async_trait]
 impl InstallationStore for SqliteStore {
     async fn installation(&self) -> Result<Installation, Error> {
-        let row = sqlx::query("select tag_key, next_tag_key, previous_tag_key from installation")
+        let row = sqlx::query(columns::TAG_KEYS)
             .fetch_optional(&self.reader)
             .await
             .map_err(fault)?
@@ -80,18 +80,11 @@ impl SqliteStore {
 }
 
 async fn rotation(pool: &SqlitePool, now: Timestamp) -> Result<TagKeyRotation, Error> {
-    let row = sqlx::query(
-        "select tag_key_since, next_tag_key is not null as has_next,
-                previous_tag_key is not null as has_previous,
-                (select count(*) from client_secret
-                 where retired_at is null and burnt_at is null and created_at <= tag_key_since
-                   and (expires_at is null or expires_at > $1)) as earlier_secrets
-         from installation",
-    )
-    .bind(now.unix_micros())
-    .fetch_optional(pool)
-    .await
-    .map_err(fault)?
-    .ok_or_else(row::no_installation)?;
+    let row = sqlx::query(columns::TAG_KEY_ROTATION)
+        .bind(now.unix_micros())
+        .fetch_optional(pool)
+        .await
+        .map_err(fault)?
+        .ok_or_else(row::no_installation)?;
     Ok(row::tag_key_rotation(&row)?)
 }

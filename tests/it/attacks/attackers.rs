@@ -26,7 +26,8 @@ const INTROSPECT: &str = "/jeton.v1.TokenService/IntrospectToken";
 const WATCH: &str = "/grpc.health.v1.Health/Watch";
 const REFLECTION: &str = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
 
-/// Pause before a connection that ended is opened again.
+/// Pause before a connection that ended is opened again, at full size; longer at a smaller size, so
+/// that the number of newcomers per second has the same relation to the limits of the node.
 const AGAIN: Duration = Duration::from_millis(100);
 
 /// What is attacked, and with what.
@@ -106,33 +107,32 @@ impl Attack {
         match self {
             Self::UnfinishedMessages => {
                 let both = [streams(ISSUE, 0, false), streams(INTROSPECT, 0, false)];
-                hold(22usize.div_ceil(divisor), here, move |number| {
-                    (grpc, both[number % 2].clone())
-                })
-                .await;
+                hold((22, divisor), here, move |number| (grpc, both[number % 2].clone())).await;
             }
             Self::UnfinishedBodies => {
-                hold(1_500 / divisor, here, move |_| (http, body.to_vec())).await;
+                hold((1_500, divisor), here, move |_| (http, body.to_vec())).await;
             }
             Self::ManyStreams => {
                 let streams = streams(ISSUE, 8_000, false);
-                hold(320 / divisor, here, move |_| (grpc, streams.clone())).await;
+                hold((320, divisor), here, move |_| (grpc, streams.clone())).await;
             }
             Self::ManyWatches => {
                 let streams = streams(WATCH, 0, true);
-                hold(320 / divisor, here, move |_| (grpc, streams.clone())).await;
+                hold((320, divisor), here, move |_| (grpc, streams.clone())).await;
             }
             Self::ManyReflections => {
                 let streams = streams(REFLECTION, 0, false);
-                hold(320 / divisor, here, move |_| (grpc, streams.clone())).await;
+                hold((320, divisor), here, move |_| (grpc, streams.clone())).await;
             }
             Self::OneRequestEach => {
-                hold(1_500 / divisor, here, move |_| (http, metadata.to_vec())).await;
+                hold((1_500, divisor), here, move |_| (http, metadata.to_vec())).await;
             }
-            Self::Silent => hold(3_000 / divisor, here, move |_| (http, Vec::new())).await,
+            Self::Silent => hold((3_000, divisor), here, move |_| (http, Vec::new())).await,
             Self::ManySources => {
+                // Fewer at a smaller size, where a call takes longer than the table takes to turn over.
+                let divisor = if divisor > 1 { 2 * divisor } else { divisor };
                 hold(
-                    3_000 / divisor,
+                    (3_000, divisor),
                     |number| address(number % 1_000),
                     move |_| (http, Vec::new()),
                 )
@@ -140,7 +140,7 @@ impl Attack {
             }
             Self::Probes => {
                 let live = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n";
-                hold(48, here, move |_| (probes, live.to_vec())).await;
+                hold((48, 1), here, move |_| (probes, live.to_vec())).await;
             }
             Self::UnknownPaths => {
                 flood(8, http, b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n".repeat(200)).await;
@@ -176,12 +176,13 @@ fn streams(path: &str, message: usize, is_whole: bool) -> Vec<u8> {
 
 /// Keeps this many connections open, each after it has sent something.
 async fn hold(
-    count: usize,
+    (count, divisor): (usize, usize),
     from: impl Fn(usize) -> IpAddr,
     sent: impl Fn(usize) -> (SocketAddr, Vec<u8>) + Clone + Send + 'static,
 ) {
     let mut connections = JoinSet::new();
-    for number in 0..count {
+    let again = AGAIN * u32::try_from(divisor).unwrap();
+    for number in 0..count.div_ceil(divisor) {
         let (from, sent) = (from(number), sent.clone());
         connections.spawn(async move {
             loop {
@@ -189,7 +190,7 @@ async fn hold(
                 if let Ok(stream) = connect(from, to).await {
                     let _ = hold_one(stream, &bytes).await;
                 }
-                sleep(AGAIN).await;
+                sleep(again).await;
             }
         });
     }

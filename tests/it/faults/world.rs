@@ -20,6 +20,7 @@ use super::{
     caller::{Caller, Credential, Dice, Held},
     figures::{self, Footprint, figure},
     history::History,
+    logs,
     model::{self, Verdict},
     operator::{CLIENTS, Operator},
 };
@@ -82,16 +83,19 @@ pub(super) struct Setup {
     pub(super) node_clock: Option<Clock>,
     /// By which the database goes that is in the site.
     pub(super) database_clock: Option<Clock>,
+    /// Whether the log of the node is on a disk of its own.
+    pub(super) has_log_disk: bool,
 }
 
 impl Setup {
     pub(super) const fn of(site: Site) -> Self {
-        Self { site, node_clock: None, database_clock: None }
+        Self { site, node_clock: None, database_clock: None, has_log_disk: false }
     }
 
     /// What becomes a node.
     fn command(&self) -> Command {
-        let mut command = jeton();
+        let on_a_disk = self.has_log_disk.then(logs::on_a_small_disk).flatten();
+        let mut command = on_a_disk.unwrap_or_else(jeton);
         let clock = self.node_clock.iter().flat_map(Clock::environment);
         command.envs(clock);
         command

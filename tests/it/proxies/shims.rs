@@ -76,7 +76,7 @@ fn settings_that_cannot_work_are_refused_with_the_mend() {
         (&["serve", "--proxy-protocol", "proxy.example"], "such as 192.0.2.7"),
         (&[&["shim"], &upstream[..], &identity].concat(), "requires an https:// --upstream"),
         (&[&["shim"], &secure[..], &identity[..2]].concat(), "--upstream-key"),
-        (&[&["shim"], &secure[..], &identity].concat(), "a.pem"),
+        (&[&["shim"], &secure[..], &identity].concat(), "b.pem"),
     ];
     for (arguments, told) in rows {
         let said = complaint(&jeton().args(arguments).output().unwrap());

@@ -5,9 +5,11 @@ use std::{
     net::{SocketAddr, TcpListener},
     process::{self, Child, Command, ExitStatus, Output, Stdio},
     sync::{
-        atomic::{AtomicU32, Ordering},
+        Arc,
+        atomic::{AtomicU8, AtomicU32, Ordering},
         mpsc::{self, Receiver},
     },
+    thread,
     time::Duration,
 };
 
@@ -56,6 +58,17 @@ pub(crate) fn complaint(output: &Output) -> String {
     complaint
 }
 
+/// Whether the log of a node is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum LogReader {
+    Reads,
+    /// The pipe fills up.
+    StandsStill,
+    /// The pipe is closed, for good.
+    IsGone,
+}
+
 /// A node in a process of its own. It is killed when it is dropped.
 pub(crate) struct Served {
     pub(crate) child: Child,
@@ -65,6 +78,7 @@ pub(crate) struct Served {
     pub(crate) said: String,
     /// What it said since, line by line.
     later: Receiver<String>,
+    reader: Arc<AtomicU8>,
 }
 
 impl Served {
@@ -155,8 +169,23 @@ impl Served {
             said.push('\n');
         }
         let (tell, later) = mpsc::channel();
-        std::thread::spawn(move || lines.try_for_each(|line| tell.send(line + "\n")));
-        Ok(Self { child, grpc, http, said, later })
+        let reader = Arc::new(AtomicU8::new(LogReader::Reads as u8));
+        let state = Arc::clone(&reader);
+        thread::spawn(move || {
+            loop {
+                match state.load(Ordering::Relaxed) {
+                    state if state == LogReader::IsGone as u8 => return,
+                    state if state == LogReader::StandsStill as u8 => {
+                        thread::park_timeout(Duration::from_millis(5));
+                    }
+                    _ => match lines.next().map(|line| tell.send(line + "\n")) {
+                        Some(Ok(())) => {}
+                        _ => return,
+                    },
+                }
+            }
+        });
+        Ok(Self { child, grpc, http, said, later, reader })
     }
 
     /// Where it serves operators, which it has said.
@@ -175,6 +204,11 @@ impl Served {
             said.push_str(&line);
         }
         said
+    }
+
+    /// From now on its log is read in this way.
+    pub(crate) fn set_log_reader(&self, reader: LogReader) {
+        self.reader.store(reader as u8, Ordering::Relaxed);
     }
 
     /// Sends it a signal.
