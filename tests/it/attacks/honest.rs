@@ -26,8 +26,9 @@ use crate::support::{
 const CALLERS: usize = 4;
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Longer than this, a call has failed.
-const LIMIT: Duration = Duration::from_secs(5);
+/// Longer than this, a call has failed. Figures at full size stay far below it; beside other tests
+/// the machine may be busy.
+const LIMIT: Duration = Duration::from_secs(15);
 
 /// A probe that takes longer has failed; the default of Kubernetes is a second.
 const PROBE_LIMIT: Duration = Duration::from_secs(1);
