@@ -96,6 +96,11 @@ impl OpenConnections {
     pub(super) fn make_room(&self) {
         let table = self.lock();
         let open = table.staying();
+        // Those that were told to make way end in a moment. To close more meanwhile would cost
+        // honest newcomers their connections too.
+        if open.len() < table.connections.len() {
+            return;
+        }
         let strangers = || open.iter().copied().filter(|one| !one.has_authenticated());
         let mut victims = self.idle_first(strangers().collect(), 0);
         if victims.is_empty() {
