@@ -79,7 +79,7 @@ pub struct AuditEntry {
     pub seq: i64,
     /// Time at which the row was written.
     pub at: Timestamp,
-    /// Text of the [`Actor`](super::Actor); `None` for a change made without Jeton.
+    /// Text of the [`Actor`]; `None` for a change made without Jeton.
     pub actor: Option<String>,
     /// Database role of the connection that made the change; `None` on SQLite.
     pub login: Option<String>,
