@@ -28,6 +28,9 @@ use crate::telemetry::{ListenerKind, Metrics};
 /// Part of all connections above which a source also loses those with an open request.
 const HEAVY: usize = 4;
 
+/// Part of all connections up to which sources count alike.
+const FEW: usize = 64;
+
 /// A listener is nearly full with this part of its connections, in percent.
 const NEARLY_FULL: usize = 80;
 
@@ -176,7 +179,10 @@ impl OpenConnections {
         let mut victims: Vec<_> = open.into_iter().filter(|one| may_be_closed(one)).collect();
         victims.sort_by_cached_key(|one| {
             let is_trusted = one.owner() == Owner::TrustedProxy;
-            (is_trusted, Reverse(load[&one.owner()]), one.open_requests() > 0, one.last())
+            // Sources with few connections count alike: a caller with four of them is not worse
+            // than a thousand attackers with one each.
+            let load = load[&one.owner()].max(self.max_connections / FEW);
+            (is_trusted, Reverse(load), one.open_requests() > 0, one.last())
         });
         victims
     }
