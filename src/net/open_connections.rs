@@ -28,8 +28,11 @@ use crate::telemetry::{ListenerKind, Metrics};
 /// Part of all connections above which a source also loses those with an open request.
 const HEAVY: usize = 4;
 
-/// Part of all connections up to which sources count alike.
+/// Part of all connections, or of all open requests, up to which sources count alike.
 const FEW: usize = 64;
+
+/// Part of all connections that makes way at a time.
+const BATCH: usize = 64;
 
 /// A listener is nearly full with this part of its connections, in percent.
 const NEARLY_FULL: usize = 80;
@@ -112,13 +115,14 @@ impl OpenConnections {
         // Nobody is idle, and no source stands out: a stranger makes way amid a request, since
         // otherwise a few sources could keep everybody else out.
         if victims.is_empty() {
-            victims.extend(heaviest(strangers().collect(), |_| 1));
+            let few = self.max_connections / FEW;
+            victims.extend(heaviest(strangers().collect(), 0, few, |_| 1));
         }
         if victims.is_empty() {
             self.saturation.note();
         }
         // Some at a time, because under an attack there will be another newcomer in a moment.
-        victims.iter().take(1 + self.max_connections / 64).for_each(|victim| self.evict(victim));
+        victims.iter().take(1 + self.max_connections / BATCH).for_each(|victim| self.evict(victim));
     }
 
     /// Whether one more request of this connection may be open. If there are too many already, the
@@ -144,9 +148,9 @@ impl OpenConnections {
             return false;
         }
         let strangers = staying.iter().copied().filter(|one| !one.has_authenticated()).collect();
-        let half = self.max_requests / 2;
-        let victim = heaviest(strangers, Activity::open_requests)
-            .or_else(|| heaviest_above(half, staying, Activity::open_requests));
+        let (half, few) = (self.max_requests / 2, self.max_requests / FEW);
+        let victim = heaviest(strangers, 0, few, Activity::open_requests)
+            .or_else(|| heaviest(staying, half, few, Activity::open_requests));
         match victim {
             Some(victim) => self.evict(victim),
             None => self.saturation.note(),
@@ -205,26 +209,20 @@ impl Table {
     }
 }
 
-/// The connection with the most weight, of the source with the most. Trusted proxies carry the
-/// requests of many, and bound those of each themselves.
+/// The connection with the most weight, of the source with the most, if that is more than `share`.
+/// Up to `few` all count alike, and the longest idle is chosen. Trusted proxies carry the requests
+/// of many, and bound those of each themselves.
 fn heaviest(
     open: Vec<&Arc<Activity>>,
-    weight: impl Fn(&Activity) -> usize,
-) -> Option<&Arc<Activity>> {
-    heaviest_above(0, open, weight)
-}
-
-/// The same, of a source with more than `share`.
-fn heaviest_above(
     share: usize,
-    open: Vec<&Arc<Activity>>,
+    few: usize,
     weight: impl Fn(&Activity) -> usize,
 ) -> Option<&Arc<Activity>> {
     let load = load(&open, &weight);
     open.into_iter()
         .filter(|one| weight(one) > 0 && one.owner() != Owner::TrustedProxy)
         .filter(|one| load[&one.owner()] > share)
-        .max_by_key(|one| (load[&one.owner()], weight(one), Reverse(one.last())))
+        .max_by_key(|one| (load[&one.owner()].max(few), weight(one).max(few), Reverse(one.last())))
 }
 
 /// The sum of a weight for each owner.

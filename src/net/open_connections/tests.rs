@@ -145,3 +145,21 @@ fn a_trusted_proxy_has_no_share_and_makes_way_last() {
     open.make_room();
     assert!(!shared.iter().any(is_evicted), "the others are in use");
 }
+
+#[test]
+fn a_source_with_a_few_is_not_worse_than_many_with_one_each() {
+    let open = listener(128, 128);
+    let attackers: Vec<_> = (0..127).map(|last| open.enter(source(last))).collect();
+    let _requests: Vec<_> = attackers.iter().map(|entry| begin(entry, 1)).collect();
+    let honest = [(); 2].map(|()| open.enter(source(200)));
+    assert!(honest.iter().all(|entry| begin(entry, 1)[0].is_admitted));
+    let both: Vec<_> = honest.iter().map(|entry| begin(entry, 1)).collect();
+    assert!(both.iter().all(|requests| requests[0].is_admitted));
+    assert!(attackers.iter().any(is_evicted) && !honest.iter().any(is_evicted));
+
+    let idle = listener(128, 128);
+    let attackers: Vec<_> = (0..126).map(|last| idle.enter(source(last))).collect();
+    let honest = [(); 2].map(|()| idle.enter(source(200)));
+    idle.make_room();
+    assert!(attackers.iter().any(is_evicted) && !honest.iter().any(is_evicted));
+}
