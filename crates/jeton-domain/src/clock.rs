@@ -164,7 +164,7 @@ impl Clock for SystemClock {
 #[derive(Debug)]
 pub struct ManualClock {
     now: AtomicI64,
-    /// Microseconds by which the uptime is ahead of the system's.
+    /// Nanoseconds by which the uptime is ahead of the system's.
     ahead: AtomicU64,
 }
 
@@ -182,8 +182,9 @@ impl ManualClock {
 
     /// Advances the uptime by `duration`, as if the machine had run for that much longer.
     pub fn run_for(&self, duration: Duration) {
-        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-        self.ahead.fetch_add(micros, Ordering::SeqCst);
+        // In nanoseconds, because a clock that stops just short of a limit has not reached it.
+        let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        self.ahead.fetch_add(nanos, Ordering::SeqCst);
     }
 }
 
@@ -194,7 +195,7 @@ impl Clock for ManualClock {
 
     /// Advances by itself, so that leases expire, plus the time added by `run_for`.
     fn uptime(&self) -> Duration {
-        SystemClock.uptime() + Duration::from_micros(self.ahead.load(Ordering::SeqCst))
+        SystemClock.uptime() + Duration::from_nanos(self.ahead.load(Ordering::SeqCst))
     }
 
     fn can_be_corrected(&self) -> bool {
