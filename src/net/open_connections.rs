@@ -11,7 +11,10 @@ use std::{
     cmp::Reverse,
     collections::HashMap,
     net::IpAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Instant,
 };
 
@@ -44,6 +47,9 @@ pub(super) struct OpenConnections {
     max_requests: usize,
     /// Open requests of all connections.
     requests: Gauge,
+    /// Requests that may begin although there are too many, in place of those of connections that
+    /// were closed, which end a moment later. Without this each would have to go through the table.
+    replacements: AtomicUsize,
     table: Mutex<Table>,
     kind: ListenerKind,
     metrics: Arc<Metrics>,
@@ -76,6 +82,7 @@ impl OpenConnections {
             max_connections: limits.max_connections as usize,
             max_requests: limits.max_open_requests as usize,
             requests: metrics.open_requests(kind),
+            replacements: AtomicUsize::new(0),
             table: Mutex::default(),
             kind,
             metrics,
@@ -132,14 +139,8 @@ impl OpenConnections {
         if open_before < self.max_requests {
             return true;
         }
-        let table = self.lock();
-        let staying = table.staying();
-        let count: usize = staying.iter().map(|one| one.open_requests()).sum();
-        if count <= self.max_requests {
-            // Those of a closed connection end a moment later. They must not become many more.
-            if open_before < 2 * self.max_requests {
-                return true;
-            }
+        // Requests of closed connections end a moment later. They must not become many more.
+        if open_before >= 2 * self.max_requests {
             if own.has_authenticated() || own.owner() == Owner::TrustedProxy {
                 self.saturation.note();
             } else {
@@ -147,12 +148,33 @@ impl OpenConnections {
             }
             return false;
         }
+        self.replace_one() || self.make_room_for_requests()
+    }
+
+    fn replace_one(&self) -> bool {
+        let one_less = |count: usize| count.checked_sub(1);
+        self.replacements.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok()
+    }
+
+    /// Closes the connection that has the most open requests, if there are too many without those
+    /// that end already. False if none may be closed.
+    fn make_room_for_requests(&self) -> bool {
+        let table = self.lock();
+        let staying = table.staying();
+        let count: usize = staying.iter().map(|one| one.open_requests()).sum();
+        if count <= self.max_requests {
+            self.replacements.store(self.max_requests - count, Ordering::Relaxed);
+            return true;
+        }
         let strangers = staying.iter().copied().filter(|one| !one.has_authenticated()).collect();
         let (half, few) = (self.max_requests / 2, self.max_requests / FEW);
         let victim = heaviest(strangers, 0, few, Activity::open_requests)
             .or_else(|| heaviest(staying, half, few, Activity::open_requests));
         match victim {
-            Some(victim) => self.evict(victim),
+            Some(victim) => {
+                self.replacements.store(victim.open_requests(), Ordering::Relaxed);
+                self.evict(victim);
+            }
             None => self.saturation.note(),
         }
         victim.is_some()

@@ -41,7 +41,7 @@ const SOURCES: usize = 10_000;
 const BURST: Duration = Duration::from_millis(100);
 
 /// How long a connection counts as failing after a failure, and how long a source stays throttled
-/// after it exceeded the rate or one of its connections had to wait for a slot.
+/// after it exceeded the rate; for both, waiting for a slot begins this time anew.
 const LATELY: Duration = Duration::from_secs(1);
 
 /// Maximum wait for a slot, so that a peer can still show that it is alive. If all slots within
@@ -199,8 +199,11 @@ impl ReadThrottle {
             (turn(next_read) <= now + micros(LONGEST_WAIT)).then(|| turn(next_read) + micros(each))
         });
         let wait = taken.map(|before| turn(before).saturating_sub(now));
+        // As long as there is a queue, whoever waits in it stays there. Otherwise all of them would
+        // be read at the same moment, a second later.
         if wait != Ok(0) {
             self.all.slow(&self.source, now);
+            self.failed_until.store(now + micros(LATELY), Ordering::Relaxed);
         }
         wait.map_or(Slot::Later, |wait| Slot::In(Duration::from_micros(wait)))
     }

@@ -22,7 +22,7 @@ use self::{
 };
 use crate::support::{
     Database, Kind,
-    binary::{Served, jeton, run, run_json},
+    binary::{LogReader, Served, jeton, run, run_json},
 };
 
 /// Settings of the node: the defaults, with a cheap hash, so that the attack is not on argon2.
@@ -133,17 +133,32 @@ async fn run_attack(attack: Attack, size: Size, period: Duration) -> Row {
         let created = run_json(&["client", "create", "--client-id", client_id], &database);
         created["client_secret"].as_str().unwrap().to_owned()
     };
-    let (good, old) = (secret("good"), secret("gone"));
+    let (good, old, greedy) = (secret("good"), secret("gone"), secret("greedy"));
     assert!(run(&["client", "delete", "gone"], &database).status.success());
-    let node =
-        Served::start_as(&mut binary(), &database, &[&SETTINGS[..], size.settings()].concat());
-    let (grpc, http, probes) = (node.grpc, node.http, node.probes());
-    let target = Target { grpc, http, probes, old_secret: old, divisor: size.divisor() };
+    let mut settings = [&SETTINGS[..], size.settings()].concat();
+    if attack == Attack::Greedy {
+        settings.extend(["--quota", "enforce"]);
+        // The honest client issues more than the default allows.
+        let quota = ["client", "set-quota", "good", "--tokens-per-second", "1000"];
+        assert!(run(&quota, &database).status.success());
+    }
+    let node = Served::start_as(&mut binary(), &database, &settings);
+    let target = Target {
+        grpc: node.grpc,
+        http: node.http,
+        probes: node.probes(),
+        old_secret: old,
+        greedy_secret: greedy,
+        divisor: size.divisor(),
+    };
 
     let honest = Honest::new(&node, &good);
     let _warm = honest.measure(Duration::from_millis(500)).await;
     let calm = honest.measure(size.calm()).await;
     let memory_before = honest.memory_mib();
+    if attack == Attack::UnreadLog {
+        node.set_log_reader(LogReader::StandsStill);
+    }
     let attackers = attacker_runtime();
     let attacking = attackers.spawn(attack.run(target));
     // Until the attack is at its height.

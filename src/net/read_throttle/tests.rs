@@ -36,6 +36,18 @@ fn a_source_whose_connection_had_to_make_way_reads_slowly_until_a_call_succeeds(
     assert_eq!(again.take_slot(), Slot::Always);
 }
 
+#[tokio::test]
+async fn whoever_waits_in_the_queue_stays_there_while_there_is_one() {
+    let throttles = ReadThrottles::new(100);
+    throttles.evicted(ONE);
+    let crowd: Vec<_> = (0..100).map(|_| throttles.of(ONE, false)).collect();
+    for _ in 0..6 {
+        let slots = crowd.iter().filter(|one| one.take_slot() != Slot::Later).count();
+        assert!(slots <= 40, "{slots} of them are read within a quarter of a second");
+        sleep(LONGEST_WAIT).await;
+    }
+}
+
 #[test]
 fn without_a_limit_nobody_is_slowed() {
     let throttle = ReadThrottles::new(0).of(ONE, false);

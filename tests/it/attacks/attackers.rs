@@ -13,10 +13,12 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::sources::{ATTACKER, address, connect};
-use crate::support::{
-    http::{FORM, basic},
-    raw_h2::{DATA, END_HEADERS, END_STREAM, HEADERS, PING, PREFACE, SETTINGS, call, frame},
+use super::{
+    honest::issue,
+    sources::{ATTACKER, address, connect},
+};
+use crate::support::raw_h2::{
+    DATA, END_HEADERS, END_STREAM, HEADERS, PING, PREFACE, SETTINGS, call, frame,
 };
 
 const WINDOW_UPDATE: u8 = 8;
@@ -37,6 +39,8 @@ pub(super) struct Target {
     pub(super) http: SocketAddr,
     pub(super) probes: SocketAddr,
     pub(super) old_secret: String,
+    /// Of a client of the attacker, which may issue tokens.
+    pub(super) greedy_secret: String,
     /// The number of attackers is divided by this.
     pub(super) divisor: usize,
 }
@@ -58,10 +62,12 @@ pub(super) enum Attack {
     WindowUpdates,
     OldSecret,
     OldSecretFromManyAddresses,
+    Greedy,
+    UnreadLog,
 }
 
 impl Attack {
-    pub(super) const ALL: [Self; 15] = [
+    pub(super) const ALL: [Self; 17] = [
         Self::UnfinishedMessages,
         Self::UnfinishedBodies,
         Self::ManyStreams,
@@ -77,6 +83,8 @@ impl Attack {
         Self::WindowUpdates,
         Self::OldSecret,
         Self::OldSecretFromManyAddresses,
+        Self::Greedy,
+        Self::UnreadLog,
     ];
 
     pub(super) const fn name(self) -> &'static str {
@@ -96,11 +104,13 @@ impl Attack {
             Self::WindowUpdates => "flood of WINDOW_UPDATE",
             Self::OldSecret => "an old secret with the name of the honest client",
             Self::OldSecretFromManyAddresses => "an old secret from 30 addresses",
+            Self::Greedy => "one client that issues without end, with quotas enforced",
+            Self::UnreadLog => "flood of unknown paths while nobody reads the log",
         }
     }
 
     pub(super) async fn run(self, target: Target) {
-        let Target { grpc, http, probes, old_secret, divisor } = target;
+        let Target { grpc, http, probes, old_secret, greedy_secret, divisor } = target;
         let metadata = b"GET /.well-known/oauth-authorization-server HTTP/1.1\r\nHost: x\r\n\r\n";
         let body = b"POST /oauth2/token HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n";
         let here = |_| ATTACKER;
@@ -142,7 +152,7 @@ impl Attack {
                 let live = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n";
                 hold((48, 1), here, move |_| (probes, live.to_vec())).await;
             }
-            Self::UnknownPaths => {
+            Self::UnknownPaths | Self::UnreadLog => {
                 flood(8, http, b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n".repeat(200)).await;
             }
             Self::Settings => flood_frames(grpc, &frame(SETTINGS, 0, 0, &[])).await,
@@ -153,6 +163,10 @@ impl Attack {
             Self::OldSecret => guess(1, http, &old_secret, |_| "good".to_owned()).await,
             Self::OldSecretFromManyAddresses => {
                 guess(30, http, &old_secret, |number| format!("invented-{number}")).await;
+            }
+            Self::Greedy => {
+                let issue = issue("greedy", &greedy_secret, "keep-alive");
+                flood(8, http, issue.into_bytes().repeat(200)).await;
             }
         }
     }
@@ -270,12 +284,7 @@ async fn guess(
         let (from, secret, name) = (address(number), secret.to_owned(), name.clone());
         attackers.spawn(async move {
             for attempt in 0.. {
-                let request = format!(
-                    "POST /oauth2/token HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
-                     Content-Type: {FORM}\r\nAuthorization: {}\r\nContent-Length: 29\r\n\r\n\
-                     grant_type=client_credentials",
-                    basic(&name(attempt), &secret)
-                );
+                let request = issue(&name(attempt), &secret, "close");
                 if let Ok(mut stream) = connect(from, to).await {
                     let _ = stream.write_all(request.as_bytes()).await;
                     let _ = stream.read_to_end(&mut Vec::new()).await;

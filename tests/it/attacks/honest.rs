@@ -62,18 +62,11 @@ impl Figures {
 
 impl Honest {
     pub(super) fn new(node: &Served, secret: &str) -> Self {
-        let form = "grant_type=client_credentials";
-        let issue = format!(
-            "POST /oauth2/token HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: {FORM}\r\n\
-             Authorization: {}\r\nContent-Length: {}\r\n\r\n{form}",
-            basic("good", secret),
-            form.len()
-        );
         Self {
             http: node.http,
             probes: node.probes(),
             process: node.child.id(),
-            issue: issue.into_bytes().into(),
+            issue: issue("good", secret, "close").into_bytes().into(),
         }
     }
 
@@ -136,6 +129,17 @@ impl Honest {
         }
         figures
     }
+}
+
+/// The grant request of a client over HTTP/1.1, on a connection that is kept or closed after it.
+pub(super) fn issue(client_id: &str, secret: &str, connection: &str) -> String {
+    let form = "grant_type=client_credentials";
+    format!(
+        "POST /oauth2/token HTTP/1.1\r\nHost: x\r\nConnection: {connection}\r\n\
+         Content-Type: {FORM}\r\nAuthorization: {}\r\nContent-Length: {}\r\n\r\n{form}",
+        basic(client_id, secret),
+        form.len()
+    )
 }
 
 /// Sends a request on a connection of its own and returns the status of the answer.
