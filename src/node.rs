@@ -24,7 +24,7 @@ use self::{
     following::Following,
     health::Health,
     probes::{Dependency, Probes, Readiness},
-    shim::default_issuer,
+    shim::issuer,
 };
 use crate::{
     authority::{Authority, AuthorityOptions},
@@ -66,8 +66,7 @@ impl Node {
     pub async fn start(options: NodeOptions) -> Result<Self, StartError> {
         let grpc = Listener::bind(options.grpc_addr, ListenerKind::Grpc).await?;
         let shim = Listener::bind(options.http_addr, ListenerKind::Http).await?;
-        let issuer =
-            options.issuer.unwrap_or_else(|| default_issuer(shim.address, options.tls.is_some()));
+        let issuer = issuer(options.issuer, shim.address, options.tls.is_some());
         let hash_pool = HashPool::start(options.hash_pool).map_err(StartError::HashPool)?;
         let workers = Workers::start(options.workers).map_err(StartError::Workers)?;
 
