@@ -2,6 +2,7 @@
 
 mod error;
 mod following;
+mod grpc;
 mod health;
 mod options;
 mod prepare;
@@ -12,9 +13,6 @@ mod upkeep;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use tonic::service::Routes;
-use tonic_health::pb::health_server::HealthServer;
-
 pub use self::{
     error::StartError,
     options::NodeOptions,
@@ -24,23 +22,19 @@ use self::{
     following::Following,
     health::Health,
     probes::{Dependency, Probes, Readiness},
-    shim::default_issuer,
+    shim::issuer,
 };
 use crate::{
     authority::{Authority, AuthorityOptions},
     credentials::HashPool,
     domain::{Clock, Lane, NodeClock},
-    net::{Limits, Listener, Server, Workers},
+    net::{Listener, Server, Workers},
     oauth_http::{self, StrictHttp},
-    pb::{self, v1::token_service_server::TokenServiceServer},
     request::AccessLog,
     rpc::{Admission, GrpcService, Streams, TokenRpc},
     store::{Stores, migrate::SchemaError},
     telemetry::{ListenerKind, Metrics, Readings},
 };
-
-/// Maximum gRPC message in bytes. A request holds a token and credentials; as a form it is smaller.
-const MAX_MESSAGE_BYTES: usize = 64 * 1024;
 
 /// Timeout for closing the store. It waits for connections in use, and one of them may run a
 /// statement that a silent database never answers.
@@ -66,8 +60,7 @@ impl Node {
     pub async fn start(options: NodeOptions) -> Result<Self, StartError> {
         let grpc = Listener::bind(options.grpc_addr, ListenerKind::Grpc).await?;
         let shim = Listener::bind(options.http_addr, ListenerKind::Http).await?;
-        let issuer =
-            options.issuer.unwrap_or_else(|| default_issuer(shim.address, options.tls.is_some()));
+        let issuer = issuer(options.issuer, shim.address, options.tls.is_some());
         let hash_pool = HashPool::start(options.hash_pool).map_err(StartError::HashPool)?;
         let workers = Workers::start(options.workers).map_err(StartError::Workers)?;
 
@@ -82,14 +75,13 @@ impl Node {
         let saturation = Arc::clone(&readiness.saturation);
         let server = Server::new(limits.clone(), Arc::clone(&metrics), workers, saturation);
         let server = server.behind(options.proxies);
-        let (reporter, health_service) = tonic_health::server::health_reporter();
-        let health = Health::not_serving(reporter).await;
+        let health = Health::not_serving().await;
         // One service, with the limits around each call, serves both transports.
         let router =
             oauth_http::router(Arc::new(rpc.clone()), shim::http_options(issuer.clone(), &limits));
         let forms = StrictHttp { router, has_tls: options.tls.is_some() };
         let streams = Streams::new(server.stop.clone());
-        let calls = grpc_service(rpc.clone(), health_service, &limits, streams)?;
+        let calls = grpc::service(rpc.clone(), &health, &limits, streams)?;
 
         let node = Self {
             grpc_addr: grpc.address,
@@ -192,22 +184,6 @@ impl Node {
         };
         clean && tokio::time::timeout(CLOSE, stores).await.is_ok()
     }
-}
-
-/// The gRPC services: tokens, health and reflection.
-fn grpc_service(
-    rpc: TokenRpc,
-    health: HealthServer<impl tonic_health::pb::health_server::Health>,
-    limits: &Limits,
-    streams: Streams,
-) -> Result<GrpcService, StartError> {
-    let tokens = TokenServiceServer::new(rpc).max_decoding_message_size(MAX_MESSAGE_BYTES);
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(pb::DESCRIPTORS)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()?;
-    let others = Routes::new(health).add_service(reflection).prepare().into_axum_router();
-    Ok(GrpcService::new(tokens, others, limits.request_timeout, streams))
 }
 
 fn metrics(rpc: TokenRpc, admission: Admission, stores: Stores) -> Arc<Metrics> {

@@ -1,6 +1,7 @@
 //! Telemetry for operators: log lines on standard error, metrics, and optionally spans. None of
 //! them contains a secret.
 
+mod exposition;
 pub mod lines;
 mod log_writer;
 mod metrics;
@@ -18,7 +19,8 @@ use anyhow::Context;
 use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
 
 pub use self::{
-    metrics::{CONTENT_TYPE, ListenerKind, Metrics, OK, OpenConnection},
+    exposition::Exposition,
+    metrics::{ListenerKind, Metrics, OK, OpenConnection},
     readings::Readings,
 };
 use crate::config::{Log, LogFormat};

@@ -60,7 +60,8 @@ impl Answer {
         assert!(!is_public || self.status == StatusCode::OK, "{self:?}");
         assert_eq!(has(header::CACHE_CONTROL), 1, "{self:?}");
         let status = self.status.as_u16();
-        assert_eq!(has(header::WWW_AUTHENTICATE), usize::from(status == 401), "{self:?}");
+        // There is none if the credentials were in the body.
+        assert!(has(header::WWW_AUTHENTICATE) <= usize::from(status == 401), "{self:?}");
         assert_eq!(has(header::RETRY_AFTER), usize::from([429, 503].contains(&status)), "{self:?}");
         // The router adds it also where the body of a request with the wrong method broke off.
         assert!(has(header::ALLOW) == 1 || status != 405, "{self:?}");

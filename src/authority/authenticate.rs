@@ -135,7 +135,7 @@ impl Authority {
         now: Timestamp,
     ) -> Result<(), Error> {
         let checked = if is_suspect && context.is_throttled {
-            Err(Error::TooManyRequests { retry_after: RequestContext::THROTTLE_WAIT })
+            Err(Error::too_many_failures(RequestContext::THROTTLE_WAIT))
         } else {
             self.lockout.check(client_id, secret, now)
         };

@@ -95,7 +95,7 @@ impl<T: Clone + Send + 'static, R: Clone + Send + 'static> Batcher<T, R> {
             let mut state = self.0.state();
             let BatchLimits { waiting, statements, overlap, .. } = self.0.limits;
             if state.waiting.len() >= waiting {
-                return Err(Error::TooManyRequests { retry_after: Duration::from_secs(1) });
+                return Err(Error::queue_full(Duration::from_secs(1)));
             }
             state.waiting.push_back(Caller { item, answer });
             // A late statement may never finish, so callers do not wait behind it for long.

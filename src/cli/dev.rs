@@ -183,7 +183,10 @@ impl<'a> Visitor<'a> {
             "Over gRPC:\n  {grpc}\n\n\
              Over HTTP:\n  POST /oauth2/token       {issued}\n  \
              POST /oauth2/introspect  {introspected}\n\n\
-             Request a token yourself (this secret is not shown again):\n\n  \
+             Certificate: {} (curl --cacert in place of -k)\n\
+             Metadata:    {base}/.well-known/oauth-authorization-server\n\n\
+             Request a token yourself. This secret is not shown again, and ends when jeton dev \
+             starts again with another:\n\n  \
              curl -v -X POST -H \"Authorization: {authorization}\" -k \
              -d \"grant_type=client_credentials\" {form} {base}/oauth2/token\n\n  \
              curl -u {id}:{secret} -k -d \"grant_type=client_credentials\" {form} \
@@ -192,7 +195,8 @@ impl<'a> Visitor<'a> {
              -d '{{\"client_credentials\":{{}}}}' localhost:{grpc_port} \
              jeton.v1.TokenService/IssueToken\n\n\
              Introspect a token:\n\n  \
-             curl -u {id}:{secret} -k -d \"token={token}\" {base}/oauth2/introspect\n"
+             curl -u {id}:{secret} -k -d \"token={token}\" {base}/oauth2/introspect\n",
+            self.pem.cert.display(),
         )
     }
 }

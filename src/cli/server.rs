@@ -1,10 +1,18 @@
 //! Node that a command calls.
 
-use std::path::PathBuf;
+use std::{
+    error::Error,
+    io::{self, ErrorKind},
+    path::PathBuf,
+};
 
 use clap::Args;
 use jeton_client::endpoint;
-use tonic::transport::Endpoint;
+use rustls::CertificateError;
+use tonic::{
+    Status,
+    transport::{Channel, Endpoint},
+};
 
 use super::links;
 use crate::config::Links;
@@ -37,4 +45,65 @@ impl Server {
         links::check_url(links, "--server", &self.url)?;
         Ok(endpoint(&self.url, self.tls_ca.as_deref())?)
     }
+
+    /// Connects to the node.
+    ///
+    /// # Errors
+    /// Those of `endpoint`, and if the node cannot be reached; the message says what to change.
+    pub(super) async fn connect(&self, links: Links) -> anyhow::Result<Channel> {
+        let connected = self.endpoint(links)?.connect().await;
+        connected.map_err(|error| {
+            let why = self.why(&error);
+            anyhow::Error::new(error).context(why)
+        })
+    }
+
+    /// Error for a failed call: the message of the status, or what broke the connection.
+    pub(super) fn explain(&self, status: &Status) -> anyhow::Error {
+        match status.source() {
+            Some(error) => anyhow::anyhow!("{}", self.why(error)),
+            None if status.message().is_empty() => anyhow::anyhow!("{}", status.code()),
+            None => anyhow::anyhow!("{}", status.message()),
+        }
+    }
+
+    /// Why there is no connection, and what to change.
+    fn why(&self, error: &(dyn Error + 'static)) -> String {
+        let url = &self.url;
+        match find::<rustls::Error>(error) {
+            Some(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
+                return format!(
+                    "the authority that signed the certificate of {url} is not trusted; name its \
+                     file with --tls-ca (for a self-signed node DATA_DIR/tls/cert.pem)"
+                );
+            }
+            Some(rustls::Error::InvalidMessage(_)) => {
+                return format!("{url} does not speak TLS; is the URL https instead of http?");
+            }
+            Some(_) => return format!("there is no connection over TLS to {url}"),
+            None => (),
+        }
+        let is_refused =
+            find::<io::Error>(error).is_some_and(|e| e.kind() == ErrorKind::ConnectionRefused);
+        if url.starts_with("http://") && !is_refused {
+            format!("the connection to {url} broke; is the URL http instead of https?")
+        } else {
+            format!("no node answers at {url}")
+        }
+    }
+}
+
+/// The first error of this type among an error and its sources. The error within an `io::Error` is
+/// not one of its sources.
+fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let within = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        let within = within.and_then(|within| (within as &(dyn Error + 'static)).downcast_ref());
+        if let Some(found) = error.downcast_ref::<E>().or(within) {
+            return Some(found);
+        }
+        next = error.source();
+    }
+    None
 }

@@ -1,7 +1,6 @@
 //! `jeton token …`: issues, introspects and revokes tokens at a running node, over gRPC.
 
 use std::{
-    error::Error,
     fs,
     io::{self, IsTerminal},
     path::{Path, PathBuf},
@@ -11,6 +10,7 @@ use anyhow::{Context, bail, ensure};
 use clap::{Args, Subcommand};
 use serde_json::json;
 use tonic::{Response, Status, transport::Channel};
+use tonic_types::StatusExt;
 use zeroize::Zeroizing;
 
 use super::{
@@ -21,8 +21,8 @@ use super::{
 };
 use crate::config::{CLIENT_SECRET, Links, TOKEN};
 use crate::pb::v1::{
-    ClientAuthentication, ClientCredentialsGrant, IntrospectTokenRequest, IntrospectTokenResponse,
-    IssueTokenRequest, RevokeTokenRequest, issue_token_request::Grant,
+    ClientAuthentication, ClientCredentialsGrant, ErrorReason, IntrospectTokenRequest,
+    IntrospectTokenResponse, IssueTokenRequest, RevokeTokenRequest, issue_token_request::Grant,
     token_service_client::TokenServiceClient,
 };
 
@@ -135,7 +135,10 @@ impl Issue {
             client_authentication: Some(self.caller.authentication()?),
         };
         let undecided = "A token that nobody holds may have been issued; it expires by itself.";
-        let call = async |mut node: Node| node.issue_token(request).await;
+        let asked = request.clone();
+        let call = async |mut node: Node| {
+            node.issue_token(request).await.map_err(|status| naming(&status, &asked))
+        };
         let issued = self.caller.ask(deadline, undecided, call).await?;
         let expires_in = issued.expires_in.unwrap_or_default().seconds;
         let scopes = issued.scopes.join(" ");
@@ -244,18 +247,27 @@ impl Caller {
         let whom = format!("the node at {}", self.server.url);
         let work = async {
             let node = self.node().await?;
-            Ok(call(node).await.map_err(|status| explain(&status))?.into_inner())
+            Ok(call(node).await.map_err(|status| self.server.explain(&status))?.into_inner())
         };
         deadline.bound(&Wait { whom: &whom, undecided, store: None }, work).await
     }
 
     async fn node(&self) -> anyhow::Result<Node> {
-        let channel = self.server.endpoint(self.links)?.connect().await.with_context(|| {
-            let url = &self.server.url;
-            format!("no node answers at {url}; is the URL http where it should be https?")
-        })?;
-        Ok(TokenServiceClient::new(channel))
+        Ok(TokenServiceClient::new(self.server.connect(self.links).await?))
     }
+}
+
+/// The refusal of a request for a token, with the scopes or resources that it is about. The node
+/// repeats nothing of a request.
+fn naming(status: &Status, request: &IssueTokenRequest) -> Status {
+    let info = status.get_details_error_info();
+    let reason = info.and_then(|info| ErrorReason::from_reason(&info.reason));
+    let asked = match reason {
+        Some(ErrorReason::InvalidScope) => &request.scopes,
+        Some(ErrorReason::InvalidTarget) => &request.resources,
+        _ => return status.clone(),
+    };
+    Status::new(status.code(), format!("{}: {}", status.message(), asked.join(" ")))
 }
 
 fn read_token(file: Option<&Path>) -> anyhow::Result<String> {
@@ -282,12 +294,4 @@ fn first_line(path: &Path) -> anyhow::Result<Zeroizing<String>> {
     let line = text.lines().next().unwrap_or_default();
     ensure!(!line.is_empty(), "the first line of {} is empty", path.display());
     Ok(line.to_owned().into())
-}
-
-/// Error for a failed call: the message of the status and its code.
-fn explain(status: &Status) -> anyhow::Error {
-    if status.source().is_some() {
-        return anyhow::anyhow!("the connection broke; is the URL http where it should be https?");
-    }
-    anyhow::anyhow!("{} ({})", status.message(), status.code())
 }

@@ -118,7 +118,7 @@ impl HashPool {
         let job = Job { presented, credentials, source, is_suspect, hash, since };
         self.queue.push(lane, job, Waiter { deadline, answer }).map_err(refused)?;
         // A waiter that is dropped without an answer has waited too long.
-        let too_late = |_| Error::TooManyRequests { retry_after: self.patience };
+        let too_late = |_| Error::queue_full(self.patience);
         answered.await.map_err(too_late)?.map_err(Error::internal)
     }
 
@@ -128,7 +128,7 @@ impl HashPool {
 }
 
 fn refused(Full(retry_after): Full) -> Error {
-    Error::TooManyRequests { retry_after }
+    Error::queue_full(retry_after)
 }
 
 impl Drop for HashPool {

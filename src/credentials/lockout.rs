@@ -74,7 +74,7 @@ impl Lockout {
             return Ok(());
         }
         self.refused.add_one();
-        Err(Error::TooManyRequests { retry_after: wait })
+        Err(Error::too_many_failures(wait))
     }
 
     /// Whether this secret failed within the last minute, with any client id. An old secret fails
@@ -139,7 +139,7 @@ mod tests {
         for _ in 0..20 {
             lockout.record(&orders, ONE, at(now));
             waits.push(match lockout.check(&orders, ONE, at(now)) {
-                Err(Error::TooManyRequests { retry_after }) => retry_after.as_millis(),
+                Err(Error::TooManyRequests { retry_after, .. }) => retry_after.as_millis(),
                 _ => 0,
             });
             now += i64::try_from(waits[waits.len() - 1]).unwrap();

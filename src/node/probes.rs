@@ -13,7 +13,7 @@ use std::{
 use axum::{
     Router,
     extract::State,
-    http::{StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     response::IntoResponse,
     routing::get,
 };
@@ -21,7 +21,7 @@ use axum::{
 use super::StartError;
 use crate::{
     net::{Limits, Listener, MAX_PROBE_CONNECTIONS, Saturation, Server, Workers},
-    telemetry::{CONTENT_TYPE, ListenerKind, Metrics},
+    telemetry::{Exposition, ListenerKind, Metrics},
 };
 
 /// How long a database counts as available after it answered. It is checked every second, and one
@@ -79,9 +79,12 @@ async fn readyz(State(readiness): State<Arc<Readiness>>) -> (StatusCode, &'stati
     }
 }
 
-async fn scrape(State(metrics): State<Arc<Metrics>>) -> impl IntoResponse {
+async fn scrape(State(metrics): State<Arc<Metrics>>, headers: HeaderMap) -> impl IntoResponse {
     let page = metrics.render().map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
-    Ok::<_, StatusCode>(([(header::CONTENT_TYPE, CONTENT_TYPE)], page))
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    let exposition = Exposition::accepted(accept);
+    let headers = [(header::CONTENT_TYPE, exposition.content_type())];
+    Ok::<_, StatusCode>((headers, exposition.of(page)))
 }
 
 /// Whether the node is ready for requests.

@@ -54,8 +54,7 @@ impl Shim {
     pub async fn start(options: ShimOptions) -> Result<Self, StartError> {
         let listener = Listener::bind(options.http_addr, ListenerKind::Http).await?;
         let http_addr = listener.address;
-        let issuer =
-            options.issuer.unwrap_or_else(|| default_issuer(http_addr, options.tls.is_some()));
+        let issuer = issuer(options.issuer, http_addr, options.tls.is_some());
         let paths = oauth_http::paths(&issuer);
         let limits = options.limits;
         let admission = Admission::new(limits.max_requests, limits.request_timeout);
@@ -107,9 +106,26 @@ pub(super) const fn http_options(issuer: String, limits: &Limits) -> oauth_http:
     }
 }
 
+/// The issuer of a listener at this address: the one that was set, or the default. Warns of the
+/// default if clients on other machines may call, because they know the service by another URL and
+/// refuse metadata of another issuer than that (RFC 8414, section 3.3).
+pub(super) fn issuer(asked: Option<String>, address: SocketAddr, tls: bool) -> String {
+    asked.unwrap_or_else(|| {
+        let issuer = default_issuer(address, tls);
+        if !address.ip().is_loopback() {
+            tracing::warn!(
+                issuer,
+                "no issuer is set, so this is the default; set --issuer to the URL by which \
+                 clients reach this service, or they refuse its metadata"
+            );
+        }
+        issuer
+    })
+}
+
 /// The default issuer. Loopback and unspecified addresses become `localhost`, so that the issuer
 /// matches the self-signed certificate.
-pub(super) fn default_issuer(address: SocketAddr, tls: bool) -> String {
+fn default_issuer(address: SocketAddr, tls: bool) -> String {
     let scheme = if tls { "https" } else { "http" };
     let ip = address.ip();
     if ip.is_loopback() || ip.is_unspecified() {

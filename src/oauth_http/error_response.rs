@@ -17,8 +17,7 @@ use tonic_types::StatusExt;
 use super::json;
 use crate::pb::{ERROR_DOMAIN, v1::ErrorReason};
 
-/// RFC 9110, section 15.5.2, requires a challenge in every 401, even if the credentials were in the
-/// body.
+/// Challenge of a 401 (RFC 9110, section 11.6.1).
 const CHALLENGE: HeaderValue = HeaderValue::from_static(r#"Basic realm="jeton", charset="UTF-8""#);
 
 /// `Retry-After` for a status without `RetryInfo`.
@@ -122,6 +121,13 @@ impl ErrorResponse {
         let (status, error) = rendering(ErrorReason::Unavailable);
         let header = (header::RETRY_AFTER, HeaderValue::from(DEFAULT_WAIT.as_secs()));
         Self { status, error, description: UNAVAILABLE.into(), header: Some(header) }
+    }
+
+    /// The same response without the challenge of a 401. Some libraries, openid-client among them,
+    /// report a challenge in place of the error.
+    pub(super) fn without_challenge(mut self) -> Self {
+        self.header.take_if(|(name, _)| *name == header::WWW_AUTHENTICATE);
+        self
     }
 
     /// An error of HTTP itself. Its code is `invalid_request`: section 5.2 has no finer one.

@@ -109,6 +109,12 @@ impl Form {
         self.has(Parameter::ClientAssertion) || self.has(Parameter::ClientAssertionType)
     }
 
+    /// Whether the body says, or tries to say, which client sends it.
+    pub(super) fn names_a_client(&self) -> bool {
+        let is_named = self.has(Parameter::ClientId) || self.has(Parameter::ClientSecret);
+        is_named || self.has_client_assertion()
+    }
+
     pub(super) fn has(&self, wanted: Parameter) -> bool {
         self.0.iter().any(|(parameter, _)| *parameter == wanted)
     }

@@ -13,7 +13,7 @@ use axum::{
     http::{Extensions, HeaderMap, header, request::Parts},
 };
 use http_body_util::BodyExt;
-use tonic::metadata::MetadataMap;
+use tonic::{Status, metadata::MetadataMap};
 
 use super::{
     Options, Shim,
@@ -29,10 +29,31 @@ const REQUEST_ID: &str = "x-request-id";
 /// usable. If the client sends still more, the connection is closed.
 const MAX_DISCARDED_BYTES: usize = 1024 * 1024;
 
-/// A parsed form, and the parts of its request that the service reads.
+/// A parsed form, the parts of its request that the service reads, and how it may be refused.
 pub(super) struct FormRequest {
     pub(super) form: Form,
     pub(super) caller: Caller,
+    pub(super) refusal: Refusal,
+}
+
+/// How a caller that is not authenticated is refused. RFC 6749, section 5.2, demands a challenge if
+/// it used the `Authorization` header. It also gets one if it named no client at all.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Refusal {
+    has_challenge: bool,
+}
+
+impl Refusal {
+    fn new(form: &Form, headers: &HeaderMap) -> Self {
+        let has_challenge = headers.contains_key(header::AUTHORIZATION) || !form.names_a_client();
+        Self { has_challenge }
+    }
+
+    /// The response for this status.
+    pub(super) fn of(self, status: Status) -> ErrorResponse {
+        let response = ErrorResponse::from(status);
+        if self.has_challenge { response } else { response.without_challenge() }
+    }
 }
 
 /// Sent along with a message: the headers that the service reads, and the context of the request.
@@ -60,15 +81,21 @@ impl FromRequest<Arc<Shim>> for FormRequest {
 
         check_query(&parts)?;
         check_content_encoding(&parts.headers)?;
-        check_content_type(&parts.headers)?;
+        let charset = check_content_type(&parts.headers)?;
         if body.len() > shim.options.max_body_bytes {
             return Err(ErrorResponse::content_too_large());
+        }
+        if charset == Charset::Ascii && !body.is_ascii() {
+            return Err(ErrorResponse::invalid_request(
+                "the body is not ASCII; send it in UTF-8, with that charset or none",
+            ));
         }
         let form = Form::parse(&body).map_err(|e| ErrorResponse::invalid_request(e.to_string()))?;
         check_client_assertion(&form, &parts.headers)?;
 
         let context = parts.extensions.remove().unwrap_or_default();
-        Ok(Self { form, caller: Caller { headers: forwarded(&parts.headers), context } })
+        let refusal = Refusal::new(&form, &parts.headers);
+        Ok(Self { form, refusal, caller: Caller { headers: forwarded(&parts.headers), context } })
     }
 }
 
@@ -128,7 +155,28 @@ fn check_content_encoding(headers: &HeaderMap) -> Result<(), ErrorResponse> {
     Err(ErrorResponse::unsupported_media_type("send the body without content encoding"))
 }
 
-fn check_content_type(headers: &HeaderMap) -> Result<(), ErrorResponse> {
+/// The encoding of a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Charset {
+    /// UTF-8, as RFC 6749, appendix B, requires.
+    Utf8,
+    /// ASCII alone, because ASCII bytes mean the same in UTF-8 and in the charset of the request.
+    Ascii,
+}
+
+impl Charset {
+    fn named(name: &str) -> Option<Self> {
+        let is = |other: &&str| name.eq_ignore_ascii_case(other);
+        if ["utf-8", "utf8"].iter().any(is) {
+            Some(Self::Utf8)
+        } else {
+            // What Java and .NET label a form with by default.
+            ["us-ascii", "iso-8859-1"].iter().any(is).then_some(Self::Ascii)
+        }
+    }
+}
+
+fn check_content_type(headers: &HeaderMap) -> Result<Charset, ErrorResponse> {
     let mut content_types = headers.get_all(header::CONTENT_TYPE).iter();
     let content_type = content_types.next().and_then(|value| value.to_str().ok()).unwrap_or("");
     if content_types.next().is_some() {
@@ -141,12 +189,14 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), ErrorResponse> {
             "send the body as application/x-www-form-urlencoded",
         ));
     }
-    if parts.filter_map(charset).any(|charset| !charset.eq_ignore_ascii_case("utf-8")) {
-        return Err(ErrorResponse::invalid_request(
-            "send the body in UTF-8, with that charset or none",
-        ));
-    }
-    Ok(())
+    let refused =
+        || ErrorResponse::invalid_request("send the body in UTF-8, with that charset or none");
+    parts.filter_map(charset).try_fold(Charset::Utf8, |strictest, name| {
+        match Charset::named(name).ok_or_else(refused)? {
+            Charset::Ascii => Ok(Charset::Ascii),
+            Charset::Utf8 => Ok(strictest),
+        }
+    })
 }
 
 /// Value of a `charset` parameter, with or without quotes; `None` for another parameter.
@@ -194,14 +244,19 @@ mod tests {
     #[test]
     fn content_types_are_compared_as_media_types() {
         let table = [
-            ("application/x-www-form-urlencoded", Ok(())),
-            ("Application/X-WWW-Form-URLEncoded", Ok(())),
-            ("application/x-www-form-urlencoded; charset=utf-8", Ok(())),
-            ("application/x-www-form-urlencoded;Charset=\"UTF-8\"", Ok(())),
-            ("application/x-www-form-urlencoded ;", Ok(())),
-            ("application/x-www-form-urlencoded; a=b; charset=UTF-8", Ok(())),
+            ("application/x-www-form-urlencoded", Ok(Charset::Utf8)),
+            ("Application/X-WWW-Form-URLEncoded", Ok(Charset::Utf8)),
+            ("application/x-www-form-urlencoded; charset=utf-8", Ok(Charset::Utf8)),
+            ("application/x-www-form-urlencoded;Charset=\"UTF-8\"", Ok(Charset::Utf8)),
+            ("application/x-www-form-urlencoded ;", Ok(Charset::Utf8)),
+            ("application/x-www-form-urlencoded; a=b; charset=UTF8", Ok(Charset::Utf8)),
+            ("application/x-www-form-urlencoded; charset=\"iso-8859-1\"", Ok(Charset::Ascii)),
+            ("application/x-www-form-urlencoded; charset=US-ASCII", Ok(Charset::Ascii)),
+            (
+                "application/x-www-form-urlencoded; charset=us-ascii; charset=utf-8",
+                Ok(Charset::Ascii),
+            ),
             ("application/x-www-form-urlencoded; charset=utf-16", Err(400)),
-            ("application/x-www-form-urlencoded; charset=\"iso-8859-1\"", Err(400)),
             ("application/x-www-form-urlencoded; charset=\"utf-8", Err(400)),
             ("application/x-www-form-urlencoded; charset", Err(400)),
             ("application/x-www-form-urlencodedxyz", Err(415)),

@@ -12,14 +12,15 @@ use crate::pb::v1::{IntrospectTokenRequest, IntrospectTokenResponse};
 
 pub(super) async fn endpoint(
     State(shim): State<Arc<Shim>>,
-    FormRequest { mut form, caller }: FormRequest,
+    FormRequest { mut form, caller, refusal }: FormRequest,
 ) -> Result<Response, ErrorResponse> {
     let message = IntrospectTokenRequest {
         token: form.take(Parameter::Token).unwrap_or_default(),
         token_type_hint: form.take(Parameter::TokenTypeHint).unwrap_or_default(),
         client_authentication: form.take_client_authentication(),
     };
-    let answer = shim.service.introspect_token(caller.request(message)).await?.into_inner();
+    let answered = shim.service.introspect_token(caller.request(message)).await;
+    let answer = answered.map_err(|status| refusal.of(status))?.into_inner();
     Ok(json(StatusCode::OK, &Introspection::from(answer)))
 }
 

@@ -12,7 +12,6 @@ use tonic::Status;
 
 use super::{
     Shim,
-    error_response::ErrorResponse,
     form::{Form, Parameter},
     form_request::FormRequest,
     json,
@@ -24,7 +23,7 @@ use crate::pb::v1::{
 
 pub(super) async fn endpoint(
     State(shim): State<Arc<Shim>>,
-    FormRequest { form, caller }: FormRequest,
+    FormRequest { form, caller, refusal }: FormRequest,
 ) -> Response {
     let answered = shim.service.issue_token(caller.request(message(form))).await;
     // Both an issued token and a refusal may carry the state of the client's quota.
@@ -32,7 +31,7 @@ pub(super) async fn endpoint(
     let rate_limit = RateLimit::of(metadata);
     let mut response = match answered {
         Ok(answer) => json(StatusCode::OK, &TokenResponse::from(answer.into_inner())),
-        Err(status) => ErrorResponse::from(status).into_response(),
+        Err(status) => refusal.of(status).into_response(),
     };
     rate_limit.add_to(response.headers_mut());
     response

@@ -19,8 +19,11 @@ use crate::{
 const UNARY: [&str; 1] = ["/grpc.health.v1.Health/Check"];
 
 /// Paths of the methods of health and reflection whose response is a stream.
-const STREAMS: [&str; 2] =
-    ["/grpc.health.v1.Health/Watch", "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"];
+const STREAMS: [&str; 3] = [
+    "/grpc.health.v1.Health/Watch",
+    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+];
 
 /// The gRPC services of a node. Calls of the contract bypass the router, which would box each call
 /// twice more.
@@ -98,6 +101,9 @@ impl GrpcService {
             return self.tokens.call(request).map(|Ok(response)| response).boxed();
         }
         let streams = STREAMS.contains(&path).then(|| self.streams.clone());
+        if streams.is_none() && !UNARY.contains(&path) {
+            return std::future::ready(status::unknown_method().into_http()).boxed();
+        }
         let stream_deadline = context.deadline;
         let call = self.others.call(request.map(Body::new));
         let call = async move {

@@ -13,7 +13,8 @@ pub(super) fn issue(message: &IssueTokenRequest) -> Result<IssueRequest, Error> 
         Some(Grant::OtherGrantType(_)) => return Err(Error::UnsupportedGrantType),
         None => {
             return Err(Error::InvalidRequest(
-                "the grant is missing: send grant_type=client_credentials",
+                "the grant is missing: set client_credentials, or over HTTP send \
+                 grant_type=client_credentials",
             ));
         }
     };
@@ -33,7 +34,7 @@ pub(super) fn issue(message: &IssueTokenRequest) -> Result<IssueRequest, Error> 
 /// `InvalidRequest` if `text` is empty.
 pub(super) fn token(text: &str) -> Result<Option<TokenText>, Error> {
     if text.is_empty() {
-        return Err(Error::InvalidRequest("the token is missing: send it as token=..."));
+        return Err(Error::InvalidRequest("the token is missing: send it as token"));
     }
     Ok(TokenText::parse(text).ok())
 }

@@ -23,7 +23,7 @@ pub fn from_error(error: Error) -> Status {
         Error::UnsupportedGrantType => plain(ErrorReason::UnsupportedGrantType, &message),
         Error::InvalidScope(_) => plain(ErrorReason::InvalidScope, &message),
         Error::InvalidTarget(_) => plain(ErrorReason::InvalidTarget, &message),
-        Error::TooManyRequests { retry_after } => {
+        Error::TooManyRequests { retry_after, .. } => {
             render(ErrorReason::TooManyRequests, &message, Some(retry_after))
         }
         Error::QuotaExceeded { retry_after, state, .. } => {
@@ -44,6 +44,13 @@ pub fn from_error(error: Error) -> Status {
 /// Status of a request whose message cannot be read.
 pub(super) fn invalid_request(message: &str) -> Status {
     plain(ErrorReason::InvalidRequest, message)
+}
+
+/// Status of a call to a path that names no method of this server.
+pub(super) fn unknown_method() -> Status {
+    Status::unimplemented(
+        "no such method; reflection lists the services of this server and their methods",
+    )
 }
 
 /// Status of a call that panicked. The panic has been logged where it happened.

@@ -114,7 +114,7 @@ async fn authenticate(
     };
     let caller = caller.map_err(|error| match error {
         Error::InvalidClient if context.is_throttled => {
-            Error::TooManyRequests { retry_after: RequestContext::THROTTLE_WAIT }
+            Error::too_many_failures(RequestContext::THROTTLE_WAIT)
         }
         error => error,
     })?;

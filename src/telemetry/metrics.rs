@@ -23,9 +23,6 @@ use crate::{
     store::{Sizes, Upkeep},
 };
 
-/// Content type of `GET /metrics`.
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
 /// Outcome of a successful request. The outcome of a failed one is the reason of its error.
 pub const OK: &str = "OK";
 

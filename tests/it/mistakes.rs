@@ -4,7 +4,7 @@ use std::{fs, process::Output};
 
 use crate::support::{
     Database, Kind,
-    binary::{complaint, free_port, jeton, run, run_json},
+    binary::{Served, complaint, free_port, jeton, run, run_json},
 };
 
 /// A complaint of one line that holds these parts.
@@ -133,6 +133,46 @@ fn a_secret_or_a_token_that_is_missing_is_asked_for() {
             .stdin(std::process::Stdio::null())
             .output();
         assert_says(&output.unwrap(), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_cannot_be_called_as_it_was_is_told_from_one_that_is_not_there() {
+    let database = Database::ready(Kind::Sqlite).await;
+    run_json(&["client", "create", "--client-id", "orders"], &database);
+    let secured = Served::start(&database, &["--tls-self-signed"]);
+    let plain = Served::start(&database, &[]);
+    let url =
+        |scheme: &str, served: &Served| format!("{scheme}://localhost:{}", served.grpc.port());
+    for (server, expected) in [
+        (url("https", &secured), "--tls-ca"),
+        (url("http", &secured), "is the URL http instead of https?"),
+        (url("https", &plain), "is the URL https instead of http?"),
+        (format!("http://{}", free_port()), "no node answers at"),
+    ] {
+        let output = jeton()
+            .args(["token", "issue", "--client-id", "orders", "--server", &server])
+            .env("JETON_CLIENT_SECRET", "jts_x")
+            .output();
+        assert_says(&output.unwrap(), &[expected, &server]);
+    }
+}
+
+#[tokio::test]
+async fn a_scope_or_a_resource_that_is_refused_is_named() {
+    let database = Database::ready(Kind::Sqlite).await;
+    let created = run_json(&["client", "create", "--client-id", "orders"], &database);
+    let served = Served::start(&database, &[]);
+    for asked in [["--scope", "orders.raed"], ["--resource", "https://stok.test"]] {
+        let output = jeton()
+            .args(["token", "issue", "--client-id", "orders"])
+            .args(asked)
+            .env("JETON_SERVER", format!("http://{}", served.grpc))
+            .env("JETON_CLIENT_SECRET", created["client_secret"].as_str().unwrap())
+            .output()
+            .unwrap();
+        assert_says(&output, &[asked[1], "not registered"]);
+        assert!(!complaint(&output).contains("Client specified"), "{output:?}");
     }
 }
 

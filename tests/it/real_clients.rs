@@ -221,4 +221,16 @@ async fn the_lines_that_dev_prints_work_when_they_are_pasted() {
         (&true.into(), &"dev-client".into())
     );
     assert!(dev.said.contains("grpcurl -insecure"), "{}", dev.said);
+
+    // What a program needs beyond a trial: the certificate to trust, and where the metadata is.
+    let told = |name: &str| {
+        let line = dev.said.lines().find_map(|line| line.strip_prefix(name));
+        line.unwrap_or_else(|| panic!("{}", dev.said)).trim().to_owned()
+    };
+    let certificate = told("Certificate:");
+    let (certificate, _) = certificate.split_once(" (").unwrap();
+    let metadata = shell(&format!("curl -s --cacert {certificate} {}", told("Metadata:")));
+    let metadata: Value = serde_json::from_str(&metadata).unwrap();
+    assert!(metadata["token_endpoint"].is_string(), "{metadata}");
+    assert!(dev.said.contains("ends when jeton dev starts again"), "{}", dev.said);
 }

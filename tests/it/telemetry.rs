@@ -17,7 +17,8 @@ use crate::support::{
 };
 
 async fn scrape(node: &TestNode) -> String {
-    let answer = get(node.node.probe_addr(), "/metrics").await;
+    let request = Request::get("/metrics").header("accept", "application/openmetrics-text");
+    let answer = send(node.node.probe_addr(), request.body(Vec::new()).unwrap()).await;
     assert_eq!(answer.status, 200);
     assert!(answer.header("content-type").starts_with("application/openmetrics-text"));
     String::from_utf8(answer.body.to_vec()).unwrap()
@@ -80,6 +81,21 @@ async fn the_metrics_tell_what_happened_and_name_nobody() {
         assert_ne!(value(&page, r#"jeton_database_connections_max{lane="inspect"}"#), "0.0");
         assert!(!page.contains("canary"), "{page}");
     }
+}
+
+/// The tools that do not ask for OpenMetrics read its samples under the names of the older format.
+#[tokio::test]
+async fn without_a_wish_the_metrics_come_in_the_text_format() {
+    let node = TestNode::start(Kind::Sqlite).await;
+    let openmetrics = scrape(&node).await;
+    let answer = get(node.node.probe_addr(), "/metrics").await;
+    assert_eq!(answer.header("content-type"), "text/plain; version=0.0.4; charset=utf-8");
+    let page = String::from_utf8(answer.body.to_vec()).unwrap();
+    let types = |page: &str| page.lines().filter(|line| line.starts_with("# TYPE ")).count();
+    assert_eq!(types(&page), types(&openmetrics));
+    assert!(page.contains("\n# TYPE jeton_upkeep_rounds_total counter\n"), "{page}");
+    assert!(page.contains("\n# TYPE jeton_build_info gauge\n"), "{page}");
+    assert!(!page.contains("# EOF") && !page.contains(" info\n"), "{page}");
 }
 
 /// A name that changes must change where people look for it.

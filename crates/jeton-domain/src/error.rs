@@ -36,8 +36,10 @@ pub enum Error {
     #[error("{0}")]
     InvalidTarget(&'static str),
     /// The caller is locked out, or a bounded queue is full. Nothing was done.
-    #[error("too many requests at once, try again later")]
+    #[error("{why}")]
     TooManyRequests {
+        /// Which of the two it is, and what the caller can do.
+        why: &'static str,
         /// How long the caller should wait.
         retry_after: Duration,
     },
@@ -70,6 +72,21 @@ pub enum Error {
 }
 
 impl Error {
+    /// `TooManyRequests` because a bounded queue is full.
+    #[must_use]
+    pub const fn queue_full(retry_after: Duration) -> Self {
+        let why = "too many requests at once, try again later";
+        Self::TooManyRequests { why, retry_after }
+    }
+
+    /// `TooManyRequests` because earlier authentications failed.
+    #[must_use]
+    pub const fn too_many_failures(retry_after: Duration) -> Self {
+        let why = "too many failed authentications: check client id and secret, and wait before \
+                   the next attempt";
+        Self::TooManyRequests { why, retry_after }
+    }
+
     /// `Unavailable` with a retry delay of one second.
     pub fn unavailable(cause: impl Into<Cause>) -> Self {
         Self::Unavailable { retry_after: Duration::from_secs(1), cause: cause.into().into() }

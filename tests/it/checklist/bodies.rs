@@ -30,9 +30,17 @@ async fn a_body_is_a_form_in_utf8_and_nothing_else() {
         ] {
             rows.push(("11: the type, spelled", of_type(spelling), 200, ""));
         }
-        for charset in ["utf-16", "iso-8859-1", "\"us-ascii\""] {
-            let request = of_type(&format!("{FORM}; charset={charset}"));
-            rows.push(("12: another charset", request, 400, "invalid_request"));
+        let of_charset = |charset: &str| of_type(&format!("{FORM}; charset={charset}"));
+        for charset in ["utf8", "ISO-8859-1", "\"us-ascii\""] {
+            rows.push(("12: ASCII, of a charset around it", of_charset(charset), 200, ""));
+        }
+        for charset in ["ISO-8859-1", "us-ascii"] {
+            let mut other = of_charset(charset);
+            other.body_mut().extend_from_slice("&note=caf\u{e9}".as_bytes());
+            rows.push(("12: not ASCII", other, 400, "invalid_request"));
+        }
+        for charset in ["utf-16", "windows-1252", "\"\""] {
+            rows.push(("12: another charset", of_charset(charset), 400, "invalid_request"));
         }
         for other in [
             "application/json",

@@ -98,9 +98,6 @@ impl Face {
         let Self::Http(address) = self else { unreachable!("gRPC has no forms") };
         match converse(*address, path, caller, form).await {
             Err(_) => Outcome::Gone,
-            Ok(answer) if answer.status == 200 && answer.body.is_empty() => {
-                Outcome::Done(Value::Null)
-            }
             Ok(answer) if answer.status == 200 => Outcome::Done(answer.json()),
             Ok(answer) => {
                 assert_eq!(answer.status, 503, "{path}: {answer:?}");

@@ -2,6 +2,7 @@
 
 use std::{
     fs::{self, File},
+    net::SocketAddr,
     process::{Command, Stdio},
     time::Duration,
 };
@@ -32,6 +33,21 @@ async fn a_node_that_waits_for_its_database_is_alive_and_not_ready() {
     assert_eq!(get(probes, "/metrics").await.status, 200);
     child.kill().unwrap();
     child.wait().unwrap();
+}
+
+/// Such a node calls itself `localhost`, which no client on another machine does.
+#[tokio::test]
+async fn a_node_beyond_loopback_without_an_issuer_warns() {
+    let database = Database::ready(Kind::Sqlite).await;
+    let everywhere = |port: u16| SocketAddr::from(([0, 0, 0, 0], port));
+    for (issuer, warns) in [(&[][..], true), (&["--issuer", "https://tokens.test"], false)] {
+        let ports = (free_port(), everywhere(free_port().port()));
+        let served = Served::start_at(ports, &database, &[&["--tls-self-signed"], issuer].concat());
+        let said = served.end();
+        assert_eq!(said.contains("no issuer is set") && said.contains("--issuer"), warns, "{said}");
+    }
+    let said = Served::start(&database, &["--tls-self-signed"]).end();
+    assert!(!said.contains("no issuer is set"), "{said}");
 }
 
 // S8: a dump of the memory would hold what is in flight.
