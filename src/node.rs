@@ -31,7 +31,7 @@ use crate::{
     credentials::HashPool,
     domain::{Clock, Lane, NodeClock},
     net::{Limits, Listener, Server, Workers},
-    oauth_http::{self, StrictHttp},
+    oauth_http::{self, Endpoints, StrictHttp},
     pb::{self, v1::token_service_server::TokenServiceServer},
     request::AccessLog,
     rpc::{Admission, GrpcService, Streams, TokenRpc},
@@ -85,9 +85,9 @@ impl Node {
         let (reporter, health_service) = tonic_health::server::health_reporter();
         let health = Health::not_serving(reporter).await;
         // One service, with the limits around each call, serves both transports.
-        let router =
-            oauth_http::router(Arc::new(rpc.clone()), shim::http_options(issuer.clone(), &limits));
-        let forms = StrictHttp { router, has_tls: options.tls.is_some() };
+        let settings = shim::http_options(issuer.clone(), &limits);
+        let endpoints = Endpoints::new(Arc::new(rpc.clone()), settings);
+        let forms = StrictHttp { endpoints, has_tls: options.tls.is_some() };
         let streams = Streams::new(server.stop.clone());
         let calls = grpc_service(rpc.clone(), health_service, &limits, streams)?;
 
