@@ -153,7 +153,9 @@ impl CachedStore {
         if !self.stores.inspect.needs_lease() {
             return Ok(None);
         }
-        let epoch = self.local.epoch_within(LEASE_WAIT).await;
+        // Rare, like each step that is boxed here: the future of a call stays small, because it is
+        // copied when the call is made.
+        let epoch = Box::pin(self.local.epoch_within(LEASE_WAIT)).await;
         epoch.map(Some).ok_or_else(|| Error::unavailable("this node holds no lease"))
     }
 
@@ -188,7 +190,7 @@ impl CachedStore {
                 (found, watch)
             }))
         };
-        self.clients.run((client_id.clone(), credential), epoch, lookup).await
+        Box::pin(self.clients.run((client_id.clone(), credential), epoch, lookup)).await
     }
 
     /// Reads a client from the database, bypassing the cache.
@@ -227,7 +229,7 @@ impl CachedStore {
             }
             Ok(found)
         };
-        self.tokens.run(id, epoch, lookup).await
+        Box::pin(self.tokens.run(id, epoch, lookup)).await
     }
 
     /// Finds a token in the database, bypassing the cache.

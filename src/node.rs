@@ -29,7 +29,7 @@ use crate::{
     credentials::HashPool,
     domain::{Clock, Lane, NodeClock},
     net::{Listener, Server, Workers},
-    oauth_http::{self, StrictHttp},
+    oauth_http::{self, Endpoints, StrictHttp},
     request::AccessLog,
     rpc::{Admission, GrpcService, Streams, TokenRpc},
     store::{Stores, migrate::SchemaError},
@@ -77,9 +77,9 @@ impl Node {
         let server = server.behind(options.proxies);
         let health = Health::not_serving().await;
         // One service, with the limits around each call, serves both transports.
-        let router =
-            oauth_http::router(Arc::new(rpc.clone()), shim::http_options(issuer.clone(), &limits));
-        let forms = StrictHttp { router, has_tls: options.tls.is_some() };
+        let settings = shim::http_options(issuer.clone(), &limits);
+        let endpoints = Endpoints::new(Arc::new(rpc.clone()), settings);
+        let forms = StrictHttp { endpoints, has_tls: options.tls.is_some() };
         let streams = Streams::new(server.stop.clone());
         let calls = grpc::service(rpc.clone(), &health, &limits, streams)?;
 

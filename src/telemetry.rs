@@ -10,13 +10,21 @@ mod otel;
 mod readings;
 
 use std::{
+    fmt,
     io::{self, IsTerminal},
     panic, thread,
     time::Duration,
 };
 
 use anyhow::Context;
-use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing::field::{Field, Visit};
+use tracing_subscriber::{
+    EnvFilter, Layer,
+    field::{MakeExt, VisitOutput},
+    fmt::format::{DefaultVisitor, Writer, debug_fn},
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
 
 pub use self::{
     exposition::Exposition,
@@ -64,6 +72,20 @@ fn log_panics() {
     }));
 }
 
+/// Writes one field of a line without colours: the text that the default formatter writes, which
+/// styles each name even if the style is empty. That took a third of the time of an access line.
+fn plain_field(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
+    match field.name() {
+        // Escapes what would control a terminal.
+        "message" => {
+            let mut message = DefaultVisitor::new(writer.by_ref(), true);
+            message.record_debug(field, value);
+            message.finish()
+        }
+        name => write!(writer, "{name}={value:?}"),
+    }
+}
+
 /// Starts logging, and the export of spans if the configuration has a collector.
 ///
 /// # Errors
@@ -72,14 +94,16 @@ pub fn start(config: &Log) -> anyhow::Result<Telemetry> {
     let filter = &config.log;
     let filter = EnvFilter::try_new(filter)
         .with_context(|| format!("`{filter}` is not a log filter; try info or jeton=debug"))?;
+    let has_colours = io::stderr().is_terminal();
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(lines::Lines)
-        .with_ansi(io::stderr().is_terminal())
+        .with_ansi(has_colours)
         // Otherwise the layer reports a failed write on standard error as well, and panics if that
         // fails too. A full disk under the log must not fail a request.
         .log_internal_errors(false);
     let lines = match config.log_format {
-        LogFormat::Text => lines.boxed(),
+        LogFormat::Text if has_colours => lines.boxed(),
+        LogFormat::Text => lines.fmt_fields(debug_fn(plain_field).delimited(" ")).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
     };
     let subscriber = tracing_subscriber::registry().with(filter).with(lines);

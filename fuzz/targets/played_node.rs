@@ -73,7 +73,7 @@ impl TokenService for Player {
 impl PlayedNode {
     pub(super) fn new() -> Self {
         let play = Arc::new(Mutex::new(Play { received: None, status: Status::ok("") }));
-        let http = oauth_http::router(Arc::new(Player(Arc::clone(&play))), options());
+        let http = http(Arc::new(Player(Arc::clone(&play))));
         Self { runtime: runtime(), http, play }
     }
 
@@ -85,6 +85,12 @@ impl PlayedNode {
         let mut play = self.play.lock().expect("no call panics while it holds this");
         (answer, play.received.take())
     }
+}
+
+/// The HTTP face of a service, as a router, which the calls over gRPC go through too.
+pub(super) fn http(service: Arc<dyn TokenService>) -> Router {
+    let endpoints = oauth_http::Endpoints::new(service, options());
+    Router::new().fallback(async move |request: Request| endpoints.answer(request).await)
 }
 
 /// The options of every shim here.

@@ -19,7 +19,6 @@ use jeton::{
         HashCostCap, ManualClock, NodeClock, Quota, QuotaLimit, QuotaMode, Random, Scope,
         SeededRandom, Timestamp, TokenLifetime,
     },
-    oauth_http,
     pb::v1::{
         ClientAuthentication, ClientCredentialsGrant, IssueTokenRequest, RevokeTokenRequest,
         issue_token_request::Grant,
@@ -35,7 +34,7 @@ use tonic::service::Routes;
 
 use super::{
     http_answer::Answer,
-    played_node::{options, runtime},
+    played_node::{http, options, runtime},
 };
 
 const CHEAP: HashCost = HashCost { memory_kib: 8, passes: 1, lanes: 1 };
@@ -75,7 +74,7 @@ impl World {
         let clock = Arc::new(ManualClock::at(Timestamp::from_unix_micros(1_800_000_000_000_000)));
         let (rpc, secrets) = runtime.block_on(service(directory.path(), clock.clone()));
         let grpc = Routes::new(TokenServiceServer::new(rpc.clone())).prepare().into_axum_router();
-        let http = oauth_http::router(Arc::new(rpc.clone()), options());
+        let http = http(Arc::new(rpc.clone()));
         Self {
             runtime,
             http,

@@ -107,7 +107,8 @@ impl Authority {
         //    equal cost and ignores its outcome.
         let verifying =
             self.hash_pool.verify(presented, credentials, hash.clone(), is_suspect, lane, context);
-        let matches = verifying.await?;
+        // Boxed like every rare step: the future of a call stays small.
+        let matches = Box::pin(verifying).await?;
 
         // 6. Only now act on the checks that need no hash, so that every caller waited for one.
         match (client, hash) {

@@ -12,7 +12,7 @@ use crate::{
     config::Proxies,
     domain::Random,
     net::{Limits, Listener, Server, Workers, tls::Tls},
-    oauth_http::{self, StrictHttp},
+    oauth_http::{self, Endpoints, StrictHttp},
     request::AccessLog,
     rpc::{Admission, RemoteTokens},
     telemetry::{ListenerKind, Metrics, Readings},
@@ -59,7 +59,7 @@ impl Shim {
         let limits = options.limits;
         let admission = Admission::new(limits.max_requests, limits.request_timeout);
         let remote = RemoteTokens::new(options.upstream, admission.clone());
-        let router = oauth_http::router(Arc::new(remote), http_options(issuer, &limits));
+        let endpoints = Endpoints::new(Arc::new(remote), http_options(issuer, &limits));
         let busy = move || Readings { busy: admission.refused(), ..Readings::default() };
         let metrics = Arc::new(Metrics::new(busy));
         let readiness = Readiness::new([]);
@@ -69,9 +69,9 @@ impl Shim {
         let server = Server::new(limits, Arc::clone(&metrics), workers, saturation);
         let server = server.behind(options.proxies);
         let random = options.random.as_ref();
-        let router = StrictHttp { router, has_tls: options.tls.is_some() };
-        let router = AccessLog::new(ListenerKind::Http, paths, metrics, random, router);
-        server.serve(listener, router, options.tls);
+        let forms = StrictHttp { endpoints, has_tls: options.tls.is_some() };
+        let forms = AccessLog::new(ListenerKind::Http, paths, metrics, random, forms);
+        server.serve(listener, forms, options.tls);
         readiness.set_serving(true);
         Ok(Self { http_addr, readiness, server, probes })
     }

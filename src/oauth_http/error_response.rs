@@ -6,15 +6,12 @@
 
 use std::{borrow::Cow, time::Duration};
 
-use axum::{
-    http::{HeaderName, HeaderValue, StatusCode, header},
-    response::{IntoResponse, Response},
-};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use super::json;
+use super::{Response, json};
 use crate::pb::{ERROR_DOMAIN, v1::ErrorReason};
 
 /// Challenge of a 401 (RFC 9110, section 11.6.1).
@@ -154,8 +151,8 @@ impl ErrorResponse {
     }
 }
 
-impl IntoResponse for ErrorResponse {
-    fn into_response(self) -> Response {
+impl ErrorResponse {
+    pub(super) fn into_response(self) -> Response {
         let mut response = json(self.status, &self.body());
         response.headers_mut().extend(self.header);
         response

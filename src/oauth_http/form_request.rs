@@ -1,29 +1,21 @@
 //! Extracts a form from an HTTP request: all checks that HTTP itself requires, in a fixed order.
 //!
-//! The router checks path and method. Then come query, content encoding, content type, size, and
+//! Path and method have been checked. Then come query, content encoding, content type, size, and
 //! the parser of the body. The body is read before any response is sent, errors included: an HTTP/2
 //! client that is still sending when the response arrives reports a broken stream instead of the
 //! response.
 
-use std::sync::Arc;
-
-use axum::{
-    body::Body,
-    extract::{FromRequest, Request},
-    http::{Extensions, HeaderMap, header, request::Parts},
-};
+use bytes::Bytes;
+use http::{Extensions, HeaderMap, Request, Uri, header};
+use http_body::Body;
 use http_body_util::BodyExt;
 use tonic::{Status, metadata::MetadataMap};
 
 use super::{
-    Options, Shim,
+    Options,
     error_response::ErrorResponse,
     form::{Form, Parameter, query_names_a_parameter},
 };
-use crate::request::RequestContext;
-
-/// Header of the request id, under which a remote node logs the request too.
-const REQUEST_ID: &str = "x-request-id";
 
 /// Bytes of a body beyond the limit that are read and discarded, so that the connection stays
 /// usable. If the client sends still more, the connection is closed.
@@ -56,33 +48,37 @@ impl Refusal {
     }
 }
 
-/// Sent along with a message: the headers that the service reads, and the context of the request.
+/// Sent along with a message: the headers and the extensions of the request, among them its
+/// context. They are moved and not copied; the service takes from them what it reads.
 pub(super) struct Caller {
     headers: HeaderMap,
-    context: RequestContext,
+    extensions: Extensions,
 }
 
 impl Caller {
     /// The RPC request with this caller's headers and context.
     pub(super) fn request<T>(self, message: T) -> tonic::Request<T> {
         let metadata = MetadataMap::from_headers(self.headers);
-        let mut extensions = Extensions::new();
-        extensions.insert(self.context);
-        tonic::Request::from_parts(metadata, extensions, message)
+        tonic::Request::from_parts(metadata, self.extensions, message)
     }
 }
 
-impl FromRequest<Arc<Shim>> for FormRequest {
-    type Rejection = ErrorResponse;
+impl FormRequest {
+    /// Reads the form of a request.
+    pub(super) async fn read<B>(
+        request: Request<B>,
+        options: &Options,
+    ) -> Result<Self, ErrorResponse>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        let (parts, body) = request.into_parts();
+        let body = read(body, options).await?;
 
-    async fn from_request(request: Request, shim: &Arc<Shim>) -> Result<Self, ErrorResponse> {
-        let (mut parts, body) = request.into_parts();
-        let body = read(body, &shim.options).await?;
-
-        check_query(&parts)?;
+        check_query(&parts.uri)?;
         check_content_encoding(&parts.headers)?;
         let charset = check_content_type(&parts.headers)?;
-        if body.len() > shim.options.max_body_bytes {
+        if body.len() > options.max_body_bytes {
             return Err(ErrorResponse::content_too_large());
         }
         if charset == Charset::Ascii && !body.is_ascii() {
@@ -93,27 +89,26 @@ impl FromRequest<Arc<Shim>> for FormRequest {
         let form = Form::parse(&body).map_err(|e| ErrorResponse::invalid_request(e.to_string()))?;
         check_client_assertion(&form, &parts.headers)?;
 
-        let context = parts.extensions.remove().unwrap_or_default();
         let refusal = Refusal::new(&form, &parts.headers);
-        Ok(Self { form, refusal, caller: Caller { headers: forwarded(&parts.headers), context } })
+        let caller = Caller { headers: parts.headers, extensions: parts.extensions };
+        Ok(Self { form, caller, refusal })
     }
 }
 
-/// A request whose body has been read to its end and ignored.
-pub(super) struct Drained;
-
-impl FromRequest<Arc<Shim>> for Drained {
-    type Rejection = ErrorResponse;
-
-    async fn from_request(request: Request, shim: &Arc<Shim>) -> Result<Self, ErrorResponse> {
-        read(request.into_body(), &shim.options).await?;
-        Ok(Self)
-    }
+/// Reads a body to its end and ignores it.
+pub(super) async fn drain<B>(body: B, options: &Options) -> Result<(), ErrorResponse>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    read(body, options).await.map(drop)
 }
 
 /// Reads a body to its end and keeps at most one byte more than is allowed, which is enough to
 /// detect that it was too long. If the end is not reached, the connection is closed.
-async fn read(mut body: Body, options: &Options) -> Result<Vec<u8>, ErrorResponse> {
+async fn read<B>(mut body: B, options: &Options) -> Result<Vec<u8>, ErrorResponse>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
     let most_kept = options.max_body_bytes.saturating_add(1);
     let most_read = options.max_body_bytes.saturating_add(MAX_DISCARDED_BYTES);
     let reading = async {
@@ -137,8 +132,8 @@ async fn read(mut body: Body, options: &Options) -> Result<Vec<u8>, ErrorRespons
 /// Refuses known parameters in the query. RFC 6749, section 2.3.1, forbids credentials in a URI,
 /// because URIs end up in logs and histories. They are refused rather than ignored, so that the
 /// caller notices. Unknown parameters may be in the query (section 3.2).
-fn check_query(parts: &Parts) -> Result<(), ErrorResponse> {
-    if parts.uri.query().is_some_and(query_names_a_parameter) {
+fn check_query(uri: &Uri) -> Result<(), ErrorResponse> {
+    if uri.query().is_some_and(query_names_a_parameter) {
         return Err(ErrorResponse::invalid_request(
             "parameters must be in the body, not in the URI",
         ));
@@ -219,25 +214,9 @@ fn check_client_assertion(form: &Form, headers: &HeaderMap) -> Result<(), ErrorR
     Ok(())
 }
 
-/// The headers that the service reads: the request id, and all `authorization` headers unchanged.
-/// The service refuses a second one, as it does for gRPC callers. They are marked as sensitive, so
-/// that neither logs nor header compression keep them.
-fn forwarded(headers: &HeaderMap) -> HeaderMap {
-    let mut forwarded = HeaderMap::with_capacity(2);
-    for value in headers.get_all(header::AUTHORIZATION) {
-        let mut value = value.clone();
-        value.set_sensitive(true);
-        forwarded.append(header::AUTHORIZATION, value);
-    }
-    if let Some(id) = headers.get(REQUEST_ID) {
-        forwarded.insert(REQUEST_ID, id.clone());
-    }
-    forwarded
-}
-
 #[cfg(test)]
 mod tests {
-    use axum::http::HeaderValue;
+    use http::HeaderValue;
 
     use super::*;
 

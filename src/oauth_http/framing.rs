@@ -5,15 +5,13 @@
 
 use std::net::IpAddr;
 
-use axum::{
-    Router,
-    body::Body,
-    http::{HeaderValue, Request, Response, Version, header},
-    response::IntoResponse,
-};
+use bytes::Bytes;
+use futures_util::FutureExt;
+use http::{HeaderValue, Request, Version, header};
+use http_body_util::Full;
 use hyper::body::Incoming;
 
-use super::{error_response::ErrorResponse, forbid_caching};
+use super::{Endpoints, Response, error_response::ErrorResponse, forbid_caching};
 use crate::request::{Handler, Overload};
 
 /// Tells browsers to use TLS alone for this host, for a year (RFC 6797).
@@ -22,29 +20,43 @@ const TLS_ALONE: HeaderValue = HeaderValue::from_static("max-age=31536000");
 /// Tells browsers not to take a response for anything else than its `Content-Type` says.
 const NO_SNIFFING: HeaderValue = HeaderValue::from_static("nosniff");
 
-/// The router of the endpoints behind these rules. A layer of axum would box every request.
+/// The endpoints behind these rules.
 #[derive(Clone)]
 pub(crate) struct StrictHttp {
-    pub(crate) router: Router,
+    pub(crate) endpoints: Endpoints,
     /// Whether the listener does TLS itself. Behind a proxy, the proxy knows what it promises.
     pub(crate) has_tls: bool,
 }
 
 impl Handler for StrictHttp {
-    type Body = Body;
+    type Body = Full<Bytes>;
 
-    async fn handle(self, request: Request<Incoming>, source: IpAddr) -> Response<Body> {
-        let mut response = match check(&request) {
-            Ok(()) => self.router.handle(request, source).await,
-            Err(refused) => forbid_caching(refused.into_response()).await,
-        };
-        let headers = response.headers_mut();
-        headers.insert(header::X_CONTENT_TYPE_OPTIONS, NO_SNIFFING);
-        if self.has_tls {
-            headers.insert(header::STRICT_TRANSPORT_SECURITY, TLS_ALONE);
+    /// Boxed here, once: the future is large, and what wraps it would copy it again and again.
+    fn handle(
+        self,
+        request: Request<Incoming>,
+        _: IpAddr,
+    ) -> impl Future<Output = Response> + Send + 'static {
+        async move {
+            let mut response = match check(&request) {
+                Ok(()) => self.endpoints.answer(request).await,
+                Err(refused) => refuse(refused),
+            };
+            let headers = response.headers_mut();
+            headers.insert(header::X_CONTENT_TYPE_OPTIONS, NO_SNIFFING);
+            if self.has_tls {
+                headers.insert(header::STRICT_TRANSPORT_SECURITY, TLS_ALONE);
+            }
+            response
         }
-        response
+        .boxed()
     }
+}
+
+fn refuse(refused: ErrorResponse) -> Response {
+    let mut response = refused.into_response();
+    forbid_caching(response.headers_mut());
+    response
 }
 
 /// Refuses a request if too many are open, one without `Host` or with several, and one with a

@@ -1,17 +1,17 @@
 //! The introspection endpoint (RFC 7662): form → `IntrospectToken` → JSON.
 
-use std::sync::Arc;
-
-use axum::{extract::State, http::StatusCode, response::Response};
+use http::StatusCode;
 use serde::Serialize;
 
 use super::{
-    Shim, error_response::ErrorResponse, form::Parameter, form_request::FormRequest, json,
+    Response, error_response::ErrorResponse, form::Parameter, form_request::FormRequest, json,
 };
-use crate::pb::v1::{IntrospectTokenRequest, IntrospectTokenResponse};
+use crate::pb::v1::{
+    IntrospectTokenRequest, IntrospectTokenResponse, token_service_server::TokenService,
+};
 
-pub(super) async fn endpoint(
-    State(shim): State<Arc<Shim>>,
+pub(super) async fn answer(
+    service: &dyn TokenService,
     FormRequest { mut form, caller, refusal }: FormRequest,
 ) -> Result<Response, ErrorResponse> {
     let message = IntrospectTokenRequest {
@@ -19,7 +19,7 @@ pub(super) async fn endpoint(
         token_type_hint: form.take(Parameter::TokenTypeHint).unwrap_or_default(),
         client_authentication: form.take_client_authentication(),
     };
-    let answered = shim.service.introspect_token(caller.request(message)).await;
+    let answered = service.introspect_token(caller.request(message)).await;
     let answer = answered.map_err(|status| refusal.of(status))?.into_inner();
     Ok(json(StatusCode::OK, &Introspection::from(answer)))
 }

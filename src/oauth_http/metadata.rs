@@ -1,21 +1,19 @@
 //! Authorization server metadata (RFC 8414), from which a client learns the endpoints.
 
-use std::sync::Arc;
-
-use axum::{
-    extract::State,
-    http::{StatusCode, header},
-    response::{IntoResponse, Response},
-};
+use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 
-use super::{INTROSPECTION_PATH, REVOCATION_PATH, Shim, TOKEN_PATH, form_request::Drained, json};
+use super::{
+    Response,
+    endpoint::{INTROSPECTION_PATH, REVOCATION_PATH, TOKEN_PATH},
+    json,
+};
 
 /// Path of the document for an issuer without a path.
 const WELL_KNOWN_PATH: &str = "/.well-known/oauth-authorization-server";
 
 /// Unlike every other response, this one is public, and each client fetches it when it starts.
-const CACHE_CONTROL: &str = "public, max-age=300";
+const CACHE_CONTROL: HeaderValue = HeaderValue::from_static("public, max-age=300");
 
 /// Authentication methods that all three endpoints accept. The header comes first, because RFC 6749
 /// recommends it.
@@ -38,10 +36,9 @@ struct Metadata<'a> {
     revocation_endpoint_auth_methods_supported: &'static [&'static str],
 }
 
-/// Serves the document. It is built from the configured issuer alone: if it used the Host header, a
+/// The document. It is built from the configured issuer alone: if it used the Host header, a
 /// request could choose where clients send their secrets.
-pub(super) async fn endpoint(State(shim): State<Arc<Shim>>, _: Drained) -> Response {
-    let issuer = &shim.options.issuer;
+pub(super) fn document(issuer: &str) -> Response {
     let metadata = Metadata {
         issuer,
         token_endpoint: format!("{issuer}{TOKEN_PATH}"),
@@ -53,7 +50,9 @@ pub(super) async fn endpoint(State(shim): State<Arc<Shim>>, _: Drained) -> Respo
         introspection_endpoint_auth_methods_supported: AUTH_METHODS,
         revocation_endpoint_auth_methods_supported: AUTH_METHODS,
     };
-    ([(header::CACHE_CONTROL, CACHE_CONTROL)], json(StatusCode::OK, &metadata)).into_response()
+    let mut response = json(StatusCode::OK, &metadata);
+    response.headers_mut().insert(header::CACHE_CONTROL, CACHE_CONTROL);
+    response
 }
 
 /// Paths of the document: the plain one, and the one with the issuer's path appended (section 3.1).

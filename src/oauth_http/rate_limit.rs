@@ -1,6 +1,6 @@
 //! The `RateLimit` fields: metadata of an RPC becomes header fields of the HTTP response.
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use tonic::metadata::MetadataMap;
 
 use crate::pb::RATE_LIMIT_FIELDS;

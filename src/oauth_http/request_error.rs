@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 
 use super::error_response::ErrorResponse;
 
@@ -22,10 +22,9 @@ impl ErrorResponse {
         Self::of_http(StatusCode::NOT_FOUND, text, None)
     }
 
-    /// The router adds `Allow`.
-    pub(super) fn method_not_allowed() -> Self {
+    pub(super) fn method_not_allowed(allow: HeaderValue) -> Self {
         let text = "this endpoint does not support this method; see the Allow header";
-        Self::of_http(StatusCode::METHOD_NOT_ALLOWED, text, None)
+        Self::of_http(StatusCode::METHOD_NOT_ALLOWED, text, Some((header::ALLOW, allow)))
     }
 
     pub(super) fn unsupported_media_type(description: &'static str) -> Self {
@@ -76,7 +75,7 @@ mod tests {
     fn own_texts_are_allowed() {
         let answers = [
             ErrorResponse::not_found(),
-            ErrorResponse::method_not_allowed(),
+            ErrorResponse::method_not_allowed(HeaderValue::from_static("POST")),
             ErrorResponse::content_too_large(),
             ErrorResponse::incomplete_body(),
             ErrorResponse::request_timeout(),

@@ -1,17 +1,11 @@
 //! The token endpoint (RFC 6749, section 3.2): form → `IssueToken` → JSON.
 
-use std::sync::Arc;
-
-use axum::{
-    extract::State,
-    http::StatusCode,
-    response::{IntoResponse, Response},
-};
+use http::StatusCode;
 use serde::Serialize;
 use tonic::Status;
 
 use super::{
-    Shim,
+    Response,
     form::{Form, Parameter},
     form_request::FormRequest,
     json,
@@ -19,13 +13,14 @@ use super::{
 };
 use crate::pb::v1::{
     ClientCredentialsGrant, IssueTokenRequest, IssueTokenResponse, issue_token_request::Grant,
+    token_service_server::TokenService,
 };
 
-pub(super) async fn endpoint(
-    State(shim): State<Arc<Shim>>,
+pub(super) async fn answer(
+    service: &dyn TokenService,
     FormRequest { form, caller, refusal }: FormRequest,
 ) -> Response {
-    let answered = shim.service.issue_token(caller.request(message(form))).await;
+    let answered = service.issue_token(caller.request(message(form))).await;
     // Both an issued token and a refusal may carry the state of the client's quota.
     let metadata = answered.as_ref().map_or_else(Status::metadata, tonic::Response::metadata);
     let rate_limit = RateLimit::of(metadata);

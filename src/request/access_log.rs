@@ -68,6 +68,7 @@ impl<H: Handler> Handler for AccessLog<H> {
         let deadline = timeout.and_then(|timeout| began.checked_add(timeout));
         let mut context = RequestContext::new(Some(source), deadline);
         context.is_throttled = request.extensions().get::<Throttled>().is_some();
+        context.id = Some(id.clone());
         let path = request.uri().path();
         let mut entry = Entry {
             listener: self.listener,
@@ -79,7 +80,6 @@ impl<H: Handler> Handler for AccessLog<H> {
             status: None,
             outcome: Outcome::Cancelled,
         };
-        request.headers_mut().insert(REQUEST_ID, id.clone());
         request.extensions_mut().insert(context);
         self.inner.handle(request, source).instrument(span).map(move |mut response| {
             response.headers_mut().insert(REQUEST_ID, id);

@@ -9,6 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use http::HeaderValue;
+
 use super::{Method, Outcome};
 
 /// Context of a request. It travels in the extensions of the request, from the listener to the use
@@ -20,6 +22,8 @@ pub struct RequestContext {
     pub source: Option<IpAddr>,
     /// Whether the source is over its rate of failures. A request that fails is then told to wait.
     pub is_throttled: bool,
+    /// The id of the request, under which a node elsewhere logs it too.
+    pub id: Option<HeaderValue>,
     /// When the request ends, finished or not. `None`: the caller set no deadline.
     pub deadline: Option<Instant>,
     record: Arc<Record>,
@@ -40,7 +44,7 @@ impl RequestContext {
 
     /// The context of a request that has just arrived.
     pub(crate) fn new(source: Option<IpAddr>, deadline: Option<Instant>) -> Self {
-        Self { source, deadline, is_throttled: false, record: Arc::default() }
+        Self { source, deadline, ..Self::default() }
     }
 
     /// The deadline of a step that may take `limit` from now: the caller's own, if it is earlier.

@@ -1,6 +1,9 @@
 //! The request id, which identifies a request in the logs of every system that it passes.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    fmt::Write,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -12,10 +15,14 @@ pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 /// Maximum length in bytes of an id that is accepted from a caller.
 const MAX_LENGTH: usize = 64;
 
+/// Length in bytes of the longest id that is made here: two numbers and a hyphen.
+const LONGEST_MADE: usize = 33;
+
 /// Generates ids for requests without one: a random start and a counter. Knowing an id grants
 /// nothing, and fresh randomness for each would cost a system call.
 pub(super) struct RequestIds {
-    start: u64,
+    /// The random start of each id, in hexadecimal.
+    start: String,
     made: AtomicU64,
 }
 
@@ -24,7 +31,8 @@ impl RequestIds {
         let mut start = [0; 8];
         // Without randomness no token can be issued either, and issuing reports the error.
         let _ = random.fill(&mut start);
-        Self { start: u64::from_be_bytes(start), made: AtomicU64::new(0) }
+        let start = format!("{:016x}-", u64::from_be_bytes(start));
+        Self { start, made: AtomicU64::new(0) }
     }
 
     /// The caller's id, if it is at most 64 plain ASCII characters; else a new one.
@@ -32,8 +40,11 @@ impl RequestIds {
         let given = headers.get(&REQUEST_ID).filter(|given| is_plain(given.as_bytes()));
         given.cloned().unwrap_or_else(|| {
             let made = self.made.fetch_add(1, Ordering::Relaxed);
-            let made = format!("{:016x}-{made:x}", self.start);
-            HeaderValue::from_str(&made).unwrap_or(HeaderValue::from_static("none"))
+            let mut id = String::with_capacity(LONGEST_MADE);
+            id.push_str(&self.start);
+            // Text can always be written to a string.
+            let _ = write!(id, "{made:x}");
+            HeaderValue::try_from(id).unwrap_or(HeaderValue::from_static("none"))
         })
     }
 }

@@ -3,6 +3,7 @@
 
 use std::{
     panic::AssertUnwindSafe,
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -84,7 +85,7 @@ impl Admission {
             let deadline = context.deadline_within(self.request_timeout);
             let mut limited = context.clone();
             limited.deadline = Some(deadline);
-            guarded(deadline, call(request, limited)).await
+            guarded(deadline, pin!(call(request, limited))).await
         } else {
             self.limits.refused.fetch_add(1, Ordering::Relaxed);
             Err(status::overloaded())
@@ -95,10 +96,11 @@ impl Admission {
     }
 }
 
-/// Ends a call at its deadline, and turns a panic into an error for its caller alone.
+/// Ends a call at its deadline, and turns a panic into an error for its caller alone. The call is
+/// pinned where it was made: it is some kilobytes large, and each layer here would copy it.
 pub(super) async fn guarded<T>(
     deadline: Instant,
-    call: impl Future<Output = Result<T, Status>>,
+    call: Pin<&mut impl Future<Output = Result<T, Status>>>,
 ) -> Result<T, Status> {
     // No state of a call is used after its panic, so nothing half done is observed.
     let call = AssertUnwindSafe(call).catch_unwind();

@@ -1,6 +1,6 @@
 //! Everything served over gRPC: the contract, health checks and reflection.
 
-use std::{net::IpAddr, time::Duration};
+use std::{net::IpAddr, pin::pin, time::Duration};
 
 use axum::Router;
 use futures_util::{FutureExt, future::BoxFuture};
@@ -113,6 +113,6 @@ impl GrpcService {
                 None => response.map(Body::new),
             })
         };
-        guarded(deadline, call).map(|answered| answered.unwrap_or_else(Status::into_http)).boxed()
+        async move { guarded(deadline, pin!(call)).await.unwrap_or_else(Status::into_http) }.boxed()
     }
 }

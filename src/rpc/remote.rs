@@ -2,7 +2,8 @@
 
 use std::{net::IpAddr, time::Instant};
 
-use tonic::{Request, Response, Status, transport::Channel};
+use http::{Extensions, HeaderMap, header::AUTHORIZATION};
+use tonic::{Request, Response, Status, metadata::MetadataMap, transport::Channel};
 
 use super::{Admission, rate_limit};
 use crate::{
@@ -30,9 +31,24 @@ impl RemoteTokens {
     }
 }
 
-/// The outgoing request: its message and metadata, with the remaining time as its timeout and the
-/// source of the caller (RFC 7239), which the node believes if it trusts this shim.
-fn forwarded<T>(mut request: Request<T>, context: &RequestContext) -> Request<T> {
+/// The outgoing request: its message, with the remaining time as its timeout and the source of the
+/// caller (RFC 7239), which the node believes if it trusts this shim. Of the headers that came with
+/// the message it has the id of the request, and each `authorization`: the node refuses a second
+/// one, as it does for gRPC callers. They are marked as sensitive, so that neither logs nor header
+/// compression keep them.
+fn forwarded<T>(request: Request<T>, context: &RequestContext) -> Request<T> {
+    let (received, _, message) = request.into_parts();
+    let mut headers = HeaderMap::with_capacity(4);
+    for value in received.into_headers().get_all(AUTHORIZATION) {
+        let mut value = value.clone();
+        value.set_sensitive(true);
+        headers.append(AUTHORIZATION, value);
+    }
+    if let Some(id) = &context.id {
+        headers.insert("x-request-id", id.clone());
+    }
+    let metadata = MetadataMap::from_headers(headers);
+    let mut request = Request::from_parts(metadata, Extensions::new(), message);
     let hop = match context.source {
         Some(IpAddr::V4(source)) => Some(format!("for={source}")),
         Some(IpAddr::V6(source)) => Some(format!("for=\"[{source}]\"")),
