@@ -50,7 +50,7 @@ use self::{feed::PgFeed, nodes::applied_everywhere, pool::Primary};
 use super::{
     AuditStore, ClientChange, ClientStore, Connections, Creation, Feed, FeedStore, Finished,
     FoundClient, FoundOrFault, MaintainedStore, Obstacle, Readable, Retirement, SchemaStore,
-    TokenStore, Upkeep,
+    ServerProcess, TokenStore, Upkeep,
     migrate::{Migrated, SchemaError},
 };
 use crate::domain::{
@@ -209,17 +209,8 @@ impl TokenStore for PostgresStore {
         ))
     }
 
-    async fn revoke_token(
-        &self,
-        id: TokenId,
-        now: Timestamp,
-        keep_until: Timestamp,
-        actor: &Actor,
-    ) -> Result<(), Error> {
-        on_session!(self.primary, self.lane, |connection, _| tokens::revoke(
-            connection, id, now, keep_until, actor
-        ))?;
-        self.settle().await
+    async fn revoke_tokens(&self, ids: &[TokenId], _now: Timestamp) -> Result<(), Error> {
+        on_session!(self.primary, self.lane, |connection, _| tokens::revoke(connection, ids))
     }
 }
 
@@ -284,6 +275,10 @@ impl MaintainedStore for PostgresStore {
 
     fn connections(&self) -> Connections {
         self.primary.connections(self.lane)
+    }
+
+    async fn server_process(&self) -> Result<Option<ServerProcess>, Error> {
+        Ok(self.primary.session(self.lane).await?.server_process())
     }
 
     async fn close(&self) {

@@ -33,7 +33,7 @@ use self::{fault::fault, feed::SqliteFeed};
 use super::{
     AuditStore, ClientChange, ClientStore, Connections, Creation, Feed, FeedStore, Finished,
     FoundClient, FoundOrFault, MaintainedStore, Obstacle, Readable, Retirement, SchemaStore,
-    TokenStore, Upkeep,
+    ServerProcess, TokenStore, Upkeep,
     migrate::{Migrated, SchemaError},
 };
 use crate::{
@@ -207,17 +207,9 @@ impl TokenStore for SqliteStore {
         tokens::find(&self.reader, ids).await
     }
 
-    async fn revoke_token(
-        &self,
-        id: TokenId,
-        now: Timestamp,
-        keep_until: Timestamp,
-        actor: &Actor,
-    ) -> Result<(), Error> {
-        tokens::revoke(&self.writer, id, now, keep_until, actor).await?;
-        self.still_there()?;
-        feed::applied_everywhere().await;
-        Ok(())
+    async fn revoke_tokens(&self, ids: &[TokenId], now: Timestamp) -> Result<(), Error> {
+        tokens::revoke(&self.writer, ids, now).await?;
+        self.still_there()
     }
 }
 
@@ -280,6 +272,10 @@ impl MaintainedStore for SqliteStore {
     /// Counts the connections for reading. There is always exactly one for writing.
     fn connections(&self) -> Connections {
         Connections::of(&self.reader)
+    }
+
+    async fn server_process(&self) -> Result<Option<ServerProcess>, Error> {
+        Ok(None)
     }
 
     async fn close(&self) {
