@@ -1,6 +1,8 @@
 //! The rules of the source tree that no compiler checks: who may import whom, how long things may
 //! be, and what must carry a comment. The tree is read as text, so that this needs no build of it.
 
+#[path = "tidy/clients.rs"]
+mod clients;
 #[path = "tidy/glossary.rs"]
 mod glossary;
 #[path = "tidy/layers.rs"]
@@ -159,6 +161,23 @@ fn every_rule_of_oauth_is_tried_by_its_number() {
         for number in listed.difference(&named) {
             let why = format!("rule {number} is named by no test in tests/it");
             offences.push(document.at(1, &why));
+        }
+    }
+    report(&offences);
+}
+
+#[test]
+fn the_examples_for_clients_are_the_programs_that_are_run() {
+    let programs = files("tests/clients", "");
+    let document = files("docs", "clients.md").remove(0);
+    let examples = clients::examples(&document.text);
+    assert!(examples.len() > 10, "{} shows only {}", document.path, examples.len());
+    let mut offences = Vec::new();
+    for example in examples {
+        let program = programs.iter().find(|file| file.path == example.file);
+        if program.is_none_or(|program| clients::shown(&program.text) != example.code) {
+            let why = format!("the code below is not what {} has", example.file);
+            offences.push(document.at(example.line, &why));
         }
     }
     report(&offences);

@@ -11,6 +11,7 @@ mod backup;
 mod bench;
 mod cache;
 mod checklist;
+mod clients;
 mod commands;
 mod config;
 mod conformance;
