@@ -20,7 +20,7 @@ pub(super) fn examples(document: &str) -> Vec<Example<'_>> {
         let fence = lines.by_ref().map(|(_, line)| line).find(|line| line.starts_with("```"));
         assert!(fence.is_some(), "line {number}: no code below {file}");
         let code = lines.by_ref().map(|(_, line)| line).take_while(|line| *line != "```");
-        let code = code.map(|line| format!("{line}\n")).collect();
+        let code = lines_of(code);
         examples.push(Example { line: number + 1, file, code });
     }
     examples
@@ -35,5 +35,9 @@ pub(super) fn shown(text: &str) -> String {
     let part = &lines[first + 1..last];
     let indentation = |line: &&str| line.len() - line.trim_start().len();
     let common = part.iter().filter(|line| !line.is_empty()).map(indentation).min().unwrap_or(0);
-    part.iter().map(|line| format!("{}\n", line.get(common..).unwrap_or_default())).collect()
+    lines_of(part.iter().map(|line| line.get(common..).unwrap_or_default()))
+}
+
+fn lines_of<'a>(lines: impl Iterator<Item = &'a str>) -> String {
+    lines.fold(String::new(), |text, line| text + line + "\n")
 }
