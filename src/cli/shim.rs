@@ -89,7 +89,7 @@ impl Shim {
              only"
         );
         // Refuses a key that others may read.
-        data_dir::read_key(key).with_context(|| format!("--upstream-key {}", key.display()))?;
+        data_dir::read_private(key).with_context(|| format!("--upstream-key {}", key.display()))?;
         Ok(endpoint_as(&self.upstream, ca, Identity { cert, key })?)
     }
 }

@@ -120,7 +120,7 @@ pub(super) fn provider() -> Arc<CryptoProvider> {
 }
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
-    let text = data_dir::read_key(path)
+    let text = data_dir::read_private(path)
         .map_err(|source| TlsError::Key { path: path.to_owned(), source })?;
     PrivateKeyDer::from_pem_slice(&text).map_err(|source| TlsError::Pem {
         path: path.to_owned(),
