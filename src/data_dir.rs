@@ -15,7 +15,7 @@ use std::{
 use rustix::fs::OFlags;
 use tokio::time::{Instant, sleep};
 
-pub(crate) use self::access::{Worker, check, check_entry, read_key, restrict};
+pub(crate) use self::access::{Worker, check, check_entry, read_private, restrict};
 
 /// Interval between attempts to take a lock that another process holds. A thread that blocked in
 /// the lock call could not be stopped, and would keep a command from ending at its deadline.

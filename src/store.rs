@@ -6,6 +6,7 @@
 
 mod columns;
 mod connections;
+mod driver_error;
 mod expiry;
 mod holdings;
 mod installation;
@@ -24,12 +25,15 @@ use async_trait::async_trait;
 
 pub use self::{
     connections::{Connections, ServerProcess},
+    driver_error::DriverError,
     expiry::{EndingSecret, LiveSecrets},
     holdings::{Finished, Holdings},
     installation::{Adoption, Installation, TagKeyRotation},
     lanes::Stores,
     obstacle::Obstacle,
-    postgres::{Address, AddressError, PostgresOptions, PostgresStore, RolePrefix, Snapshot},
+    postgres::{
+        Address, AddressError, Denied, PostgresOptions, PostgresStore, RolePrefix, Snapshot,
+    },
     row::UnreadableRow,
     sqlite::{Replacement, SqliteStore},
     traits::{
@@ -39,7 +43,7 @@ pub use self::{
     upkeep::{Sizes, Upkeep},
 };
 use crate::domain::{
-    Client, ClientKey, ClientQuota, ClientState, CredentialId, Error, StoredCredential, TagKeys,
+    Client, ClientKey, ClientState, CredentialId, Error, QuotaChange, StoredCredential, TagKeys,
     Timestamp, TokenDigest, TokenFacts, TokenId,
 };
 
@@ -84,8 +88,8 @@ pub enum Creation {
 pub enum ClientChange {
     /// Its state.
     State(ClientState),
-    /// All limits of its quota.
-    Quota(ClientQuota),
+    /// The limits of its quota.
+    Quota(QuotaChange),
 }
 
 /// How a secret is taken out of use.

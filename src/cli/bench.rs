@@ -27,8 +27,8 @@ use self::{
     report::{Earlier, Report},
     work::Profile,
 };
-use super::{links, output, server::Server};
-use crate::config::{Argon2, Database};
+use super::{arguments::Reading, links, output, server::Server};
+use crate::config::Argon2;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -93,16 +93,12 @@ pub(super) struct Bench {
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
 
-    /// Print JSON, which a later run can be compared with
-    #[arg(long)]
-    json: bool,
-
     /// Compare with an earlier run of the same profile, whose JSON is in this file
     #[arg(long, value_name = "FILE", conflicts_with = "json")]
     compare: Option<PathBuf>,
 
     #[command(flatten)]
-    database: Database,
+    on: Reading,
 
     #[command(flatten)]
     argon2: Argon2,
@@ -117,9 +113,9 @@ struct Account {
 
 impl Bench {
     pub(super) async fn run(self) -> anyhow::Result<()> {
-        links::check_url(self.database.links, "--server", &self.server.url)?;
+        links::check_url(self.on.database.links, "--server", &self.server.url)?;
         if let Some(http) = &self.http {
-            links::check_url(self.database.links, "--http", http)?;
+            links::check_url(self.on.database.links, "--http", http)?;
         }
         let earlier = self.compare.as_ref().map(|path| Earlier::read(path, self.profile));
         let earlier = earlier.transpose()?;
@@ -139,7 +135,7 @@ impl Bench {
             None => connect(&self.server.url, false, self.connections, self.in_flight).await?,
         };
 
-        let crowd = crowd::register(&self.database, cost, count).await?;
+        let crowd = crowd::register(&self.on.database, cost, count).await?;
         let postgres = Postgres::find(self.postgres_pid, crowd.store()).await;
         let asked = self.ask(&crowd, &preparing, &callers, postgres).await;
         crowd.delete().await?;
@@ -152,7 +148,7 @@ impl Bench {
         }
         let report = self.report(&outcome, before, after);
         match earlier {
-            _ if self.json => report.print_json()?,
+            _ if self.on.format.json => report.print_json()?,
             Some(earlier) => report.print_beside(&earlier),
             None => report.print_table(|name| match (name, postgres) {
                 ("postgres_cpu_us", Postgres::Elsewhere) => "not on this machine",

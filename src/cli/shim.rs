@@ -50,7 +50,7 @@ impl Shim {
         links::check_issuer(*links, http, tls)?;
         proxies.check(tls)?;
         let endpoint = self.endpoint()?;
-        let mut signals = Signals::listen().context("cannot listen for signals")?;
+        let mut signals = Signals::of_service().context("cannot listen for signals")?;
         // The connection is made for the first request, so node and shim may start in any order.
         let shim = Running::start(ShimOptions {
             upstream: endpoint.connect_lazy(),
@@ -89,7 +89,7 @@ impl Shim {
              only"
         );
         // Refuses a key that others may read.
-        data_dir::read_key(key).with_context(|| format!("--upstream-key {}", key.display()))?;
+        data_dir::read_private(key).with_context(|| format!("--upstream-key {}", key.display()))?;
         Ok(endpoint_as(&self.upstream, ca, Identity { cert, key })?)
     }
 }

@@ -17,6 +17,9 @@ const ALL_BUT_THE_OWNER: u32 = 0o077;
 
 const ROOT: u32 = 0;
 
+/// Maximum size of a file that holds a key, a password or a secret, in bytes.
+const LARGEST_PRIVATE: u64 = 1024 * 1024;
+
 /// User who works in a directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Worker {
@@ -93,27 +96,31 @@ pub(crate) fn restrict(path: &Path) -> io::Result<()> {
     fs::set_permissions(path, private).map_err(|error| of(path, &error))
 }
 
-/// Reads a private key. As in libpq, other users must have no access to the file; if root owns it,
-/// its group may read it, as with a mounted secret. It may be a symbolic link, as it is there.
+/// Reads a file that holds a key, a password or a secret. As in libpq, other users must have no
+/// access to it; if root owns it, its group may read it, as with a mounted secret. It may be a
+/// symbolic link, as it is there, or a pipe.
 ///
 /// # Errors
 /// `PermissionDenied` with what to do, and the errors of the system, without the path.
-pub(crate) fn read_key(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
-    let mut file = File::open(path)?;
-    check_key(&file.metadata()?)?;
+pub(crate) fn read_private(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
+    let file = File::open(path)?;
+    check_private(&file.metadata()?)?;
     let mut text = Zeroizing::new(Vec::new());
-    file.read_to_end(&mut text)?;
+    file.take(LARGEST_PRIVATE + 1).read_to_end(&mut text)?;
+    if text.len() as u64 > LARGEST_PRIVATE {
+        return Err(io::Error::new(ErrorKind::FileTooLarge, "it is larger than a megabyte"));
+    }
     Ok(text)
 }
 
-fn check_key(file: &Metadata) -> io::Result<()> {
+fn check_private(file: &Metadata) -> io::Result<()> {
     let for_others = if file.uid() == ROOT { 0o037 } else { ALL_BUT_THE_OWNER };
     if file.is_file() && file.mode() & for_others != 0 {
         return Err(io::Error::new(
             ErrorKind::PermissionDenied,
             format!(
-                "its mode is {:04o}, so other users have access to the key: run chmod 600 on it, \
-                 or mount it as a file of root with mode 0440 and the group of Jeton",
+                "its mode is {:04o}, so other users have access to it: run chmod 600 on it, or \
+                 mount it as a file of root with mode 0440 and the group of Jeton",
                 file.mode() & 0o7777
             ),
         ));

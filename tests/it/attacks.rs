@@ -134,7 +134,7 @@ async fn run_attack(attack: Attack, size: Size, period: Duration) -> Row {
         created["client_secret"].as_str().unwrap().to_owned()
     };
     let (good, old, greedy) = (secret("good"), secret("gone"), secret("greedy"));
-    assert!(run(&["client", "delete", "gone"], &database).status.success());
+    assert!(run(&["client", "delete", "--yes", "gone"], &database).status.success());
     let mut settings = [&SETTINGS[..], size.settings()].concat();
     if attack == Attack::Greedy {
         settings.extend(["--quota", "enforce"]);

@@ -12,6 +12,7 @@ mod bench;
 mod cache;
 mod checklist;
 mod clients;
+mod command_line;
 mod commands;
 mod config;
 mod conformance;

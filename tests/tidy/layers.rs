@@ -25,7 +25,7 @@ const LAYERS: [(&str, &str, &str); 20] = [
     ("request", "telemetry pb domain", "sqlx"),
     ("telemetry", "config store stats domain", "tonic axum sqlx"),
     ("registry", "store domain", "tonic axum prost sqlx"),
-    ("config", "domain", "tonic axum sqlx"),
+    ("config", "data_dir domain", "tonic axum sqlx"),
     ("store", "data_dir domain", "tonic axum prost"),
     ("stats", "domain", "tokio tonic axum prost sqlx"),
     ("form_encoding", "", ""),

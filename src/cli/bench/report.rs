@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use super::work::Profile;
-use crate::cli::output;
+use crate::cli::{output, table::Column};
 
 /// Version of the report. It changes when a figure changes its meaning, and reports of different
 /// versions are not compared.
@@ -42,7 +42,7 @@ impl Report {
     pub(super) fn print_table(&self, unknown: impl Fn(&str) -> &'static str) {
         let rows = self.0.iter().filter(|(name, _)| *name != "version");
         let rows = rows.map(|(name, value)| [readable(name), shown(value, unknown(name))]);
-        output::table(["measure", "value"], rows.collect());
+        output::table(["measure", "value"].map(Column::whole), rows.collect());
     }
 
     /// Prints each figure beside that of an earlier run, with the ratio now : before.
@@ -56,7 +56,7 @@ impl Report {
             };
             [readable(name), shown(before, "-"), shown(now, "-"), ratio]
         });
-        output::table(["measure", "before", "now", "ratio"], rows.collect());
+        output::table(["measure", "before", "now", "ratio"].map(Column::whole), rows.collect());
     }
 }
 

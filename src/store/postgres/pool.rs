@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     domain::Error,
-    store::{Connections, ServerProcess},
+    store::{Connections, ServerProcess, driver_error::DriverError},
 };
 
 /// Timeout for the statements of one call. It is longer than the timeouts on the server, so that
@@ -71,7 +71,7 @@ impl InUse {
     pub(super) fn end<T>(mut self, result: Result<T, Error>) -> Result<T, Error> {
         let error = match &result {
             Err(Error::Unavailable { cause, .. } | Error::Internal { cause }) => {
-                cause.downcast_ref::<sqlx::Error>()
+                DriverError::behind(cause.as_ref())
             }
             _ => None,
         };

@@ -169,7 +169,7 @@ fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
 /// The same for a private key, to which other users must have no access.
 fn read_key(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
     read(path)?;
-    data_dir::read_key(path).map_err(|error| error.to_string())
+    data_dir::read_private(path).map_err(|error| error.to_string())
 }
 
 type Read = fn(&Path) -> Result<Zeroizing<Vec<u8>>, String>;
