@@ -8,6 +8,7 @@ mod config;
 mod confirm;
 mod deadline;
 mod dev;
+mod health;
 mod links;
 mod migrate;
 mod node;
@@ -15,6 +16,7 @@ mod output;
 mod restore;
 mod serve;
 mod server;
+mod service_manager;
 mod shim;
 mod shutdown;
 mod tag_key;
@@ -42,7 +44,7 @@ use crate::{
 #[derive(Debug, Parser)]
 #[command(
     name = "jeton",
-    version,
+    version = version(),
     max_term_width = 100,
     after_help = "\
 Example:
@@ -88,10 +90,22 @@ enum Command {
     /// Issue, introspect and revoke tokens at a running node, over gRPC
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// Ask a node of this machine whether it is ready, and exit with 0 only if it is
+    Health(health::Health),
     /// Put a running node under load and report throughput, latency and CPU time
     Bench(bench::Bench),
     /// Show the effective value of each setting and its source
     Config(config::ShowConfig),
+}
+
+/// Version of this build, with its commit where the build was told one: a container is built without
+/// the history of the source.
+fn version() -> String {
+    let version = env!("CARGO_PKG_VERSION");
+    match option_env!("JETON_COMMIT") {
+        Some(commit) if !commit.is_empty() => format!("{version} ({commit})"),
+        _ => version.to_owned(),
+    }
 }
 
 /// Runs the command named by the arguments of the process. An error is printed in one line and
@@ -193,6 +207,7 @@ async fn run(asked: Asked) -> anyhow::Result<()> {
         Command::TagKey(tag_key) => tag_key.run(deadline).await,
         Command::Audit(audit) => audit.run(deadline).await,
         Command::Token(token) => token.run(deadline).await,
+        Command::Health(health) => health.run(timeout).await,
         Command::Bench(bench) => bench.run().await,
         Command::Config(show) => show.run(innermost(&matches), &file),
     }

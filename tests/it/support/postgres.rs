@@ -196,6 +196,11 @@ impl PrivateServer {
         Ballast(path)
     }
 
+    /// The folder of the server, where its socket is.
+    pub(crate) fn home(&self) -> &Path {
+        &self.home
+    }
+
     pub(crate) fn url(&self, database: &str) -> String {
         format!("postgres://postgres@localhost/{database}?host={}", self.home.display())
     }
