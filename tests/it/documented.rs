@@ -1,11 +1,15 @@
-//! Every command line in README and docs is run as it stands there: the `sh` blocks of a document in
-//! their order, in a fresh directory, with the binary on the path and a Postgres of its own.
+//! Every command line in README and docs is run as it stands there: the `sh` blocks of a document
+//! in their order, in a fresh directory, with the binary on the path and a Postgres of its own.
 //!
-//! A document prepares what its text takes for granted in comments, `<!-- sh: COMMAND -->`, which are
-//! run in their place.
+//! A document prepares what its text takes for granted in comments, `<!-- sh: COMMAND -->`, which
+//! are run in their place.
 
 use std::{
-    env, fs,
+    env,
+    fmt::Write as _,
+    fs,
+    io::Write as _,
+    os::unix::fs::PermissionsExt,
     path::Path,
     process::{Command, Stdio},
 };
@@ -86,7 +90,8 @@ fn documents() -> Vec<String> {
     let mut names: Vec<_> = fs::read_dir("docs")
         .unwrap()
         .map(|entry| format!("docs/{}", entry.unwrap().file_name().display()))
-        .filter(|name| name.ends_with(".md") && !ELSEWHERE.contains(&name.as_str()))
+        .filter(|name| Path::new(name).extension().is_some_and(|extension| extension == "md"))
+        .filter(|name| !ELSEWHERE.contains(&name.as_str()))
         .collect();
     names.push("README.md".to_owned());
     names
@@ -109,12 +114,12 @@ fn script(name: &str, [grpc, http, database]: [u16; 3]) -> String {
             .replace("@localhost/", &format!("@localhost:{database}/"))
             .replace(":50051", &format!(":{grpc}"))
             .replace(":8080", &format!(":{http}"));
-        script.push_str(&format!("at {name}:{line}\n{command}\n"));
+        writeln!(script, "at {name}:{line}\n{command}").unwrap();
     }
     script
 }
 
-/// A Postgres that answers at `localhost` with a certificate, as a database on another machine does.
+/// A Postgres that answers at `localhost` with a certificate, as one on another machine does.
 fn database(port: u16, cert: &str, key: &str) -> PrivateServer {
     PrivateServer::start_with(
         &[("cert.pem", cert), ("key.pem", key)],
@@ -130,7 +135,6 @@ fn database(port: u16, cert: &str, key: &str) -> PrivateServer {
 }
 
 fn write_private(path: &Path, text: &str) {
-    use std::os::unix::fs::PermissionsExt;
     fs::write(path, text).unwrap();
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
 }
@@ -174,17 +178,18 @@ fn run(name: &str) {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let whole = format!("{PRELUDE}\npsql --quiet --command 'create role jeton superuser login'\n");
     // In a thread of its own, since the shell reads on while its output is read here.
     let mut input = shell.stdin.take().unwrap();
-    let script = format!("{whole}main() {{\n{commands}}}\nmain </dev/null\n");
-    std::thread::spawn(move || std::io::Write::write_all(&mut input, script.as_bytes()));
+    let role = "psql --quiet --command 'create role jeton superuser login'";
+    let script = format!("{PRELUDE}\n{role}\nmain() {{\n{commands}}}\nmain </dev/null\n");
+    std::thread::spawn(move || input.write_all(script.as_bytes()));
     let output = shell.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     everything::note_secrets_in(&said);
     assert!(output.status.success(), "{said}");
 }
 
+#[expect(clippy::print_stdout, reason = "a test that is not run says so")]
 fn run_if_possible(name: &str) {
     let missing = ["bash", "curl", "jq", "openssl"]
         .into_iter()
@@ -229,7 +234,8 @@ fn every_document_with_commands_is_run() {
 
 #[test]
 fn commands_are_found_in_blocks_lists_and_comments() {
-    let document = "text\n<!-- sh: one -->\n```text\nno\n```\n1. a\n\n   ```sh\n   two \\\n     2\n   ```\n```console\n$ three\n```\n";
+    let document = "text\n<!-- sh: one -->\n```text\nno\n```\n1. a\n\n   ```sh\n   two \\\n     2\n\
+                    \x20  ```\n```console\n$ three\n```\n";
     let found = commands(document);
     let expected = [(2, "one"), (9, "two \\\n2"), (13, "three")];
     assert_eq!(found, expected.map(|(line, text)| (line, text.to_owned())));

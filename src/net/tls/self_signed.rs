@@ -111,8 +111,8 @@ fn has_names(cert: &Path, names: &[ServerName<'static>], now: SystemTime) -> boo
     names.iter().all(|name| is_valid_for(name, cert, now).unwrap_or(false))
 }
 
-/// Whether a caller on this machine that trusts the certificate in this file would accept it at this
-/// time.
+/// Whether a caller on this machine that trusts the certificate in this file would accept it at
+/// this time.
 fn is_valid(cert: &Path, time: SystemTime) -> Result<bool, Box<dyn Error>> {
     is_valid_for(&ServerName::try_from(OWN_NAMES[0])?, cert, time)
 }
