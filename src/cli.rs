@@ -98,8 +98,8 @@ enum Command {
     Config(config::ShowConfig),
 }
 
-/// Version of this build, with its commit where the build was told one: a container is built without
-/// the history of the source.
+/// Version of this build, with its commit where the build was told one: a container is built
+/// without the history of the source.
 fn version() -> String {
     let version = env!("CARGO_PKG_VERSION");
     match option_env!("JETON_COMMIT") {

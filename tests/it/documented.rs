@@ -167,7 +167,7 @@ fn run(name: &str) {
         .current_dir(&folder)
         .env_clear()
         .env("PATH", path.unwrap())
-        .env("PGHOST", server.home())
+        .env("PGHOST", &server.home)
         .env("PGPORT", ports[2].to_string())
         .env("PGUSER", "postgres")
         .env("JETON_GRPC_ADDR", format!("127.0.0.1:{}", ports[0]))
