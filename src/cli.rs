@@ -11,6 +11,7 @@ mod confirm;
 mod deadline;
 mod dev;
 mod exit;
+mod health;
 mod links;
 mod man;
 mod migrate;
@@ -19,6 +20,7 @@ mod output;
 mod restore;
 mod serve;
 mod server;
+mod service_manager;
 mod shim;
 mod shutdown;
 mod table;
@@ -56,7 +58,7 @@ static LONG_HELP: LazyLock<String> = LazyLock::new(|| {
 #[derive(Debug, Parser)]
 #[command(
     name = "jeton",
-    version,
+    version = version(),
     max_term_width = 100,
     after_help = "\
 Example:
@@ -115,6 +117,8 @@ enum Command {
     /// Issue, introspect and revoke tokens at a running node, over gRPC
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// Ask a node of this machine whether it is ready, and exit with 0 only if it is
+    Health(health::Health),
     /// Put a running node under load and report throughput, latency and CPU time
     Bench(bench::Bench),
     /// Show the effective value of each setting and its source
@@ -123,6 +127,16 @@ enum Command {
     Completions(completions::Completions),
     /// Write a man page for each command
     Man(man::Man),
+}
+
+/// Version of this build, with its commit where the build was told one: a container is built
+/// without the history of the source.
+fn version() -> String {
+    let version = env!("CARGO_PKG_VERSION");
+    match option_env!("JETON_COMMIT") {
+        Some(commit) if !commit.is_empty() => format!("{version} ({commit})"),
+        _ => version.to_owned(),
+    }
 }
 
 /// Runs the command named by the arguments of the process. An error is printed in one line. Returns
@@ -246,6 +260,7 @@ async fn run(asked: Asked) -> anyhow::Result<()> {
         Command::TagKey(tag_key) => tag_key.run(deadline).await,
         Command::Audit(audit) => audit.run(deadline).await,
         Command::Token(token) => token.run(deadline).await,
+        Command::Health(health) => health.run(timeout).await,
         Command::Bench(bench) => bench.run().await,
         Command::Config(show) => show.run(innermost(&matches), &file),
         Command::Completions(completions) => {

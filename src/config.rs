@@ -37,7 +37,7 @@ pub use self::{
     layers::{File, Setting},
     limits::{Connections, Requests, Shutdown},
     links::Links,
-    listeners::{GrpcListener, HttpListeners},
+    listeners::{GrpcListener, HttpListeners, RunningProbes},
     log::{Log, LogFormat},
     new_secrets::{LifetimeDays, LifetimeSeconds, NewSecrets, NoLifetime},
     proxies::{Networks, Proxies, TrustedProxies},
@@ -45,7 +45,7 @@ pub use self::{
         Bytes, Count, Days, Kibibytes, Mebibytes, Millis, OutOfRange, Quantity, Seconds, Unit,
     },
     quota::{Quota, QuotaMode},
-    tls::Tls,
+    tls::{CertificateNames, Tls},
 };
 
 /// Configuration of a node: `jeton serve` and `jeton dev`.
