@@ -45,7 +45,7 @@ pub use self::{
         Bytes, Count, Days, Kibibytes, Mebibytes, Millis, OutOfRange, Quantity, Seconds, Unit,
     },
     quota::{Quota, QuotaMode},
-    tls::Tls,
+    tls::{CertificateNames, Tls},
 };
 
 /// Configuration of a node: `jeton serve` and `jeton dev`.

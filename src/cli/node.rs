@@ -1,6 +1,6 @@
 //! Builds a node and its parts from a configuration.
 
-use std::{net::SocketAddr, num::NonZero, sync::Arc, thread, time::SystemTime};
+use std::{net::SocketAddr, num::NonZero, sync::Arc, thread};
 
 use anyhow::Context;
 use clap::Args;
@@ -105,7 +105,8 @@ pub(super) async fn pem_files(
 ) -> anyhow::Result<Option<PemFiles>> {
     if config.tls_self_signed {
         make_directory(directory, Worker::Service)?;
-        return Ok(Some(tls::self_signed(&directory.data_dir, now()).await?));
+        let SelfSigned { data_dir, names, now } = self_signed(config, directory);
+        return Ok(Some(tls::self_signed(&data_dir, &names, now()).await?));
     }
     let files = config.tls_cert.clone().zip(config.tls_key.clone());
     Ok(files.map(|(cert, key)| PemFiles { cert, key }))
@@ -141,14 +142,19 @@ pub(super) async fn tls(
     let is_self_signed = config.tls_self_signed;
     let hangup = (!is_self_signed).then(|| signal(SignalKind::hangup())).transpose();
     let hangup = hangup.context("cannot listen for SIGHUP")?;
-    let self_signed =
-        is_self_signed.then(|| SelfSigned { data_dir: directory.data_dir.clone(), now });
+    let self_signed = is_self_signed.then(|| self_signed(config, directory));
     tokio::spawn(Arc::clone(&tls).follow_files(hangup, self_signed));
     Ok(Some(tls))
 }
 
-fn now() -> SystemTime {
-    SystemClock.now().into()
+/// The self-signed certificate of the data directory.
+fn self_signed(config: &config::Tls, directory: &DataDir) -> SelfSigned {
+    let names = config.tls_self_signed_name.as_ref();
+    SelfSigned {
+        data_dir: directory.data_dir.clone(),
+        names: names.map(|names| names.as_slice().to_vec()).unwrap_or_default(),
+        now: || SystemClock.now().into(),
+    }
 }
 
 /// Limits of the listeners. `max_connections` is lowered if the file descriptors of the process do

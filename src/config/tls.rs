@@ -1,8 +1,9 @@
 //! TLS settings of the gRPC and HTTP listeners.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, str::FromStr};
 
 use clap::{ArgAction, Args};
+use rustls::pki_types::ServerName;
 
 /// TLS of the gRPC and HTTP listeners.
 #[derive(Debug, Clone, Args)]
@@ -23,6 +24,14 @@ pub struct Tls {
     #[arg(long, value_name = "BOOL", env = "JETON_TLS_SELF_SIGNED", default_value_t = false,
           num_args = 0..=1, default_missing_value = "true", action = ArgAction::Set)]
     pub tls_self_signed: bool,
+
+    /// Further names of the self-signed certificate, which is always for `localhost`, 127.0.0.1
+    /// and `::1`: DNS names and IP addresses, separated by commas
+    ///
+    /// A certificate that lacks one of them is made again at the start. Nodes that share a data
+    /// directory share the certificate: give all of them the same names.
+    #[arg(long, value_name = "LIST", env = "JETON_TLS_SELF_SIGNED_NAME")]
+    pub tls_self_signed_name: Option<CertificateNames>,
 
     /// Serve plain text beyond this machine, because a proxy in front terminates TLS
     ///
@@ -68,6 +77,10 @@ impl Tls {
             "--tls-self-signed creates its own certificate: omit --tls-cert and --tls-key"
         );
         anyhow::ensure!(
+            self.tls_self_signed || self.tls_self_signed_name.is_none(),
+            "--tls-self-signed-name requires --tls-self-signed: other certificates have their names"
+        );
+        anyhow::ensure!(
             self.tls_client_ca.is_none() || self.tls_self_signed || has_certificate,
             "--tls-client-ca requires TLS: give --tls-cert and --tls-key as well"
         );
@@ -80,5 +93,32 @@ impl Tls {
             "--tls-client-required requires --tls-client-ca, to verify the certificates"
         );
         Ok(())
+    }
+}
+
+/// Names that a certificate is for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CertificateNames(Vec<ServerName<'static>>);
+
+impl CertificateNames {
+    /// The names.
+    #[must_use]
+    pub fn as_slice(&self) -> &[ServerName<'static>] {
+        &self.0
+    }
+}
+
+impl FromStr for CertificateNames {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let name = |item: &str| {
+            ServerName::try_from(item.trim().to_owned()).map_err(|_| {
+                "must be DNS names and IP addresses, separated by commas, such as \
+                 node-1.example.com,192.0.2.1"
+                    .to_owned()
+            })
+        };
+        text.split(',').map(name).collect::<Result<_, _>>().map(Self)
     }
 }

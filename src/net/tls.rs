@@ -13,7 +13,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use rustls::{CertificateError, ServerConfig, server::VerifierBuilderError};
+use rustls::{CertificateError, ServerConfig, pki_types::ServerName, server::VerifierBuilderError};
 use tokio::{signal::unix::Signal, sync::watch, time::sleep};
 
 use self::files::Stamp;
@@ -74,6 +74,8 @@ pub enum TlsError {
 pub struct SelfSigned {
     /// Data directory of the certificate.
     pub data_dir: PathBuf,
+    /// Names that it is for, beside those of this machine.
+    pub names: Vec<ServerName<'static>>,
     /// Returns the time of this machine.
     pub now: fn() -> SystemTime,
 }
@@ -124,8 +126,8 @@ impl Tls {
                 true = signalled(&mut asked) => true,
                 () = sleep(LOOK_EVERY) => false,
             };
-            if let Some(SelfSigned { data_dir, now }) = &self_signed {
-                self_signed::renew(data_dir, now()).await;
+            if let Some(self_signed) = &self_signed {
+                self_signed::renew(self_signed).await;
             }
             let (tls, last) = (Arc::clone(&self), seen.clone());
             // A file on a network file system may be slow.

@@ -76,7 +76,7 @@ impl House {
         let client = plain.client("orders").await;
         let server = plain.resource_server("api").await;
         let directory = plain.database.dir.path();
-        let files = tls::self_signed(directory, SystemClock.now().into()).await.unwrap();
+        let files = tls::self_signed(directory, &[], SystemClock.now().into()).await.unwrap();
         let pem = std::fs::read(&files.cert).unwrap();
         let tls = Some(Arc::new(Tls::load(files).unwrap()));
         let secured = TestNode::beside(&plain, TestNodeOptions { tls, ..options }).await;

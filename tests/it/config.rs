@@ -155,7 +155,8 @@ fn flags(command: &str) -> Vec<String> {
 fn a_shim_lists_what_it_uses_and_nothing_else() {
     let used = "--upstream --upstream-ca --upstream-cert --upstream-key --trusted-proxy \
                 --proxy-protocol --http-addr --probe-addr --issuer --tls-cert --tls-key \
-                --tls-self-signed --behind-tls-proxy --tls-client-ca --tls-client-crl \
+                --tls-self-signed --tls-self-signed-name --behind-tls-proxy --tls-client-ca \
+                --tls-client-crl \
                 --tls-client-required --trusted-network --data-dir --max-connections \
                 --max-open-requests --max-streams --handshake-timeout-ms \
                 --idle-timeout-seconds --max-connection-age-seconds --ping-interval-seconds \

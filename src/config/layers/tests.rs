@@ -97,7 +97,7 @@ fn what_a_file_says_wrong_is_refused_with_the_line_the_knob_and_the_mend() {
 }
 
 /// Settings that are not numbers: name, a valid value, and an invalid value if there is one.
-const TEXTS: [(&str, &str, Option<&str>); 26] = [
+const TEXTS: [(&str, &str, Option<&str>); 27] = [
     ("grpc_addr", "[::1]:1", Some("localhost:1")),
     ("http_addr", "0.0.0.0:0", Some("1")),
     ("probe_addr", "127.0.0.1:9", Some("127.0.0.1")),
@@ -105,6 +105,7 @@ const TEXTS: [(&str, &str, Option<&str>); 26] = [
     ("tls_cert", "a.pem", None),
     ("tls_key", "a.pem", None),
     ("tls_self_signed", "true", Some("1")),
+    ("tls_self_signed_name", "node-1,192.0.2.1", Some("node 1")),
     ("behind_tls_proxy", "false", Some("yes")),
     ("trusted_network", "true", Some("1")),
     ("tls_client_ca", "a.pem", None),

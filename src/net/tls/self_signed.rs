@@ -22,13 +22,13 @@ use rustls::{
 };
 
 use super::{
-    PemFiles, TlsError, TlsFiles,
+    PemFiles, SelfSigned, TlsError, TlsFiles,
     files::{certificates, provider},
 };
 use crate::data_dir::{self, Draft, Lock};
 
-/// Names that the certificate is for.
-const NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
+/// Names of this machine, which every certificate is for.
+const OWN_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -41,10 +41,15 @@ const RENEW_BEFORE: Duration = DAY.saturating_mul(30);
 /// How far the clock of a caller may be behind.
 const CLOCKS_DIFFER: Duration = Duration::from_hours(1);
 
-/// Returns the certificate of a data directory. The first call creates and stores it. A certificate
-/// that ends soon, or that an earlier version made for centuries, is replaced. A pair that cannot
-/// be used is moved aside and replaced, because no node could start with it.
-pub async fn self_signed(data_dir: &Path, now: SystemTime) -> Result<PemFiles, TlsError> {
+/// Returns the certificate of a data directory, for the names of this machine and for `names`. The
+/// first call creates and stores it. A certificate that ends soon, that lacks a name, or that an
+/// earlier version made for centuries, is replaced. A pair that cannot be used is moved aside and
+/// replaced, because no node could start with it.
+pub async fn self_signed(
+    data_dir: &Path,
+    names: &[ServerName<'static>],
+    now: SystemTime,
+) -> Result<PemFiles, TlsError> {
     let directory = directory_in(data_dir);
     let keep = |source| TlsError::Keep { path: directory.clone(), source };
     let _making = Lock::exclusive(&data_dir.join("tls.lock")).await.map_err(keep)?;
@@ -54,26 +59,30 @@ pub async fn self_signed(data_dir: &Path, now: SystemTime) -> Result<PemFiles, T
     }
     if directory.exists() {
         match TlsFiles::from(files.clone()).read() {
-            Ok(_) if is_current(&files.cert, now) => return Ok(files),
+            Ok(_) if is_current(&files.cert, now) && has_names(&files.cert, names, now) => {
+                return Ok(files);
+            }
             Ok(_) => {
-                replace(data_dir, &directory, now)?;
+                replace(data_dir, names, &directory, now)?;
                 return Ok(files);
             }
             Err(error) if is_of_the_system(&error) => return Err(error),
             Err(error) => put_aside(&directory, &error).map_err(keep)?,
         }
     }
-    make(data_dir, now)?.become_folder(&directory).map_err(keep)?;
+    make(data_dir, names, now)?.become_folder(&directory).map_err(keep)?;
     Ok(files)
 }
 
 /// Replaces the certificate of a data directory if it ends soon. A failure is logged, and the next
-/// call tries again.
-pub(super) async fn renew(data_dir: &Path, now: SystemTime) {
+/// call tries again. Names do not matter here, or two nodes on one directory that are given
+/// different ones would replace the certificate of each other all the time.
+pub(super) async fn renew(SelfSigned { data_dir, names, now }: &SelfSigned) {
+    let now = now();
     if is_current(&files_in(data_dir).cert, now) {
         return;
     }
-    if let Err(error) = self_signed(data_dir, now).await {
+    if let Err(error) = self_signed(data_dir, names, now).await {
         let error: &dyn Error = &error;
         tracing::error!(error, "cannot make a new self-signed certificate; trying again");
     }
@@ -97,16 +106,29 @@ fn is_current(cert: &Path, now: SystemTime) -> bool {
         && !is_valid_in(LIFETIME + CLOCKS_DIFFER + DAY)
 }
 
-/// Whether a caller that trusts the certificate in this file would accept it at this time.
+/// Whether the certificate in this file is for all of these names.
+fn has_names(cert: &Path, names: &[ServerName<'static>], now: SystemTime) -> bool {
+    names.iter().all(|name| is_valid_for(name, cert, now).unwrap_or(false))
+}
+
+/// Whether a caller on this machine that trusts the certificate in this file would accept it at
+/// this time.
 fn is_valid(cert: &Path, time: SystemTime) -> Result<bool, Box<dyn Error>> {
+    is_valid_for(&ServerName::try_from(OWN_NAMES[0])?, cert, time)
+}
+
+fn is_valid_for(
+    name: &ServerName<'_>,
+    cert: &Path,
+    time: SystemTime,
+) -> Result<bool, Box<dyn Error>> {
     let chain = certificates(cert)?;
     let certificate = chain.first().ok_or("there is none")?;
     let mut roots = RootCertStore::empty();
     roots.add(certificate.clone())?;
     let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider());
-    let name = ServerName::try_from(NAMES[0])?;
     let time = UnixTime::since_unix_epoch(time.duration_since(SystemTime::UNIX_EPOCH)?);
-    Ok(verifier.build()?.verify_server_cert(certificate, &[], &name, &[], time).is_ok())
+    Ok(verifier.build()?.verify_server_cert(certificate, &[], name, &[], time).is_ok())
 }
 
 /// Whether the files exist but the system does not let this process read them, or others can read
@@ -122,8 +144,13 @@ fn is_of_the_system(error: &TlsError) -> bool {
 
 /// Makes a new pair in place of one that works, and logs it: callers that trusted the old
 /// certificate have to trust the new one.
-fn replace(data_dir: &Path, directory: &Path, now: SystemTime) -> Result<(), TlsError> {
-    let made = make(data_dir, now)?;
+fn replace(
+    data_dir: &Path,
+    names: &[ServerName<'static>],
+    directory: &Path,
+    now: SystemTime,
+) -> Result<(), TlsError> {
+    let made = make(data_dir, names, now)?;
     let old = data_dir.join("tls.old");
     let put = || {
         match fs::remove_dir_all(&old) {
@@ -136,8 +163,8 @@ fn replace(data_dir: &Path, directory: &Path, now: SystemTime) -> Result<(), Tls
     put().map_err(|source| TlsError::Keep { path: directory.to_owned(), source })?;
     tracing::warn!(
         cert = %files_in(data_dir).cert.display(),
-        "made a new self-signed certificate, because the old one ends soon or is valid for too \
-         long; callers that trust the old one need the new one"
+        "made a new self-signed certificate, because the old one ends soon, is valid for too long \
+         or lacks a name of --tls-self-signed-name; callers that trust the old one need the new one"
     );
     Ok(())
 }
@@ -168,8 +195,14 @@ fn unused_name(directory: &Path) -> PathBuf {
 }
 
 /// Makes a pair in a folder that has no name yet.
-fn make(data_dir: &Path, now: SystemTime) -> Result<Draft, TlsError> {
-    let mut params = CertificateParams::new(NAMES.map(str::to_owned))?;
+fn make(
+    data_dir: &Path,
+    names: &[ServerName<'static>],
+    now: SystemTime,
+) -> Result<Draft, TlsError> {
+    let further = names.iter().map(|name| name.to_str().into_owned());
+    let names = OWN_NAMES.map(str::to_owned).into_iter().chain(further);
+    let mut params = CertificateParams::new(names.collect::<Vec<_>>())?;
     params.not_before = (now - CLOCKS_DIFFER).into();
     params.not_after = (now + LIFETIME).into();
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
