@@ -8,6 +8,7 @@ mod config;
 mod confirm;
 mod deadline;
 mod dev;
+mod health;
 mod links;
 mod migrate;
 mod node;
@@ -15,6 +16,7 @@ mod output;
 mod restore;
 mod serve;
 mod server;
+mod service_manager;
 mod shim;
 mod shutdown;
 mod tag_key;
@@ -88,6 +90,8 @@ enum Command {
     /// Issue, introspect and revoke tokens at a running node, over gRPC
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// Ask a node of this machine whether it is ready, and exit with 0 only if it is
+    Health(health::Health),
     /// Put a running node under load and report throughput, latency and CPU time
     Bench(bench::Bench),
     /// Show the effective value of each setting and its source
@@ -193,6 +197,7 @@ async fn run(asked: Asked) -> anyhow::Result<()> {
         Command::TagKey(tag_key) => tag_key.run(deadline).await,
         Command::Audit(audit) => audit.run(deadline).await,
         Command::Token(token) => token.run(deadline).await,
+        Command::Health(health) => health.run(timeout).await,
         Command::Bench(bench) => bench.run().await,
         Command::Config(show) => show.run(innermost(&matches), &file),
     }

@@ -37,7 +37,7 @@ pub use self::{
     layers::{File, Setting},
     limits::{Connections, Requests, Shutdown},
     links::Links,
-    listeners::{GrpcListener, HttpListeners},
+    listeners::{GrpcListener, HttpListeners, RunningProbes},
     log::{Log, LogFormat},
     new_secrets::{LifetimeDays, LifetimeSeconds, NewSecrets, NoLifetime},
     proxies::{Networks, Proxies, TrustedProxies},

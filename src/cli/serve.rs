@@ -3,7 +3,7 @@
 use anyhow::Context;
 use clap::Args;
 
-use super::{node, shutdown::Signals, start_log, target};
+use super::{node, service_manager, shutdown::Signals, start_log, target};
 use crate::{config::Config, node::Node};
 
 #[derive(Debug, Args)]
@@ -27,6 +27,7 @@ impl Serve {
             () = signals.next() => return Ok(()),
         };
         announce(&node, &config);
+        service_manager::ready();
         signals.next().await;
         finish(node, signals).await;
         Ok(())
@@ -43,6 +44,7 @@ fn announce(node: &Node, config: &Config) {
 /// Drains a node after the first signal. A second signal ends the process immediately.
 pub(super) async fn finish(node: Node, signals: Signals) {
     tracing::info!("draining");
+    service_manager::stopping();
     signals.end_at_next();
     if node.drain().await {
         tracing::info!("stopped");

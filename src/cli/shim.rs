@@ -7,7 +7,7 @@ use clap::Args;
 use jeton_client::{Identity, endpoint, endpoint_as};
 use tonic::transport::Endpoint;
 
-use super::{links, node, shutdown::Signals, start_log};
+use super::{links, node, service_manager, shutdown::Signals, start_log};
 use crate::{
     config::ShimConfig,
     data_dir,
@@ -66,8 +66,10 @@ impl Shim {
         .await?;
         let (http, probes) = (shim.http_addr(), shim.probe_addr());
         tracing::info!(%http, %probes, upstream = self.upstream, "serving");
+        service_manager::ready();
         signals.next().await;
         tracing::info!("draining");
+        service_manager::stopping();
         signals.end_at_next();
         shim.drain().await;
         Ok(())

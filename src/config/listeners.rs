@@ -39,6 +39,17 @@ pub struct HttpListeners {
     pub issuer: Option<String>,
 }
 
+/// Probe listener of a running node or shim, for a command that asks it.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Listeners")]
+pub struct RunningProbes {
+    /// Address of the probe listener (`--probe-addr` of the node); one that stands for all
+    /// addresses, such as 0.0.0.0, is asked on this machine
+    #[arg(long = "addr", value_name = "IP:PORT", env = "JETON_PROBE_ADDR",
+          default_value = "127.0.0.1:9090", value_parser = address)]
+    pub probe_addr: SocketAddr,
+}
+
 fn address(text: &str) -> Result<SocketAddr, &'static str> {
     text.parse()
         .map_err(|_| "must be an IP address and a port, such as 127.0.0.1:8080 or [::1]:8080")

@@ -21,6 +21,7 @@ mod expiry;
 mod failover;
 mod failure_classes;
 mod faults;
+mod health;
 mod lease;
 mod links;
 mod listeners;

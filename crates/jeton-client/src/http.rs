@@ -1,9 +1,9 @@
-//! One HTTP/1.1 connection that posts forms, with TLS or without.
+//! One HTTP/1.1 connection, with TLS or without.
 
 use std::{path::Path, sync::Arc};
 
 use bytes::Bytes;
-use http::{Request, StatusCode, Uri, header};
+use http::{Request, StatusCode, Uri, header, request::Builder};
 use http_body_util::{BodyExt, Limited};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
@@ -104,19 +104,27 @@ impl HttpConnection {
         authorization: &str,
         form: String,
     ) -> Result<HttpAnswer, ClientError> {
-        let posted = async {
-            let request = Request::post(path)
-                .header(header::HOST, &self.host)
-                .header(header::AUTHORIZATION, authorization)
-                .header(header::CONTENT_TYPE, FORM)
-                .body(form)?;
-            self.sender.ready().await?;
-            let answer = self.sender.send_request(request).await?;
-            let status = answer.status();
-            let body = Limited::new(answer.into_body(), MAX_ANSWER).collect().await?.to_bytes();
-            Ok(HttpAnswer { status, body })
-        };
-        posted.await.map_err(ClientError::Broken)
+        let request = Request::post(path)
+            .header(header::AUTHORIZATION, authorization)
+            .header(header::CONTENT_TYPE, FORM);
+        self.send(request, form).await.map_err(ClientError::Broken)
+    }
+
+    /// Gets `path`.
+    ///
+    /// # Errors
+    /// `Broken`. A status other than 200 is an answer and not an error.
+    pub async fn get(&mut self, path: &str) -> Result<HttpAnswer, ClientError> {
+        self.send(Request::get(path), String::new()).await.map_err(ClientError::Broken)
+    }
+
+    async fn send(&mut self, request: Builder, body: String) -> Result<HttpAnswer, BoxError> {
+        let request = request.header(header::HOST, &self.host).body(body)?;
+        self.sender.ready().await?;
+        let answer = self.sender.send_request(request).await?;
+        let status = answer.status();
+        let body = Limited::new(answer.into_body(), MAX_ANSWER).collect().await?.to_bytes();
+        Ok(HttpAnswer { status, body })
     }
 }
 

@@ -1,8 +1,8 @@
 //! Clients of Jeton over both transports, for commands, benchmarks and third-party programs.
 //!
 //! [`endpoint`] connects over gRPC, where `jeton_proto` has the generated client.
-//! [`HttpConnection`] posts forms as any OAuth library does. [`request`] makes the messages of
-//! both.
+//! [`HttpConnection`] posts forms as any OAuth library does, and gets pages. [`request`] makes the
+//! messages of both.
 
 mod grpc;
 mod http;
