@@ -5,6 +5,7 @@
 //! because one durable statement costs about as much for a hundred tokens as for one. Callers that
 //! wait for the other nodes share the wait.
 
+mod batch_limits;
 mod batcher;
 mod follower;
 mod leased;
@@ -19,7 +20,8 @@ use std::{
 pub use self::follower::Follower;
 pub(super) use self::leased::Watch;
 use self::{
-    batcher::{BatchLimits, Batcher},
+    batch_limits::{LOOKING_UP, RECORDING, REVOKING, SETTLING},
+    batcher::Batcher,
     leased::{Epoch, LeasedCache},
     single_flight::SingleFlight,
 };
@@ -31,56 +33,9 @@ use crate::{
     store::{FoundClient, FoundToken, Stores},
 };
 
-/// Maximum callers of one statement. A larger batch takes longer and gains nothing.
-const LARGEST: usize = 512;
-
-/// Timeout of a batch. Shorter than the timeout of its callers, so that they receive its error.
-const PATIENCE: Duration = Duration::from_secs(2);
-
 /// How long a call waits for a lease. A lease that was lost with its connection is renewed within
 /// milliseconds; if the database is down, a longer wait does not help.
 const LEASE_WAIT: Duration = Duration::from_millis(500);
-
-/// Limits of the batches that record tokens. A few concurrent statements keep a slow disk busy, but
-/// a further one starts only for a full batch, because smaller batches mean more commits. With an
-/// `overlap` of 64, the database spent a third more CPU time per token and recorded no more tokens.
-const RECORDING: BatchLimits = BatchLimits {
-    waiting: 4_096,
-    largest: LARGEST,
-    statements: 4,
-    overlap: LARGEST,
-    patience: PATIENCE,
-};
-/// Limits of the batches that look tokens up.
-const LOOKING_UP: BatchLimits = BatchLimits {
-    waiting: 4_096,
-    largest: LARGEST,
-    statements: 4,
-    overlap: 16,
-    patience: PATIENCE,
-};
-
-/// Limits of the batches that revoke tokens. One lock puts all changes in order, so a second
-/// statement would only wait for the first. The lock is held for the whole batch, which is smaller
-/// than others so that nobody waits long for it.
-const REVOKING: BatchLimits = BatchLimits {
-    waiting: 4_096,
-    largest: 128,
-    statements: 4,
-    overlap: 128,
-    // Longer than the server waits for the lock, so that its error is reported.
-    patience: Duration::from_secs(3),
-};
-/// Limits of the waits for the other nodes. A wait that began before a caller's change does not
-/// count for that change, so a few overlap. A node that died is waited for longer than any statement
-/// runs, and the store itself limits that wait.
-const SETTLING: BatchLimits = BatchLimits {
-    waiting: 4_096,
-    largest: 4_096,
-    statements: 4,
-    overlap: 1,
-    patience: Duration::MAX,
-};
 
 /// Result of one look-up: the tokens that exist, each with an error if its row is unreadable.
 type Found = Arc<HashMap<TokenId, Result<FoundToken, Error>>>;

@@ -199,8 +199,8 @@ impl ReadThrottle {
             (turn(next_read) <= now + micros(LONGEST_WAIT)).then(|| turn(next_read) + micros(each))
         });
         let wait = taken.map(|before| turn(before).saturating_sub(now));
-        // As long as there is a queue, whoever waits in it stays there. Otherwise all of them would
-        // be read at the same moment, a second later.
+        // As long as there is a queue, a connection that waits in it stays there. Otherwise all of
+        // them would be read at the same moment, a second later.
         if wait != Ok(0) {
             self.all.slow(&self.source, now);
             self.failed_until.store(now + micros(LATELY), Ordering::Relaxed);

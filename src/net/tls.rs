@@ -161,7 +161,7 @@ impl Tls {
             let looked = tokio::task::spawn_blocking(move || {
                 let stamp = tls.files.stamp();
                 if is_asked || stamp != last {
-                    tls.reload(tls.files.changed(&last, &stamp));
+                    tls.reload(&tls.files.changed(&last, &stamp));
                 }
                 stamp
             });
@@ -188,7 +188,7 @@ impl Tls {
     }
 
     /// Reads the files again. `changed` names those that are different.
-    fn reload(&self, changed: String) {
+    fn reload(&self, changed: &str) {
         match self.files.read() {
             Ok(config) => {
                 self.has_told_expired.store(false, Ordering::Relaxed);

@@ -18,9 +18,9 @@ use crate::domain::{
 
 /// Queries and changes that the use cases need from a database.
 ///
-/// Methods that withdraw something (retire a secret, disable or delete a client) return once no node
-/// acts on the earlier state any more. Only [`TokenStore::revoke_tokens`] leaves that wait to its
-/// caller, which shares it among the callers of many batches.
+/// Methods that withdraw something (retire a secret, disable or delete a client) return once no
+/// node acts on the earlier state any more. Only [`TokenStore::revoke_tokens`] leaves that wait to
+/// its caller, which shares it among the callers of many batches.
 ///
 /// # Errors
 /// `Error::Unavailable` if the database does not answer or a retry may succeed; whether a write
@@ -287,8 +287,8 @@ pub trait MaintainedStore: Send + Sync {
     /// Counts the connections.
     fn connections(&self) -> Connections;
 
-    /// Finds the process that serves a connection; `None` if the database is a file of this process,
-    /// or does not tell.
+    /// Finds the process that serves a connection; `None` if the database is a file of this
+    /// process, or does not tell.
     async fn server_process(&self) -> Result<Option<ServerProcess>, Error>;
 
     /// Waits for running statements and closes all connections.

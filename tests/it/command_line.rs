@@ -14,7 +14,7 @@ use crate::support::{Database, binary::jeton};
 fn on_terminal(arguments: &[&str], database: &Database, columns: u32, answer: &str) -> Output {
     let mut line = format!("stty cols {columns}; exec \"{}\"", env!("CARGO_BIN_EXE_jeton"));
     for argument in arguments.iter().map(ToString::to_string).chain(database.flags()) {
-        line.push_str(&format!(" '{argument}'"));
+        line.extend([" '", &argument, "'"]);
     }
     let mut script = Command::new("script");
     script.args(["--quiet", "--return", "--command", &line, "/dev/null"]);

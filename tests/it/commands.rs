@@ -22,7 +22,9 @@ fn said(output: &Output) -> String {
 
 /// Writes a file that only its owner can read, as one with a secret must be.
 fn write_private(path: &Path, text: &str) {
-    let mut file = OpenOptions::new().write(true).create(true).mode(0o600).open(path).unwrap();
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let mut file = options.open(path).unwrap();
     file.write_all(text.as_bytes()).unwrap();
 }
 

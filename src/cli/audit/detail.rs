@@ -26,7 +26,9 @@ pub(super) fn canonical(entry: &AuditEntry) -> Value {
     for (column, value) in detail.as_object_mut().into_iter().flatten() {
         match value {
             Value::Array(pair) if are_pairs => {
-                pair.iter_mut().for_each(|value| convert(column, value));
+                for value in pair {
+                    convert(column, value);
+                }
             }
             value => convert(column, value),
         }

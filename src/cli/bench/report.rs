@@ -77,12 +77,12 @@ impl Earlier {
             .with_context(|| format!("--compare: {path} is not a report: {remedy}"))?;
         ensure!(
             report.get("version").and_then(Value::as_u64) == Some(VERSION.into()),
-            "--compare: {path} is not a report of version {VERSION}, the one of this binary: {remedy}"
+            "--compare: {path} is not a report of version {VERSION}: {remedy}"
         );
         let other = report.get("profile").and_then(Value::as_str).unwrap_or("unknown");
         ensure!(
             other == name,
-            "--compare: {path} is a report of the profile {other}, and this run is of {name}: {remedy}"
+            "--compare: {path} is of the profile {other}, and this run is of {name}: {remedy}"
         );
         Ok(Self(report))
     }

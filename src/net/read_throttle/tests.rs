@@ -37,7 +37,7 @@ fn a_source_whose_connection_had_to_make_way_reads_slowly_until_a_call_succeeds(
 }
 
 #[tokio::test]
-async fn whoever_waits_in_the_queue_stays_there_while_there_is_one() {
+async fn a_connection_in_the_queue_stays_there_while_there_is_one() {
     let throttles = ReadThrottles::new(100);
     throttles.evicted(ONE);
     let crowd: Vec<_> = (0..100).map(|_| throttles.of(ONE, false)).collect();

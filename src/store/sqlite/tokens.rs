@@ -113,8 +113,8 @@ pub(super) async fn find(
     Ok(row::found_tokens(&rows, ids))
 }
 
-/// Revokes a batch of tokens in one transaction, and so with one flush to disk. The first revocation
-/// of a token is kept: repeating it changes nothing and is not an error.
+/// Revokes a batch of tokens in one transaction, and so with one flush to disk. The first
+/// revocation of a token is kept: repeating it changes nothing and is not an error.
 pub(super) async fn revoke(
     writer: &SqlitePool,
     ids: &[TokenId],
