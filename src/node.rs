@@ -214,6 +214,7 @@ fn metrics(rpc: TokenRpc, admission: Admission, stores: Stores) -> Arc<Metrics> 
     Arc::new(Metrics::of_node(move || Readings {
         authority: rpc.stats(),
         busy: admission.refused(),
+        upstream_failures: None,
         stores: Lane::ALL.map(|lane| (lane.as_str(), stores.of(lane).connections())).to_vec(),
     }))
 }

@@ -13,8 +13,9 @@ mod remote;
 pub mod status;
 mod streams;
 mod token_service;
+mod upstream_link;
 
 pub use self::{
     admission::Admission, grpc_service::GrpcService, remote::RemoteTokens, streams::Streams,
-    token_service::TokenRpc,
+    token_service::TokenRpc, upstream_link::UpstreamLink,
 };

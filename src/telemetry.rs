@@ -18,7 +18,7 @@ use anyhow::Context;
 use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
 
 pub use self::{
-    metrics::{CONTENT_TYPE, ListenerKind, Metrics, OK, OpenConnection},
+    metrics::{CONTENT_TYPE, HandshakeFailure, ListenerKind, Metrics, OK, OpenConnection},
     readings::Readings,
 };
 use crate::config::{Log, LogFormat};

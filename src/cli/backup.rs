@@ -73,11 +73,11 @@ impl Backup {
     }
 }
 
-/// Runs `work`, and drops it at the first SIGINT or SIGTERM, so that drafts are removed.
+/// Runs `work`, and drops it at the first signal, so that drafts are removed.
 pub(super) async fn until_interrupted<T>(
     work: impl Future<Output = anyhow::Result<T>>,
 ) -> anyhow::Result<T> {
-    let mut signals = Signals::listen().context("cannot listen for signals")?;
+    let mut signals = Signals::of_command().context("cannot listen for signals")?;
     tokio::select! {
         done = work => done,
         () = signals.next() => Err(anyhow::anyhow!("interrupted before completion")),

@@ -45,7 +45,7 @@ impl Dev {
         let mut config = self.config;
         config.tls.tls_self_signed = config.tls.tls_cert.is_none();
         let _telemetry = start_log(config.database.links, &config.log, strange)?;
-        let mut signals = Signals::listen().context("cannot listen for signals")?;
+        let mut signals = Signals::of_command().context("cannot listen for signals")?;
         let stores = node::open_stores(&config)?;
         output::remark(&format!("Database: {}", target::place(&config.database)));
         let store = Arc::clone(&stores.issue);

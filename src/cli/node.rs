@@ -111,9 +111,8 @@ pub(super) async fn pem_files(
     Ok(files.map(|(cert, key)| PemFiles { cert, key }))
 }
 
-/// TLS of the listeners; `None` for plain text. The files are reloaded when they change, and those
-/// of `--tls-cert` and `--tls-key` on SIGHUP. With the self-signed certificate, SIGHUP keeps its
-/// default action: it ends the process when the terminal closes.
+/// TLS of the listeners; `None` for plain text. The files are reloaded when they change, and on
+/// SIGHUP.
 pub(super) async fn tls(
     config: &config::Tls,
     directory: &DataDir,
@@ -129,6 +128,12 @@ pub(super) async fn tls(
             "set --tls-cert and --tls-key, try --tls-self-signed, or set --behind-tls-proxy if a \
              proxy terminates TLS",
         )?;
+        let mut hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
+        tokio::spawn(async move {
+            while hangup.recv().await.is_some() {
+                tracing::info!("got SIGHUP; there are no files to reload without TLS");
+            }
+        });
         return Ok(None);
     };
     let files = TlsFiles {
@@ -139,8 +144,7 @@ pub(super) async fn tls(
     };
     let tls = Arc::new(Tls::load(files)?);
     let is_self_signed = config.tls_self_signed;
-    let hangup = (!is_self_signed).then(|| signal(SignalKind::hangup())).transpose();
-    let hangup = hangup.context("cannot listen for SIGHUP")?;
+    let hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
     let self_signed =
         is_self_signed.then(|| SelfSigned { data_dir: directory.data_dir.clone(), now });
     tokio::spawn(Arc::clone(&tls).follow_files(hangup, self_signed));

@@ -20,7 +20,7 @@ impl Serve {
     pub(super) async fn run(self, strange: &[String]) -> anyhow::Result<()> {
         let config = self.config;
         let _telemetry = start_log(config.database.links, &config.log, strange)?;
-        let mut signals = Signals::listen().context("cannot listen for signals")?;
+        let mut signals = Signals::of_service().context("cannot listen for signals")?;
         let stores = node::open_stores(&config)?;
         let node = tokio::select! {
             node = node::start(&config, stores) => node?,

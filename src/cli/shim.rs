@@ -50,7 +50,7 @@ impl Shim {
         links::check_issuer(*links, http, tls)?;
         proxies.check(tls)?;
         let endpoint = self.endpoint()?;
-        let mut signals = Signals::listen().context("cannot listen for signals")?;
+        let mut signals = Signals::of_service().context("cannot listen for signals")?;
         // The connection is made for the first request, so node and shim may start in any order.
         let shim = Running::start(ShimOptions {
             upstream: endpoint.connect_lazy(),

@@ -4,7 +4,7 @@
 use std::{
     convert::Infallible,
     io::{self, Cursor},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     pin::{Pin, pin},
     sync::{
         Arc,
@@ -12,7 +12,6 @@ use std::{
     },
 };
 
-use futures_util::TryFutureExt;
 use http::Request;
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
@@ -24,7 +23,7 @@ use tokio::{
     net::TcpStream,
     time::{Sleep, sleep, timeout},
 };
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -36,7 +35,7 @@ use super::{
     peer::{self, Peer},
     proxy_header::ProxyHeaders,
     read_throttle::{ReadThrottles, ThrottledReader},
-    tls::Tls,
+    tls::{FailedHandshakes, Tls},
 };
 use crate::{
     config::Proxies,
@@ -77,6 +76,7 @@ const MIN_HEADER_BYTES: u32 = 8 * 1024;
 pub(super) struct Connections<H> {
     pub(super) service: H,
     pub(super) tls: Option<Arc<Tls>>,
+    pub(super) handshakes: Arc<FailedHandshakes>,
     pub(super) limits: Limits,
     pub(super) throttles: ReadThrottles,
     pub(super) proxies: Arc<Proxies>,
@@ -109,13 +109,40 @@ impl<H: Handler> Connections<H> {
             let peer = Peer::new(address, None, &self.proxies);
             return self.serve_requests(stream, peer, entry, patience).await;
         };
-        let handshake = TlsAcceptor::from(tls.current()).accept(stream);
-        let handshake = handshake.inspect_err(|error| tls.note_failed_handshake(error));
-        let stream = self.before_first_request(patience.as_mut(), handshake).await?;
+        let source = peer::source_of(address.ip());
+        let stream = self.shake_hands(tls, stream, source, patience.as_mut()).await?;
         let chain = stream.get_ref().1.peer_certificates();
         let certificate = chain.and_then(<[_]>::first);
         let peer = Peer::new(address, certificate, &self.proxies);
         self.serve_requests(stream, peer, entry, patience).await
+    }
+
+    /// Performs the TLS handshake. A failure is recorded, unless the peer sent nothing at all: a
+    /// load balancer that only checks the port does that.
+    async fn shake_hands(
+        &self,
+        tls: &Tls,
+        stream: TcpStream,
+        source: IpAddr,
+        mut patience: Pin<&mut Sleep>,
+    ) -> Result<TlsStream<TcpStream>, Closed> {
+        let first = self.before_first_request(patience.as_mut(), stream.peek(&mut [0])).await?;
+        if first == 0 {
+            return Err(Closed);
+        }
+        let error = tokio::select! {
+            shaken = TlsAcceptor::from(tls.current()).accept(stream) => match shaken {
+                Ok(stream) => return Ok(stream),
+                Err(error) => Some(error),
+            },
+            () = patience => None,
+            () = self.stop.cancelled() => return Err(Closed),
+        };
+        if let Some(error) = &error {
+            tls.note_failed_handshake(error);
+        }
+        self.handshakes.note(source, error.as_ref());
+        Err(Closed)
     }
 
     /// Runs a step that comes before the first request. No request is open yet, so the step is cut

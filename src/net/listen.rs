@@ -11,8 +11,15 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    activity::Owner, connection::Connections, limits::Limits, open_connections::OpenConnections,
-    peer, read_throttle::ReadThrottles, saturation::Saturation, tls::Tls, workers::Workers,
+    activity::Owner,
+    connection::Connections,
+    limits::Limits,
+    open_connections::OpenConnections,
+    peer,
+    read_throttle::ReadThrottles,
+    saturation::Saturation,
+    tls::{FailedHandshakes, Tls},
+    workers::Workers,
 };
 use crate::{
     config::Proxies,
@@ -112,8 +119,18 @@ impl Server {
         let limits = self.limits.clone();
         let (throttles, stop) = (self.throttles.clone(), self.stop.clone());
         let (proxies, proxy_headers) = (Arc::clone(&self.proxies), Arc::default());
-        let connections =
-            Connections { service, tls, limits, throttles, proxies, proxy_headers, stop };
+        let handshakes = FailedHandshakes::new(listener.kind, Arc::clone(&self.metrics));
+        let handshakes = Arc::new(handshakes);
+        let connections = Connections {
+            service,
+            tls,
+            handshakes,
+            limits,
+            throttles,
+            proxies,
+            proxy_headers,
+            stop,
+        };
         let (tasks, cut) = (self.tasks.clone(), self.cut.clone());
         let (metrics, workers) = (Arc::clone(&self.metrics), self.workers.clone());
         let saturation = Arc::clone(&self.saturation);

@@ -1,6 +1,7 @@
 //! TLS from PEM files, which are reloaded when they change, or from a self-signed certificate.
 
 mod files;
+mod handshakes;
 mod self_signed;
 
 use std::{
@@ -17,6 +18,7 @@ use rustls::{CertificateError, ServerConfig, server::VerifierBuilderError};
 use tokio::{signal::unix::Signal, sync::watch, time::sleep};
 
 use self::files::Stamp;
+pub(super) use self::handshakes::FailedHandshakes;
 pub use self::{
     files::{PemFiles, TlsFiles},
     self_signed::self_signed,
@@ -29,16 +31,39 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// Reason why TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// A file cannot be read as PEM.
+    /// A file cannot be read.
+    #[error("the {what} {path} cannot be read")]
+    Read {
+        /// Path of the file.
+        path: PathBuf,
+        /// The expected content, such as `certificate`.
+        what: &'static str,
+        /// Error of the operating system.
+        #[source]
+        source: io::Error,
+    },
+    /// A file holds no PEM, or nothing of the expected kind.
     #[error("{path} does not hold a PEM {what}")]
     Pem {
         /// Path of the file.
         path: PathBuf,
         /// The expected PEM item, such as `certificate`.
         what: &'static str,
-        /// Error of reading or parsing the file.
+        /// Error of parsing the file.
         #[source]
         source: rustls::pki_types::pem::Error,
+    },
+    /// No revocation list is of an authority whose certificates it should revoke, so every client
+    /// certificate would be refused.
+    #[error(
+        "none of the revocation lists in {crl} is of an authority in {authorities}: give \
+         --tls-client-crl a list that one of these authorities has issued"
+    )]
+    ForeignList {
+        /// File of the revocation lists.
+        crl: PathBuf,
+        /// File of the authorities.
+        authorities: PathBuf,
     },
     /// The file of the private key cannot be read, or other users have access to it.
     #[error("the private key {path} cannot be used")]
@@ -53,8 +78,14 @@ pub enum TlsError {
     #[error("the certificate and its key cannot be used")]
     Unusable(#[from] rustls::Error),
     /// The CA certificates or the revocation lists cannot verify any client certificate.
-    #[error("the CA certificates or the revocation lists for clients cannot be used")]
-    ClientCa(#[from] VerifierBuilderError),
+    #[error("the CA certificates or the revocation lists for clients cannot be used: {files}")]
+    ClientCa {
+        /// The files, for people.
+        files: String,
+        /// What is wrong with them.
+        #[source]
+        source: VerifierBuilderError,
+    },
     /// The self-signed certificate cannot be created.
     #[error("the self-signed certificate cannot be created")]
     SelfSigned(#[from] rcgen::Error),
@@ -113,15 +144,11 @@ impl Tls {
     /// logged once. The files are polled, because the file notifications of the system differ from
     /// mount to mount for a file behind symbolic links, as in a mounted Kubernetes secret. A
     /// self-signed certificate is made again before it ends.
-    pub async fn follow_files(
-        self: Arc<Self>,
-        mut asked: Option<Signal>,
-        self_signed: Option<SelfSigned>,
-    ) {
+    pub async fn follow_files(self: Arc<Self>, mut asked: Signal, self_signed: Option<SelfSigned>) {
         let mut seen = self.stamp.clone();
         loop {
             let is_asked = tokio::select! {
-                true = signalled(&mut asked) => true,
+                Some(()) = asked.recv() => true,
                 () = sleep(LOOK_EVERY) => false,
             };
             if let Some(SelfSigned { data_dir, now }) = &self_signed {
@@ -132,7 +159,7 @@ impl Tls {
             let looked = tokio::task::spawn_blocking(move || {
                 let stamp = tls.files.stamp();
                 if is_asked || stamp != last {
-                    tls.reload();
+                    tls.reload(&tls.files.changed(&last, &stamp));
                 }
                 stamp
             });
@@ -158,29 +185,23 @@ impl Tls {
         }
     }
 
-    fn reload(&self) {
+    /// Reads the files again. `changed` names those that are different.
+    fn reload(&self, changed: &str) {
         match self.files.read() {
             Ok(config) => {
                 self.has_told_expired.store(false, Ordering::Relaxed);
                 self.current.send_replace(Arc::new(config));
-                tracing::info!(cert = %self.files.pem.cert.display(), "reloaded the certificate");
+                tracing::info!(changed, "reloaded the files of TLS");
             }
             Err(error) => {
                 let error: &dyn std::error::Error = &error;
                 tracing::error!(
                     error,
-                    "cannot use the new certificate: the old one stays in force"
+                    changed,
+                    "cannot use the files of TLS: what was loaded before stays in force"
                 );
             }
         }
-    }
-}
-
-/// Waits for the signal; false if there is none to wait for.
-async fn signalled(signal: &mut Option<Signal>) -> bool {
-    match signal {
-        Some(signal) => signal.recv().await.is_some(),
-        None => false,
     }
 }
 

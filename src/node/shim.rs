@@ -60,9 +60,14 @@ impl Shim {
         let limits = options.limits;
         let admission = Admission::new(limits.max_requests, limits.request_timeout);
         let remote = RemoteTokens::new(options.upstream, admission.clone());
+        let link = remote.link();
         let router = oauth_http::router(Arc::new(remote), http_options(issuer, &limits));
-        let busy = move || Readings { busy: admission.refused(), ..Readings::default() };
-        let metrics = Arc::new(Metrics::new(busy));
+        let read = move || Readings {
+            busy: admission.refused(),
+            upstream_failures: Some(link.failures()),
+            ..Readings::default()
+        };
+        let metrics = Arc::new(Metrics::new(read));
         let readiness = Readiness::new([]);
         let probes = Probes::start(options.probe_addr, &metrics, &readiness).await?;
         let workers = Workers::start(options.workers).map_err(StartError::Workers)?;

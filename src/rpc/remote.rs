@@ -1,10 +1,10 @@
 //! `TokenService` of a remote node, used by a shim that runs alone.
 
-use std::{net::IpAddr, time::Instant};
+use std::{net::IpAddr, sync::Arc, time::Instant};
 
 use tonic::{Request, Response, Status, transport::Channel};
 
-use super::{Admission, rate_limit};
+use super::{Admission, rate_limit, upstream_link::UpstreamLink};
 use crate::{
     pb::v1::{
         IntrospectTokenRequest, IntrospectTokenResponse, IssueTokenRequest, IssueTokenResponse,
@@ -20,13 +20,25 @@ use crate::{
 pub struct RemoteTokens {
     client: TokenServiceClient<Channel>,
     admission: Admission,
+    link: Arc<UpstreamLink>,
 }
 
 impl RemoteTokens {
     /// Forwards calls to the node at the other end of `channel`.
     #[must_use]
     pub fn new(channel: Channel, admission: Admission) -> Self {
-        Self { client: TokenServiceClient::new(channel), admission }
+        Self { client: TokenServiceClient::new(channel), admission, link: Arc::default() }
+    }
+
+    /// The link to the node.
+    #[must_use]
+    pub fn link(&self) -> Arc<UpstreamLink> {
+        Arc::clone(&self.link)
+    }
+
+    /// Notes the failures of the link.
+    fn noted<T>(&self, answered: Result<T, Status>) -> Result<T, Status> {
+        answered.inspect_err(|status| self.link.note(status))
     }
 }
 
@@ -54,7 +66,7 @@ impl TokenService for RemoteTokens {
         request: Request<IssueTokenRequest>,
     ) -> Result<Response<IssueTokenResponse>, Status> {
         let call = async |request, context: RequestContext| {
-            self.client.clone().issue_token(forwarded(request, &context)).await
+            self.noted(self.client.clone().issue_token(forwarded(request, &context)).await)
         };
         let answered = self.admission.run(Method::IssueToken, request, call).await?;
         Ok(rate_limit::forwarded(answered.into_inner()))
@@ -65,8 +77,8 @@ impl TokenService for RemoteTokens {
         request: Request<IntrospectTokenRequest>,
     ) -> Result<Response<IntrospectTokenResponse>, Status> {
         let call = async |request, context: RequestContext| {
-            let answer = self.client.clone().introspect_token(forwarded(request, &context)).await?;
-            Ok(answer.into_inner())
+            let answer = self.client.clone().introspect_token(forwarded(request, &context)).await;
+            Ok(self.noted(answer)?.into_inner())
         };
         self.admission.run(Method::IntrospectToken, request, call).await
     }
@@ -76,8 +88,8 @@ impl TokenService for RemoteTokens {
         request: Request<RevokeTokenRequest>,
     ) -> Result<Response<RevokeTokenResponse>, Status> {
         let call = async |request, context: RequestContext| {
-            let answer = self.client.clone().revoke_token(forwarded(request, &context)).await?;
-            Ok(answer.into_inner())
+            let answer = self.client.clone().revoke_token(forwarded(request, &context)).await;
+            Ok(self.noted(answer)?.into_inner())
         };
         self.admission.run(Method::RevokeToken, request, call).await
     }

@@ -3,10 +3,12 @@
 //! Every label has a fixed set of values. A client id as a label would create a series for each
 //! client, and for each id that a caller invents.
 
+mod labels;
+
 use std::{fmt, time::Duration};
 
 use prometheus_client::{
-    encoding::{EncodeLabelSet, text},
+    encoding::text,
     metrics::{
         counter::Counter,
         family::Family,
@@ -17,6 +19,11 @@ use prometheus_client::{
     registry::Registry,
 };
 
+use self::labels::{
+    CallLabels, CheckLabels, HandshakeLabels, ListenerLabels, PartLabels, RequestLabels,
+    RoundLabels,
+};
+pub use self::labels::{HandshakeFailure, ListenerKind};
 use super::readings::{Readings, ScrapeCollector};
 use crate::{
     domain::{AuditMark, Error, Lane},
@@ -31,63 +38,6 @@ pub const OK: &str = "OK";
 
 /// Outcome of background work that failed.
 const FAILED: &str = "FAILED";
-
-/// A kind of listener.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ListenerKind {
-    /// RPCs over gRPC.
-    Grpc,
-    /// The same operations over HTTP.
-    Http,
-    /// Metrics and probes.
-    Probes,
-}
-
-impl ListenerKind {
-    /// Name in labels and logs.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Grpc => "grpc",
-            Self::Http => "http",
-            Self::Probes => "probes",
-        }
-    }
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RequestLabels {
-    listener: &'static str,
-    rpc: &'static str,
-    outcome: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct CallLabels {
-    listener: &'static str,
-    rpc: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ListenerLabels {
-    listener: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct CheckLabels {
-    lane: &'static str,
-    outcome: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct PartLabels {
-    part: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RoundLabels {
-    outcome: &'static str,
-}
 
 /// A histogram of durations in seconds, with buckets that double from 0.5 ms to 16 s. The fastest
 /// responses are below the first bound, and no request may take as long as the last.
@@ -106,6 +56,7 @@ pub struct Metrics {
     connections: Family<ListenerLabels, Gauge>,
     open_requests: Family<ListenerLabels, Gauge>,
     evictions: Family<ListenerLabels, Counter>,
+    handshakes: Family<HandshakeLabels, Counter>,
     checks: Seconds<CheckLabels>,
     rounds: Family<RoundLabels, Counter>,
     partitions_made: Counter,
@@ -129,6 +80,7 @@ impl Metrics {
             connections: Family::default(),
             open_requests: Family::default(),
             evictions: Family::default(),
+            handshakes: Family::default(),
             checks: Family::new_with_constructor(seconds),
             rounds: Family::default(),
             partitions_made: Counter::default(),
@@ -144,6 +96,12 @@ impl Metrics {
         for listener in [ListenerKind::Grpc, ListenerKind::Http, ListenerKind::Probes] {
             let listener = listener.as_str();
             drop(metrics.evictions.get_or_create(&ListenerLabels { listener }));
+        }
+        for listener in [ListenerKind::Grpc, ListenerKind::Http] {
+            for cause in HandshakeFailure::ALL.map(HandshakeFailure::as_str) {
+                let labels = HandshakeLabels { listener: listener.as_str(), cause };
+                drop(metrics.handshakes.get_or_create(&labels));
+            }
         }
         metrics
     }
@@ -180,6 +138,8 @@ impl Metrics {
         registry.register("open_requests", help, self.open_requests.clone());
         let help = "Connections closed to make room for a new connection or request";
         registry.register("connections_evicted", help, self.evictions.clone());
+        let help = "TLS handshakes that failed";
+        registry.register("tls_handshakes_failed", help, self.handshakes.clone());
         let help = "Duration of the database check of a lane, made each second, including the wait \
                     for a connection";
         registry.register("database_check_seconds", help, self.checks.clone());
@@ -225,6 +185,12 @@ impl Metrics {
     /// Counts a connection that was closed to make room for another.
     pub fn evicted(&self, listener: ListenerKind) {
         self.evictions.get_or_create(&ListenerLabels { listener: listener.as_str() }).inc();
+    }
+
+    /// Counts a TLS handshake that failed.
+    pub fn handshake_failed(&self, listener: ListenerKind, cause: HandshakeFailure) {
+        let labels = HandshakeLabels { listener: listener.as_str(), cause: cause.as_str() };
+        self.handshakes.get_or_create(&labels).inc();
     }
 
     /// The gauge of a listener's open requests, which the listener keeps.

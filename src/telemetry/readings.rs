@@ -23,6 +23,8 @@ pub struct Readings {
     pub authority: Option<Stats>,
     /// Requests refused because their lane had no free permit.
     pub busy: u64,
+    /// Calls that failed because the link to the upstream did; `None` in a node.
+    pub upstream_failures: Option<u64>,
     /// Database connections of each lane.
     pub stores: Vec<(&'static str, Connections)>,
 }
@@ -46,7 +48,7 @@ impl fmt::Debug for ScrapeCollector {
 
 impl Collector for ScrapeCollector {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let Readings { authority, busy, stores } = (self.0)();
+        let Readings { authority, busy, upstream_failures, stores } = (self.0)();
         let mut encoder = Encoder(encoder);
         // Without stores it is a shim, which needs no lease and would set off its alert.
         let is_node = !stores.is_empty();
@@ -86,6 +88,10 @@ impl Collector for ScrapeCollector {
             "active",
             &[("true", stats.active), ("false", stats.inactive)],
         )?;
+        if let Some(failures) = upstream_failures {
+            let help = "Calls that failed because the link to the upstream did";
+            encoder.counter("upstream_failures", help, failures)?;
+        }
         encoder.quota(&stats.quota)?;
         encoder.cache(&stats.cache)?;
         if is_node {

@@ -9,6 +9,7 @@ mod crowd;
 mod deadlines;
 mod descriptors;
 mod drain;
+mod handshakes;
 mod http2;
 mod streams;
 mod tls;

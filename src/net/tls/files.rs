@@ -16,6 +16,7 @@ use rustls::{
     },
     server::{NoServerSessionStorage, WebPkiClientVerifier, danger::ClientCertVerifier},
 };
+use webpki::{BorrowedCertRevocationList, CertRevocationList};
 
 use super::TlsError;
 use crate::data_dir;
@@ -57,16 +58,24 @@ pub(super) type Stamp = Vec<Option<(SystemTime, u64)>>;
 
 impl TlsFiles {
     pub(super) fn stamp(&self) -> Stamp {
-        let (required, optional) =
-            ([&self.pem.cert, &self.pem.key], [&self.client_ca, &self.client_crl]);
-        required
-            .into_iter()
-            .chain(optional.into_iter().flatten())
-            .map(|path| {
-                let metadata = fs::metadata(path).ok()?;
-                Some((metadata.modified().ok()?, metadata.len()))
-            })
-            .collect()
+        let of_file = |path: &PathBuf| {
+            let metadata = fs::metadata(path).ok()?;
+            Some((metadata.modified().ok()?, metadata.len()))
+        };
+        self.paths().map(of_file).collect()
+    }
+
+    fn paths(&self) -> impl Iterator<Item = &PathBuf> {
+        let required = [&self.pem.cert, &self.pem.key];
+        required.into_iter().chain(&self.client_ca).chain(&self.client_crl)
+    }
+
+    /// The files whose stamps differ, for the log.
+    pub(super) fn changed(&self, before: &Stamp, now: &Stamp) -> String {
+        let stamps = before.iter().zip(now);
+        let changed = self.paths().zip(stamps).filter(|(_, (before, now))| before != now);
+        let changed = changed.map(|(path, _)| path.display().to_string()).collect::<Vec<_>>();
+        if changed.is_empty() { "none".to_owned() } else { changed.join(", ") }
     }
 
     pub(super) fn read(&self) -> Result<ServerConfig, TlsError> {
@@ -97,14 +106,22 @@ impl TlsFiles {
         for certificate in certificates(authorities)? {
             roots.add(certificate)?;
         }
-        let mut verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
+        let roots = Arc::new(roots);
+        let mut verifier =
+            WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), provider());
         if let Some(path) = &self.client_crl {
-            verifier = verifier.with_crls(revocation_lists(path)?).enforce_revocation_expiration();
+            let lists = revocation_lists(path)?;
+            check_issuers(&lists, &roots, path, authorities)?;
+            verifier = verifier.with_crls(lists).enforce_revocation_expiration();
         }
         if !self.client_required {
             verifier = verifier.allow_unauthenticated();
         }
-        Ok(verifier.build()?)
+        verifier.build().map_err(|source| {
+            let crl = self.client_crl.as_ref().map(|crl| format!(" and {}", crl.display()));
+            let files = format!("{}{}", authorities.display(), crl.unwrap_or_default());
+            TlsError::ClientCa { files, source }
+        })
     }
 }
 
@@ -139,9 +156,43 @@ fn revocation_lists(path: &Path) -> Result<Vec<CertificateRevocationListDer<'sta
     items(path, "certificate revocation list")
 }
 
+/// Checks by their names that the lists are of these authorities. A list of another one may be of
+/// an authority in between, so it is only logged; but without any list of these authorities, every
+/// client certificate would be refused.
+fn check_issuers(
+    lists: &[CertificateRevocationListDer<'_>],
+    authorities: &RootCertStore,
+    crl_path: &Path,
+    authorities_path: &Path,
+) -> Result<(), TlsError> {
+    let is_of_authority = |list: &CertificateRevocationListDer<'_>| {
+        // A list that cannot be parsed is refused by the verifier.
+        let Ok(list) = BorrowedCertRevocationList::from_der(list) else { return true };
+        let list = CertRevocationList::from(list);
+        authorities.roots.iter().any(|root| root.subject.as_ref() == list.issuer())
+    };
+    let foreign = lists.iter().filter(|list| !is_of_authority(list)).count();
+    if foreign == lists.len() {
+        let (crl, authorities) = (crl_path.to_owned(), authorities_path.to_owned());
+        return Err(TlsError::ForeignList { crl, authorities });
+    }
+    if foreign > 0 {
+        tracing::warn!(
+            file = %crl_path.display(),
+            foreign,
+            "some revocation lists are not of an authority in --tls-client-ca: they only revoke \
+             certificates that an authority in between has issued"
+        );
+    }
+    Ok(())
+}
+
 fn items<T: PemObject>(path: &Path, what: &'static str) -> Result<Vec<T>, TlsError> {
-    T::pem_file_iter(path)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+    let path = path.to_owned();
+    let text = fs::read(&path);
+    let text = text.map_err(|source| TlsError::Read { path: path.clone(), what, source })?;
+    T::pem_slice_iter(&text)
+        .collect::<Result<Vec<_>, _>>()
         .and_then(|found| if found.is_empty() { Err(NoItemsFound) } else { Ok(found) })
-        .map_err(|source| TlsError::Pem { path: path.to_owned(), what, source })
+        .map_err(|source| TlsError::Pem { path, what, source })
 }

@@ -112,9 +112,7 @@ fn is_valid(cert: &Path, time: SystemTime) -> Result<bool, Box<dyn Error>> {
 /// Whether the files exist but the system does not let this process read them, or others can read
 /// the key. They may be valid.
 fn is_of_the_system(error: &TlsError) -> bool {
-    let (TlsError::Pem { source: rustls::pki_types::pem::Error::Io(error), .. }
-    | TlsError::Key { source: error, .. }) = error
-    else {
+    let (TlsError::Read { source: error, .. } | TlsError::Key { source: error, .. }) = error else {
         return false;
     };
     error.kind() != io::ErrorKind::NotFound

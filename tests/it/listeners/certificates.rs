@@ -43,7 +43,7 @@ async fn a_renewed_certificate_is_shown_to_new_connections_and_old_ones_go_on() 
 
     let (cert, key) = files.authority.issue();
     files.write(&cert, &key);
-    served.until("reloaded the certificate");
+    served.until("reloaded the files of TLS");
     assert_ne!(shown(&served, &files).await, before);
     assert_eq!(shown(&served, &files).await, der(&cert));
     metadata_over(old).await;
@@ -60,19 +60,19 @@ async fn a_renewal_that_cannot_be_used_leaves_the_old_certificate_in_force() {
     for (cert, key) in [(cert.as_str(), other_key.as_str()), ("", key.as_str()), (&cert, "-")] {
         files.write(cert, key);
         served.signal(Signal::HUP);
-        let said = served.until("the old one stays in force");
+        let said = served.until("stays in force");
         assert!(!said.contains("PRIVATE KEY"), "{said}");
         assert_eq!(shown(&served, &files).await, before);
     }
     std::fs::remove_file(files.path("cert.pem")).unwrap();
     served.signal(Signal::HUP);
-    let said = served.until("the old one stays in force");
+    let said = served.until("stays in force");
     assert!(said.contains("cert.pem"), "{said}");
     assert_eq!(shown(&served, &files).await, before);
 
     files.write(&cert, &key);
     served.signal(Signal::HUP);
-    served.until("reloaded the certificate");
+    served.until("reloaded the files of TLS");
     assert_eq!(shown(&served, &files).await, der(&cert));
 }
 

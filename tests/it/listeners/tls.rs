@@ -158,13 +158,13 @@ async fn a_revoked_certificate_is_refused_and_so_is_every_one_once_the_list_has_
 
     list(&[7, 8], 3_600);
     served.signal(Signal::HUP);
-    served.until("reloaded the certificate");
+    served.until("reloaded the files of TLS");
     assert!(!is_served(&good).await && !is_served(&bad).await);
 
     // The certificate that was good would be again, if the list had not expired.
     list(&[8], -60);
     served.signal(Signal::HUP);
-    served.until("reloaded the certificate");
+    served.until("reloaded the files of TLS");
     assert!(!is_served(&good).await);
     let said = served.until("revocation list has expired");
     assert!(said.contains("crl.pem"), "{said}");
@@ -173,12 +173,12 @@ async fn a_revoked_certificate_is_refused_and_so_is_every_one_once_the_list_has_
 
     list(&[8], 3_600);
     served.signal(Signal::HUP);
-    served.until("reloaded the certificate");
+    served.until("reloaded the files of TLS");
     assert!(is_served(&good).await && !is_served(&bad).await);
 
     fs::write(files.path("crl.pem"), "no list").unwrap();
     served.signal(Signal::HUP);
-    let said = served.until("the old one stays in force");
+    let said = served.until("stays in force");
     assert!(said.contains("crl.pem") && said.contains("revocation list"), "{said}");
     assert!(is_served(&good).await && !is_served(&bad).await);
     let refused = complaint(&run(&[&["serve"], &flags[..]].concat(), &database));
@@ -243,7 +243,7 @@ async fn a_self_signed_certificate_is_made_again_while_the_node_runs() {
 
     clock.set(0);
     served.until("made a new self-signed certificate");
-    served.until("reloaded the certificate");
+    served.until("reloaded the files of TLS");
     assert_ne!(certificate(&path), first);
     assert_eq!(shown().await, certificate(&path));
 }
