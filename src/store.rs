@@ -6,6 +6,7 @@
 
 mod columns;
 mod connections;
+mod driver_error;
 mod expiry;
 mod holdings;
 mod installation;
@@ -24,12 +25,15 @@ use async_trait::async_trait;
 
 pub use self::{
     connections::Connections,
+    driver_error::DriverError,
     expiry::{EndingSecret, LiveSecrets},
     holdings::{Finished, Holdings},
     installation::{Adoption, Installation, TagKeyRotation},
     lanes::Stores,
     obstacle::Obstacle,
-    postgres::{Address, AddressError, PostgresOptions, PostgresStore, RolePrefix, Snapshot},
+    postgres::{
+        Address, AddressError, Denied, PostgresOptions, PostgresStore, RolePrefix, Snapshot,
+    },
     row::UnreadableRow,
     sqlite::{Replacement, SqliteStore},
     traits::{

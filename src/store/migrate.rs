@@ -1,8 +1,9 @@
 //! Schema versions: migrated or checked before a node serves.
 
-use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::migrate::Migrator;
 
-use crate::domain::{Error, RandomFailed};
+use super::driver_error::{DriverError, MISSING_PRIVILEGE};
+use crate::domain::{Cause, Error, RandomFailed};
 
 /// Why the schema cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -41,31 +42,30 @@ pub enum SchemaError {
     Foreign,
     /// A migration failed. Each runs in a transaction, so the failed one changed nothing.
     #[error("a migration failed")]
-    Migration(#[source] MigrateError),
+    Migration(#[source] Cause),
     /// No random key could be generated for a new installation.
     #[error(transparent)]
     Random(#[from] RandomFailed),
     /// The database does not answer, or refuses a statement.
     #[error("the database cannot be used")]
     Database(#[from] Error),
-    /// The database refuses the user, the password or the database name. Retrying does not help.
-    #[error(
-        "the database refuses the connection: correct the user, the password or the name of the \
-         database in --database-url"
-    )]
-    Refused(#[source] sqlx::Error),
+    /// The database refuses the role, its password or the database name. Retrying does not help.
+    #[error("the database refuses the connection: {remedy}")]
+    Refused {
+        /// What to correct.
+        remedy: &'static str,
+        /// What the server said.
+        source: DriverError,
+    },
     /// The role may connect but lacks a privilege.
-    #[error(
-        "a grant is missing for the role of --database-url: run the output of `jeton migrate \
-         --print-roles` as the owner of the tables or as a superuser"
-    )]
-    Forbidden(#[source] sqlx::Error),
+    #[error("{MISSING_PRIVILEGE}")]
+    Forbidden(#[source] DriverError),
     /// The role may connect but may not change the schema.
     #[error(
         "the role of --database-url may not change the schema: run `jeton migrate` as the owner of \
          the tables, and start nodes with --no-migrate"
     )]
-    MayNotMigrate(#[source] sqlx::Error),
+    MayNotMigrate(#[source] DriverError),
     /// The tables are in a schema that the role may not use.
     #[error(
         "the tables of Jeton are in schema {0}, which the role of --database-url may not use: run \

@@ -42,6 +42,7 @@ use std::{sync::Arc, time::Duration};
 
 pub use self::{
     address::{Address, AddressError},
+    fault::Denied,
     open::PostgresOptions,
     restore::Snapshot,
     roles::RolePrefix,

@@ -3,7 +3,10 @@
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use super::lease::Lease;
-use crate::domain::Error;
+use crate::{
+    domain::Error,
+    store::driver_error::{DriverError, MISSING_PRIVILEGE},
+};
 
 /// Transient SQLSTATE classes: connection exceptions (08), transaction rollback (40), insufficient
 /// resources (53), object not in the required state (55), operator intervention (57) and system
@@ -17,21 +20,19 @@ const PASSING_CODES: [&str; 2] = ["25006", Lease::NOT_FOUND];
 /// Maps errors that a retry may resolve to `Unavailable`, and all others to `Internal`.
 pub(super) fn fault(error: sqlx::Error) -> Error {
     if is_denial(&error) {
-        Error::internal(MissingGrant(error))
+        Error::internal(Denied(DriverError(error)))
     } else if is_passing(&error) {
-        Error::Unavailable { retry_after: Duration::from_secs(1), cause: Arc::new(error) }
+        let cause = Arc::new(DriverError(error));
+        Error::Unavailable { retry_after: Duration::from_secs(1), cause }
     } else {
-        Error::internal(error)
+        Error::internal(DriverError(error))
     }
 }
 
 /// The role of this connection lacks a privilege for a statement.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "a grant is missing for the role of --database-url: run the output of `jeton migrate \
-     --print-roles` as the owner of the tables or as a superuser"
-)]
-struct MissingGrant(#[source] sqlx::Error);
+#[error("{MISSING_PRIVILEGE}")]
+pub struct Denied(#[source] DriverError);
 
 /// Whether a retry may succeed.
 pub(super) fn is_passing(error: &sqlx::Error) -> bool {

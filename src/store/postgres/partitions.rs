@@ -14,7 +14,7 @@ use sqlx::PgConnection;
 use super::{fault::fault, moment::Moment};
 use crate::{
     domain::{Error, SharedCause, Timestamp},
-    store::{Sizes, Upkeep},
+    store::{Sizes, Upkeep, driver_error::DriverError},
 };
 
 /// Creates missing partitions, drops expired ones, deletes old revocations, and measures what is
@@ -64,7 +64,7 @@ pub(super) async fn make(connection: &mut PgConnection, now: Timestamp) -> Resul
 /// Whether a statement failed because a token has no partition.
 pub(super) fn is_missing(cause: &SharedCause) -> bool {
     const CHECK_VIOLATION: &str = "23514";
-    let error = cause.downcast_ref::<sqlx::Error>().and_then(sqlx::Error::as_database_error);
+    let error = DriverError::behind(cause.as_ref()).and_then(sqlx::Error::as_database_error);
     error.is_some_and(|error| {
         error.code().as_deref() == Some(CHECK_VIOLATION) && error.constraint().is_none()
     })

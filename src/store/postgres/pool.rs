@@ -26,7 +26,10 @@ use super::{
     session::OpenError,
     unit::{Opener, Places, Unit},
 };
-use crate::{domain::Error, store::Connections};
+use crate::{
+    domain::Error,
+    store::{Connections, driver_error::DriverError},
+};
 
 /// Timeout for the statements of one call. It is longer than the timeouts on the server, so that
 /// usually the server ends a statement and reports why.
@@ -63,7 +66,7 @@ impl InUse {
     pub(super) fn end<T>(mut self, result: Result<T, Error>) -> Result<T, Error> {
         let error = match &result {
             Err(Error::Unavailable { cause, .. } | Error::Internal { cause }) => {
-                cause.downcast_ref::<sqlx::Error>()
+                DriverError::behind(cause.as_ref())
             }
             _ => None,
         };

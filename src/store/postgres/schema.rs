@@ -6,6 +6,7 @@ use std::borrow::Cow;
 
 use sqlx::{
     Connection, PgConnection,
+    error::DatabaseError,
     migrate::{MigrateError, Migrator},
 };
 
@@ -18,7 +19,10 @@ use super::{
 };
 use crate::{
     domain::{Random, TagKey, Timestamp},
-    store::migrate::{Migrated, SchemaError, known, refuse_newer, require_exact},
+    store::{
+        driver_error::DriverError,
+        migrate::{Migrated, SchemaError, known, refuse_newer, require_exact},
+    },
 };
 
 static MIGRATOR: Migrator = sqlx::migrate!("migrations/postgres");
@@ -102,9 +106,12 @@ fn failed(error: MigrateError) -> SchemaError {
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)
             if is_denial(&error) =>
         {
-            SchemaError::MayNotMigrate(error)
+            SchemaError::MayNotMigrate(DriverError(error))
         }
-        error => SchemaError::Migration(error),
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
+            SchemaError::Migration(DriverError(error).into())
+        }
+        error => SchemaError::Migration(error.into()),
     }
 }
 
@@ -150,12 +157,29 @@ async fn refuse_foreign(connection: &mut PgConnection) -> Result<(), SchemaError
 
 fn sorted(error: sqlx::Error) -> SchemaError {
     if is_refusal(&error) {
-        SchemaError::Refused(error)
+        refused(error)
     } else if is_denial(&error) {
-        SchemaError::Forbidden(error)
+        SchemaError::Forbidden(DriverError(error))
     } else {
         fault(error).into()
     }
+}
+
+/// Tells apart what the server refused.
+fn refused(error: sqlx::Error) -> SchemaError {
+    let code = error.as_database_error().and_then(DatabaseError::code);
+    let remedy = match code.as_deref() {
+        Some("28P01") => {
+            "correct the password of the role: it comes from --database-password-file, from \
+             --database-url or from the password file of libpq"
+        }
+        Some("3D000") => "correct the name of the database in --database-url, or create it",
+        _ => {
+            "correct the role in --database-url; it must exist, be allowed to log in, and be \
+             admitted by pg_hba.conf of the server"
+        }
+    };
+    SchemaError::Refused { remedy, source: DriverError(error) }
 }
 
 async fn version(primary: &Primary) -> Result<i64, SchemaError> {

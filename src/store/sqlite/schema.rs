@@ -50,7 +50,7 @@ pub(super) async fn migrate(
              made without its write-ahead log, and only the original has the missing data"
         );
     }
-    MIGRATOR.run(pool).await.map_err(SchemaError::Migration)?;
+    MIGRATOR.run(pool).await.map_err(|error| SchemaError::Migration(error.into()))?;
     make_installation(pool, now, random).await?;
     Ok((Migrated { from, to: known(&MIGRATOR) }, in_use))
 }

@@ -23,7 +23,7 @@ fn text(value: &Value, member: &str) -> String {
 /// Each line that must be there names what to do.
 fn assert_names_the_grants(output: &Output) {
     let complaint = complaint(output);
-    for part in ["a grant is missing", "`jeton migrate --print-roles`", "permission denied"] {
+    for part in ["lacks a privilege", "`jeton migrate --print-roles`", "permission denied"] {
         assert!(complaint.contains(part), "{part} in {complaint}");
     }
     assert!(!complaint.contains("password"), "{complaint}");
