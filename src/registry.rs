@@ -13,9 +13,8 @@ use std::{
 use crate::{
     domain::{
         Actor, Audience, Client, ClientId, ClientKey, ClientQuota, ClientSecret, ClientState,
-        Clock, Error, GrantType, HashCost, HashMemory, MAX_LABEL_LENGTH, MAX_NAME_LENGTH,
-        Malformed, Random, Scope, SecretHash, SecretId, StoredSecret, Timestamp, TokenLifetime,
-        uuid_v4,
+        Clock, Error, GrantType, HashCost, HashMemory, Malformed, Random, Scope, SecretHash,
+        SecretId, StoredSecret, Timestamp, TokenLifetime, parse_label, parse_name, uuid_v4,
     },
     store::{ClientChange, Creation, LiveSecrets, Readable, Retirement, Store},
 };
@@ -30,7 +29,7 @@ const PAGE: u32 = 500;
 pub struct NewClient {
     /// Public id; a random UUID if `None`.
     pub client_id: Option<ClientId>,
-    /// Display name, at most [`MAX_NAME_LENGTH`] bytes.
+    /// Display name, as [`parse_name`] accepts it.
     pub name: String,
     /// Grants that the client may use.
     pub grants: BTreeSet<GrantType>,
@@ -51,7 +50,7 @@ pub struct NewClient {
 /// Properties of a secret to be created.
 #[derive(Debug, Default)]
 pub struct NewSecret {
-    /// Label for operators, at most [`MAX_LABEL_LENGTH`] bytes.
+    /// Label for operators, as [`parse_label`] accepts it.
     pub label: String,
     /// Expiry, from which on the secret is refused; `None` if it does not expire.
     pub expires_at: Option<Timestamp>,
@@ -116,9 +115,7 @@ impl Registry {
     }
 
     fn client_of(&self, new: NewClient) -> Result<Client, RegistryError> {
-        if new.name.len() > MAX_NAME_LENGTH || new.name.contains('\0') {
-            return Err(Malformed("a name has at most 256 bytes and no NUL").into());
-        }
+        let name = parse_name(&new.name)?;
         let default_scopes = new.default_scopes.unwrap_or_else(|| new.scopes.clone());
         if !default_scopes.is_subset(&new.scopes) {
             return Err(Malformed("a default scope must be one of the client's scopes").into());
@@ -131,7 +128,7 @@ impl Registry {
         Ok(Client {
             key: ClientKey(key),
             client_id,
-            name: new.name,
+            name,
             state: ClientState::Active,
             grants: new.grants,
             scopes: new.scopes,
@@ -151,9 +148,7 @@ impl Registry {
         client: ClientKey,
         new: NewSecret,
     ) -> Result<(StoredSecret, ClientSecret), RegistryError> {
-        if new.label.len() > MAX_LABEL_LENGTH || new.label.contains('\0') {
-            return Err(Malformed("a label has at most 128 bytes and no NUL").into());
-        }
+        let label = parse_label(&new.label)?;
         // Before the key is read: by this time, `tag-key show` finds the secrets of an earlier key.
         let created_at = self.clock.now();
         let keys = self.store.installation().await?.tag_keys;
@@ -166,7 +161,7 @@ impl Registry {
             id: secret.id(),
             client,
             hash,
-            label: new.label,
+            label,
             created_at,
             expires_at: new.expires_at,
             retired_at: None,
@@ -213,7 +208,7 @@ impl Registry {
         }
     }
 
-    /// Returns a summary of the live secrets of each client that has some.
+    /// Returns a summary of the secrets that are not retired, for each client that has some.
     pub async fn live_secrets(&self) -> Result<HashMap<ClientKey, LiveSecrets>, RegistryError> {
         Ok(self.store.live_secrets(self.clock.now()).await?.into_iter().collect())
     }

@@ -43,7 +43,7 @@ pub use self::{
     upkeep::{Sizes, Upkeep},
 };
 use crate::domain::{
-    Client, ClientKey, ClientQuota, ClientState, CredentialId, Error, StoredCredential, TagKeys,
+    Client, ClientKey, ClientState, CredentialId, Error, QuotaChange, StoredCredential, TagKeys,
     Timestamp, TokenDigest, TokenFacts, TokenId,
 };
 
@@ -88,8 +88,8 @@ pub enum Creation {
 pub enum ClientChange {
     /// Its state.
     State(ClientState),
-    /// All limits of its quota.
-    Quota(ClientQuota),
+    /// The limits of its quota.
+    Quota(QuotaChange),
 }
 
 /// How a secret is taken out of use.

@@ -62,6 +62,6 @@ fn tell(first: &EndingSecret, expiring: usize, expired: usize) {
         first_client_id = %first.client_id,
         first_secret_id = %first.id.0,
         first_expires_at = %first.expires_at,
-        "client secrets end; `jeton client list` shows all of them",
+        "client secrets end soon or have ended: `jeton client list` shows how many each client has",
     );
 }

@@ -2,9 +2,12 @@
 
 use super::{Registry, RegistryError};
 use crate::{
-    domain::TagKey,
+    domain::{ClientId, TagKey},
     store::{Adoption, TagKeyRotation},
 };
+
+/// Maximum secrets that are retired together.
+const SLICE: u32 = 200;
 
 impl Registry {
     /// Revokes all current tokens of all clients. They are selected by a counter and not by a time,
@@ -35,8 +38,21 @@ impl Registry {
         }
     }
 
-    /// Ends the previous tag key: every secret and token that was made with it is refused.
+    /// Returns the clients with live secrets that were made before the current tag key was used,
+    /// and how many each has.
+    pub async fn earlier_secrets(&self) -> Result<Vec<(ClientId, u64)>, RegistryError> {
+        Ok(self.store.earlier_secrets(self.clock.now()).await?)
+    }
+
+    /// Ends the previous tag key: every secret and token that was made with it is refused. The
+    /// secrets are retired first, so that none is shown as live that no longer works. This is done
+    /// in slices, between which other changes take their turn.
     pub async fn retire_tag_key(&self) -> Result<(), RegistryError> {
+        let mut retired = u64::from(SLICE);
+        while retired == u64::from(SLICE) {
+            let now = self.clock.now();
+            retired = self.store.retire_earlier_secrets(now, SLICE, &self.actor).await?;
+        }
         let retired = self.store.retire_tag_key(&self.actor).await?;
         if retired { Ok(()) } else { Err(RegistryError::NoPreviousTagKey) }
     }

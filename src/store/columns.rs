@@ -43,3 +43,47 @@ select tag_key_since, next_tag_key is not null as has_next,
         where retired_at is null and burnt_at is null and created_at <= tag_key_since
           and (expires_at is null or expires_at > $1)) as earlier_secrets
 from installation";
+
+/// Summary of the secrets of each client that are not retired: those that are live at the moment
+/// $1, and those that have expired. $2 is the end of time.
+pub(super) const LIVE_SECRETS: &str = "\
+select client,
+       count(*) filter (where expires_at is null or expires_at > $1) as live,
+       count(*) filter (where expires_at is null or expires_at >= $2) as endless,
+       min(expires_at) filter (where expires_at > $1 and expires_at < $2) as first_end,
+       count(*) filter (where expires_at <= $1) as expired
+from client_secret
+where retired_at is null and burnt_at is null
+group by client";
+
+/// The first $3 secrets of active clients that end between $1 and $2 and are not retired.
+pub(super) const ENDING_SECRETS: &str = "\
+select client.client_id, secret.id, secret.expires_at
+from client_secret as secret
+     join client on client.id = secret.client and client.state = 'active'
+where secret.retired_at is null and secret.burnt_at is null
+  and secret.expires_at between $1 and $2
+order by secret.expires_at limit $3";
+
+/// Condition on a secret that ends with the previous tag key: it is in use and was made before the
+/// current key was used, and the previous one is still accepted.
+macro_rules! made_with_previous_key {
+    () => {
+        "retired_at is null and burnt_at is null \
+         and created_at <= (select tag_key_since from installation \
+                            where previous_tag_key is not null)"
+    };
+}
+
+pub(super) use made_with_previous_key;
+
+/// Clients with live secrets at the moment $1 that were made before the current tag key was used,
+/// and how many each has.
+pub(super) const EARLIER_SECRETS: &str = "\
+select client.client_id, count(*) as earlier_secrets
+from client_secret as secret join client on client.id = secret.client,
+     installation
+where secret.retired_at is null and secret.burnt_at is null
+  and secret.created_at <= installation.tag_key_since
+  and (secret.expires_at is null or secret.expires_at > $1)
+group by client.client_id order by client.client_id";

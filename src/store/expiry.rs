@@ -2,7 +2,7 @@
 
 use crate::domain::{ClientId, SecretId, Timestamp};
 
-/// Summary of the live secrets of a client.
+/// Summary of the secrets of a client that are not retired.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LiveSecrets {
     /// Number of live secrets.
@@ -11,6 +11,8 @@ pub struct LiveSecrets {
     pub endless: u64,
     /// When the first of the others ends; `None` if all are endless.
     pub first_end: Option<Timestamp>,
+    /// Number of secrets that have ended, without having been retired.
+    pub expired: u64,
 }
 
 /// A secret that ends soon, or has ended, without having been retired.

@@ -17,7 +17,7 @@ use self::cells::parsed;
 pub use self::unreadable::UnreadableRow;
 pub(super) use self::{
     cells::{BadCell, Cell, Cells, cell},
-    expiry::{ending_secret, live_secrets},
+    expiry::{earlier_secrets, ending_secret, live_secrets},
     installation::{no_installation, tag_key_rotation, tag_keys},
 };
 use super::{Change, FoundClient, FoundOrFault, FoundToken, Readable};

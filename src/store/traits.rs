@@ -99,6 +99,20 @@ pub trait InstallationStore: Send + Sync {
     /// if there is no previous key.
     async fn retire_tag_key(&self, actor: &Actor) -> Result<bool, Error>;
 
+    /// Retires at most `limit` of the secrets that end with the previous tag key: they were made
+    /// before the current one was used. Does nothing unless the previous one is still accepted.
+    /// Returns how many were retired.
+    async fn retire_earlier_secrets(
+        &self,
+        now: Timestamp,
+        limit: u32,
+        actor: &Actor,
+    ) -> Result<u64, Error>;
+
+    /// Lists the clients with live secrets that were made before the current tag key was used, and
+    /// how many each has. Rows that cannot be read are left out.
+    async fn earlier_secrets(&self, now: Timestamp) -> Result<Vec<(ClientId, u64)>, Error>;
+
     /// Reads how far a rotation of the tag key is.
     async fn tag_key_rotation(&self, now: Timestamp) -> Result<TagKeyRotation, Error>;
 }
@@ -109,7 +123,7 @@ pub trait InstallationStore: Send + Sync {
 /// As described at [`Store`].
 #[async_trait]
 pub trait ExpiryStore: Send + Sync {
-    /// Summarizes the live secrets of each client that has some.
+    /// Summarizes the secrets that are not retired, for each client that has some.
     async fn live_secrets(&self, now: Timestamp) -> Result<Vec<(ClientKey, LiveSecrets)>, Error>;
 
     /// Lists at most `limit` secrets of active clients that end between `from` and `until` and are

@@ -114,7 +114,7 @@ async fn a_rotation_under_load_loses_no_request_and_a_retired_key_is_refused_eve
             registry.rotate_tag_key().await.unwrap();
             more.end().await;
             let rotation = registry.tag_key_rotation().await.unwrap();
-            assert_eq!(rotation.earlier_secrets, 2, "{kind:?}");
+            assert_eq!(rotation.earlier_secrets, 1, "the first one was retired, {kind:?}");
         }
     }
 }
@@ -211,7 +211,9 @@ async fn a_rotation_is_shown_completed_and_retired_by_commands_and_audited_witho
 
 /// The trail has the three steps, and nothing of the keys.
 fn audited(database: &Database, key: &TagKey) {
-    let trail = run_json(&["audit", "list", "--last", "3"], database);
+    let trail = run_json(&["audit", "list", "--last", "4"], database);
+    let of_key = |row: &&Value| row["action"] == "installation.update";
+    let trail: Value = trail.as_array().unwrap().iter().filter(of_key).cloned().collect();
     let changed = ["next_tag_key", "tag_key", "previous_tag_key"];
     for (row, name) in trail.as_array().unwrap().iter().zip(changed) {
         assert_eq!(row["action"], "installation.update", "{trail}");

@@ -13,6 +13,7 @@ mod error;
 mod formats;
 mod lane;
 mod node_clock;
+mod printable;
 mod quota;
 mod random;
 mod scope;
@@ -34,7 +35,11 @@ pub use credential::{CredentialId, PresentedCredential, StoredCredential};
 pub use error::{Cause, Error, Malformed, SharedCause, chain};
 pub use lane::{Lane, PerLane};
 pub use node_clock::{CLOCK_TOLERANCE, ClockOffset, ClocksDisagree, NodeClock};
-pub use quota::{ClientQuota, LimitState, Quota, QuotaKind, QuotaLimit, QuotaMode, QuotaState};
+pub use printable::{is_unprintable, parse_label, parse_name, printable};
+pub use quota::{
+    ClientQuota, LimitChange, LimitState, Quota, QuotaChange, QuotaKind, QuotaLimit, QuotaMode,
+    QuotaState,
+};
 pub use random::{OsRandom, Random, RandomFailed, SeededRandom, uuid_v4, uuid_v7};
 pub use scope::{MAX_SCOPES, Scope};
 pub use secret::{ClientSecret, MAX_LABEL_LENGTH, SecretId, StoredSecret};

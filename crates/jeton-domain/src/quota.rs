@@ -72,6 +72,62 @@ impl ClientQuota {
     }
 }
 
+/// A change of one limit of a client.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum LimitChange {
+    /// The limit stays as it is.
+    #[default]
+    Keep,
+    /// The default of the node applies.
+    UseDefault,
+    /// The client gets this limit.
+    Set(QuotaLimit),
+}
+
+impl LimitChange {
+    /// Parses a limit, or `default`.
+    pub fn parse(text: &str) -> Result<Self, Malformed> {
+        match text {
+            "default" => Ok(Self::UseDefault),
+            _ => QuotaLimit::parse(text)
+                .map(Self::Set)
+                .map_err(|_| Malformed("a limit of a quota is 1 to 1000000000, or `default`")),
+        }
+    }
+
+    /// The limit to store; `None` for the default of the node, and if nothing is to be stored.
+    #[must_use]
+    pub const fn limit(self) -> Option<QuotaLimit> {
+        match self {
+            Self::Keep | Self::UseDefault => None,
+            Self::Set(limit) => Some(limit),
+        }
+    }
+}
+
+/// A change of the limits of one client.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct QuotaChange {
+    /// See [`Quota::tokens_per_second`].
+    pub tokens_per_second: LimitChange,
+    /// See [`Quota::burst`].
+    pub burst: LimitChange,
+    /// See [`Quota::live_tokens`].
+    pub live_tokens: LimitChange,
+}
+
+/// Sets all limits.
+impl From<ClientQuota> for QuotaChange {
+    fn from(quota: ClientQuota) -> Self {
+        let set = |limit: Option<_>| limit.map_or(LimitChange::UseDefault, LimitChange::Set);
+        Self {
+            tokens_per_second: set(quota.tokens_per_second),
+            burst: set(quota.burst),
+            live_tokens: set(quota.live_tokens),
+        }
+    }
+}
+
 /// What a node does about a client that exceeds its quota.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum QuotaMode {

@@ -87,7 +87,7 @@ fn client_cells(client: &Readable<Client>, secrets: LiveSecrets) -> [String; 9] 
 
 /// When the live secrets of a client end: the first end, and how many of them never do.
 fn secrets_end(secrets: LiveSecrets) -> String {
-    let LiveSecrets { count, endless, first_end } = secrets;
+    let LiveSecrets { count, endless, first_end, .. } = secrets;
     match (first_end, endless) {
         (None, 0) => "no live secret".to_owned(),
         (None, endless) if endless == count => "never".to_owned(),

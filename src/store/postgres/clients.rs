@@ -8,7 +8,8 @@ use sqlx::PgConnection;
 use super::{fault::fault, lease::Lease, moment::Moment};
 use crate::{
     domain::{
-        Actor, Client, ClientId, CredentialId, Error, QuotaLimit, SecretId, StoredSecret, Timestamp,
+        Actor, Client, ClientId, CredentialId, Error, LimitChange, QuotaLimit, SecretId,
+        StoredSecret, Timestamp,
     },
     store::{
         ClientChange, Creation, FoundClient, Readable, Retirement,
@@ -173,16 +174,22 @@ pub(super) async fn change(
         .bind(actor.as_str())
         .bind(state.as_str()),
         ClientChange::Quota(quota) => sqlx::query(
-            "update client set tokens_per_second = $3, token_burst = $4, live_tokens = $5,
-                               version = version + 1
+            "update client
+             set tokens_per_second = case when $3 then tokens_per_second else $4 end,
+                 token_burst = case when $5 then token_burst else $6 end,
+                 live_tokens = case when $7 then live_tokens else $8 end,
+                 version = version + 1
              from (select set_config('jeton.actor', $2, true)) as actor
              where client_id = $1",
         )
         .bind(client_id.as_str())
         .bind(actor.as_str())
-        .bind(number(quota.tokens_per_second))
-        .bind(number(quota.burst))
-        .bind(number(quota.live_tokens)),
+        .bind(quota.tokens_per_second == LimitChange::Keep)
+        .bind(number(quota.tokens_per_second.limit()))
+        .bind(quota.burst == LimitChange::Keep)
+        .bind(number(quota.burst.limit()))
+        .bind(quota.live_tokens == LimitChange::Keep)
+        .bind(number(quota.live_tokens.limit())),
     };
     let rows = statement.execute(connection).await.map_err(fault)?.rows_affected();
     Ok(rows == 1)

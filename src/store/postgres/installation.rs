@@ -6,8 +6,12 @@ use sqlx::PgConnection;
 
 use super::{PostgresStore, fault::fault, moment::Moment, nodes::applied_everywhere};
 use crate::{
-    domain::{Actor, Error, TagKey, Timestamp},
-    store::{Adoption, Installation, InstallationStore, TagKeyRotation, columns, row},
+    domain::{Actor, ClientId, Error, TagKey, Timestamp},
+    store::{
+        Adoption, Installation, InstallationStore, TagKeyRotation,
+        columns::{self, made_with_previous_key},
+        row,
+    },
 };
 
 #[async_trait]
@@ -44,6 +48,21 @@ impl InstallationStore for PostgresStore {
             on_session!(self.primary, self.lane, |connection, _| retire(connection, actor))?;
         applied_everywhere(&self.primary, self.lane).await?;
         Ok(retired)
+    }
+
+    async fn retire_earlier_secrets(
+        &self,
+        now: Timestamp,
+        limit: u32,
+        actor: &Actor,
+    ) -> Result<u64, Error> {
+        on_session!(self.primary, self.lane, |connection, _| retire_earlier(
+            connection, now, limit, actor
+        ))
+    }
+
+    async fn earlier_secrets(&self, now: Timestamp) -> Result<Vec<(ClientId, u64)>, Error> {
+        on_session!(self.primary, self.lane, |connection, _| earlier(connection, now))
     }
 
     async fn tag_key_rotation(&self, now: Timestamp) -> Result<TagKeyRotation, Error> {
@@ -104,6 +123,40 @@ async fn retire(connection: &mut PgConnection, actor: &Actor) -> Result<bool, Er
     .fetch_one(connection)
     .await
     .map_err(fault)
+}
+
+async fn retire_earlier(
+    connection: &mut PgConnection,
+    now: Timestamp,
+    limit: u32,
+    actor: &Actor,
+) -> Result<u64, Error> {
+    let retired = sqlx::query(concat!(
+        "update client_secret set retired_at = $1
+         from (select set_config('jeton.actor', $2, true)) as actor
+         where id in (select id from client_secret where ",
+        made_with_previous_key!(),
+        " limit $3)"
+    ))
+    .bind(Moment(now))
+    .bind(actor.as_str())
+    .bind(i64::from(limit))
+    .execute(connection)
+    .await
+    .map_err(fault)?;
+    Ok(retired.rows_affected())
+}
+
+async fn earlier(
+    connection: &mut PgConnection,
+    now: Timestamp,
+) -> Result<Vec<(ClientId, u64)>, Error> {
+    let rows = sqlx::query(columns::EARLIER_SECRETS)
+        .bind(Moment(now))
+        .fetch_all(connection)
+        .await
+        .map_err(fault)?;
+    Ok(rows.iter().filter_map(|row| row::earlier_secrets(row).ok()).collect())
 }
 
 async fn rotation(connection: &mut PgConnection, now: Timestamp) -> Result<TagKeyRotation, Error> {

@@ -8,7 +8,8 @@ use super::{
 };
 use crate::{
     domain::{
-        Actor, Client, ClientId, CredentialId, Error, QuotaLimit, SecretId, StoredSecret, Timestamp,
+        Actor, Client, ClientId, CredentialId, Error, LimitChange, QuotaLimit, SecretId,
+        StoredSecret, Timestamp,
     },
     store::{
         ClientChange, Creation, FoundClient, Readable, Retirement,
@@ -142,14 +143,20 @@ pub(super) async fn change(
                 .bind(state.as_str())
         }
         ClientChange::Quota(quota) => sqlx::query(
-            "update client set tokens_per_second = $2, token_burst = $3, live_tokens = $4,
-                               version = version + 1
+            "update client
+             set tokens_per_second = iif($2, tokens_per_second, $3),
+                 token_burst = iif($4, token_burst, $5),
+                 live_tokens = iif($6, live_tokens, $7),
+                 version = version + 1
              where client_id = $1",
         )
         .bind(client_id.as_str().to_owned())
-        .bind(quota.tokens_per_second.map(QuotaLimit::get))
-        .bind(quota.burst.map(QuotaLimit::get))
-        .bind(quota.live_tokens.map(QuotaLimit::get)),
+        .bind(quota.tokens_per_second == LimitChange::Keep)
+        .bind(quota.tokens_per_second.limit().map(QuotaLimit::get))
+        .bind(quota.burst == LimitChange::Keep)
+        .bind(quota.burst.limit().map(QuotaLimit::get))
+        .bind(quota.live_tokens == LimitChange::Keep)
+        .bind(quota.live_tokens.limit().map(QuotaLimit::get)),
     };
     Ok(audit::change(writer, actor, vec![statement]).await? == 1)
 }

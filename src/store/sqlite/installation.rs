@@ -10,8 +10,12 @@ use super::{
     feed::applied_everywhere,
 };
 use crate::{
-    domain::{Actor, Error, TagKey, Timestamp},
-    store::{Adoption, Installation, InstallationStore, TagKeyRotation, columns, row},
+    domain::{Actor, ClientId, Error, TagKey, Timestamp},
+    store::{
+        Adoption, Installation, InstallationStore, TagKeyRotation,
+        columns::{self, made_with_previous_key},
+        row,
+    },
 };
 
 #[async_trait]
@@ -58,6 +62,32 @@ impl InstallationStore for SqliteStore {
             "update installation set previous_tag_key = null where previous_tag_key is not null",
         );
         self.change_installation(actor, retire).await
+    }
+
+    async fn retire_earlier_secrets(
+        &self,
+        now: Timestamp,
+        limit: u32,
+        actor: &Actor,
+    ) -> Result<u64, Error> {
+        let retire = sqlx::query(concat!(
+            "update client_secret set retired_at = $1
+             where id in (select id from client_secret where ",
+            made_with_previous_key!(),
+            " limit $2)"
+        ))
+        .bind(now.unix_micros())
+        .bind(limit);
+        audit::change(&self.writer, actor, vec![retire]).await
+    }
+
+    async fn earlier_secrets(&self, now: Timestamp) -> Result<Vec<(ClientId, u64)>, Error> {
+        let rows = sqlx::query(columns::EARLIER_SECRETS)
+            .bind(now.unix_micros())
+            .fetch_all(&self.reader)
+            .await
+            .map_err(fault)?;
+        Ok(rows.iter().filter_map(|row| row::earlier_secrets(row).ok()).collect())
     }
 
     async fn tag_key_rotation(&self, now: Timestamp) -> Result<TagKeyRotation, Error> {
