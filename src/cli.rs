@@ -1,14 +1,18 @@
 //! Command-line interface: argument parsing, and one file per command.
 
+mod arguments;
 mod audit;
 mod backup;
 mod bench;
 mod client;
+mod completions;
 mod config;
 mod confirm;
 mod deadline;
 mod dev;
+mod exit;
 mod links;
+mod man;
 mod migrate;
 mod node;
 mod output;
@@ -17,12 +21,15 @@ mod serve;
 mod server;
 mod shim;
 mod shutdown;
+mod table;
 mod tag_key;
+mod tagged_text;
 mod target;
 mod token;
 mod unreadable;
+mod usage;
 
-use std::{env, ffi::OsString, path::PathBuf, process::ExitCode};
+use std::{env, path::PathBuf, process::ExitCode, sync::LazyLock};
 
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 #[cfg(all(target_os = "linux", not(debug_assertions)))]
@@ -32,11 +39,18 @@ use rustix::{
     process::{Resource, Rlimit, setrlimit, umask},
 };
 
-use self::deadline::Deadline;
+use self::{deadline::Deadline, exit::Exit};
 use crate::{
     config::{self as settings, File, Links, Log, Seconds},
     telemetry::{self, Telemetry},
 };
+
+/// End of the help: the exit status of all commands, and an example.
+static LONG_HELP: LazyLock<String> = LazyLock::new(|| {
+    let example =
+        "jeton dev        starts a node with an embedded database and issues a first token";
+    format!("{}\n\nExample:\n  {example}", exit::TABLE)
+});
 
 /// Access tokens for machines: the OAuth 2.0 client-credentials grant over gRPC and HTTP
 #[derive(Debug, Parser)]
@@ -46,16 +60,29 @@ use crate::{
     max_term_width = 100,
     after_help = "\
 Example:
-  jeton dev        starts a node with an embedded database and issues a first token"
+  jeton dev        starts a node with an embedded database and issues a first token",
+    after_long_help = LONG_HELP.as_str()
 )]
 struct Cli {
     /// Configuration file (TOML); its keys are the long flags of `jeton serve` with _ instead of -
-    #[arg(long, global = true, value_name = "FILE", env = "JETON_CONFIG")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "JETON_CONFIG",
+        help_heading = "All commands"
+    )]
     config: Option<PathBuf>,
 
     /// Timeout of commands that wait for a database or a node, in seconds; 0 for none
     /// [default: 30, and none for backup and restore, whose work itself takes long]
-    #[arg(long, global = true, value_name = "SECONDS", env = "JETON_TIMEOUT")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "SECONDS",
+        env = "JETON_TIMEOUT",
+        help_heading = "All commands"
+    )]
     timeout: Option<Seconds<0, 31_536_000>>,
 
     #[command(subcommand)]
@@ -92,22 +119,30 @@ enum Command {
     Bench(bench::Bench),
     /// Show the effective value of each setting and its source
     Config(config::ShowConfig),
+    /// Print a script that completes commands and flags in a shell
+    Completions(completions::Completions),
+    /// Write a man page for each command
+    Man(man::Man),
 }
 
-/// Runs the command named by the arguments of the process. An error is printed in one line and
-/// gives exit status 1; an argument that cannot be parsed exits with 2.
+/// Runs the command named by the arguments of the process. An error is printed in one line. Returns
+/// the exit status; `Exit` lists them.
 #[must_use]
 pub fn main() -> ExitCode {
     forbid_core_dumps();
     // Files that commands create may hold secrets or hashes, so only their owner may read them
     // unless the code sets other permissions.
     umask(Mode::from_raw_mode(0o077));
-    match parse().and_then(start) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            output::complain(&error);
-            ExitCode::FAILURE
-        }
+    let outcome = match parse() {
+        Ok(Parsed::Command(asked)) => start(*asked).map(|()| None),
+        Ok(Parsed::Told(exit)) => Ok(exit),
+        Err(error) => Err(error),
+    };
+    let outcome = outcome.and_then(|exit| output::finish().map(|()| exit));
+    match outcome {
+        Ok(None) => ExitCode::SUCCESS,
+        Ok(Some(exit)) => exit.into(),
+        Err(error) => output::complain(&error).into(),
     }
 }
 
@@ -119,24 +154,42 @@ struct Asked {
     unknown_variables: Vec<String>,
 }
 
-/// Parses the arguments. If they name a configuration file, they are parsed a second time with the
-/// values of the file as defaults.
-fn parse() -> anyhow::Result<Asked> {
-    let command = settings::without_empty_variables(Cli::command());
-    let unknown_variables = settings::unknown_variables(&Cli::command());
-    let arguments: Vec<_> = env::args_os().collect();
-    let (mut cli, mut matches) = read(&command, &arguments);
-    let file = cli.config.as_deref().map(File::read).transpose()?;
-    if let Some(file) = &file {
-        (cli, matches) = read(&file.beneath(command), &arguments);
-    }
-    Ok(Asked { cli, matches, file: file.unwrap_or_default(), unknown_variables })
+/// Outcome of parsing the arguments.
+enum Parsed {
+    /// A command to run.
+    Command(Box<Asked>),
+    /// The help or an error, which is printed already, and its exit status.
+    Told(Option<Exit>),
 }
 
-fn read(command: &clap::Command, arguments: &[OsString]) -> (Cli, ArgMatches) {
-    let matches = command.clone().try_get_matches_from(arguments);
-    let read = matches.and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
-    read.unwrap_or_else(|error| settings::name_variable(error, command, arguments).exit())
+/// Parses the arguments. If they name a configuration file, they are parsed a second time with the
+/// values of the file as defaults.
+fn parse() -> anyhow::Result<Parsed> {
+    let arguments: Vec<_> = env::args_os().collect();
+    if usage::asks_for_json(&arguments) {
+        output::use_json();
+    }
+    tagged_text::refuse(&arguments)?;
+    let command = settings::without_empty_variables(Cli::command());
+    let unknown_variables = settings::unknown_variables(&Cli::command());
+    let read = |command: &clap::Command| {
+        let matches = command.clone().try_get_matches_from(&arguments);
+        let read = matches.and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
+        read.map_err(|error| usage::tell(&settings::name_variable(error, command, &arguments)))
+    };
+    let (mut cli, mut matches) = match read(&command) {
+        Ok(read) => read,
+        Err(told) => return Ok(Parsed::Told(told)),
+    };
+    let file = cli.config.as_deref().map(File::read).transpose()?;
+    if let Some(file) = &file {
+        (cli, matches) = match read(&file.beneath(command)) {
+            Ok(read) => read,
+            Err(told) => return Ok(Parsed::Told(told)),
+        };
+    }
+    let file = file.unwrap_or_default();
+    Ok(Parsed::Command(Box::new(Asked { cli, matches, file, unknown_variables })))
 }
 
 /// Starts logging. Warnings about the environment are the first lines of the log.
@@ -195,6 +248,11 @@ async fn run(asked: Asked) -> anyhow::Result<()> {
         Command::Token(token) => token.run(deadline).await,
         Command::Bench(bench) => bench.run().await,
         Command::Config(show) => show.run(innermost(&matches), &file),
+        Command::Completions(completions) => {
+            completions.run(Cli::command());
+            Ok(())
+        }
+        Command::Man(man) => man.run(Cli::command()),
     }
 }
 

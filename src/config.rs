@@ -30,8 +30,8 @@ pub use self::{
     database::{DataDir, Database, Upkeep},
     database_url::DatabaseUrl,
     environment::{
-        CLIENT_SECRET, SecretVariable, TOKEN, name_variable, unknown_variables,
-        without_empty_variables,
+        CLIENT_SECRET, SecretVariable, TOKEN, name_variable, terminal_columns, unknown_variables,
+        without_color, without_empty_variables,
     },
     hashing::{Argon2, HashPool},
     layers::{File, Setting},

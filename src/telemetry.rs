@@ -21,7 +21,7 @@ pub use self::{
     metrics::{CONTENT_TYPE, HandshakeFailure, ListenerKind, Metrics, OK, OpenConnection},
     readings::Readings,
 };
-use crate::config::{Log, LogFormat};
+use crate::config::{self, Log, LogFormat};
 
 /// Target of the access log, which has one line per request. For a filter such as
 /// `info,access=off`.
@@ -66,17 +66,17 @@ fn log_panics() {
 ///
 /// # Errors
 /// If the filter is invalid, the exporter cannot be built, or logging was started already.
-pub fn start(config: &Log) -> anyhow::Result<Telemetry> {
-    let filter = &config.log;
+pub fn start(log: &Log) -> anyhow::Result<Telemetry> {
+    let filter = &log.log;
     let filter = EnvFilter::try_new(filter)
         .with_context(|| format!("`{filter}` is not a log filter; try info or jeton=debug"))?;
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(lines::Lines)
-        .with_ansi(io::stderr().is_terminal())
+        .with_ansi(io::stderr().is_terminal() && !config::without_color())
         // Otherwise the layer reports a failed write on standard error as well, and panics if that
         // fails too. A full disk under the log must not fail a request.
         .log_internal_errors(false);
-    let lines = match config.log_format {
+    let lines = match log.log_format {
         LogFormat::Text => lines.boxed(),
         LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
     };
@@ -85,7 +85,7 @@ pub fn start(config: &Log) -> anyhow::Result<Telemetry> {
     let twice = "logging was started twice";
     #[cfg(feature = "otel")]
     {
-        let exporter = config.otlp_endpoint.as_deref().map(otel::Exporter::start).transpose()?;
+        let exporter = log.otlp_endpoint.as_deref().map(otel::Exporter::start).transpose()?;
         subscriber.with(exporter.as_ref().map(otel::Exporter::layer)).try_init().context(twice)?;
         Ok(Telemetry { _exporter: exporter })
     }

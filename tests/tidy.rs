@@ -86,6 +86,21 @@ fn nothing_is_left_half_done() {
     report(&offences);
 }
 
+/// A reader that goes away makes these macros panic; `cli/output.rs` writes without them.
+#[test]
+fn nothing_is_printed_past_the_one_writer() {
+    let mut offences = Vec::new();
+    for file in sources() {
+        for (line, text) in numbered(&code_of(&file.text)) {
+            if ["print!(", "println!("].iter().any(|name| text.contains(name)) {
+                offences
+                    .push(file.at(line, "print by `cli/output.rs`, which survives a closed pipe"));
+            }
+        }
+    }
+    report(&offences);
+}
+
 #[test]
 fn every_part_of_the_contract_has_a_comment() {
     let mut offences = Vec::new();

@@ -1,17 +1,21 @@
 //! `jeton audit …`: lists and verifies the audit trail, directly in the database.
 
+mod detail;
+
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::{
+    arguments::Reading,
     deadline::Deadline,
+    exit::Exit,
     output,
+    table::Column,
     target::{Target, UNCHANGED},
     unreadable,
 };
 use crate::{
-    config::Database,
     domain::{AuditEntry, AuditMark, AuditReader, AuditSummary, ClientId},
     store::Readable,
 };
@@ -48,15 +52,12 @@ pub(super) struct List {
     client: Option<ClientId>,
 
     /// Maximum entries
-    #[arg(long, value_name = "N", default_value_t = 50)]
+    #[arg(long, value_name = "N", default_value_t = 50,
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     last: u32,
 
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-
     #[command(flatten)]
-    database: Database,
+    on: Reading,
 }
 
 #[derive(Debug, Args)]
@@ -65,12 +66,8 @@ pub(super) struct Verify {
     #[arg(long = "mark", value_name = "SEQ:HASH", value_parser = AuditMark::parse)]
     marks: Vec<AuditMark>,
 
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-
     #[command(flatten)]
-    database: Database,
+    on: Reading,
 }
 
 impl AuditCommand {
@@ -84,51 +81,59 @@ impl AuditCommand {
 
 impl List {
     async fn run(self, deadline: Deadline) -> anyhow::Result<()> {
-        let target = Target::of(self.database)?;
+        let target = Target::of(self.on.database)?;
         let work = async {
             let entries = target.store.last_of_audit(self.client.as_ref(), self.last).await;
             entries.context("the database cannot be used")
         };
         let mut entries = target.look(deadline, work).await?;
         entries.reverse();
-        if self.json {
+        if self.on.format.json {
             output::json(&entries.iter().map(entry_json).collect());
         } else if entries.is_empty() {
             let of = self.client.map(|client| format!(" for client {client}"));
             output::remark(&format!("No changes{} yet.", of.unwrap_or_default()));
         } else {
-            let heading = ["seq", "at", "actor", "action", "client", "secret or token", "detail"];
-            output::table(heading, entries.iter().map(entry_row).collect());
+            output::table(COLUMNS, entries.iter().map(entry_row).collect());
         }
         unreadable::check(unreadable::rows(&entries))
     }
 }
 
+const COLUMNS: [Column; 7] = [
+    Column::whole("seq"),
+    Column::whole("at"),
+    Column::whole("action"),
+    Column::text("client"),
+    Column::text("actor"),
+    Column::text("detail"),
+    Column::whole("secret or token"),
+];
+
 fn entry_row(entry: &Readable<AuditEntry>) -> [String; 7] {
     let entry = match entry {
         Ok(entry) => entry,
-        Err(row) => return unreadable::cells(row, 3),
+        Err(row) => return unreadable::cells(row, 2),
     };
     let login = entry.login.as_deref().map(|login| format!("by hand: {login}"));
     let who = entry.actor_in_full().or(login).unwrap_or_else(|| "by hand".to_owned());
     [
         entry.seq.to_string(),
         entry.at.to_string(),
-        output::printable(&who),
-        output::printable(&entry.action),
-        output::printable(entry.client_id.as_deref().unwrap_or_default()),
+        entry.action.clone(),
+        entry.client_id.clone().unwrap_or_default(),
+        who,
+        shown(entry),
         entry.subject.map(|id| id.to_string()).unwrap_or_default(),
-        output::printable(&shortened(&entry.detail)),
     ]
 }
 
-/// Cuts a detail to the width of a table cell; `--json` prints it in full.
-fn shortened(detail: &str) -> String {
-    const WIDTH: usize = 80;
-    if detail.chars().count() <= WIDTH {
-        return detail.to_owned();
+/// The detail as text, as it is stored if it is not JSON.
+fn shown(entry: &AuditEntry) -> String {
+    match detail::canonical(entry) {
+        Value::Null => entry.detail.clone(),
+        detail => detail.to_string(),
     }
-    detail.chars().take(WIDTH).chain(['…']).collect()
 }
 
 fn entry_json(entry: &Readable<AuditEntry>) -> Value {
@@ -145,14 +150,15 @@ fn entry_json(entry: &Readable<AuditEntry>) -> Value {
         "client": entry.client,
         "client_id": entry.client_id,
         "subject": entry.subject,
-        "detail": serde_json::from_str(&entry.detail).unwrap_or(Value::Null),
+        "detail": detail::canonical(entry),
         "hash": entry.hash.map(|hash| hash.to_string()),
     })
 }
 
 impl Verify {
     async fn run(self, deadline: Deadline) -> anyhow::Result<()> {
-        let target = Target::of(self.database)?;
+        let target = Target::of(self.on.database)?;
+        target.announce();
         target.step(deadline, UNCHANGED, target.ready_for(async { Ok(()) })).await?;
         let mut reader = AuditReader::new(self.marks);
         loop {
@@ -170,19 +176,20 @@ impl Verify {
                 // Jeton writes only rows that can be read, so an unreadable row was altered.
                 reader.read(entry.context(TAMPERED)?).context(TAMPERED)?;
             }
-            if reader.position() / 100_000 > before && !self.json {
+            if reader.position() / 100_000 > before && !self.on.format.json {
                 output::progress(&format!("{} rows read", reader.position()));
             }
         }
         target.leave().await;
-        report(&reader.finish().context(TAMPERED)?, self.json);
-        Ok(())
+        report(&reader.finish().context(TAMPERED)?, &target.place, self.on.format.json)
     }
 }
 
 const TAMPERED: &str = "the audit trail does not verify";
 
-fn report(summary: &AuditSummary, as_json: bool) {
+/// Prints the result. An empty trail verifies nothing, which is what a command in the wrong place
+/// would report for ever.
+fn report(summary: &AuditSummary, place: &str, as_json: bool) -> anyhow::Result<()> {
     let AuditSummary { rows, first, head, unsealed } = *summary;
     if as_json {
         output::json(&json!({
@@ -191,13 +198,15 @@ fn report(summary: &AuditSummary, as_json: bool) {
             "mark": head.map(|head| head.to_string()),
             "unsealed": unsealed,
         }));
-        return;
     }
     let Some(first) = first else {
-        output::say("The audit trail is empty.");
-        return;
+        let message = format!("the audit trail of {place} is empty: there is nothing to verify");
+        return Err(Exit::Finding.error(message));
     };
-    output::say(&format!("The audit trail is intact: {rows} rows from {first} on."));
+    if as_json {
+        return Ok(());
+    }
+    output::say(&format!("The audit trail of {place} is intact: {rows} rows from {first} on."));
     if let Some(head) = head {
         output::say(&format!("mark  {head}"));
     }
@@ -206,4 +215,5 @@ fn report(summary: &AuditSummary, as_json: bool) {
             "Rows at the end, edited by hand, without a hash yet: {unsealed}. A node will add it."
         ));
     }
+    Ok(())
 }

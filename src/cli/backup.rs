@@ -12,13 +12,14 @@ use serde_json::{Value, json};
 
 use self::archive::Archive;
 use super::{
+    arguments::Reading,
     deadline::Deadline,
     node, output,
     shutdown::Signals,
     target::{Target, UNCHANGED},
 };
 use crate::{
-    config::{Database, DatabaseUrl},
+    config::DatabaseUrl,
     data_dir::Draft,
     store::{Holdings, SqliteStore},
 };
@@ -37,12 +38,8 @@ pub(super) struct Backup {
     #[arg(value_name = "FILE")]
     file: PathBuf,
 
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-
     #[command(flatten)]
-    database: Database,
+    on: Reading,
 }
 
 impl Backup {
@@ -52,7 +49,8 @@ impl Backup {
             "{} already exists and is not overwritten: name another file",
             self.file.display()
         );
-        let target = Target::of(self.database)?;
+        let target = Target::of(self.on.database)?;
+        target.announce();
         let ready = target.ready_for(async { Ok(()) });
         target.step(brief, UNCHANGED, ready).await?;
         let draft = Draft::file_beside(&self.file)
@@ -68,7 +66,7 @@ impl Backup {
         target.leave().await;
         let bytes = std::fs::metadata(draft.path())?.len();
         draft.become_file(&self.file).context("the backup cannot be moved to its final name")?;
-        report(&self.file, bytes, &target.place, &saved, self.json);
+        report(&self.file, bytes, &target.place, &saved, self.on.format.json);
         Ok(())
     }
 }

@@ -24,8 +24,8 @@ use self::{
     load::{Outcome, Progress},
     work::Profile,
 };
-use super::{links, output, server::Server};
-use crate::config::{Argon2, Database};
+use super::{arguments::Reading, links, output, server::Server, table::Column};
+use crate::config::Argon2;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -85,12 +85,8 @@ pub(super) struct Bench {
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
 
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-
     #[command(flatten)]
-    database: Database,
+    on: Reading,
 
     #[command(flatten)]
     argon2: Argon2,
@@ -105,9 +101,9 @@ struct Account {
 
 impl Bench {
     pub(super) async fn run(self) -> anyhow::Result<()> {
-        links::check_url(self.database.links, "--server", &self.server.url)?;
+        links::check_url(self.on.database.links, "--server", &self.server.url)?;
         if let Some(http) = &self.http {
-            links::check_url(self.database.links, "--http", http)?;
+            links::check_url(self.on.database.links, "--http", http)?;
         }
         let cost = self.argon2.cost()?;
         let count = usize::try_from(self.clients)?;
@@ -125,7 +121,7 @@ impl Bench {
             None => connect(&self.server.url, false, self.connections, self.in_flight).await?,
         };
 
-        let crowd = crowd::register(&self.database, cost, count).await?;
+        let crowd = crowd::register(&self.on.database, cost, count).await?;
         let asked = self.ask(&crowd, &preparing, &callers).await;
         crowd.delete().await?;
         let (outcome, before, after) = asked?;
@@ -136,12 +132,13 @@ impl Bench {
                 .with_context(|| format!("{} cannot be written", path.display()))?;
         }
         let report = self.report(&outcome, before, after);
-        if self.json {
+        if self.on.format.json {
             output::json(&report);
         } else {
             let rows = report.as_object().into_iter().flatten();
             let rows = rows.map(|(name, value)| [name.replace('_', " "), shown(value)]);
-            output::table(["measure", "value"], rows.collect());
+            let columns = [Column::whole("measure"), Column::whole("value")];
+            output::table(columns, rows.collect());
         }
         Ok(())
     }

@@ -8,10 +8,19 @@ mod show;
 
 use clap::{Args, Subcommand};
 
-use super::{deadline::Deadline, node::Operator, output, target::Target, unreadable};
+use serde_json::json;
+
+use super::{
+    arguments::{Changing, Ending, Format},
+    deadline::Deadline,
+    node, output,
+    target::{Target, UNCHANGED},
+    unreadable,
+};
 use crate::{
-    config::Database,
-    domain::{ClientId, ClientState},
+    domain::{Client, ClientId, ClientState, Clock, StoredSecret, SystemClock},
+    registry::RegistryError,
+    store::Readable,
 };
 
 #[derive(Debug, Subcommand)]
@@ -38,21 +47,21 @@ Example:
     /// Disable a client: it cannot authenticate, and its tokens become inactive
     #[command(after_help = "\
 Example:
-  jeton client disable orders")]
-    Disable(Named),
+  jeton client disable orders --yes")]
+    Disable(Ended),
     /// Enable a disabled client; its tokens that have not expired become active again
     #[command(after_help = "\
 Example:
   jeton client enable orders")]
-    Enable(Named),
+    Enable(Changed),
     /// Set the quota of a client: how fast tokens are issued to it, and how many may live
     #[command(after_help = "\
-Limits that are not named are those of the node again. A running node applies the change at once;
-whether it refuses or only counts is its setting --quota.
+Limits that are not named stay as they are, and `default` is the setting of the node. A running node
+applies the change at once; whether it refuses or only counts is its setting --quota.
 
 Examples:
   jeton client set-quota orders --tokens-per-second 200 --token-burst 2000
-  jeton client set-quota orders")]
+  jeton client set-quota orders --live-tokens default")]
     SetQuota(quota::SetQuota),
     /// Revoke all current tokens of a client, or of all clients; they can request new ones
     #[command(after_help = "\
@@ -63,8 +72,8 @@ Examples:
     /// Delete a client and its secrets; its tokens stay inactive even if the name is reused
     #[command(after_help = "\
 Example:
-  jeton client delete orders")]
-    Delete(Named),
+  jeton client delete orders --yes")]
+    Delete(Ended),
     /// Add a secret, which is shown once; existing secrets keep working
     #[command(after_help = "\
 Example:
@@ -72,24 +81,34 @@ Example:
     AddSecret(secrets::Add),
     /// Retire a secret, so that it no longer authenticates
     #[command(after_help = "\
+The last live secret of a client is retired only after a confirmation.
+
 Examples:
-  jeton client retire-secret orders 0b8d9d5e-7c6b-4e0f-8f0e-2f1d6a3c9b7a
-  jeton client retire-secret orders 0b8d9d5e-7c6b-4e0f-8f0e-2f1d6a3c9b7a --leaked")]
+  jeton client retire-secret orders 0b8d9d5e-7c6b-4e0f-8f0e-2f1d6a3c9b7a --yes
+  jeton client retire-secret orders 0b8d9d5e-7c6b-4e0f-8f0e-2f1d6a3c9b7a --leaked --yes")]
     RetireSecret(secrets::Retire),
 }
 
 /// Arguments of a change of one existing client.
 #[derive(Debug, Args)]
-pub(super) struct Named {
+pub(super) struct Changed {
     /// Client identifier
     #[arg(value_name = "CLIENT_ID", value_parser = ClientId::parse)]
     client_id: ClientId,
 
     #[command(flatten)]
-    operator: Operator,
+    on: Changing,
+}
+
+/// Arguments of a change after which an existing client cannot act.
+#[derive(Debug, Args)]
+pub(super) struct Ended {
+    /// Client identifier
+    #[arg(value_name = "CLIENT_ID", value_parser = ClientId::parse)]
+    client_id: ClientId,
 
     #[command(flatten)]
-    database: Database,
+    ending: Ending,
 }
 
 impl ClientCommand {
@@ -98,43 +117,109 @@ impl ClientCommand {
             Self::Create(create) => create.run(deadline).await,
             Self::List(list) => list.run(deadline).await,
             Self::Show(show) => show.run(deadline).await,
-            Self::Disable(named) => named.set_state(deadline, ClientState::Disabled).await,
-            Self::Enable(named) => named.set_state(deadline, ClientState::Active).await,
+            Self::Disable(ended) => ended.disable(deadline).await,
+            Self::Enable(changed) => {
+                let target = Target::of(changed.on.database)?;
+                let registry = target.registry(changed.on.operator.actor());
+                let enable = registry.set_client_state(&changed.client_id, ClientState::Active);
+                let change = Change::of(&changed.client_id, "enabled", "");
+                change.make(&target, deadline, changed.on.format, enable).await
+            }
             Self::SetQuota(set) => set.run(deadline).await,
             Self::RevokeTokens(revoke) => revoke.run(deadline).await,
-            Self::Delete(named) => named.delete(deadline).await,
+            Self::Delete(ended) => ended.delete(deadline).await,
             Self::AddSecret(add) => add.run(deadline).await,
             Self::RetireSecret(retire) => retire.run(deadline).await,
         }
     }
 }
 
-impl Named {
-    async fn set_state(self, deadline: Deadline, state: ClientState) -> anyhow::Result<()> {
-        let (client, to_be) = (&self.client_id, state.as_str());
-        let undecided = undecided(client, &format!("Client {client} may or may not be {to_be}"));
-        let target = Target::of(self.database)?;
-        let work = async {
-            let registry = target.registry(self.operator.actor());
-            Ok(registry.set_client_state(client, state).await?)
-        };
-        target.change(deadline, &undecided, work).await?;
-        output::say(&format!("Client {client} is {to_be}."));
-        Ok(())
+impl Ended {
+    async fn disable(self, deadline: Deadline) -> anyhow::Result<()> {
+        let client = &self.client_id;
+        let target = Target::of(self.ending.changing.database)?;
+        if !self.ending.confirmation.yes {
+            // A client that does not exist is told before the question.
+            let _ = found(&target, deadline, client).await?;
+            self.ending.confirmation.ask(&format!(
+                "This disables client {client} in {}: it cannot authenticate and its tokens are \
+                 inactive, until `jeton client enable {client}`.",
+                target.place
+            ))?;
+        }
+        let registry = target.registry(self.ending.changing.operator.actor());
+        let disable = registry.set_client_state(client, ClientState::Disabled);
+        let change = Change::of(client, "disabled", "");
+        change.make(&target, deadline, self.ending.changing.format, disable).await
     }
 
     async fn delete(self, deadline: Deadline) -> anyhow::Result<()> {
         let client = &self.client_id;
-        let undecided = undecided(client, &format!("Client {client} may or may not be deleted"));
-        let target = Target::of(self.database)?;
-        let work = async {
-            let registry = target.registry(self.operator.actor());
-            Ok(registry.delete_client(client).await?)
-        };
-        target.change(deadline, &undecided, work).await?;
-        output::say(&format!("Client {client} is deleted; its tokens are inactive."));
+        let target = Target::of(self.ending.changing.database)?;
+        if !self.ending.confirmation.yes {
+            let (_, secrets) = found(&target, deadline, client).await?;
+            self.ending.confirmation.ask(&format!(
+                "This deletes client {client} from {} with its {} live secrets, and its tokens \
+                 become inactive. It cannot be undone; `jeton client disable {client}` can.",
+                target.place,
+                secrets.iter().filter(|secret| may_be_live(secret)).count()
+            ))?;
+        }
+        let registry = target.registry(self.ending.changing.operator.actor());
+        let delete = registry.delete_client(client);
+        let change = Change::of(client, "deleted", "; its tokens are inactive");
+        change.make(&target, deadline, self.ending.changing.format, delete).await
+    }
+}
+
+/// A change of a client, for the messages about it.
+struct Change<'a> {
+    client: &'a ClientId,
+    /// What the client is afterwards.
+    to_be: &'static str,
+    /// What else is then the case.
+    consequence: &'static str,
+}
+
+impl<'a> Change<'a> {
+    const fn of(client: &'a ClientId, to_be: &'static str, consequence: &'static str) -> Self {
+        Self { client, to_be, consequence }
+    }
+
+    async fn make(
+        self,
+        target: &Target,
+        deadline: Deadline,
+        format: Format,
+        work: impl Future<Output = Result<(), RegistryError>>,
+    ) -> anyhow::Result<()> {
+        let Self { client, to_be, consequence } = self;
+        let undecided = undecided(client, &format!("Client {client} may or may not be {to_be}"));
+        target.change(deadline, &undecided, async { Ok(work.await?) }).await?;
+        if format.json {
+            output::json(&json!({ "client_id": client.as_str(), "done": to_be }));
+        } else {
+            let place = &target.place;
+            output::say(&format!("Client {client} is {to_be} in {place}{consequence}."));
+        }
         Ok(())
     }
+}
+
+/// A client and its secrets, looked up before the operator is asked to confirm a change of it.
+async fn found(
+    target: &Target,
+    deadline: Deadline,
+    client: &ClientId,
+) -> anyhow::Result<(Readable<Client>, Vec<Readable<StoredSecret>>)> {
+    let registry = target.registry(node::this_user());
+    let looking = target.ready_for(async { Ok(registry.show_client(client).await?) });
+    target.step(deadline, UNCHANGED, looking).await
+}
+
+/// Whether a secret is live, as far as its row can be read.
+fn may_be_live(secret: &Readable<StoredSecret>) -> bool {
+    secret.as_ref().map_or(true, |secret| secret.is_live(SystemClock.now()))
 }
 
 /// Message if a change of a client times out. Such a change can be repeated safely.

@@ -3,7 +3,7 @@
 use clap::{ArgMatches, Args};
 use serde_json::{Map, Value, json};
 
-use super::output;
+use super::{arguments::Format, output, table::Column};
 use crate::config::{Config, File};
 
 #[derive(Debug, Args)]
@@ -12,9 +12,8 @@ Examples:
   jeton config
   JETON_HTTP_ADDR=127.0.0.1:9090 jeton config --json")]
 pub(super) struct ShowConfig {
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    format: Format,
 
     #[command(flatten)]
     config: Config,
@@ -24,7 +23,7 @@ impl ShowConfig {
     pub(super) fn run(self, matches: &ArgMatches, file: &File) -> anyhow::Result<()> {
         self.config.tls.check()?;
         let settings = file.settings(matches).into_iter();
-        if self.json {
+        if self.format.json {
             let entry = |value: &str, source: &str| json!({ "value": value, "source": source });
             let object =
                 settings.map(|setting| (setting.name, entry(&setting.value, setting.source)));
@@ -32,7 +31,9 @@ impl ShowConfig {
         } else {
             let rows =
                 settings.map(|setting| [setting.name, setting.value, setting.source.to_owned()]);
-            output::table(["setting", "value", "source"], rows.collect());
+            let columns =
+                [Column::whole("setting"), Column::text("value"), Column::whole("source")];
+            output::table(columns, rows.collect());
         }
         Ok(())
     }

@@ -5,14 +5,14 @@ use std::io::{self, BufRead, IsTerminal};
 use anyhow::bail;
 use clap::Args;
 
-use super::output;
+use super::{exit::Exit, output};
 
 /// Confirmation by a flag or by the user.
 #[derive(Debug, Clone, Copy, Args)]
 pub(super) struct Confirmation {
     /// Do not ask for confirmation
     #[arg(long)]
-    yes: bool,
+    pub(super) yes: bool,
 }
 
 impl Confirmation {
@@ -27,7 +27,8 @@ impl Confirmation {
         }
         let input = io::stdin();
         if !input.is_terminal() {
-            bail!("nothing was changed: there is no terminal to confirm at, so add --yes");
+            return Err(Exit::Usage
+                .error("nothing was changed: there is no terminal to confirm at, so add --yes"));
         }
         output::remark("Type yes to go on:");
         let mut answer = String::new();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
-use super::output;
+use super::{exit::Exit, output};
 use crate::store::{Obstacle, Store};
 
 /// Default timeout of brief commands.
@@ -75,11 +75,10 @@ impl Deadline {
         let seconds = self.limit.unwrap_or_default().as_secs();
         let obstacles = wait.obstacles().await;
         let why = if obstacles.is_empty() { String::new() } else { format!(" {obstacles}") };
-        anyhow::anyhow!(
+        Exit::Unavailable.error(format!(
             "gave up after {seconds} s (--timeout): {} did not answer.{why} {}",
-            wait.whom,
-            wait.undecided
-        )
+            wait.whom, wait.undecided
+        ))
     }
 }
 

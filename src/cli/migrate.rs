@@ -3,9 +3,10 @@
 use anyhow::Context;
 use clap::Args;
 
-use super::{deadline::Deadline, node, output, target::Target};
+use serde_json::json;
+
+use super::{arguments::Reading, deadline::Deadline, node, output, target::Target};
 use crate::{
-    config::Database,
     data_dir::Worker,
     domain::{Clock, OsRandom, SystemClock},
     store::RolePrefix,
@@ -28,7 +29,7 @@ pub(super) struct Migrate {
     role_prefix: RolePrefix,
 
     #[command(flatten)]
-    database: Database,
+    on: Reading,
 }
 
 /// Message if a migration times out.
@@ -41,8 +42,8 @@ impl Migrate {
             output::say(self.role_prefix.roles_sql().trim_end());
             return Ok(());
         }
-        let target = Target::of(self.database)?;
-        output::remark(&format!("Database: {}", target.place));
+        let target = Target::of(self.on.database)?;
+        target.announce();
         if target.database.database_url.is_none() {
             node::make_directory(&target.database.directory, Worker::Command)?;
         }
@@ -52,11 +53,17 @@ impl Migrate {
         };
         let migrated = target.step(deadline, UNDECIDED, work).await?;
         target.leave().await;
-        output::say(&if migrated.from == migrated.to {
-            format!("The schema is up to date: version {}.", migrated.to)
+        let (from, to) = (migrated.from, migrated.to);
+        if self.on.format.json {
+            output::json(&json!({ "from": from, "to": to }));
+        } else if from == to {
+            output::say(&format!("The schema of {} is up to date: version {to}.", target.place));
         } else {
-            format!("Migrated the schema from version {} to {}.", migrated.from, migrated.to)
-        });
+            output::say(&format!(
+                "Migrated the schema of {} from version {from} to {to}.",
+                target.place
+            ));
+        }
         Ok(())
     }
 }

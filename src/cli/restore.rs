@@ -10,14 +10,13 @@ use clap::Args;
 use serde_json::json;
 
 use super::{
+    arguments::Changing,
     backup::{holdings_json, holdings_rows, until_interrupted},
     deadline::Deadline,
-    node::Operator,
     output,
     target::Target,
 };
 use crate::{
-    config::Database,
     domain::{Clock, SystemClock},
     store::{Finished, Store, migrate::SchemaError},
 };
@@ -48,15 +47,8 @@ pub(super) struct Restore {
     #[arg(long)]
     finish: bool,
 
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-
     #[command(flatten)]
-    operator: Operator,
-
-    #[command(flatten)]
-    database: Database,
+    on: Changing,
 }
 
 /// Result of a restore.
@@ -68,9 +60,9 @@ struct Restored {
 
 impl Restore {
     pub(super) async fn run(self, brief: Deadline, whole: Deadline) -> anyhow::Result<()> {
-        let target = Target::of(self.database)?;
-        let actor = self.operator.actor();
-        output::remark(&format!("Database: {}", target.place));
+        let target = Target::of(self.on.database)?;
+        let actor = self.on.operator.actor();
+        target.announce();
         let restoring = async {
             match (&self.file, target.database.url()?) {
                 (None, _) => {
@@ -99,7 +91,7 @@ impl Restore {
         };
         let restored = Box::pin(until_interrupted(restoring)).await?;
         target.leave().await;
-        report(&target.place, &restored, self.json);
+        report(&target.place, &restored, self.on.format.json);
         Ok(())
     }
 }

@@ -38,12 +38,19 @@ impl Target {
         Ok(Self { database, store, place })
     }
 
-    /// Runs read-only `work` on an up-to-date schema, then closes the database.
+    /// Prints the name of the database, on standard error.
+    pub(super) fn announce(&self) {
+        output::remark(&format!("Database: {}", self.place));
+    }
+
+    /// Prints the name of the database, runs read-only `work` on an up-to-date schema, then closes
+    /// it.
     pub(super) async fn look<T>(
         &self,
         deadline: Deadline,
         work: impl Future<Output = anyhow::Result<T>>,
     ) -> anyhow::Result<T> {
+        self.announce();
         let done = self.step(deadline, UNCHANGED, self.ready_for(work)).await;
         self.leave().await;
         done
@@ -57,7 +64,7 @@ impl Target {
         undecided: &str,
         work: impl Future<Output = anyhow::Result<T>>,
     ) -> anyhow::Result<T> {
-        output::remark(&format!("Database: {}", self.place));
+        self.announce();
         let done = self.step(deadline, undecided, self.ready_for(work)).await;
         self.leave().await;
         done

@@ -1,25 +1,23 @@
 //! `jeton token …`: issues, introspects and revokes tokens at a running node, over gRPC.
 
-use std::{
-    error::Error,
-    fs,
-    io::{self, IsTerminal},
-    path::{Path, PathBuf},
-};
+mod input;
 
-use anyhow::{Context, bail, ensure};
+use std::{error::Error, path::PathBuf};
+
+use anyhow::Context;
 use clap::{Args, Subcommand};
 use serde_json::json;
 use tonic::{Response, Status, transport::Channel};
-use zeroize::Zeroizing;
 
 use super::{
+    arguments::Format,
     deadline::{Deadline, Wait},
+    exit::Exit,
     output,
     server::Server,
     target::UNCHANGED,
 };
-use crate::config::{CLIENT_SECRET, Links, TOKEN};
+use crate::config::Links;
 use crate::pb::v1::{
     ClientAuthentication, ClientCredentialsGrant, IntrospectTokenRequest, IntrospectTokenResponse,
     IssueTokenRequest, RevokeTokenRequest, issue_token_request::Grant,
@@ -87,9 +85,8 @@ pub(super) struct Issue {
     #[arg(long, conflicts_with = "json")]
     token_only: bool,
 
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    format: Format,
 }
 
 #[derive(Debug, Args)]
@@ -101,9 +98,8 @@ pub(super) struct Introspect {
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
 
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    format: Format,
 }
 
 #[derive(Debug, Args)]
@@ -114,6 +110,9 @@ pub(super) struct Revoke {
     /// File with the token [default: the variable `JETON_TOKEN`, else standard input]
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    format: Format,
 }
 
 impl TokenCommand {
@@ -141,7 +140,7 @@ impl Issue {
         let scopes = issued.scopes.join(" ");
         if self.token_only {
             output::say(&issued.access_token);
-        } else if self.json {
+        } else if self.format.json {
             output::json(&json!({
                 "access_token": issued.access_token,
                 "token_type": issued.token_type,
@@ -163,14 +162,14 @@ impl Issue {
 impl Introspect {
     async fn run(self, deadline: Deadline) -> anyhow::Result<()> {
         let request = IntrospectTokenRequest {
-            token: read_token(self.token_file.as_deref())?,
+            token: input::token(self.token_file.as_deref())?,
             token_type_hint: String::new(),
             client_authentication: Some(self.caller.authentication()?),
         };
         let call = async |mut node: Node| node.introspect_token(request).await;
         let answer = self.caller.ask(deadline, UNCHANGED, call).await?;
         let rows = rows(&answer);
-        if self.json {
+        if self.format.json {
             let members = rows.into_iter().map(|(name, value)| (name.to_owned(), json!(value)));
             let mut object: serde_json::Map<_, _> = members.collect();
             object.insert("active".to_owned(), json!(answer.active));
@@ -178,7 +177,7 @@ impl Introspect {
         } else {
             output::properties(&rows);
         }
-        Ok(())
+        if answer.active { Ok(()) } else { Err(Exit::Finding.error("")) }
     }
 }
 
@@ -205,28 +204,25 @@ fn rows(answer: &IntrospectTokenResponse) -> Vec<(&'static str, String)> {
 impl Revoke {
     async fn run(self, deadline: Deadline) -> anyhow::Result<()> {
         let request = RevokeTokenRequest {
-            token: read_token(self.token_file.as_deref())?,
+            token: input::token(self.token_file.as_deref())?,
             token_type_hint: String::new(),
             client_authentication: Some(self.caller.authentication()?),
         };
         let undecided = "The token may or may not be revoked: run the command again.";
         let call = async |mut node: Node| node.revoke_token(request).await;
         self.caller.ask(deadline, undecided, call).await?;
-        output::say("The token can no longer be used.");
+        if self.format.json {
+            output::json(&json!({ "active": false }));
+        } else {
+            output::say("The token can no longer be used.");
+        }
         Ok(())
     }
 }
 
 impl Caller {
     fn authentication(&self) -> anyhow::Result<ClientAuthentication> {
-        let secret = match (&self.secret_file, CLIENT_SECRET.value()) {
-            (Some(file), _) => first_line(file)?,
-            (None, Some(secret)) => secret.into(),
-            (None, None) if io::stdin().is_terminal() => {
-                rpassword::prompt_password(format!("Secret of {}: ", self.client_id))?.into()
-            }
-            (None, None) => bail!("no client secret: use --secret-file or JETON_CLIENT_SECRET"),
-        };
+        let secret = input::secret(&self.client_id, self.secret_file.as_deref())?;
         Ok(ClientAuthentication {
             client_id: self.client_id.clone(),
             client_secret: secret.to_string(),
@@ -241,10 +237,16 @@ impl Caller {
         undecided: &str,
         call: impl AsyncFnOnce(Node) -> Result<Response<T>, Status>,
     ) -> anyhow::Result<T> {
+        output::remark(&format!("Node: {}", self.server.url));
         let whom = format!("the node at {}", self.server.url);
         let work = async {
             let node = self.node().await?;
-            Ok(call(node).await.map_err(|status| explain(&status))?.into_inner())
+            let answer = call(node).await;
+            // The exit status tells a refusal from a node that is away.
+            let failed = |status: Status| {
+                Exit::of_answer(status.code()).error(format!("{:#}", explain(&status)))
+            };
+            Ok(answer.map_err(failed)?.into_inner())
         };
         deadline.bound(&Wait { whom: &whom, undecided, store: None }, work).await
     }
@@ -256,32 +258,6 @@ impl Caller {
         })?;
         Ok(TokenServiceClient::new(channel))
     }
-}
-
-fn read_token(file: Option<&Path>) -> anyhow::Result<String> {
-    if let Some(file) = file {
-        return Ok(first_line(file)?.to_string());
-    }
-    if let Some(token) = TOKEN.value() {
-        return Ok(token);
-    }
-    if io::stdin().is_terminal() {
-        return Ok(rpassword::prompt_password("Token: ")?);
-    }
-    let mut line = String::new();
-    io::stdin().read_line(&mut line).context("the token cannot be read from standard input")?;
-    let token = line.trim_end();
-    ensure!(!token.is_empty(), "no token: use --token-file, JETON_TOKEN or standard input");
-    Ok(token.to_owned())
-}
-
-fn first_line(path: &Path) -> anyhow::Result<Zeroizing<String>> {
-    let text = Zeroizing::new(
-        fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?,
-    );
-    let line = text.lines().next().unwrap_or_default();
-    ensure!(!line.is_empty(), "the first line of {} is empty", path.display());
-    Ok(line.to_owned().into())
 }
 
 /// Error for a failed call: the message of the status and its code.

@@ -4,7 +4,6 @@
 use anyhow::anyhow;
 use serde_json::{Value, json};
 
-use super::output;
 use crate::{
     domain::ClientId,
     store::{Readable, UnreadableRow},
@@ -33,7 +32,7 @@ pub(super) fn cells<const N: usize>(row: &UnreadableRow, mark_at: usize) -> [Str
     let known_by = row.client_id.clone().or(id).or(seq).unwrap_or_else(|| "?".to_owned());
     let mark = format!("unreadable: {}", row.column);
     let mut cells = std::array::from_fn(|_| String::new());
-    for (at, text) in [(0, output::printable(&known_by)), (mark_at, mark)] {
+    for (at, text) in [(0, known_by), (mark_at, mark)] {
         if let Some(cell) = cells.get_mut(at) {
             *cell = text;
         }

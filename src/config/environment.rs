@@ -28,6 +28,18 @@ impl SecretVariable {
     }
 }
 
+/// Whether `NO_COLOR` asks for output without colours: it is set and not empty (no-color.org).
+#[must_use]
+pub fn without_color() -> bool {
+    env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+}
+
+/// Width of the terminal by the variable `COLUMNS`; `None` if it is unset or no width.
+#[must_use]
+pub fn terminal_columns() -> Option<usize> {
+    env::var("COLUMNS").ok()?.parse().ok().filter(|columns| *columns > 0)
+}
+
 /// Detaches empty variables from a command and all its subcommands, so that setting a variable to
 /// the empty string is the same as leaving it unset.
 #[must_use]

@@ -78,7 +78,11 @@ impl FromStr for TrustedProxies {
         let mut trusted = Self::default();
         for item in text.split(',').map(str::trim) {
             match item.strip_prefix("cert:") {
-                None => trusted.networks.0.push(network(item)?),
+                // The names of certificates are the other thing that may be listed here.
+                None => trusted.networks.0.push(network(item).map_err(|error| match error {
+                    NotANetwork::Unknown => format!("{error}, or cert:NAME for a certificate"),
+                    error => error.to_string(),
+                })?),
                 Some(name) => trusted.names.push(
                     ServerName::try_from(name.to_owned())
                         .map_err(|_| "`cert:` must be followed by a DNS name or an IP address")?,
@@ -106,25 +110,39 @@ impl FromStr for Networks {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        text.split(',').map(|item| network(item.trim())).collect::<Result<_, _>>().map(Self)
+        let networks = text.split(',').map(|item| network(item.trim())).collect::<Result<_, _>>();
+        networks.map(Self).map_err(|error| error.to_string())
     }
 }
 
-fn network(text: &str) -> Result<IpNet, String> {
-    let address = text.parse::<IpAddr>().map(IpNet::from);
-    let network = address.or_else(|_| text.parse::<IpNet>()).map_err(|_| {
+/// Why a text is not a network that can be trusted.
+#[derive(Debug, thiserror::Error)]
+enum NotANetwork {
+    #[error(
         "must be addresses and networks such as 192.0.2.7, 10.1.0.0/16 or 2001:db8::/48, separated \
          by commas"
-    })?;
+    )]
+    Unknown,
+    #[error("is not the first address of a network; write {0}")]
+    Inside(IpNet),
+    #[error("a network of all addresses would let everybody claim any source")]
+    Everything,
+    #[error("write networks of IPv4 as IPv4, such as 192.0.2.0/24")]
+    Mapped,
+}
+
+fn network(text: &str) -> Result<IpNet, NotANetwork> {
+    let address = text.parse::<IpAddr>().map(IpNet::from);
+    let network = address.or_else(|_| text.parse::<IpNet>()).map_err(|_| NotANetwork::Unknown)?;
     // A mistyped network would trust more or fewer peers than it seems to.
     if network.trunc() != network {
-        return Err(format!("is not the first address of a network; write {}", network.trunc()));
+        return Err(NotANetwork::Inside(network.trunc()));
     }
     if network.prefix_len() == 0 {
-        return Err("a network of all addresses would let everybody claim any source".to_owned());
+        return Err(NotANetwork::Everything);
     }
     if matches!(network, IpNet::V6(network) if network.addr().to_ipv4_mapped().is_some()) {
-        return Err("write networks of IPv4 as IPv4, such as 192.0.2.0/24".to_owned());
+        return Err(NotANetwork::Mapped);
     }
     Ok(network)
 }
@@ -156,7 +174,7 @@ mod tests {
         for (list, told) in [
             ("", "must be addresses"),
             ("192.0.2.7,", "must be addresses"),
-            ("proxy.example.com", "must be addresses"),
+            ("proxy.example.com", "or cert:NAME"),
             ("192.0.2.7:80", "must be addresses"),
             ("10.1.0.1/16", "write 10.1.0.0/16"),
             ("0.0.0.0/0", "all addresses"),

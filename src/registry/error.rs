@@ -17,7 +17,10 @@ pub enum RegistryError {
     #[error("client {0} has no secret {1}")]
     NoSuchSecret(ClientId, Uuid),
     /// The `client_id` is taken.
-    #[error("there is already a client {0}; delete it first, or choose another client id")]
+    #[error(
+        "there is already a client {0}: choose another client id, or give it one more secret with \
+         `jeton client add-secret {0}`"
+    )]
     ClientIdTaken(ClientId),
     /// The tag key cannot be rotated while the previous one is still accepted.
     #[error(

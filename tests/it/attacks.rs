@@ -134,7 +134,7 @@ async fn run_attack(attack: Attack, size: Size, period: Duration) -> Row {
         created["client_secret"].as_str().unwrap().to_owned()
     };
     let (good, old) = (secret("good"), secret("gone"));
-    assert!(run(&["client", "delete", "gone"], &database).status.success());
+    assert!(run(&["client", "delete", "--yes", "gone"], &database).status.success());
     let node =
         Served::start_as(&mut binary(), &database, &[&SETTINGS[..], size.settings()].concat());
     let (grpc, http, probes) = (node.grpc, node.http, node.probes());

@@ -33,7 +33,7 @@ fn secret(database: &Database, client_id: &str) -> String {
 /// A secret of a client that is gone.
 fn old_secret(database: &Database) -> String {
     let old = secret(database, "gone");
-    assert!(run(&["client", "delete", "gone"], database).status.success());
+    assert!(run(&["client", "delete", "--yes", "gone"], database).status.success());
     old
 }
 

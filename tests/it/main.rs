@@ -11,6 +11,7 @@ mod backup;
 mod bench;
 mod cache;
 mod checklist;
+mod command_line;
 mod commands;
 mod config;
 mod conformance;

@@ -1,6 +1,6 @@
 //! A newcomer's mistakes at the command line: each ends with one line that says how to mend it.
 
-use std::{fs, process::Output};
+use std::{fs, os::unix::fs::PermissionsExt, process::Output};
 
 use crate::support::{
     Database, Kind,
@@ -103,6 +103,7 @@ fn a_secret_or_a_token_that_is_missing_is_asked_for() {
     let write = |name: &str, text: &str| {
         let path = folder.path().join(name);
         fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         path.to_str().unwrap().to_owned()
     };
     let (empty, secret) = (write("empty", "\n"), write("secret", "jts_x\n"));

@@ -39,8 +39,8 @@ async fn a_change_that_a_lock_holds_up_ends_at_the_deadline_and_names_who_holds_
     let pid: i32 =
         sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut holder).await.unwrap();
     for command in [
-        &["client", "disable", "orders"][..],
-        &["client", "delete", "orders"],
+        &["client", "disable", "--yes", "orders"][..],
+        &["client", "delete", "--yes", "orders"],
         &["client", "add-secret", "orders"],
         &["client", "create", "--client-id", "stock"],
     ] {
@@ -56,7 +56,7 @@ async fn a_change_that_a_lock_holds_up_ends_at_the_deadline_and_names_who_holds_
         assert!(refused.contains("may") && !refused.contains("Nothing was changed"), "{refused}");
     }
     // Who waits long enough is served.
-    let disabling = started(&["client", "disable", "orders"], &database);
+    let disabling = started(&["client", "disable", "--yes", "orders"], &database);
     holder.close().await.unwrap();
     assert!(disabling.wait_with_output().unwrap().status.success());
 }
@@ -71,7 +71,7 @@ async fn a_change_says_that_it_waits_for_the_lease_of_a_node() {
              values (gen_random_uuid(), 0, clock_timestamp() + interval '4 seconds')",
         )
         .await;
-    let output = run(&["client", "disable", "orders"], &database);
+    let output = run(&["client", "disable", "--yes", "orders"], &database);
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{told}");
     assert!(told.contains("Waiting for 1 node that has not applied the change"), "{told}");
@@ -82,11 +82,12 @@ async fn a_command_ends_beside_somebody_who_writes_to_the_file_for_ever() {
     let database = with_client(Kind::Sqlite).await;
     let _writing = database.lock_tokens().await;
     let began = Instant::now();
-    let refused = complaint(&run(&["client", "disable", "orders", "--timeout", "2"], &database));
+    let refused =
+        complaint(&run(&["client", "disable", "--yes", "orders", "--timeout", "2"], &database));
     assert!(began.elapsed() < Duration::from_secs(2) + LEAVE, "{:?}", began.elapsed());
     assert!(refused.contains("gave up after 2 s") && refused.contains("jeton.db"), "{refused}");
     // Without a deadline of its own it ends as well: SQLite waits for five seconds.
-    let refused = complaint(&run(&["client", "disable", "orders"], &database));
+    let refused = complaint(&run(&["client", "disable", "--yes", "orders"], &database));
     assert!(refused.contains("locked"), "{refused}");
     assert!(run(&["client", "show", "orders"], &database).status.success(), "reading goes on");
 }
@@ -140,7 +141,7 @@ async fn an_interrupt_ends_a_command_that_waits() {
     let database = with_client(Kind::Postgres).await;
     let mut holder = PgConnection::connect(&database.url).await.unwrap();
     sqlx::raw_sql(ORDER).execute(&mut holder).await.unwrap();
-    let mut child = started(&["client", "disable", "orders", "--timeout", "0"], &database);
+    let mut child = started(&["client", "disable", "--yes", "orders", "--timeout", "0"], &database);
     let blocked =
         "select exists (select from pg_locks where locktype = 'advisory' and not granted)";
     while !sqlx::query_scalar::<_, bool>(blocked).fetch_one(&mut holder).await.unwrap() {

@@ -21,8 +21,8 @@ const COMMANDS: [&[&str]; 8] = [
     &["client", "list"],
     &["client", "show", "orders"],
     &["client", "create", "--client-id", "orders"],
-    &["client", "disable", "orders"],
-    &["client", "delete", "orders"],
+    &["client", "disable", "--yes", "orders"],
+    &["client", "delete", "--yes", "orders"],
     &["client", "add-secret", "orders"],
     &["audit", "list"],
     &["audit", "verify"],
@@ -96,7 +96,7 @@ async fn a_command_that_changes_something_and_a_node_name_their_database() {
             Kind::Postgres => database.url.replace("canary", "[redacted]"),
             Kind::Sqlite => database.dir.path().join("jeton.db").display().to_string(),
         };
-        for command in [COMMANDS[2], &["client", "disable", "orders"], &["migrate"]] {
+        for command in [COMMANDS[2], &["client", "disable", "--yes", "orders"], &["migrate"]] {
             let output = run(command, &database);
             let said = String::from_utf8_lossy(&output.stderr);
             assert!(output.status.success(), "{said}");

@@ -53,7 +53,7 @@ impl Secrets {
     async fn new() -> Self {
         let database = Database::ready(Kind::Sqlite).await;
         let [right, old] = ["victim", "gone"].map(|id| Self::create(&database, id));
-        assert!(run(&["client", "delete", "gone"], &database).status.success());
+        assert!(run(&["client", "delete", "--yes", "gone"], &database).status.success());
         Self { database, right, old }
     }
 

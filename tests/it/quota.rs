@@ -260,12 +260,17 @@ async fn a_command_sets_the_quota_of_a_client_on_running_nodes() {
         assert_eq!(ask(&node, &secret).await.status.as_u16(), 200);
         let shown = run_json(&["client", "show", "orders"], &database);
         assert_eq!(shown["quota"]["live_tokens"], 3);
-        assert!(shown["quota"]["token_burst"].is_null(), "{shown}");
+        assert_eq!(shown["quota"]["token_burst"], 1000, "what is not named stays as it was");
         let trail = run_json(&["audit", "list", "--client", "orders"], &database);
         let last = trail.as_array().unwrap().last().unwrap();
         assert_eq!(last["detail"]["live_tokens"], serde_json::json!([2, 3]), "{last}");
         assert_eq!(last["action"], "client.update");
-        set(&[]);
+        let nothing = run(&["client", "set-quota", "orders"], &database);
+        assert_eq!(nothing.status.code(), Some(2), "{nothing:?}");
+        let default = ["--tokens-per-second", "default", "--token-burst", "default"];
+        set(&[&default[..], &["--live-tokens", "default"]].concat());
+        let shown = run_json(&["client", "show", "orders"], &database);
+        assert!(shown["quota"].as_object().unwrap().values().all(serde_json::Value::is_null));
         assert_eq!(ask(&shim, &secret).await.status.as_u16(), 200, "the default of the node again");
     }
 }

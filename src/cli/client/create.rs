@@ -3,15 +3,14 @@
 use std::collections::BTreeSet;
 
 use clap::Args;
-use serde_json::json;
 
-use super::{output, quota::Limits};
+use super::{output, quota::Limits, secrets::Made};
 use crate::{
-    cli::{deadline::Deadline, node::Operator, target::Target},
-    config::{Argon2, Database, LifetimeSeconds, NewSecrets},
+    cli::{arguments::Changing, deadline::Deadline, target::Target},
+    config::{Argon2, LifetimeSeconds, NewSecrets},
     domain::{
         Audience, ClientId, Clock, GrantType, Malformed, Scope, SystemClock, Timestamp,
-        TokenLifetime,
+        TokenLifetime, parse_label, parse_name,
     },
     registry::{NewClient, NewSecret},
 };
@@ -23,7 +22,7 @@ pub(in crate::cli) struct Create {
     client_id: Option<ClientId>,
 
     /// Display name
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", value_parser = parse_name)]
     name: String,
 
     /// Scope that the client may request; may be repeated
@@ -59,22 +58,15 @@ pub(in crate::cli) struct Create {
     limits: Limits,
 
     /// Label of its first secret
-    #[arg(long, value_name = "LABEL", default_value = "")]
+    #[arg(long, value_name = "LABEL", default_value = "", value_parser = parse_label)]
     secret_label: String,
 
     /// Lifetime of its first secret, in seconds, or `never` [default: --secret-lifetime-days]
     #[arg(long, value_name = "S")]
     secret_expires_in: Option<LifetimeSeconds>,
 
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-
     #[command(flatten)]
-    operator: Operator,
-
-    #[command(flatten)]
-    database: Database,
+    on: Changing,
 
     #[command(flatten)]
     new_secrets: NewSecrets,
@@ -109,52 +101,24 @@ impl Create {
             audiences: Audience::parse_set(self.audiences.iter().map(Audience::as_str))?,
             serves: Audience::parse_set(self.serves.iter().map(Audience::as_str))?,
             token_lifetime: self.token_lifetime_seconds,
-            quota: self.limits.into(),
+            quota: self.limits.of_new_client(),
         };
         let expires_at = self.new_secrets.expiry(self.secret_expires_in, SystemClock.now());
         let secret = NewSecret { label: self.secret_label, expires_at };
         let cost = self.argon2.cost()?;
-        let target = Target::of(self.database)?;
+        output::check_writable()?;
+        let target = Target::of(self.on.database)?;
         let work = async {
-            let registry = target.hashing_registry(self.operator.actor(), cost);
-            Ok(registry.create_client(new, secret).await?)
+            let registry = target.hashing_registry(self.on.operator.actor(), cost);
+            let (client, secret) = registry.create_client(new, secret).await?;
+            let made = Made { client: &client.client_id, secret: &secret, expires_at };
+            made.hand_over(&registry, Some(client.key), self.on.format).await
         };
-        let (client, secret) = target.change(deadline, UNDECIDED, work).await?;
-        if self.json {
-            output::json(&json!({
-                "client_id": client.client_id.as_str(),
-                "client_secret": secret.expose(),
-                "secret_id": secret.id().0,
-                "secret_expires_at": expires_at.map(|end| end.to_string()),
-                "id": client.key.0,
-            }));
-        } else {
-            output::properties(&[
-                ("client_id", client.client_id.to_string()),
-                ("client_secret", secret.expose().to_owned()),
-                ("secret_id", secret.id().0.to_string()),
-                ("secret_expires", ends(expires_at)),
-            ]);
-            remark_on_new_secret(expires_at);
-        }
-        Ok(())
+        target.change(deadline, UNDECIDED, work).await
     }
 }
 
 /// When a secret ends, for people.
 pub(super) fn ends(expires_at: Option<Timestamp>) -> String {
     expires_at.map_or_else(|| "never".to_owned(), |end| end.to_string())
-}
-
-/// Says what to do with a new secret.
-pub(super) fn remark_on_new_secret(expires_at: Option<Timestamp>) {
-    output::remark("Keep the secret now: it is not stored and cannot be shown again.");
-    output::remark(&match expires_at {
-        Some(end) => format!(
-            "It is refused from {end} on: add another with `jeton client add-secret` before that."
-        ),
-        None => {
-            "It never expires: replace it now and then, as it may have leaked unnoticed.".to_owned()
-        }
-    });
 }

@@ -5,33 +5,42 @@ use serde_json::{Value, json};
 
 use super::{output, undecided};
 use crate::{
-    cli::{deadline::Deadline, node::Operator, target::Target},
-    config::Database,
-    domain::{ClientId, ClientQuota, QuotaLimit},
+    cli::{arguments::Changing, deadline::Deadline, exit::Exit, target::Target},
+    domain::{ClientId, ClientQuota, LimitChange, QuotaChange, QuotaLimit},
 };
 
 /// Limits of one client.
 #[derive(Debug, Args)]
 pub(super) struct Limits {
-    /// Tokens per second that each node issues to it [default: the setting of the node]
-    #[arg(long, value_name = "N", value_parser = QuotaLimit::parse)]
-    tokens_per_second: Option<QuotaLimit>,
+    /// Tokens per second that each node issues to it, or `default` for the setting of the node
+    #[arg(long, value_name = "N", value_parser = LimitChange::parse)]
+    tokens_per_second: Option<LimitChange>,
 
-    /// Tokens that each node issues to it at once after a pause [default: the setting of the node]
-    #[arg(long, value_name = "N", value_parser = QuotaLimit::parse)]
-    token_burst: Option<QuotaLimit>,
+    /// Tokens that each node issues to it at once after a pause, or `default`
+    #[arg(long, value_name = "N", value_parser = LimitChange::parse)]
+    token_burst: Option<LimitChange>,
 
-    /// Tokens of it that may live at the same time, on each node [default: the setting of the node]
-    #[arg(long, value_name = "N", value_parser = QuotaLimit::parse)]
-    live_tokens: Option<QuotaLimit>,
+    /// Tokens of it that may live at the same time, on each node, or `default`
+    #[arg(long, value_name = "N", value_parser = LimitChange::parse)]
+    live_tokens: Option<LimitChange>,
 }
 
-impl From<Limits> for ClientQuota {
-    fn from(limits: Limits) -> Self {
-        Self {
-            tokens_per_second: limits.tokens_per_second,
-            burst: limits.token_burst,
-            live_tokens: limits.live_tokens,
+impl Limits {
+    /// The limits of a new client.
+    pub(super) fn of_new_client(&self) -> ClientQuota {
+        let change = self.change();
+        ClientQuota {
+            tokens_per_second: change.tokens_per_second.limit(),
+            burst: change.burst.limit(),
+            live_tokens: change.live_tokens.limit(),
+        }
+    }
+
+    fn change(&self) -> QuotaChange {
+        QuotaChange {
+            tokens_per_second: self.tokens_per_second.unwrap_or_default(),
+            burst: self.token_burst.unwrap_or_default(),
+            live_tokens: self.live_tokens.unwrap_or_default(),
         }
     }
 }
@@ -46,24 +55,35 @@ pub(in crate::cli) struct SetQuota {
     limits: Limits,
 
     #[command(flatten)]
-    operator: Operator,
-
-    #[command(flatten)]
-    database: Database,
+    on: Changing,
 }
 
 impl SetQuota {
     pub(super) async fn run(self, deadline: Deadline) -> anyhow::Result<()> {
-        let (client, quota) = (&self.client_id, ClientQuota::from(self.limits));
+        let (client, change) = (&self.client_id, self.limits.change());
+        if change == QuotaChange::default() {
+            return Err(Exit::Usage.error(
+                "nothing was changed: name a limit, such as --tokens-per-second 200 or \
+                 --tokens-per-second default",
+            ));
+        }
         let what = format!("The quota of client {client} may or may not be changed");
         let undecided = undecided(client, &what);
-        let target = Target::of(self.database)?;
+        let target = Target::of(self.on.database)?;
         let work = async {
-            let registry = target.registry(self.operator.actor());
-            Ok(registry.set_quota(client, quota).await?)
+            let registry = target.registry(self.on.operator.actor());
+            registry.set_quota(client, change).await?;
+            Ok(registry.show_client(client).await?.0)
         };
-        target.change(deadline, &undecided, work).await?;
-        output::say(&format!("Quota of client {client}: {}.", shown(quota)));
+        let changed = target.change(deadline, &undecided, work).await?;
+        let quota = changed.as_ref().ok().map(|client| client.quota);
+        if self.on.format.json {
+            let quota = quota.map(quota_json);
+            output::json(&json!({ "client_id": client.as_str(), "quota": quota }));
+        } else {
+            let quota = quota.map_or_else(|| "changed".to_owned(), shown);
+            output::say(&format!("Quota of client {client} in {}: {quota}.", target.place));
+        }
         Ok(())
     }
 }

@@ -5,8 +5,7 @@ use serde_json::json;
 
 use super::{output, undecided};
 use crate::{
-    cli::{confirm::Confirmation, deadline::Deadline, node::Operator, target::Target},
-    config::Database,
+    cli::{arguments::Ending, deadline::Deadline, target::Target},
     domain::ClientId,
 };
 
@@ -22,17 +21,7 @@ pub(in crate::cli) struct RevokeTokens {
     all: bool,
 
     #[command(flatten)]
-    confirmation: Confirmation,
-
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-
-    #[command(flatten)]
-    operator: Operator,
-
-    #[command(flatten)]
-    database: Database,
+    ending: Ending,
 }
 
 /// Message if the revocation of all tokens times out. It can be repeated safely.
@@ -41,9 +30,10 @@ const UNDECIDED: &str = "The tokens of all clients may or may not be revoked, an
 
 impl RevokeTokens {
     pub(super) async fn run(self, deadline: Deadline) -> anyhow::Result<()> {
-        let target = Target::of(self.database)?;
+        let Ending { confirmation, changing } = self.ending;
+        let target = Target::of(changing.database)?;
         if self.client_id.is_none() {
-            self.confirmation.ask(&format!(
+            confirmation.ask(&format!(
                 "This revokes every token of every client in {}. All clients request new ones at \
                  once, and each of them has to authenticate for that.",
                 target.place
@@ -57,19 +47,23 @@ impl RevokeTokens {
             None => UNDECIDED.to_owned(),
         };
         let work = async {
-            let registry = target.registry(self.operator.actor());
+            let registry = target.registry(changing.operator.actor());
             match &self.client_id {
                 Some(client) => Ok(registry.revoke_tokens(client).await?),
                 None => Ok(registry.revoke_all_tokens().await?),
             }
         };
         target.change(deadline, &undecided, work).await?;
-        if self.json {
+        if changing.format.json {
             let client = self.client_id.as_ref().map(ClientId::as_str);
             output::json(&json!({ "client_id": client, "revoked": true }));
         } else {
             let of = self.client_id.map(|client| format!(" that client {client} had"));
-            output::say(&format!("All tokens{} are revoked.", of.unwrap_or_default()));
+            output::say(&format!(
+                "All tokens{} are revoked in {}.",
+                of.unwrap_or_default(),
+                target.place
+            ));
         }
         Ok(())
     }

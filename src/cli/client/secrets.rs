@@ -1,19 +1,24 @@
 //! `jeton client add-secret` and `jeton client retire-secret`.
 
+use anyhow::bail;
 use clap::Args;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{
-    create::{ends, remark_on_new_secret},
-    output, undecided,
-};
+use super::{create::ends, found, may_be_live, output, undecided};
 use crate::{
-    cli::{deadline::Deadline, node::Operator, target::Target},
-    config::{Argon2, Database, LifetimeSeconds, NewSecrets},
-    domain::{ClientId, Clock, SecretId, SystemClock},
-    registry::NewSecret,
-    store::Retirement,
+    cli::{
+        arguments::{Changing, Ending, Format},
+        deadline::Deadline,
+        target::Target,
+    },
+    config::{Argon2, LifetimeSeconds, NewSecrets},
+    domain::{
+        ClientId, ClientKey, ClientSecret, Clock, SecretId, StoredSecret, SystemClock, Timestamp,
+        parse_label,
+    },
+    registry::{NewSecret, Registry},
+    store::{Readable, Retirement},
 };
 
 #[derive(Debug, Args)]
@@ -23,22 +28,15 @@ pub(in crate::cli) struct Add {
     client_id: ClientId,
 
     /// Label of the secret
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", value_parser = parse_label)]
     label: String,
 
     /// Lifetime of the secret, in seconds, or `never` [default: --secret-lifetime-days]
     #[arg(long, value_name = "S")]
     expires_in: Option<LifetimeSeconds>,
 
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-
     #[command(flatten)]
-    operator: Operator,
-
-    #[command(flatten)]
-    database: Database,
+    on: Changing,
 
     #[command(flatten)]
     new_secrets: NewSecrets,
@@ -57,29 +55,79 @@ impl Add {
              {client}`, and retire it before you run the command again."
         );
         let cost = self.argon2.cost()?;
-        let target = Target::of(self.database)?;
+        output::check_writable()?;
+        let target = Target::of(self.on.database)?;
         let work = async {
-            let registry = target.hashing_registry(self.operator.actor(), cost);
-            Ok(registry.add_secret(client, new).await?)
+            let registry = target.hashing_registry(self.on.operator.actor(), cost);
+            let (_, secret) = registry.add_secret(client, new).await?;
+            let made = Made { client, secret: &secret, expires_at };
+            made.hand_over(&registry, None, self.on.format).await
         };
-        let (stored, secret) = target.change(deadline, &undecided, work).await?;
-        if self.json {
-            output::json(&json!({
-                "client_id": self.client_id.as_str(),
-                "client_secret": secret.expose(),
-                "secret_id": stored.id.0,
-                "secret_expires_at": expires_at.map(|end| end.to_string()),
-            }));
-        } else {
-            output::properties(&[
-                ("client_id", self.client_id.to_string()),
-                ("client_secret", secret.expose().to_owned()),
-                ("secret_id", stored.id.0.to_string()),
-                ("secret_expires", ends(expires_at)),
-            ]);
-            remark_on_new_secret(expires_at);
+        target.change(deadline, &undecided, work).await
+    }
+}
+
+/// A new secret, which is shown once.
+pub(super) struct Made<'a> {
+    pub(super) client: &'a ClientId,
+    pub(super) secret: &'a ClientSecret,
+    pub(super) expires_at: Option<Timestamp>,
+}
+
+impl Made<'_> {
+    /// Shows the secret, with the `key` of a new client. If it cannot be written, nobody knows it,
+    /// so it is retired.
+    pub(super) async fn hand_over(
+        &self,
+        registry: &Registry,
+        key: Option<ClientKey>,
+        format: Format,
+    ) -> anyhow::Result<()> {
+        let Self { client, secret, expires_at } = self;
+        if let Err(error) = output::deliver(&format!("{}\n", self.text(key, format))) {
+            let retired = registry.retire_secret(client, secret.id(), Retirement::Retired).await;
+            let id = secret.id().0;
+            bail!(
+                "the new secret {id} of client {client} is lost, because standard output cannot be \
+                 written: {error}. {}; `jeton client add-secret {client}` makes another",
+                match retired {
+                    Ok(()) => "It is retired".to_owned(),
+                    Err(_) => format!("Retire it: `jeton client retire-secret {client} {id}`"),
+                }
+            );
         }
+        output::remark("Keep the secret now: it is not stored and cannot be shown again.");
+        output::remark(&match expires_at {
+            Some(end) => format!(
+                "It is refused from {end} on: add another with `jeton client add-secret` before \
+                 that."
+            ),
+            None => "It never expires: replace it now and then, as it may have leaked unnoticed."
+                .to_owned(),
+        });
         Ok(())
+    }
+
+    fn text(&self, key: Option<ClientKey>, format: Format) -> String {
+        let Self { client, secret, expires_at } = self;
+        if !format.json {
+            return output::properties_text(&[
+                ("client_id", client.to_string()),
+                ("client_secret", secret.expose().to_owned()),
+                ("secret_id", secret.id().0.to_string()),
+                ("secret_expires", ends(*expires_at)),
+            ]);
+        }
+        let mut object = json!({
+            "client_id": client.as_str(),
+            "client_secret": secret.expose(),
+            "secret_id": secret.id().0,
+            "secret_expires_at": expires_at.map(|end| end.to_string()),
+        });
+        if let Some(ClientKey(key)) = key {
+            object["id"] = json!(key);
+        }
+        format!("{object:#}")
     }
 }
 
@@ -98,10 +146,7 @@ pub(in crate::cli) struct Retire {
     leaked: bool,
 
     #[command(flatten)]
-    operator: Operator,
-
-    #[command(flatten)]
-    database: Database,
+    ending: Ending,
 }
 
 impl Retire {
@@ -109,23 +154,54 @@ impl Retire {
         let retirement = if self.leaked { Retirement::Leaked } else { Retirement::Retired };
         let (client, secret) = (&self.client_id, self.secret_id);
         let undecided = undecided(client, &format!("Secret {secret} may or may not be retired"));
-        let tokens = if self.leaked { "are revoked" } else { "stay active until they expire" };
-        let target = Target::of(self.database)?;
+        let target = Target::of(self.ending.changing.database)?;
+        if !self.ending.confirmation.yes {
+            let (_, secrets) = found(&target, deadline, client).await?;
+            if is_last_live(&secrets, SecretId(secret)) {
+                self.ending.confirmation.ask(&format!(
+                    "Secret {secret} is the last live secret of client {client} in {}: without it \
+                     the client cannot authenticate. `jeton client add-secret {client}` adds \
+                     another first.",
+                    target.place
+                ))?;
+            }
+        }
         let work = async {
-            let registry = target.registry(self.operator.actor());
+            let registry = target.registry(self.ending.changing.operator.actor());
             registry.retire_secret(client, SecretId(secret), retirement).await?;
-            output::say(&format!("Secret {secret} is retired; tokens issued with it {tokens}."));
             Ok(registry.show_client(client).await?.1)
         };
         let secrets = target.change(deadline, &undecided, work).await?;
-        let now = SystemClock.now();
-        // A secret that cannot be read may be live.
-        if !secrets.iter().any(|secret| secret.as_ref().map_or(true, |secret| secret.is_live(now)))
-        {
-            output::remark(&format!("Client {} has no live secret left.", self.client_id));
+        let live = secrets.iter().filter(|secret| may_be_live(secret)).count();
+        if self.ending.changing.format.json {
+            output::json(&json!({
+                "client_id": client.as_str(),
+                "secret_id": secret,
+                "done": if self.leaked { "leaked" } else { "retired" },
+                "live_secrets_left": live,
+            }));
+            return Ok(());
+        }
+        let tokens = if self.leaked { "are revoked" } else { "stay active until they expire" };
+        let place = &target.place;
+        output::say(&format!(
+            "Secret {secret} is retired in {place}; tokens issued with it {tokens}."
+        ));
+        if live == 0 {
+            output::remark(&format!("Client {client} has no live secret left."));
         }
         Ok(())
     }
+}
+
+/// Whether this secret is live and no other one is.
+fn is_last_live(secrets: &[Readable<StoredSecret>], id: SecretId) -> bool {
+    let is_it = |secret: &Readable<StoredSecret>| match secret {
+        Ok(secret) => secret.id == id,
+        Err(row) => row.id == Some(id.0),
+    };
+    let mut live = secrets.iter().filter(|secret| may_be_live(secret)).peekable();
+    live.peek().is_some() && live.all(is_it)
 }
 
 fn secret_id(text: &str) -> Result<Uuid, &'static str> {

@@ -10,25 +10,20 @@ use super::{
     unreadable,
 };
 use crate::{
-    cli::{deadline::Deadline, node, target::Target},
-    config::Database,
+    cli::{arguments::Reading, deadline::Deadline, node, table::Column, target::Target},
     domain::{Client, ClientId, Clock, StoredSecret, SystemClock, Timestamp},
     store::{LiveSecrets, Readable, UnreadableRow},
 };
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct List {
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-
     #[command(flatten)]
-    database: Database,
+    on: Reading,
 }
 
 impl List {
     pub(super) async fn run(self, deadline: Deadline) -> anyhow::Result<()> {
-        let target = Target::of(self.database)?;
+        let target = Target::of(self.on.database)?;
         let registry = target.registry(node::this_user());
         let work = async { Ok((registry.list_clients().await?, registry.live_secrets().await?)) };
         let (clients, secrets) = target.look(deadline, work).await?;
@@ -36,7 +31,7 @@ impl List {
             let key = client.as_ref().ok().map(|client| client.key);
             key.and_then(|key| secrets.get(&key)).copied().unwrap_or_default()
         };
-        if self.json {
+        if self.on.format.json {
             let object = |client: &Readable<Client>| {
                 let mut object = client_json(client);
                 if client.is_ok() {
@@ -49,22 +44,22 @@ impl List {
             output::remark("There are no clients yet; create one with `jeton client create`.");
         } else {
             let cells = |client| client_cells(client, secrets_of(client));
-            output::table(HEADING, clients.iter().map(cells).collect());
+            output::table(COLUMNS, clients.iter().map(cells).collect());
         }
         unreadable::check(unreadable::rows(&clients))
     }
 }
 
-const HEADING: [&str; 9] = [
-    "client_id",
-    "state",
-    "scopes",
-    "audiences",
-    "serves",
-    "token lifetime",
-    "quota",
-    "created",
-    "secrets end",
+const COLUMNS: [Column; 9] = [
+    Column::whole("client_id"),
+    Column::whole("state"),
+    Column::whole("secrets end"),
+    Column::text("scopes"),
+    Column::text("audiences"),
+    Column::text("serves"),
+    Column::whole("token lifetime"),
+    Column::text("quota"),
+    Column::whole("created"),
 ];
 
 fn client_cells(client: &Readable<Client>, secrets: LiveSecrets) -> [String; 9] {
@@ -75,25 +70,26 @@ fn client_cells(client: &Readable<Client>, secrets: LiveSecrets) -> [String; 9] 
     [
         client.client_id.to_string(),
         client.state.as_str().to_owned(),
+        secrets_end(secrets),
         joined(&client.scopes),
         joined(&client.audiences),
         joined(&client.serves),
         format!("{} s", client.token_lifetime.seconds()),
         shown(client.quota),
         client.created_at.to_string(),
-        secrets_end(secrets),
     ]
 }
 
 /// When the live secrets of a client end: the first end, and how many of them never do.
 fn secrets_end(secrets: LiveSecrets) -> String {
-    let LiveSecrets { count, endless, first_end, .. } = secrets;
-    match (first_end, endless) {
+    let LiveSecrets { count, endless, first_end, expired } = secrets;
+    let live = match (first_end, endless) {
         (None, 0) => "no live secret".to_owned(),
         (None, endless) if endless == count => "never".to_owned(),
         (first_end, 0) => ends(first_end),
         (first_end, endless) => format!("{}; {endless} of {count} never", ends(first_end)),
-    }
+    };
+    if expired == 0 { live } else { format!("{live}; {expired} expired") }
 }
 
 fn live_secrets_json(secrets: LiveSecrets) -> Value {
@@ -101,6 +97,7 @@ fn live_secrets_json(secrets: LiveSecrets) -> Value {
         "count": secrets.count,
         "never_expire": secrets.endless,
         "first_expires_at": secrets.first_end.map(|end| end.to_string()),
+        "expired": secrets.expired,
     })
 }
 
@@ -110,24 +107,20 @@ pub(in crate::cli) struct Show {
     #[arg(value_name = "CLIENT_ID", value_parser = ClientId::parse)]
     client_id: ClientId,
 
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-
     #[command(flatten)]
-    database: Database,
+    on: Reading,
 }
 
 impl Show {
     pub(super) async fn run(self, deadline: Deadline) -> anyhow::Result<()> {
-        let target = Target::of(self.database)?;
+        let target = Target::of(self.on.database)?;
         let work = async {
             let registry = target.registry(node::this_user());
             Ok(registry.show_client(&self.client_id).await?)
         };
         let (client, secrets) = target.look(deadline, work).await?;
         let now = SystemClock.now();
-        if self.json {
+        if self.on.format.json {
             let mut value = client_json(&client);
             value["secrets"] = secrets.iter().map(|secret| secret_json(secret, now)).collect();
             output::json(&value);
@@ -137,14 +130,24 @@ impl Show {
                 Err(row) => show_unreadable(row),
             }
             let rows = secrets.iter().map(|secret| secret_cells(secret, now)).collect();
-            output::table(["secret", "label", "state", "created", "expires"], rows);
+            output::table(SECRET_COLUMNS, rows);
         }
         unreadable::check(client.as_ref().err().into_iter().chain(unreadable::rows(&secrets)))
     }
 }
 
+const SECRET_COLUMNS: [Column; 6] = [
+    Column::whole("secret"),
+    Column::whole("state"),
+    Column::whole("expires"),
+    Column::text("label"),
+    Column::whole("ended"),
+    Column::whole("created"),
+];
+
 fn show(client: &Client) {
     let grants: Vec<_> = client.grants.iter().map(|grant| grant.as_str()).collect();
+    let none = || "none".to_owned();
     output::properties(&[
         ("client_id", client.client_id.to_string()),
         ("id", client.key.0.to_string()),
@@ -158,28 +161,33 @@ fn show(client: &Client) {
         ("token lifetime", format!("{} s", client.token_lifetime.seconds())),
         ("quota", shown(client.quota)),
         ("created", client.created_at.to_string()),
+        // Tokens that were issued before this moment are inactive.
+        ("not before", client.not_before.map_or_else(none, |moment| moment.to_string())),
     ]);
 }
 
 fn show_unreadable(row: &UnreadableRow) {
     output::properties(&[
-        ("client_id", output::printable(row.client_id.as_deref().unwrap_or("?"))),
+        ("client_id", row.client_id.clone().unwrap_or_else(|| "?".to_owned())),
         ("id", row.id.map_or_else(|| "?".to_owned(), |id| id.to_string())),
         ("unreadable", row.reason()),
     ]);
 }
 
-fn secret_cells(secret: &Readable<StoredSecret>, now: Timestamp) -> [String; 5] {
+fn secret_cells(secret: &Readable<StoredSecret>, now: Timestamp) -> [String; 6] {
     let secret = match secret {
         Ok(secret) => secret,
-        Err(row) => return unreadable::cells(row, 2),
+        Err(row) => return unreadable::cells(row, 1),
     };
+    // When it was taken out of use, before its expiry.
+    let ended = secret.leaked_at.or(secret.retired_at);
     [
         secret.id.0.to_string(),
-        secret.label.clone(),
         state(secret, now).to_owned(),
-        secret.created_at.to_string(),
         ends(secret.expires_at),
+        secret.label.clone(),
+        ended.map(|ended| ended.to_string()).unwrap_or_default(),
+        secret.created_at.to_string(),
     ]
 }
 
@@ -203,6 +211,7 @@ fn client_json(client: &Readable<Client>) -> Value {
         "token_lifetime_seconds": client.token_lifetime.seconds(),
         "quota": quota_json(client.quota),
         "created_at": client.created_at.to_string(),
+        "not_before": client.not_before.map(|moment| moment.to_string()),
         "version": client.version,
     })
 }

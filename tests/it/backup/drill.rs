@@ -150,7 +150,7 @@ async fn a_node_that_was_lost_under_load_comes_back_from_a_backup() {
         // What happens afterwards is not in the backup.
         caller.revoke(&revoked).await;
         register(&lost, &["late".to_owned()]).await;
-        assert!(run(&["client", "disable", "client-1"], &lost).status.success());
+        assert!(run(&["client", "disable", "--yes", "client-1"], &lost).status.success());
         load.until(issued + 50).await;
         node.child.kill().unwrap();
         node.child.wait().unwrap();

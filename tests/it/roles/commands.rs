@@ -38,8 +38,8 @@ async fn an_operator_administers_clients_and_is_in_the_trail() {
     let operator = world.of("operator");
     let first = text(&run_json(&CREATE, &operator), "secret_id");
     let added = run_json(&["client", "add-secret", "orders", "--label", "2027"], &operator);
-    said(&run(&["client", "retire-secret", "orders", &first, "--leaked"], &operator));
-    said(&run(&["client", "disable", "orders"], &operator));
+    said(&run(&["client", "retire-secret", "--yes", "orders", &first, "--leaked"], &operator));
+    said(&run(&["client", "disable", "--yes", "orders"], &operator));
     said(&run(&["client", "enable", "orders"], &operator));
     assert_eq!(run_json(&["client", "list"], &operator).as_array().unwrap().len(), 1);
     let shown = run_json(&["client", "show", "orders"], &operator);
@@ -47,7 +47,7 @@ async fn an_operator_administers_clients_and_is_in_the_trail() {
     let states = secrets.iter().map(|secret| text(secret, "state")).collect::<Vec<_>>();
     assert_eq!(states, ["leaked", "live"]);
     assert_eq!(text(&secrets[1], "secret_id"), text(&added, "secret_id"));
-    said(&run(&["client", "delete", "orders"], &operator));
+    said(&run(&["client", "delete", "--yes", "orders"], &operator));
 
     let trail = run_json(&["audit", "list"], &operator);
     let trail = trail.as_array().unwrap();
@@ -74,13 +74,13 @@ async fn a_reader_looks_and_changes_nothing() {
     assert_eq!(run_json(&["audit", "list"], &reader).as_array().unwrap().len(), 2);
     assert!(said(&run(&["audit", "verify"], &reader)).contains("is intact: 2 rows"));
 
-    let retire = ["client", "retire-secret", "orders", &secret];
+    let retire = ["client", "retire-secret", "--yes", "orders", &secret];
     let refused: [&[&str]; 6] = [
         &["client", "create"],
         &["client", "add-secret", "orders"],
-        &["client", "disable", "orders"],
+        &["client", "disable", "--yes", "orders"],
         &["client", "enable", "orders"],
-        &["client", "delete", "orders"],
+        &["client", "delete", "--yes", "orders"],
         &retire,
     ];
     for command in refused {
@@ -108,7 +108,7 @@ async fn a_node_serves_without_the_rights_of_the_owner() {
     call("/oauth2/revoke", &token).await;
     assert_eq!(call("/oauth2/introspect", &token).await.json()["active"], false);
     // What an operator does is true on the node at once.
-    said(&run(&["client", "disable", "orders"], &world.of("operator")));
+    said(&run(&["client", "disable", "--yes", "orders"], &world.of("operator")));
     let form = "grant_type=client_credentials";
     let refused = post_form(served.http, "/oauth2/token", "orders", &secret, form).await;
     assert_eq!(refused.status, 401);

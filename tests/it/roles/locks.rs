@@ -57,7 +57,7 @@ async fn nobody_stops_a_node_by_a_lock() {
     call("/oauth2/revoke", &token).await;
     assert_eq!(call("/oauth2/introspect", &token).await.json()["active"], false);
     assert!(run(&create("stock"), &operator).status.success());
-    let disabled = run(&["client", "disable", "stock"], &operator);
+    let disabled = run(&["client", "disable", "--yes", "stock"], &operator);
     assert!(disabled.status.success(), "{}", String::from_utf8_lossy(&disabled.stderr));
     let options = PostgresOptions::waiting(Duration::from_secs(5));
     let store = PostgresStore::at(&world.of("service").url, 1, options).unwrap();

@@ -74,7 +74,9 @@ async fn a_list_shows_the_other_clients_and_names_the_one_that_cannot_be_read() 
         assert!(run(&["client", "show", "orders"], &database).status.success());
 
         // What it takes to be safe from it works.
-        for command in [&["disable", "billing"][..], &["retire-secret", "billing", &secret]] {
+        for command in
+            [&["disable", "--yes", "billing"][..], &["retire-secret", "--yes", "billing", &secret]]
+        {
             let output = run(&[&["client"], command].concat(), &database);
             assert!(output.status.success(), "{output:?}");
         }
@@ -88,7 +90,7 @@ async fn a_list_shows_the_other_clients_and_names_the_one_that_cannot_be_read() 
         editor.run("update client set version = null where client_id = 'orders'").await.unwrap();
         shown(&["client", "list"], &database, &["another row cannot be read"]);
         for client_id in ["billing", "orders"] {
-            let deleted = run(&["client", "delete", client_id], &database);
+            let deleted = run(&["client", "delete", "--yes", client_id], &database);
             assert!(deleted.status.success(), "{deleted:?}");
         }
         assert_eq!(run_json(&["client", "list"], &database), Value::Array(Vec::new()));
@@ -136,7 +138,7 @@ async fn a_secret_that_cannot_be_read_is_marked_among_the_others() {
         assert_eq!(of(second)["state"], "live");
         assert!(table.contains("unreadable: created_at"), "{table}");
         assert!(run(&["client", "list"], &database).status.success());
-        let retired = run(&["client", "retire-secret", "billing", second], &database);
+        let retired = run(&["client", "retire-secret", "--yes", "billing", second], &database);
         let said = String::from_utf8(retired.stderr).unwrap();
         assert!(retired.status.success() && !said.contains("no live secret"), "{said}");
     }
@@ -178,7 +180,7 @@ async fn a_row_of_the_trail_that_cannot_be_read_is_listed_and_fails_the_verifica
         let refused = complaint(&run(&["audit", "verify"], &database));
         assert!(refused.contains("the audit trail does not verify: row 2 of"), "{refused}");
         // What is changed now is written behind it.
-        assert!(run(&["client", "disable", "orders"], &database).status.success());
+        assert!(run(&["client", "disable", "--yes", "orders"], &database).status.success());
         let last = run(&["audit", "list", "--last", "1", "--json"], &database);
         let last: Value = serde_json::from_slice(&last.stdout).unwrap();
         assert_eq!(last[0]["action"], "client.update");

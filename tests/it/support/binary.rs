@@ -47,6 +47,10 @@ pub(crate) fn run_json(arguments: &[&str], database: &Database) -> Value {
 pub(crate) fn complaint(output: &Output) -> String {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!output.status.success() && output.status.code().is_some(), "{said}");
+    // With `--json` the last line is the error as JSON.
+    if let Some(Ok(error)) = said.lines().last().map(serde_json::from_str::<Value>) {
+        return format!("jeton: {}", error["error"]["message"].as_str().unwrap());
+    }
     let complaint = said
         .lines()
         .skip_while(|line| !line.starts_with("jeton: ") && !line.starts_with("error: "));

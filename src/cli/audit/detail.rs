@@ -1,0 +1,65 @@
+//! The details of audit entries, in one form whatever database wrote them. Triggers write them as
+//! the columns are: on SQLite a list is a text, a moment a number of microseconds, and an id
+//! hexadecimal digits.
+
+use serde_json::{Value, json};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use uuid::Uuid;
+
+use crate::domain::{AuditEntry, Timestamp};
+
+/// Columns that are lists.
+const LISTS: [&str; 5] = ["grant_types", "scopes", "default_scopes", "audiences", "serves"];
+
+/// Columns that are moments, besides those that end with `_at`.
+const MOMENTS: [&str; 3] = ["not_before", "tag_key_since", "keep_until"];
+
+/// Columns that are ids.
+const IDS: [&str; 3] = ["id", "client", "secret"];
+
+/// Parses the detail of an entry: lists are arrays, moments are RFC 3339, ids are UUIDs. In an
+/// entry about a change each member is a pair, of the values before and after. Null if it is not
+/// JSON.
+pub(super) fn canonical(entry: &AuditEntry) -> Value {
+    let Ok(mut detail) = serde_json::from_str::<Value>(&entry.detail) else { return Value::Null };
+    let are_pairs = entry.action.ends_with(".update") || entry.action == AuditEntry::REVOKE;
+    for (column, value) in detail.as_object_mut().into_iter().flatten() {
+        match value {
+            Value::Array(pair) if are_pairs => {
+                for value in pair {
+                    convert(column, value);
+                }
+            }
+            value => convert(column, value),
+        }
+    }
+    detail
+}
+
+fn convert(column: &str, value: &mut Value) {
+    let converted = match &*value {
+        Value::String(text) if LISTS.contains(&column) => {
+            Some(text.split_whitespace().map(Value::from).collect())
+        }
+        Value::String(text) if IDS.contains(&column) => {
+            text.parse::<Uuid>().ok().map(|id| json!(id))
+        }
+        value if MOMENTS.contains(&column) || column.ends_with("_at") => moment(value),
+        _ => None,
+    };
+    if let Some(converted) = converted {
+        *value = converted;
+    }
+}
+
+fn moment(value: &Value) -> Option<Value> {
+    let micros = match value {
+        Value::Number(micros) => micros.as_i64()?,
+        Value::String(text) => {
+            let nanos = OffsetDateTime::parse(text, &Rfc3339).ok()?.unix_timestamp_nanos();
+            i64::try_from(nanos.div_euclid(1_000)).ok()?
+        }
+        _ => return None,
+    };
+    Some(Timestamp::from_unix_micros(micros).to_string().into())
+}
