@@ -297,7 +297,7 @@ async fn try_example(example: &str, postgres: &Database) {
         if example.contains("jeton tag-key retire") {
             said(&run(&["tag-key", "rotate"], &database));
         }
-        if example.contains("jeton token") || example.contains("jeton bench") {
+        if ["jeton token", "jeton bench", "jeton health"].iter().any(|one| example.contains(one)) {
             let node = served.insert(Served::start(&database, &[]));
             let secret = text(&created, "client_secret");
             let token = Caller::new(node, folder, "orders", &secret).issue();
@@ -305,6 +305,8 @@ async fn try_example(example: &str, postgres: &Database) {
         }
     }
     let url = served.as_ref().map(|node| format!("http://{}", node.grpc));
+    let probes = served.as_ref().map(|node| node.probes().to_string()).unwrap_or_default();
+    let line = line.replace("127.0.0.1:9091", &probes);
     let output = Command::new("sh")
         .args(["-c", &line])
         .current_dir(folder)
@@ -313,6 +315,7 @@ async fn try_example(example: &str, postgres: &Database) {
         .env("DATABASE", &postgres.url)
         .env("JETON_DATA_DIR", folder)
         .env("JETON_SERVER", url.unwrap_or_default())
+        .env("JETON_PROBE_ADDR", probes)
         .output()
         .unwrap();
     let complaint = String::from_utf8_lossy(&output.stderr);

@@ -48,13 +48,16 @@ const ELSEWHERE: [&str; 1] = ["docs/clients.md"];
 
 /// What a document names and the test has under another name: by which the shell puts in what an
 /// earlier command printed, and with which a command takes a second and not a minute.
-const PLACEHOLDERS: [(&str, &str); 12] = [
+const PLACEHOLDERS: [(&str, &str); 15] = [
     ("<Base64Encoded(CLIENT_ID:CLIENT_SECRET)>", "$BASIC"),
     ("<CLIENT_ID>", "$CLIENT_ID"),
     ("<CLIENT_SECRET>", "$CLIENT_SECRET"),
     ("<SECRET_ID>", "$(secret_id orders)"),
     ("jta_…", "$TOKEN"),
     ("revoke-tokens --all ", "revoke-tokens --all --yes "),
+    ("client disable orders", "client disable --yes orders"),
+    ("/usr/local/share/man/man1", "man1"),
+    ("/etc/bash_completion.d/jeton", "jeton.bash"),
     ("/etc/ssl/db-ca.pem", "db-ca.pem"),
     ("/etc/jeton/database-password", "database-password"),
     ("/var/lib/jeton", "var-lib-jeton"),
@@ -214,6 +217,11 @@ fn every_command_about_backups_succeeds() {
 }
 
 #[test]
+fn every_command_about_commands_succeeds() {
+    run_if_possible("docs/commands.md");
+}
+
+#[test]
 fn every_command_about_operations_succeeds() {
     run_if_possible("docs/operations.md");
 }
@@ -224,7 +232,8 @@ fn every_document_with_commands_is_run() {
     let mut run: Vec<_> = documents();
     run.retain(|name| !script(name, [1; 3]).is_empty());
     run.sort_unstable();
-    assert_eq!(run, ["README.md", "docs/backup.md", "docs/operations.md"], "give it a test here");
+    let tested = ["README.md", "docs/backup.md", "docs/commands.md", "docs/operations.md"];
+    assert_eq!(run, tested, "give it a test here");
     for (name, start, _) in NOT_RUN {
         let text = fs::read_to_string(name).unwrap();
         let is_there = commands(&text).iter().any(|(_, command)| command.starts_with(start));
