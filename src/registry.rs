@@ -149,9 +149,10 @@ impl Registry {
         new: NewSecret,
     ) -> Result<(StoredSecret, ClientSecret), RegistryError> {
         let label = parse_label(&new.label)?;
-        // Before the key is read: by this time, `tag-key show` finds the secrets of an earlier key.
-        let created_at = self.clock.now();
         let keys = self.store.installation().await?.tag_keys;
+        // The store takes a later time if the clock of this machine is behind that of a rotation, so
+        // that a secret made with the current key is never taken for an earlier one.
+        let created_at = self.clock.now();
         let secret = ClientSecret::generate(self.random.as_ref(), keys.current())?;
         // A command computes one hash, for which no hash pool is started.
         let mut memory = HashMemory::for_cost(self.hash_cost);

@@ -129,6 +129,7 @@ impl Bench {
             }
         };
         // Connect before registering clients, so that a wrong URL leaves nothing behind.
+        self.server.connect(self.on.database.links).await?;
         let preparing = connect(&self.server.url, false, 1, 32).await?;
         let callers = match &self.http {
             Some(http) => connect(http, true, self.connections, self.in_flight).await?,

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use tonic::Code;
 
 use crate::{
-    domain::{Error, Tampered},
+    domain::{Error, SharedCause, Tampered},
     registry::RegistryError,
     store::{Denied, migrate::SchemaError},
 };
@@ -90,6 +90,10 @@ struct WithStatus {
 }
 
 fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
+    // An error of the domain shares its cause, and the chain has the `Arc` in place of the cause.
+    if let Some(shared) = cause.downcast_ref::<SharedCause>() {
+        return of_cause(&**shared);
+    }
     if let Some(ending) = cause.downcast_ref::<WithStatus>() {
         return Some(ending.exit);
     }

@@ -53,7 +53,12 @@ impl Health {
         let url = format!("http://{address}");
         let mut connection = HttpConnection::connect(&url, None)
             .await
-            .context("is a node running, and is --addr the address of its --probe-addr?")?;
+            .with_context(|| {
+                format!(
+                    "no node answers at {address}: start one, or name its probe listener with \
+                     --addr; its log line `serving` has the address"
+                )
+            })?;
         let answer = connection.get(path).await?;
         let said = output::printable(String::from_utf8_lossy(&answer.body).trim_end());
         match answer.status {

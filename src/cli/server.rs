@@ -14,7 +14,7 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
-use super::links;
+use super::{exit::Exit, links};
 use crate::config::Links;
 
 /// URL of the node, and the authorities to trust for it.
@@ -54,6 +54,10 @@ impl Server {
         let connected = self.endpoint(links)?.connect().await;
         connected.map_err(|error| {
             let why = self.why(&error);
+            // To try again does not help against a certificate or a wrong protocol.
+            if find::<rustls::Error>(&error).is_some() {
+                return Exit::Failed.error(why);
+            }
             anyhow::Error::new(error).context(why)
         })
     }

@@ -91,8 +91,10 @@ async fn retire(ending: Ending, deadline: Deadline) -> anyhow::Result<()> {
     let work = async { Ok(registry.retire_tag_key().await?) };
     target.change(deadline, UNRETIRED, work).await?;
     if format.json {
-        let rotation = TagKeyRotation { has_previous: false, ..found.rotation };
-        output::json(&Rotation { rotation, ..found }.json());
+        output::json(&json!({
+            "previous_accepted": false,
+            "retired_secrets": found.rotation.earlier_secrets,
+        }));
     } else {
         output::say(&format!(
             "The previous tag key of {} is retired, and with it the {}.",

@@ -47,9 +47,10 @@ pub(super) struct OpenConnections {
     max_requests: usize,
     /// Open requests of all connections.
     requests: Gauge,
-    /// Requests that may begin although there are too many, in place of those of connections that
-    /// were closed, which end a moment later. Without this each would have to go through the table.
-    replacements: AtomicUsize,
+    /// Places that were found free when the table was last gone through: the bound without the
+    /// requests of connections that stay. A request that begins while those of closed connections
+    /// have not ended takes one, and does not go through the table again.
+    places: AtomicUsize,
     table: Mutex<Table>,
     kind: ListenerKind,
     metrics: Arc<Metrics>,
@@ -82,7 +83,7 @@ impl OpenConnections {
             max_connections: limits.max_connections as usize,
             max_requests: limits.max_open_requests as usize,
             requests: metrics.open_requests(kind),
-            replacements: AtomicUsize::new(0),
+            places: AtomicUsize::new(0),
             table: Mutex::default(),
             kind,
             metrics,
@@ -136,6 +137,8 @@ impl OpenConnections {
     /// connection that has the most of them is closed. False if none may be closed.
     pub(super) fn admit_request(&self, own: &Activity) -> bool {
         let open_before = usize::try_from(self.requests.inc()).unwrap_or_default();
+        // Every request that begins takes one of the places that were found free.
+        let has_place = self.take_place();
         if open_before < self.max_requests {
             return true;
         }
@@ -148,12 +151,15 @@ impl OpenConnections {
             }
             return false;
         }
-        self.replace_one() || self.make_room_for_requests()
+        has_place || self.make_room_for_requests()
     }
 
-    fn replace_one(&self) -> bool {
-        let one_less = |count: usize| count.checked_sub(1);
-        self.replacements.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok()
+    fn take_place(&self) -> bool {
+        if self.places.load(Ordering::Relaxed) == 0 {
+            return false;
+        }
+        let one_less = |places: usize| places.checked_sub(1);
+        self.places.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok()
     }
 
     /// Closes the connection that has the most open requests, if there are too many without those
@@ -163,7 +169,7 @@ impl OpenConnections {
         let staying = table.staying();
         let count: usize = staying.iter().map(|one| one.open_requests()).sum();
         if count <= self.max_requests {
-            self.replacements.store(self.max_requests - count, Ordering::Relaxed);
+            self.places.store(self.max_requests - count, Ordering::Relaxed);
             return true;
         }
         let strangers = staying.iter().copied().filter(|one| !one.has_authenticated()).collect();
@@ -172,7 +178,9 @@ impl OpenConnections {
             .or_else(|| heaviest(staying, half, few, Activity::open_requests));
         match victim {
             Some(victim) => {
-                self.replacements.store(victim.open_requests(), Ordering::Relaxed);
+                let staying = count.saturating_sub(victim.open_requests());
+                let places = self.max_requests.saturating_sub(staying);
+                self.places.store(places, Ordering::Relaxed);
                 self.evict(victim);
             }
             None => self.saturation.note(),

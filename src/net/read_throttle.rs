@@ -41,7 +41,7 @@ const SOURCES: usize = 10_000;
 const BURST: Duration = Duration::from_millis(100);
 
 /// How long a connection counts as failing after a failure, and how long a source stays throttled
-/// after it exceeded the rate; for both, waiting for a slot begins this time anew.
+/// after it exceeded the rate; each wait for a slot starts both times again.
 const LATELY: Duration = Duration::from_secs(1);
 
 /// Maximum wait for a slot, so that a peer can still show that it is alive. If all slots within

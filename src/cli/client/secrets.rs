@@ -182,7 +182,10 @@ impl Retire {
             }));
             return Ok(());
         }
-        let tokens = if self.leaked { "are revoked" } else { "stay active until they expire" };
+        let is_leaked = secrets.iter().flatten().any(|one| {
+            one.id == SecretId(secret) && one.leaked_at.is_some()
+        });
+        let tokens = if is_leaked { "are revoked" } else { "stay active until they expire" };
         let place = &target.place;
         output::say(&format!(
             "Secret {secret} is retired in {place}; tokens issued with it {tokens}."

@@ -88,7 +88,10 @@ pub(super) async fn create(
              returning id
          )
          insert into client_secret (id, client, hash, label, created_at, expires_at)
-         select $14, id, $15, $16, $17, $18 from created",
+         select $14, id, $15, $16,
+                greatest($17, (select tag_key_since + interval '1 microsecond' from installation)),
+                $18
+         from created",
     )
     .bind(client.key.0)
     .bind(client.client_id.as_str())
@@ -243,7 +246,9 @@ pub(super) async fn add_secret(
 ) -> Result<bool, Error> {
     let rows = sqlx::query(
         "insert into client_secret (id, client, hash, label, created_at, expires_at)
-         select $1, id, $3, $4, $5, $6
+         select $1, id, $3, $4,
+                greatest($5, (select tag_key_since + interval '1 microsecond' from installation)),
+                $6
          from client, (select set_config('jeton.actor', $7, true)) as actor
          where id = $2",
     )

@@ -83,7 +83,9 @@ fn insert_client(client: &Client) -> Statement {
 fn insert_secret(secret: &StoredSecret) -> Statement {
     sqlx::query(
         "insert into client_secret (id, client, hash, label, created_at, expires_at)
-         select $1, id, $3, $4, $5, $6 from client where id = $2",
+         select $1, id, $3, $4,
+                max($5, coalesce((select tag_key_since + 1 from installation), $5)), $6
+         from client where id = $2",
     )
     .bind(secret.id.0)
     .bind(secret.client.0)
