@@ -44,7 +44,7 @@ use crate::{
 #[derive(Debug, Parser)]
 #[command(
     name = "jeton",
-    version,
+    version = version(),
     max_term_width = 100,
     after_help = "\
 Example:
@@ -96,6 +96,16 @@ enum Command {
     Bench(bench::Bench),
     /// Show the effective value of each setting and its source
     Config(config::ShowConfig),
+}
+
+/// Version of this build, with its commit where the build was told one: a container is built
+/// without the history of the source.
+fn version() -> String {
+    let version = env!("CARGO_PKG_VERSION");
+    match option_env!("JETON_COMMIT") {
+        Some(commit) if !commit.is_empty() => format!("{version} ({commit})"),
+        _ => version.to_owned(),
+    }
 }
 
 /// Runs the command named by the arguments of the process. An error is printed in one line and

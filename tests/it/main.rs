@@ -28,6 +28,7 @@ mod listeners;
 mod lockout;
 mod mistakes;
 mod overload;
+mod packaging;
 mod patience;
 mod places;
 mod pool;
