@@ -15,6 +15,7 @@ mod commands;
 mod config;
 mod conformance;
 mod crash;
+mod documented;
 mod edits;
 mod error_contract;
 mod expiry;

@@ -52,7 +52,7 @@ fn with_placeholder(url: &str) -> String {
 /// A server on a socket in a temporary folder. It goes away with this process, however that ends;
 /// if it ends by itself or is killed, it is started again, unless it was halted.
 pub(crate) struct PrivateServer {
-    home: PathBuf,
+    pub(crate) home: PathBuf,
     /// Holds the pipe whose end tells the server to stop.
     guard: Child,
     /// User and group of the server, where they are not ours.

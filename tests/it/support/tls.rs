@@ -19,8 +19,8 @@ use jeton::{
     node::{Node, NodeOptions},
 };
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, IsCa,
-    KeyIdMethod, KeyPair, RevokedCertParams, SerialNumber,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType,
+    IsCa, KeyIdMethod, KeyPair, RevokedCertParams, SerialNumber,
 };
 use rustls::{
     ClientConfig, ConfigBuilder, RootCertStore,
@@ -42,6 +42,8 @@ impl Authority {
     pub(crate) fn new() -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        // Not the name that its certificates have: OpenSSL would take those for self-signed.
+        params.distinguished_name.push(DnType::CommonName, "authority of the tests");
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
