@@ -114,13 +114,14 @@ impl Authority {
     /// Counters since the start of the process, and the current state of queues and cache.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        let [recording, looking_up] = self.cache.stats();
+        let [recording, looking_up, revoking] = self.cache.stats();
         Stats {
             may_answer: self.may_answer(),
             cache: self.cache.cache_stats(),
             clock_offset: self.clock.offset(),
             recording,
             looking_up,
+            revoking,
             hash: self.hash_pool.stats(),
             verified: self.verified.hits.get(),
             unverified: self.verified.misses.get(),

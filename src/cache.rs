@@ -1,8 +1,9 @@
 //! This node's cache of clients and tokens, and its access to the database. The cache is asked
 //! first, but only while the node holds a lease.
 //!
-//! Concurrent callers share SQL statements: tokens are recorded and looked up in batches, because
-//! one durable statement costs about as much for a hundred tokens as for one.
+//! Concurrent callers share SQL statements: tokens are recorded, looked up and revoked in batches,
+//! because one durable statement costs about as much for a hundred tokens as for one. Callers that
+//! wait for the other nodes share the wait.
 
 mod batcher;
 mod follower;
@@ -24,8 +25,7 @@ use self::{
 };
 use crate::{
     domain::{
-        AccessToken, Actor, ClientId, Clock, CredentialId, Error, Lane, NodeClock, TagKeys,
-        Timestamp, TokenId,
+        AccessToken, ClientId, Clock, CredentialId, Error, Lane, NodeClock, TagKeys, TokenId,
     },
     stats::{BatchStats, CacheStats},
     store::{FoundClient, FoundToken, Stores},
@@ -60,6 +60,28 @@ const LOOKING_UP: BatchLimits = BatchLimits {
     patience: PATIENCE,
 };
 
+/// Limits of the batches that revoke tokens. One lock puts all changes in order, so a second
+/// statement would only wait for the first. The lock is held for the whole batch, which is smaller
+/// than others so that nobody waits long for it.
+const REVOKING: BatchLimits = BatchLimits {
+    waiting: 4_096,
+    largest: 128,
+    statements: 4,
+    overlap: 128,
+    // Longer than the server waits for the lock, so that its error is reported.
+    patience: Duration::from_secs(3),
+};
+/// Limits of the waits for the other nodes. A wait that began before a caller's change does not
+/// count for that change, so a few overlap. The wait for a node that died is longer than any
+/// statement, and the store itself limits it.
+const SETTLING: BatchLimits = BatchLimits {
+    waiting: 4_096,
+    largest: 4_096,
+    statements: 4,
+    overlap: 1,
+    patience: Duration::MAX,
+};
+
 /// Result of one look-up: the tokens that exist, each with an error if its row is unreadable.
 type Found = Arc<HashMap<TokenId, Result<FoundToken, Error>>>;
 
@@ -72,6 +94,8 @@ pub(super) struct CachedStore {
     local: Arc<LeasedCache>,
     recording: Batcher<AccessToken, Arc<HashSet<TokenId>>>,
     looking_up: Batcher<TokenId, Found>,
+    revoking: Batcher<TokenId, ()>,
+    settling: Batcher<(), ()>,
     clients: SingleFlight<(ClientId, CredentialId), Option<Watched>>,
     tokens: SingleFlight<TokenId, Option<FoundToken>>,
 }
@@ -111,19 +135,31 @@ impl CachedStore {
                 Ok(Arc::new(store.find_tokens(&ids).await?.into_iter().collect()))
             }
         });
+        let (inspect, now) = (Arc::clone(&stores.inspect), Arc::clone(&clock));
+        let revoking = Batcher::new(REVOKING, move |ids: Vec<TokenId>| {
+            let (store, now) = (Arc::clone(&inspect), now.now());
+            async move { store.revoke_tokens(&ids, now).await }
+        });
+        let inspect = Arc::clone(&stores.inspect);
+        let settling = Batcher::new(SETTLING, move |_callers: Vec<()>| {
+            let store = Arc::clone(&inspect);
+            async move { store.settle().await }
+        });
         Self {
             stores,
             local: Arc::new(LeasedCache::new(clock, tag_keys, options)),
             recording,
             looking_up,
+            revoking,
+            settling,
             clients: SingleFlight::default(),
             tokens: SingleFlight::default(),
         }
     }
 
-    /// Statistics of the batches that record tokens, and of those that look tokens up.
-    pub(super) fn stats(&self) -> [BatchStats; 2] {
-        [self.recording.stats(), self.looking_up.stats()]
+    /// Statistics of the batches that record tokens, look them up, and revoke them.
+    pub(super) fn stats(&self) -> [BatchStats; 3] {
+        [self.recording.stats(), self.looking_up.stats(), self.revoking.stats()]
     }
 
     /// Whether this node may answer calls: it holds a lease, or its store needs none.
@@ -245,19 +281,19 @@ impl CachedStore {
         }
     }
 
-    /// Waits until no node answers from data that is older than this call.
+    /// Waits until no node answers from data that is older than this call. Where that means asking
+    /// the database again and again, callers share the questions.
     pub(super) async fn settle(&self) -> Result<(), Error> {
-        self.stores.inspect.settle().await
+        if self.stores.inspect.needs_lease() {
+            self.settling.submit(()).await
+        } else {
+            self.stores.inspect.settle().await
+        }
     }
 
     /// Marks a token revoked, durably. Once this returns, no node reports the token as active.
-    pub(super) async fn revoke(
-        &self,
-        id: TokenId,
-        now: Timestamp,
-        keep_until: Timestamp,
-        actor: &Actor,
-    ) -> Result<(), Error> {
-        self.stores.inspect.revoke_token(id, now, keep_until, actor).await
+    pub(super) async fn revoke(&self, id: TokenId) -> Result<(), Error> {
+        self.revoking.submit(id).await?;
+        self.settle().await
     }
 }

@@ -18,6 +18,8 @@ pub struct Stats {
     pub recording: BatchStats,
     /// Batches that look tokens up.
     pub looking_up: BatchStats,
+    /// Batches that revoke tokens.
+    pub revoking: BatchStats,
     /// Statistics of the client and token cache.
     pub cache: CacheStats,
     /// How far this machine's clock is ahead of the database's; `None` if it was not measured.

@@ -1,7 +1,7 @@
 //! Revocation: ending a token before it expires (RFC 7009).
 
 use super::{AuthenticatedClient, Authority};
-use crate::domain::{Actor, Clock, Error, TokenText};
+use crate::domain::{Clock, Error, TokenText};
 
 impl Authority {
     /// Revokes `token` if it belongs to the caller and has not expired. Every other token is a
@@ -36,7 +36,6 @@ impl Authority {
         let Some(found) = own else { return self.cache.settle().await };
 
         // 4. Mark it revoked, durably, for as long as it would have lived.
-        let actor = Actor::client(&caller.client.client_id);
-        self.cache.revoke(found.facts.id, now, found.facts.expires_at, &actor).await
+        self.cache.revoke(found.facts.id).await
     }
 }

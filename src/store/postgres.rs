@@ -209,17 +209,8 @@ impl TokenStore for PostgresStore {
         ))
     }
 
-    async fn revoke_token(
-        &self,
-        id: TokenId,
-        now: Timestamp,
-        keep_until: Timestamp,
-        actor: &Actor,
-    ) -> Result<(), Error> {
-        on_session!(self.primary, self.lane, |connection, _| tokens::revoke(
-            connection, id, now, keep_until, actor
-        ))?;
-        self.settle().await
+    async fn revoke_tokens(&self, ids: &[TokenId], _now: Timestamp) -> Result<(), Error> {
+        on_session!(self.primary, self.lane, |connection, _| tokens::revoke(connection, ids))
     }
 }
 

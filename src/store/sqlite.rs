@@ -207,17 +207,9 @@ impl TokenStore for SqliteStore {
         tokens::find(&self.reader, ids).await
     }
 
-    async fn revoke_token(
-        &self,
-        id: TokenId,
-        now: Timestamp,
-        keep_until: Timestamp,
-        actor: &Actor,
-    ) -> Result<(), Error> {
-        tokens::revoke(&self.writer, id, now, keep_until, actor).await?;
-        self.still_there()?;
-        feed::applied_everywhere().await;
-        Ok(())
+    async fn revoke_tokens(&self, ids: &[TokenId], now: Timestamp) -> Result<(), Error> {
+        tokens::revoke(&self.writer, ids, now).await?;
+        self.still_there()
     }
 }
 

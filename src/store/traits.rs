@@ -18,8 +18,9 @@ use crate::domain::{
 
 /// Queries and changes that the use cases need from a database.
 ///
-/// Methods that withdraw something (revoke a token, retire a secret, disable or delete a client)
-/// return once no node acts on the earlier state any more.
+/// Methods that withdraw something (retire a secret, disable or delete a client) return once no
+/// node acts on the earlier state any more. Only [`TokenStore::revoke_tokens`] leaves that wait to
+/// its caller, which shares it among the callers of many batches.
 ///
 /// # Errors
 /// `Error::Unavailable` if the database does not answer or a retry may succeed; whether a write
@@ -206,15 +207,10 @@ pub trait TokenStore: Send + Sync {
     /// left out. A token that cannot be read is a fault of its own and does not affect the others.
     async fn find_tokens(&self, ids: &[TokenId]) -> Result<Vec<(TokenId, FoundOrFault)>, Error>;
 
-    /// Revokes a token durably and keeps the revocation until `keep_until`. Repeating it is not an
-    /// error.
-    async fn revoke_token(
-        &self,
-        id: TokenId,
-        now: Timestamp,
-        keep_until: Timestamp,
-        actor: &Actor,
-    ) -> Result<(), Error>;
+    /// Revokes tokens durably until they expire: all or none, each in the name of the client that
+    /// it was issued to. An id without a token, or of one that is revoked already, is not an error.
+    /// Does not wait for other nodes: see [`FeedStore::settle`].
+    async fn revoke_tokens(&self, ids: &[TokenId], now: Timestamp) -> Result<(), Error>;
 }
 
 /// The audit trail.

@@ -103,6 +103,9 @@ impl Collector for ScrapeCollector {
         let help = "Batches of tokens read from the database";
         encoder.counter("lookup_batches", help, looking_up.statements)?;
         encoder.counter("lookup_batch_tokens", "Tokens in these batches", looking_up.callers)?;
+        let (help, revoking) = ("Batches of tokens revoked in the database", stats.revoking);
+        encoder.counter("revocation_batches", help, revoking.statements)?;
+        encoder.counter("revocation_batch_tokens", "Tokens in these batches", revoking.callers)?;
         let help = "Log lines dropped because standard error was not read or could not be written";
         encoder.counter("log_lines_dropped", help, log_writer::dropped())?;
         encoder.connections(&stores)

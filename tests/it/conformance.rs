@@ -207,8 +207,7 @@ async fn what_ends_a_token_is_seen_with_it() {
         let tokens: Vec<_> = (0..3).map(|_| token(&client, &secret, now())).collect();
         store.record_tokens(&tokens).await.unwrap();
         for _ in 0..2 {
-            let until = tokens[0].expires_at;
-            store.revoke_token(tokens[0].id, now(), until, &operator()).await.unwrap();
+            store.revoke_tokens(&[tokens[0].id], now()).await.unwrap();
         }
         assert!(find(&store, tokens[0].id).await.unwrap().facts.revoked);
         assert!(!find(&store, tokens[1].id).await.unwrap().facts.revoked);
@@ -310,10 +309,7 @@ async fn upkeep_removes_what_is_long_dead_and_keeps_what_lives() {
             let long_ago = now().minus(Duration::from_hours(72));
             let dead: Vec<_> = (0..2_500).map(|_| token(&client, &secret, long_ago)).collect();
             store.record_tokens(&dead).await.unwrap();
-            store
-                .revoke_token(dead[0].id, long_ago, dead[0].expires_at, &operator())
-                .await
-                .unwrap();
+            store.revoke_tokens(&[dead[0].id], long_ago).await.unwrap();
             let done = store.upkeep(now(), 90).await.unwrap();
             assert_eq!((done.expired_partitions_dropped, done.revocations_forgotten), (3, 1));
             assert!(find(&store, dead[0].id).await.is_none());

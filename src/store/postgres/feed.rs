@@ -33,7 +33,7 @@ use crate::{
 const CHANNEL: &str = "jeton_change";
 
 /// Changes per query. A read runs queries until there are no more changes.
-const PAGE: i64 = 1_000;
+const PAGE: usize = 1_000;
 
 /// Renewals per length of a lease.
 const BEATS: u32 = 4;
@@ -153,12 +153,16 @@ impl Feed for PgFeed {
                 "select id, kind, subject from change where id > $1 order by id limit $2",
             )
             .bind(self.position)
-            .bind(PAGE)
+            .bind(i64::try_from(PAGE).unwrap_or(i64::MAX))
             .fetch_all(&mut self.listener);
             let page = within(self.lease, page).await?;
-            let Some(last) = page.last() else { return Ok(changes) };
-            self.position = last.try_get("id").map_err(fault)?;
+            if let Some(last) = page.last() {
+                self.position = last.try_get("id").map_err(fault)?;
+            }
             changes.extend(page.iter().map(row::change));
+            if page.len() < PAGE {
+                return Ok(changes);
+            }
         }
     }
 

@@ -227,6 +227,7 @@ grant select (handle, applied, renewals, lease_until, lease_ms, joined_at, schem
     on node to jeton_service;
 grant select (seq, hash) on audit to jeton_service;
 grant execute on function
+    revoke_tokens(uuid[]),
     require_lease(uuid, bigint), join_feed(integer), join_feed(integer, integer),
     renew_lease(uuid, bigint, boolean),
     leave_feed(uuid), end_lease(uuid, bigint, timestamptz), keep_announcing(),

@@ -78,6 +78,11 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
+/// A JSON array of ids, because SQLite has no arrays.
+fn json_ids(ids: &[TokenId]) -> String {
+    json!(ids.iter().map(|id| hex(id.0.as_bytes())).collect::<Vec<_>>()).to_string()
+}
+
 /// Finds tokens with their clients and everything else that decides whether they are active, in one
 /// statement. A missing row grants nothing: a deleted secret counts as leaked.
 pub(super) async fn find(
@@ -101,30 +106,31 @@ pub(super) async fn find(
               join access_token as token on token.id = unhex(asked.value)
               join client on client.id = token.client"
     ))
-    .bind(json!(ids.iter().map(|id| hex(id.0.as_bytes())).collect::<Vec<_>>()).to_string())
+    .bind(json_ids(ids))
     .fetch_all(pool)
     .await
     .map_err(fault)?;
     Ok(row::found_tokens(&rows, ids))
 }
 
-/// Stores the revocation of a token until `keep_until`. The first one is kept: repeating it changes
-/// nothing and is not an error.
+/// Revokes a batch of tokens in one transaction, and so with one flush to disk. The first
+/// revocation of a token is kept: repeating it changes nothing and is not an error.
 pub(super) async fn revoke(
     writer: &SqlitePool,
-    id: TokenId,
+    ids: &[TokenId],
     now: Timestamp,
-    keep_until: Timestamp,
-    actor: &Actor,
 ) -> Result<(), Error> {
+    // A `where` tells SQLite that `on conflict` does not belong to the join.
     let statement = sqlx::query(
-        "insert into revoked_token (id, revoked_at, keep_until) values ($1, $2, $3)
-         on conflict do nothing",
+        "insert into revoked_token (id, revoked_at, keep_until)
+         select token.id, $2, token.expires_at
+         from json_each($1) as asked
+              join access_token as token on token.id = unhex(asked.value)
+         where true on conflict do nothing",
     )
-    .bind(id.0)
-    .bind(now.unix_micros())
-    .bind(keep_until.unix_micros());
-    audit::change(writer, actor, vec![statement]).await.map(drop)
+    .bind(json_ids(ids))
+    .bind(now.unix_micros());
+    audit::change(writer, &Actor::owner(), vec![statement]).await.map(drop)
 }
 
 /// Deletes tokens that expired long ago, and revocations and changes that are no longer needed. Ids

@@ -3,8 +3,8 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use jeton::{
-    domain::{Actor, Clock, SystemClock, Timestamp, TokenId},
-    store::{MaintainedStore, PostgresOptions, PostgresStore, TokenStore},
+    domain::{Clock, SystemClock, Timestamp},
+    store::{MaintainedStore, PostgresOptions, PostgresStore},
 };
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 
@@ -142,10 +142,9 @@ async fn a_revocation_cannot_be_forgotten_before_its_token_is_dead() {
     let orders = node.client("orders").await;
     let token = node.issue(&orders).await.unwrap().access_token;
     let id = node.introspect(&orders, &token).await.unwrap().token_id;
-    let id = TokenId(id.parse().unwrap());
     let store = service_store(&world);
-    let long_ago = Timestamp::from_unix_micros(1);
-    store.revoke_token(id, long_ago, long_ago, &Actor::node()).await.unwrap();
+    let mark = format!("insert into revoked_token values ('{id}', 'epoch', 'epoch')");
+    world.of("service").execute_all(&mark).await;
     node.revoke(&orders, &token).await.unwrap();
     for now in [SystemClock.now(), SystemClock.now().plus(Duration::from_hours(24 * 365))] {
         assert_eq!(store.upkeep(now, 90).await.unwrap().revocations_forgotten, 0);
@@ -157,6 +156,32 @@ async fn a_revocation_cannot_be_forgotten_before_its_token_is_dead() {
                         now() - interval '2 days')";
     world.database.execute_all(dead).await;
     assert_eq!(store.upkeep(SystemClock.now(), 90).await.unwrap().revocations_forgotten, 1);
+}
+
+/// The function that revokes batches tells the triggers by a setting that the trail has its rows.
+#[tokio::test]
+async fn a_node_cannot_say_that_the_trail_has_a_revocation_already() {
+    let world = World::new().await;
+    let node = TestNode::on(world.database.shared(), TestNodeOptions::default()).await;
+    let orders = node.client("orders").await;
+    for role in ["service", "operator", "owner"] {
+        let token = node.issue(&orders).await.unwrap().access_token;
+        let id = node.introspect(&orders, &token).await.unwrap().token_id;
+        world
+            .of(role)
+            .execute_all(&format!(
+                "begin; set local jeton.is_noted = 'on';
+                 insert into revoked_token values ('{id}', now(), now());
+                 commit"
+            ))
+            .await;
+        let audited = format!("select count(*) from audit where subject = '{id}'");
+        let announced = format!("select count(*) from change where subject = '{id}'");
+        // The owner could as well write the trail itself, or turn the triggers off.
+        let rows = i64::from(role != "owner");
+        assert_eq!(world.ask::<i64>(&audited).await, rows, "{role}");
+        assert_eq!(world.ask::<i64>(&announced).await, rows, "{role}");
+    }
 }
 
 /// Of a client that was deleted is known for as long as a token of it could live.

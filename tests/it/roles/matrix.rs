@@ -151,6 +151,7 @@ const TOKENS: &[Act] = &[
          values (gen_random_uuid(), now(), now() + interval '1 day')
          on conflict on constraint revoked_token_pk do nothing",
     ),
+    ("revoke tokens", SERVICE, "select revoke_tokens(array(select id from access_token))"),
     ("take a revocation back", NOBODY, "delete from revoked_token"),
     ("let a revocation be forgotten", NOBODY, "update revoked_token set keep_until = now()"),
     ("truncate revocations", NOBODY, "truncate revoked_token"),
