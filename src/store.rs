@@ -23,7 +23,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 
 pub use self::{
-    connections::Connections,
+    connections::{Connections, ServerProcess},
     expiry::{EndingSecret, LiveSecrets},
     holdings::{Finished, Holdings},
     installation::{Adoption, Installation, TagKeyRotation},

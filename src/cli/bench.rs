@@ -5,6 +5,7 @@ mod caller;
 mod crowd;
 mod load;
 mod picture;
+mod report;
 mod work;
 
 use std::{
@@ -17,11 +18,13 @@ use std::{
 
 use anyhow::Context;
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use self::{
+    account::Postgres,
     caller::Caller,
     load::{Outcome, Progress},
+    report::{Earlier, Report},
     work::Profile,
 };
 use super::{links, output, server::Server};
@@ -32,8 +35,11 @@ use crate::config::{Argon2, Database};
 The load is a closed loop: a fixed number of callers with one call in flight each. Everything else
 on the machine competes with it, so compare the CPU time per request and not the rate.
 
-Example:
-  jeton bench introspect --seconds 5")]
+Examples:
+  jeton bench introspect --seconds 5
+  jeton bench revoke --tokens 50000
+  jeton bench issue --json > before.json
+  jeton bench issue --compare before.json")]
 pub(super) struct Bench {
     /// Kind of load
     profile: Profile,
@@ -68,7 +74,7 @@ pub(super) struct Bench {
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     clients: u32,
 
-    /// Number of tokens for the profile `misses`
+    /// Number of tokens for the profiles `misses` and `revoke`, which use each token once
     #[arg(long, value_name = "N", default_value_t = 10_000,
           value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     tokens: u32,
@@ -78,6 +84,8 @@ pub(super) struct Bench {
     server_pid: Option<u32>,
 
     /// Process id of the Postgres server, to measure its CPU time and that of its backends
+    ///
+    /// Found by itself if the server runs on this machine.
     #[arg(long, value_name = "PID")]
     postgres_pid: Option<u32>,
 
@@ -85,9 +93,13 @@ pub(super) struct Bench {
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
 
-    /// Print JSON
+    /// Print JSON, which a later run can be compared with
     #[arg(long)]
     json: bool,
+
+    /// Compare with an earlier run of the same profile, whose JSON is in this file
+    #[arg(long, value_name = "FILE", conflicts_with = "json")]
+    compare: Option<PathBuf>,
 
     #[command(flatten)]
     database: Database,
@@ -109,6 +121,8 @@ impl Bench {
         if let Some(http) = &self.http {
             links::check_url(self.database.links, "--http", http)?;
         }
+        let earlier = self.compare.as_ref().map(|path| Earlier::read(path, self.profile));
+        let earlier = earlier.transpose()?;
         let cost = self.argon2.cost()?;
         let count = usize::try_from(self.clients)?;
         let connect = |server: &str, is_http, connections: u16, in_flight: u16| {
@@ -126,7 +140,8 @@ impl Bench {
         };
 
         let crowd = crowd::register(&self.database, cost, count).await?;
-        let asked = self.ask(&crowd, &preparing, &callers).await;
+        let postgres = Postgres::find(self.postgres_pid, crowd.store()).await;
+        let asked = self.ask(&crowd, &preparing, &callers, postgres).await;
         crowd.delete().await?;
         let (outcome, before, after) = asked?;
 
@@ -136,12 +151,13 @@ impl Bench {
                 .with_context(|| format!("{} cannot be written", path.display()))?;
         }
         let report = self.report(&outcome, before, after);
-        if self.json {
-            output::json(&report);
-        } else {
-            let rows = report.as_object().into_iter().flatten();
-            let rows = rows.map(|(name, value)| [name.replace('_', " "), shown(value)]);
-            output::table(["measure", "value"], rows.collect());
+        match earlier {
+            _ if self.json => report.print_json()?,
+            Some(earlier) => report.print_beside(&earlier),
+            None => report.print_table(|name| match (name, postgres) {
+                ("postgres_cpu_us", Postgres::Elsewhere) => "not on this machine",
+                _ => "-",
+            }),
         }
         Ok(())
     }
@@ -151,6 +167,7 @@ impl Bench {
         crowd: &crowd::Crowd,
         preparing: &[Caller],
         callers: &[Caller],
+        postgres: Postgres,
     ) -> anyhow::Result<(Outcome, Account, Account)> {
         let tokens = self.profile.tokens(usize::try_from(self.tokens)?);
         let tokens = crowd.issue(preparing, tokens).await?;
@@ -161,22 +178,19 @@ impl Bench {
         }
         let progress = Arc::<Progress>::default();
         let told = tokio::spawn(tell(Arc::clone(&progress)));
-        let before = self.account();
+        let before = self.account(postgres);
         let most = Duration::from_secs(self.seconds);
         let outcome = load::run(callers, most, next, &progress).await;
         told.abort();
-        Ok((outcome?, before, self.account()))
+        Ok((outcome?, before, self.account(postgres)))
     }
 
-    fn account(&self) -> Account {
-        Account {
-            server: self.server_pid.and_then(account::cpu_of),
-            postgres: self.postgres_pid.and_then(account::cpu_of_family),
-        }
+    fn account(&self, postgres: Postgres) -> Account {
+        Account { server: self.server_pid.and_then(account::cpu_of), postgres: postgres.cpu() }
     }
 
     #[expect(clippy::cast_precision_loss, reason = "figures for people, to a few digits")]
-    fn report(&self, outcome: &Outcome, before: Account, after: Account) -> Value {
+    fn report(&self, outcome: &Outcome, before: Account, after: Account) -> Report {
         let requests = outcome.latencies.len();
         let failed: u64 =
             outcome.answers.iter().filter(|(code, _)| *code != "OK").map(|(_, count)| count).sum();
@@ -186,40 +200,28 @@ impl Bench {
             Some(rounded(spent.as_secs_f64() * 1e6 / (requests.max(1) as f64)))
         };
         let memory = self.server_pid.and_then(account::memory_of);
-        json!({
-            "profile": format!("{:?}", self.profile),
-            "callers": u32::from(self.connections) * u32::from(self.in_flight),
-            "requests": requests,
-            "failed": failed,
-            "answers": outcome.answers,
-            "requests_per_second": rounded(requests as f64 / outcome.took.as_secs_f64()),
-            "p50_ms": rounded(latency(0.5)),
-            "p90_ms": rounded(latency(0.9)),
-            "p99_ms": rounded(latency(0.99)),
-            "p99.9_ms": rounded(latency(0.999)),
-            "max_ms": rounded(latency(1.0)),
-            "server_cpu_us": each(before.server, after.server),
-            "postgres_cpu_us": each(before.postgres, after.postgres),
-            "server_memory_mib": memory.map(|bytes| rounded(bytes as f64 / 1_048_576.0)),
-        })
+        let figures = [
+            ("callers", json!(u32::from(self.connections) * u32::from(self.in_flight))),
+            ("requests", json!(requests)),
+            ("failed", json!(failed)),
+            ("answers", json!(outcome.answers)),
+            ("requests_per_second", json!(rounded(requests as f64 / outcome.took.as_secs_f64()))),
+            ("p50_ms", json!(rounded(latency(0.5)))),
+            ("p90_ms", json!(rounded(latency(0.9)))),
+            ("p99_ms", json!(rounded(latency(0.99)))),
+            ("p99.9_ms", json!(rounded(latency(0.999)))),
+            ("max_ms", json!(rounded(latency(1.0)))),
+            ("server_cpu_us", json!(each(before.server, after.server))),
+            ("postgres_cpu_us", json!(each(before.postgres, after.postgres))),
+            ("server_memory_mib", json!(memory.map(|bytes| rounded(bytes as f64 / 1_048_576.0)))),
+        ];
+        Report::new(self.profile, figures)
     }
 }
 
 /// Rounds to three decimal places: more would be noise.
 fn rounded(value: f64) -> f64 {
     (value * 1_000.0).round() / 1_000.0
-}
-
-fn shown(value: &Value) -> String {
-    match value {
-        Value::Null => "-".to_owned(),
-        Value::String(text) => text.clone(),
-        Value::Object(answers) => {
-            let answers = answers.iter().map(|(code, count)| format!("{code} {count}"));
-            answers.collect::<Vec<_>>().join(", ")
-        }
-        other => other.to_string(),
-    }
 }
 
 /// Prints the rate of answers each second if standard error is a terminal.

@@ -50,7 +50,7 @@ use self::{feed::PgFeed, nodes::applied_everywhere, pool::Primary};
 use super::{
     AuditStore, ClientChange, ClientStore, Connections, Creation, Feed, FeedStore, Finished,
     FoundClient, FoundOrFault, MaintainedStore, Obstacle, Readable, Retirement, SchemaStore,
-    TokenStore, Upkeep,
+    ServerProcess, TokenStore, Upkeep,
     migrate::{Migrated, SchemaError},
 };
 use crate::domain::{
@@ -275,6 +275,10 @@ impl MaintainedStore for PostgresStore {
 
     fn connections(&self) -> Connections {
         self.primary.connections(self.lane)
+    }
+
+    async fn server_process(&self) -> Result<Option<ServerProcess>, Error> {
+        Ok(self.primary.session(self.lane).await?.server_process())
     }
 
     async fn close(&self) {

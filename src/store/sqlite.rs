@@ -33,7 +33,7 @@ use self::{fault::fault, feed::SqliteFeed};
 use super::{
     AuditStore, ClientChange, ClientStore, Connections, Creation, Feed, FeedStore, Finished,
     FoundClient, FoundOrFault, MaintainedStore, Obstacle, Readable, Retirement, SchemaStore,
-    TokenStore, Upkeep,
+    ServerProcess, TokenStore, Upkeep,
     migrate::{Migrated, SchemaError},
 };
 use crate::{
@@ -272,6 +272,10 @@ impl MaintainedStore for SqliteStore {
     /// Counts the connections for reading. There is always exactly one for writing.
     fn connections(&self) -> Connections {
         Connections::of(&self.reader)
+    }
+
+    async fn server_process(&self) -> Result<Option<ServerProcess>, Error> {
+        Ok(None)
     }
 
     async fn close(&self) {

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 
 use super::{
     Adoption, ClientChange, Connections, Creation, EndingSecret, Feed, Finished, FoundClient,
-    FoundOrFault, Installation, LiveSecrets, Obstacle, Readable, Retirement, TagKeyRotation,
-    Upkeep,
+    FoundOrFault, Installation, LiveSecrets, Obstacle, Readable, Retirement, ServerProcess,
+    TagKeyRotation, Upkeep,
     migrate::{Migrated, SchemaError},
 };
 use crate::domain::{
@@ -272,6 +272,10 @@ pub trait MaintainedStore: Send + Sync {
 
     /// Counts the connections.
     fn connections(&self) -> Connections;
+
+    /// Finds the process that serves a connection; `None` if the database is a file of this
+    /// process, or does not tell.
+    async fn server_process(&self) -> Result<Option<ServerProcess>, Error>;
 
     /// Waits for running statements and closes all connections.
     async fn close(&self);

@@ -3,7 +3,7 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use jeton_proto::v1::{
     ClientAuthentication, ClientCredentialsGrant, IntrospectTokenRequest, IssueTokenRequest,
-    issue_token_request::Grant,
+    RevokeTokenRequest, issue_token_request::Grant,
 };
 
 /// The value of the `Authorization` header for these credentials, as `curl -u` writes it
@@ -31,4 +31,13 @@ pub fn introspect(
     client_authentication: Option<ClientAuthentication>,
 ) -> IntrospectTokenRequest {
     IntrospectTokenRequest { token, client_authentication, ..Default::default() }
+}
+
+/// Revokes a token.
+#[must_use]
+pub fn revoke(
+    token: String,
+    client_authentication: Option<ClientAuthentication>,
+) -> RevokeTokenRequest {
+    RevokeTokenRequest { token, client_authentication, ..Default::default() }
 }

@@ -62,11 +62,9 @@ impl Caller {
         }
     }
 
-    /// Issues a token for a later introspection.
+    /// Issues a token for a later introspection or revocation.
     pub(super) async fn issue(&mut self, call: Call) -> anyhow::Result<String> {
-        let Self::Grpc(client) = self else {
-            anyhow::bail!("tokens to introspect are issued over gRPC")
-        };
+        let Self::Grpc(client) = self else { anyhow::bail!("tokens are issued over gRPC") };
         let Call::Issue(authentication) = call else { anyhow::bail!("this call issues no token") };
         let issued = client.issue_token(request::issue(Some(authentication))).await;
         let issued = issued.map_err(|status| anyhow::anyhow!("{}", status.message()))?;
@@ -82,6 +80,9 @@ async fn ask_grpc(client: &mut TokenServiceClient<Channel>, call: Call) -> Code 
         Call::Introspect(authentication, token) => {
             let request = request::introspect(token, Some(authentication));
             client.introspect_token(request).await.map(drop)
+        }
+        Call::Revoke(authentication, token) => {
+            client.revoke_token(request::revoke(token, Some(authentication))).await.map(drop)
         }
     };
     outcome.err().map_or(Code::Ok, |status| status.code())
@@ -101,6 +102,9 @@ impl Http {
             }
             Call::Introspect(authentication, token) => {
                 ("/oauth2/introspect", authentication, format!("token={token}"))
+            }
+            Call::Revoke(authentication, token) => {
+                ("/oauth2/revoke", authentication, format!("token={token}"))
             }
         };
         let basic = request::basic(&authentication.client_id, &authentication.client_secret);

@@ -14,6 +14,7 @@ use crate::{
     },
     pb::v1::ClientAuthentication,
     registry::{NewClient, NewSecret, Registry},
+    store::Store,
 };
 
 /// Maximum number of clients whose secrets are hashed at the real cost. More use [`LEAST`].
@@ -25,6 +26,7 @@ const AT_ONCE: usize = 32;
 
 /// Clients of this run.
 pub(super) struct Crowd {
+    store: Arc<dyn Store>,
     registry: Arc<Registry>,
     credentials: Vec<ClientAuthentication>,
 }
@@ -40,14 +42,14 @@ pub(super) async fn register(
     store.check_schema().await.with_context(|| target::place(database))?;
     let cost = if count > REAL_HASHES { LEAST } else { cost };
     let (clock, random) = (Arc::new(SystemClock), Arc::new(OsRandom));
-    let registry = Registry::open(store, clock, random, cost, node::this_user()).await;
+    let registry = Registry::open(Arc::clone(&store), clock, random, cost, node::this_user()).await;
     let registry = Arc::new(registry.context("the database cannot be used")?);
 
     let mut run = [0; 4];
     OsRandom.fill(&mut run)?;
     let run = u32::from_be_bytes(run);
     let mut registering = JoinSet::new();
-    let mut crowd = Crowd { registry, credentials: Vec::with_capacity(count) };
+    let mut crowd = Crowd { store, registry, credentials: Vec::with_capacity(count) };
     let places = Arc::new(Semaphore::new(AT_ONCE));
     for number in 0..count {
         let (registry, place) = (Arc::clone(&crowd.registry), Arc::clone(&places));
@@ -93,6 +95,10 @@ fn new(client_id: &str) -> Result<NewClient, crate::domain::Malformed> {
 }
 
 impl Crowd {
+    pub(super) fn store(&self) -> &dyn Store {
+        self.store.as_ref()
+    }
+
     pub(super) fn credentials(&self) -> &[ClientAuthentication] {
         &self.credentials
     }

@@ -24,24 +24,40 @@ pub(super) enum Profile {
     Cold,
     /// Introspect each token once, then stop. Every call queries the database.
     Misses,
+    /// Revoke each token once, then stop. All were issued before the run.
+    Revoke,
     /// Present secrets of this installation under the names of other clients.
     BadSecrets,
 }
 
 impl Profile {
-    /// Number of tokens to issue before the run; `asked` is the number for [`Self::Misses`].
+    /// Name of the profile on the command line and in reports.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Issue => "issue",
+            Self::Introspect => "introspect",
+            Self::Mixed => "mixed",
+            Self::Cold => "cold",
+            Self::Misses => "misses",
+            Self::Revoke => "revoke",
+            Self::BadSecrets => "bad-secrets",
+        }
+    }
+
+    /// Number of tokens to issue before the run; `asked` is the number for [`Self::Misses`] and
+    /// [`Self::Revoke`].
     pub(super) const fn tokens(self, asked: usize) -> usize {
         match self {
             Self::Introspect | Self::Mixed => 100,
-            Self::Misses => asked,
+            Self::Misses | Self::Revoke => asked,
             Self::Issue | Self::Cold | Self::BadSecrets => 0,
         }
     }
 
     /// Whether a warm-up precedes the measurement. Profiles that measure uncached calls have none,
-    /// because it would fill the caches.
+    /// because it would fill the caches, nor has one that uses its tokens up.
     pub(super) const fn has_warm_up(self) -> bool {
-        !matches!(self, Self::Cold | Self::Misses)
+        !matches!(self, Self::Cold | Self::Misses | Self::Revoke)
     }
 }
 
@@ -49,10 +65,11 @@ impl Profile {
 pub(super) enum Call {
     Issue(ClientAuthentication),
     Introspect(ClientAuthentication, String),
+    Revoke(ClientAuthentication, String),
 }
 
-/// Returns a function that yields the next call of a profile. A token is introspected by the client
-/// that it was issued to.
+/// Returns a function that yields the next call of a profile. A token is introspected or revoked
+/// by the client that it was issued to.
 pub(super) fn next(
     profile: Profile,
     clients: Vec<ClientAuthentication>,
@@ -72,7 +89,11 @@ pub(super) fn next(
             Profile::Introspect | Profile::Mixed => introspect(number % tokens.len()),
             Profile::Cold if number < clients.len() => Call::Issue(client()),
             Profile::Misses if number < tokens.len() => introspect(number),
-            Profile::Cold | Profile::Misses => return None,
+            Profile::Revoke if number < tokens.len() => {
+                let (client, token) = tokens[number].clone();
+                Call::Revoke(client, token)
+            }
+            Profile::Cold | Profile::Misses | Profile::Revoke => return None,
             Profile::BadSecrets => {
                 let client_id = format!("bench-guess-{}", number % 1_000_000);
                 Call::Issue(ClientAuthentication { client_id, ..client() })

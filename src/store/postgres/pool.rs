@@ -26,7 +26,10 @@ use super::{
     session::OpenError,
     unit::{Opener, Places, Unit},
 };
-use crate::{domain::Error, store::Connections};
+use crate::{
+    domain::Error,
+    store::{Connections, ServerProcess},
+};
 
 /// Timeout for the statements of one call. It is longer than the timeouts on the server, so that
 /// usually the server ends a statement and reports why.
@@ -44,6 +47,11 @@ impl InUse {
     /// that is not called because the caller went away, the session is checked before its next use.
     pub(super) fn begin(&mut self) -> &mut PgConnection {
         self.session.begin()
+    }
+
+    /// Returns the process of the server that serves this session; `None` if the server hides it.
+    pub(super) fn server_process(&self) -> Option<ServerProcess> {
+        self.session.server_process()
     }
 
     /// Returns the lease that proves that the session is on the primary; `None` in a command.

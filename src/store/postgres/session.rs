@@ -12,7 +12,10 @@ use time::OffsetDateTime;
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
 use super::fault::fault;
-use crate::domain::Error;
+use crate::{
+    domain::{Error, Timestamp},
+    store::ServerProcess,
+};
 
 /// Timeout of a ping. A session that does not answer in time is abandoned.
 const PING: Duration = Duration::from_millis(250);
@@ -220,6 +223,16 @@ impl Session {
             self.in_statement = false;
         }
         Ok(())
+    }
+
+    /// The process of the server that serves this session; `None` if the server hides it.
+    pub(super) fn server_process(&self) -> Option<ServerProcess> {
+        let Backend { pid, started } = self.backend?;
+        let micros = i64::try_from(started.unix_timestamp_nanos() / 1_000).ok()?;
+        Some(ServerProcess {
+            pid: u32::try_from(pid).ok()?,
+            started: Timestamp::from_unix_micros(micros),
+        })
     }
 
     /// The server process that may still run for this session, if there is one.
