@@ -3,10 +3,11 @@
 //!
 //! `cargo bench --bench limits` prints a table, with `-- --json` one object: row number → ratio,
 //! low, high, budget. With `-- --growth` the rows 11 instead: ten million tokens on disk, which
-//! takes some minutes and 5 GB. The yardsticks:
+//! takes some minutes and 5 GB. With `-- --commits` the rows 3 and 10 alone. The yardsticks:
 //! - E: an empty tonic unary of this contract, on tonic's own server and the shared runtime;
 //! - H: an empty axum handler that reads the form and answers a fixed JSON;
-//! - F: one durable flush, 8 KiB appended and synced beside the data of Postgres;
+//! - C: one insert and commit through the same driver, alone or with 32 callers;
+//! - F: one flush of a simulated slow disk, 5 ms;
 //! - A: argon2 in a loop, memory reused;
 //! - U: 64 tokens in one insert, over one connection; P: one prepared select by primary key.
 //!
@@ -24,6 +25,7 @@ mod postgres;
 #[path = "../shared/process.rs"]
 mod process;
 
+mod commits;
 mod empty;
 mod growth;
 mod load;
@@ -48,6 +50,8 @@ fn main() {
     let rows = runtime.block_on(async {
         if has("--growth") {
             rows::table(growth::measure().await)
+        } else if has("--commits") {
+            rows::table(commits::measure().await)
         } else {
             rows::table(rows::measure().await)
         }

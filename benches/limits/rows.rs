@@ -3,22 +3,19 @@
 use std::{
     env, fs,
     process::{Command, Stdio},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use jeton::pb::v1::{
-    ClientAuthentication, ClientCredentialsGrant, IssueTokenRequest, RevokeTokenRequest,
-    issue_token_request::Grant,
-};
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 
 use crate::{
+    commits::Commits,
     empty,
     load::{Seen, Target},
     postgres,
-    process::{Process, free_port, migrate, register, serve_at},
-    yardsticks::{Statements, argon2, flush},
+    process::{Process, free_port, migrate, serve_at},
+    yardsticks::{Statements, argon2},
 };
 
 const ROUNDS: usize = 5;
@@ -108,8 +105,9 @@ struct Bench {
     _processes: [Process; 2],
     node_flags: Vec<String>,
     url: String,
-    folder: tempfile::TempDir,
+    _folder: tempfile::TempDir,
     statements: Statements,
+    changes: Commits,
     idle_kib: [f64; 2],
 }
 
@@ -144,9 +142,11 @@ fn rows() -> Vec<Row> {
         row("1b", "introspect, cached: p99 : E's", AtMost(1.3)),
         row("2a", "issue, durable: server CPU : E", AtMost(1.6)),
         row("2b", "issue, durable: Postgres CPU a token : U", AtMost(1.5)),
-        row("3a", "issue alone: p50 : F", AtMost(1.3)),
-        row("3b", "issue, 32 under way: p50 : F", AtMost(2.0)),
+        row("3a", "issue alone: p50 : C", AtMost(1.3)),
+        row("3b", "issue, 32 in flight: p50 : C of 32", AtMost(2.0)),
         row("3c", "issue, 512 under way: tokens a flush", AtLeast(32.0)),
+        row("3d", "issue alone, slow disk: p50 : F", AtMost(1.3)),
+        row("3e", "issue, 32 in flight, slow disk: p50 : F", AtMost(2.0)),
         row("4a", "first hashes: rate a hashing thread : A's", AtLeast(0.95)),
         row("4b", "memory after hashing : idle + one hash", AtMost(1.1)),
         row("5a", "issue beside bad secrets : its rate alone", AtLeast(0.8)),
@@ -156,8 +156,10 @@ fn rows() -> Vec<Row> {
         row("8a", "introspect over HTTP: CPU : H", AtMost(1.3)),
         row("8b", "introspect over HTTP: CPU : over gRPC", AtMost(1.5)),
         row("9a", "idle memory : E's", AtMost(4.0)),
-        row("10a", "revocation, two nodes: p99 in ms", AtMost(50.0)),
+        row("10a", "revocation, two nodes, 32 in flight: p99 in ms", AtMost(50.0)),
         row("10b", "revocation, a dead node: ms beyond its lease", AtMost(100.0)),
+        row("10c", "revocations a second, one node, 128 in flight", AtLeast(5_000.0)),
+        row("10d", "revocation alone: p50 : C", AtMost(9.0)),
         row("11a", "issue with 10,000,000 tokens on disk: rate : with none", AtLeast(0.95)),
         row("11b", "issue with 10,000,000 tokens on disk: p99 : with none", AtMost(1.05)),
         row("11c", "introspect from disk among them: rate : with none", AtLeast(0.95)),
@@ -194,8 +196,18 @@ impl Bench {
         let node = Target { postgres_pid: file.lines().next().unwrap().parse().ok(), ..node };
         let idle_kib = [process.memory_kib(), node_process.memory_kib()];
         let statements = Statements::on(&url).await;
-        let processes = [process, node_process];
-        Self { empty, node, _processes: processes, node_flags, url, folder, statements, idle_kib }
+        let changes = Commits::start().await;
+        Self {
+            empty,
+            node,
+            _processes: [process, node_process],
+            node_flags,
+            url,
+            _folder: folder,
+            statements,
+            changes,
+            idle_kib,
+        }
     }
 
     async fn round(&mut self) -> Vec<(&'static str, f64)> {
@@ -226,23 +238,16 @@ impl Bench {
         let over_http = self.node.load_http("introspect");
         ratios.push(("8a", cpu(&over_http) / cpu(&h)));
         ratios.push(("8b", cpu(&over_http) / cpu(&introspect)));
-        ratios.extend(self.revocations().await);
+        ratios.extend(self.changes.round().await);
         ratios
     }
 
     async fn durability(&self) -> Vec<(&'static str, f64)> {
-        let flush = flush(self.folder.path());
-        let alone = self.node.load("issue", &["--connections", "1", "--in-flight", "1"]);
-        let half = self.node.load("issue", &["--connections", "2", "--in-flight", "16"]);
         let before = self.commits().await;
         let full = self.node.load("issue", &["--connections", "16", "--in-flight", "32"]);
         let flushes = (self.commits().await - before).max(1.0);
-        vec![
-            ("3a", alone.get("p50_ms") / flush),
-            ("3b", half.get("p50_ms") / flush),
-            // A second of warming up is in the count of commits.
-            ("3c", full.get("requests") * 1.5 / flushes),
-        ]
+        // A second of warming up is in the count of commits.
+        vec![("3c", full.get("requests") * 1.5 / flushes)]
     }
 
     /// Commits since the start, those of the follower of the feed among them.
@@ -301,25 +306,6 @@ impl Bench {
         flood.wait().unwrap();
         beside
     }
-
-    async fn revocations(&self) -> Vec<(&'static str, f64)> {
-        const REVOCATIONS: usize = 100;
-        let lease = Duration::from_secs(2);
-        let (second, mut process) = start_node(&self.node_flags, &["--lease-ms", "2000"]);
-        // It has its lease and remembers something.
-        second.load("introspect", &["--seconds", "1"]);
-        let name = format!("revoker-{}", process.child.id());
-        let client = register(&name, &self.node_flags);
-        let mut took = Vec::new();
-        for _ in 0..REVOCATIONS {
-            took.push(revoke(&self.node, &client).await.as_secs_f64() * 1e3);
-        }
-        took.sort_by(f64::total_cmp);
-        process.child.kill().unwrap();
-        process.child.wait().unwrap();
-        let dead = revoke(&self.node, &client).await.saturating_sub(lease);
-        vec![("10a", took[REVOCATIONS * 99 / 100]), ("10b", dead.as_secs_f64() * 1e3)]
-    }
 }
 
 pub(crate) fn start_node(flags: &[String], more: &[&str]) -> (Target, Process) {
@@ -335,24 +321,4 @@ pub(crate) fn start_node(flags: &[String], more: &[&str]) -> (Target, Process) {
         database: flags.to_vec(),
     };
     (target, process)
-}
-
-/// How long it takes until the revocation of a new token is acknowledged.
-async fn revoke(node: &Target, client: &ClientAuthentication) -> Duration {
-    let url = format!("http://{}", node.grpc);
-    let mut grpc =
-        jeton::pb::v1::token_service_client::TokenServiceClient::connect(url).await.unwrap();
-    let issued = grpc.issue_token(IssueTokenRequest {
-        grant: Some(Grant::ClientCredentials(ClientCredentialsGrant {})),
-        client_authentication: Some(client.clone()),
-        ..Default::default()
-    });
-    let revocation = RevokeTokenRequest {
-        token: issued.await.unwrap().into_inner().access_token,
-        client_authentication: Some(client.clone()),
-        ..Default::default()
-    };
-    let began = Instant::now();
-    grpc.revoke_token(revocation).await.unwrap();
-    began.elapsed()
 }

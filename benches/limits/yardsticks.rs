@@ -1,32 +1,42 @@
-//! The yardsticks that are no servers: F, A, U, P.
+//! The yardsticks that are no servers: C, A, U, P.
 
-use std::{
-    fs::{File, OpenOptions},
-    io::Write,
-    path::Path,
-    time::Instant,
-};
+use std::time::{Duration, Instant};
 
 use jeton::domain::{
     ClientSecret, Clock, HashCost, HashMemory, OsRandom, SecretHash, SystemClock, TagKey, uuid_v7,
 };
 use sqlx::{Connection, PgConnection};
+use tokio::task::JoinSet;
 use uuid::Uuid;
 
-/// F: milliseconds of one durable flush, the median of many.
-pub(crate) fn flush(folder: &Path) -> f64 {
-    let path = folder.join("yardstick");
-    let mut file: File = OpenOptions::new().create(true).append(true).open(&path).unwrap();
-    let page = [7; 8_192];
-    let mut took: Vec<f64> = (0..100)
-        .map(|_| {
-            let began = Instant::now();
-            file.write_all(&page).unwrap();
-            file.sync_data().unwrap();
-            began.elapsed().as_secs_f64() * 1e3
-        })
-        .collect();
-    std::fs::remove_file(path).unwrap();
+/// C: milliseconds of one insert and its commit by the driver that a node uses, the median of what
+/// so many callers see, each with a connection of its own.
+pub(crate) async fn commit(url: &str, callers: usize) -> f64 {
+    const LASTS: Duration = Duration::from_secs(2);
+    drop(Statements::on(url).await);
+    let mut inserting = JoinSet::new();
+    for _ in 0..callers {
+        let mut connection = PgConnection::connect(url).await.unwrap();
+        inserting.spawn(async move {
+            let (began, mut took) = (Instant::now(), Vec::new());
+            while began.elapsed() < LASTS {
+                let id = uuid_v7(SystemClock.now(), &OsRandom).unwrap();
+                let began = Instant::now();
+                sqlx::query(
+                    "insert into yardstick
+                     values ($1, $2, $1, $1, '{read}', '{api}', now(), now())",
+                )
+                .bind(id)
+                .bind(vec![7_u8; 32])
+                .execute(&mut connection)
+                .await
+                .unwrap();
+                took.push(began.elapsed().as_secs_f64() * 1e3);
+            }
+            took
+        });
+    }
+    let mut took = inserting.join_all().await.concat();
     took.sort_by(f64::total_cmp);
     took[took.len() / 2]
 }
