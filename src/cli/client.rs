@@ -138,7 +138,7 @@ impl Ended {
     async fn disable(self, deadline: Deadline) -> anyhow::Result<()> {
         let client = &self.client_id;
         let target = Target::of(self.ending.changing.database)?;
-        if !self.ending.confirmation.yes {
+        if self.ending.confirmation.is_to_be_asked() {
             // A client that does not exist is told before the question.
             let _ = found(&target, deadline, client).await?;
             self.ending.confirmation.ask(&format!(
@@ -156,7 +156,7 @@ impl Ended {
     async fn delete(self, deadline: Deadline) -> anyhow::Result<()> {
         let client = &self.client_id;
         let target = Target::of(self.ending.changing.database)?;
-        if !self.ending.confirmation.yes {
+        if self.ending.confirmation.is_to_be_asked() {
             let (_, secrets) = found(&target, deadline, client).await?;
             self.ending.confirmation.ask(&format!(
                 "This deletes client {client} from {} with its {} live secrets, and its tokens \

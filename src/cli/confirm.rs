@@ -25,17 +25,22 @@ impl Confirmation {
         if self.yes {
             return Ok(());
         }
-        let input = io::stdin();
-        if !input.is_terminal() {
+        if !io::stdin().is_terminal() {
             return Err(Exit::Usage
                 .error("nothing was changed: there is no terminal to confirm at, so add --yes"));
         }
         output::remark("Type yes to go on:");
         let mut answer = String::new();
-        input.lock().read_line(&mut answer)?;
+        io::stdin().lock().read_line(&mut answer)?;
         if answer.trim() != "yes" {
             bail!("nothing was changed: it was not confirmed");
         }
         Ok(())
+    }
+
+    /// Whether a person is there to be asked about one client: a script that names the client has
+    /// decided already.
+    pub(super) fn is_to_be_asked(self) -> bool {
+        !self.yes && io::stdin().is_terminal()
     }
 }

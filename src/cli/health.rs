@@ -6,13 +6,14 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, bail};
+use anyhow::{anyhow, bail};
 use clap::Args;
 use http::StatusCode;
 use jeton_client::HttpConnection;
 
 use super::{
     deadline::{Deadline, Wait},
+    exit::Exit,
     output,
 };
 use crate::config::RunningProbes;
@@ -43,7 +44,9 @@ impl Health {
         let whom = format!("the probe listener at {address}");
         let wait = Wait { whom: &whom, undecided: "So it counts as not ready.", store: None };
         let deadline = Deadline::whole(Some(timeout.unwrap_or(DEFAULT)));
-        let answer = deadline.bound(&wait, self.ask(address)).await?;
+        let answer = deadline.bound(&wait, self.ask(address)).await;
+        // Container engines know 0 and 1 only.
+        let answer = answer.map_err(|error| Exit::Failed.error(format!("{error:#}")))?;
         output::say(&answer);
         Ok(())
     }
@@ -51,14 +54,10 @@ impl Health {
     async fn ask(&self, address: SocketAddr) -> anyhow::Result<String> {
         let path = if self.live { "/livez" } else { "/readyz" };
         let url = format!("http://{address}");
-        let mut connection = HttpConnection::connect(&url, None)
-            .await
-            .with_context(|| {
-                format!(
-                    "no node answers at {address}: start one, or name its probe listener with \
-                     --addr; its log line `serving` has the address"
-                )
-            })?;
+        let mut connection = HttpConnection::connect(&url, None).await.map_err(|error| {
+            let error = anyhow::Error::new(error);
+            anyhow!("{error:#}; start a node, or name its --probe-addr with --addr")
+        })?;
         let answer = connection.get(path).await?;
         let said = output::printable(String::from_utf8_lossy(&answer.body).trim_end());
         match answer.status {

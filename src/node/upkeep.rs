@@ -106,6 +106,10 @@ async fn upkeep(
             Ok((done, store.audit_head().await?))
         };
         let round = round.await;
+        if let Err(error) = expiry.look(clock.now()).await {
+            tracing::warn!(cause = chain(&error), "cannot look for client secrets that end soon");
+        }
+        // A round that is counted sends no statement any more.
         metrics.looked_after(&round);
         match round {
             Ok((done, head)) => {
@@ -118,9 +122,6 @@ async fn upkeep(
             Err(error) => {
                 tracing::warn!(cause = chain(&error), "upkeep failed; retrying in the next round");
             }
-        }
-        if let Err(error) = expiry.look(clock.now()).await {
-            tracing::warn!(cause = chain(&error), "cannot look for client secrets that end soon");
         }
     }
 }

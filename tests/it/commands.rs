@@ -302,6 +302,11 @@ async fn try_example(example: &str, postgres: &Database) {
             let secret = text(&created, "client_secret");
             let token = Caller::new(node, folder, "orders", &secret).issue();
             fs::write(folder.join("token.txt"), token).unwrap();
+            if example.contains("--compare before.json") {
+                let url = format!("http://{}", node.grpc);
+                let before = ["bench", "issue", "--seconds", "1", "--json", "--server", &url];
+                fs::write(folder.join("before.json"), said(&run(&before, &database))).unwrap();
+            }
         }
     }
     let url = served.as_ref().map(|node| format!("http://{}", node.grpc));

@@ -170,7 +170,7 @@ async fn fc_28_texts_are_never_part_of_a_statement() {
         "%_",
         "null",
         "\u{1F510} né",
-        "a\nb\r\t",
+        "a\\nb\\r\\t",
         "[\"a\"]",
         "$$",
         "E'\\x00'",

@@ -155,7 +155,7 @@ impl Retire {
         let (client, secret) = (&self.client_id, self.secret_id);
         let undecided = undecided(client, &format!("Secret {secret} may or may not be retired"));
         let target = Target::of(self.ending.changing.database)?;
-        if !self.ending.confirmation.yes {
+        if self.ending.confirmation.is_to_be_asked() {
             let (_, secrets) = found(&target, deadline, client).await?;
             if is_last_live(&secrets, SecretId(secret)) {
                 self.ending.confirmation.ask(&format!(
@@ -182,9 +182,10 @@ impl Retire {
             }));
             return Ok(());
         }
-        let is_leaked = secrets.iter().flatten().any(|one| {
-            one.id == SecretId(secret) && one.leaked_at.is_some()
-        });
+        let is_leaked = secrets
+            .iter()
+            .flatten()
+            .any(|one| one.id == SecretId(secret) && one.leaked_at.is_some());
         let tokens = if is_leaked { "are revoked" } else { "stay active until they expire" };
         let place = &target.place;
         output::say(&format!(
