@@ -28,8 +28,10 @@ use crate::support::{
 /// Settings of the node: the defaults, with a cheap hash, so that the attack is not on argon2.
 const SETTINGS: [&str; 4] = ["--argon2-memory-kib", "7168", "--argon2-passes", "5"];
 
-/// Share of the honest calls that must succeed, in thousandths.
+/// Share of the honest calls that must succeed, in thousandths. Beside other tests there are few
+/// calls, and one that takes too long is one of a hundred.
 const SUCCESS: usize = 950;
+const SUCCESS_BESIDE_OTHERS: usize = 800;
 
 /// How many times slower than in calm the slowest percent of the honest calls may be, and what is
 /// never too slow: on two cores the attackers take their share of the time.
@@ -54,7 +56,8 @@ impl Row {
     fn faults(&self, size: Size) -> Vec<String> {
         let Figures { p99, memory_mib, .. } = self.attacked;
         let mut faults = Vec::new();
-        if self.attacked.success() < SUCCESS {
+        let success = if size == Size::Full { SUCCESS } else { SUCCESS_BESIDE_OTHERS };
+        if self.attacked.success() < success {
             faults.push(format!("only {} of 1,000 calls succeed", self.attacked.success()));
         }
         if size == Size::Full && p99 > (self.calm.p99 * SLOWER).max(ALWAYS_ALLOWED) {

@@ -142,8 +142,8 @@ async fn an_interrupt_ends_a_command_that_waits() {
     let mut holder = PgConnection::connect(&database.url).await.unwrap();
     sqlx::raw_sql(ORDER).execute(&mut holder).await.unwrap();
     let mut child = started(&["client", "disable", "--yes", "orders", "--timeout", "0"], &database);
-    let blocked =
-        "select exists (select from pg_locks where locktype = 'advisory' and not granted)";
+    let blocked = "select exists (select from pg_locks join pg_database on oid = database
+        where datname = current_database() and not granted)";
     while !sqlx::query_scalar::<_, bool>(blocked).fetch_one(&mut holder).await.unwrap() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }

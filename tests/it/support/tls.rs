@@ -39,21 +39,17 @@ use super::{Database, Kind, TestNodeOptions, node::node_options};
 pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
+    /// The usual one. Its name is not that of its certificates, which OpenSSL would take for
+    /// self-signed.
     pub(crate) fn new() -> Self {
-        Self::with(CertificateParams::default())
+        Self::named("authority of the tests")
     }
 
-    /// One of this name; the others have all the same.
+    /// One of this name.
     pub(crate) fn named(name: &str) -> Self {
         let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, name);
-        Self::with(params)
-    }
-
-    fn with(mut params: CertificateParams) -> Self {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        // Not the name that its certificates have: OpenSSL would take those for self-signed.
-        params.distinguished_name.push(DnType::CommonName, "authority of the tests");
+        params.distinguished_name.push(DnType::CommonName, name);
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
