@@ -113,15 +113,9 @@ impl Follower {
         self.apply(feed.as_mut(), &[Change::Everything]).await?;
         tracing::debug!("following the change feed");
         loop {
-            // Changes are read before the renewal, which says how far this node has applied them.
-            // Their writers wait for that and for nothing else. A change that is committed between
-            // the two is waited for until the next renewal.
             let began = self.clock.uptime();
-            let changes = feed.read().await?;
-            self.apply(feed.as_mut(), &changes).await?;
-            let asked = self.clock.uptime();
             if let Some(database_time) = feed.renew().await? {
-                let observed = self.clock.observe(asked, self.clock.uptime(), database_time);
+                let observed = self.clock.observe(began, self.clock.uptime(), database_time);
                 if let Err(disagree) = observed {
                     // Writers must not wait for a lease that is not used.
                     self.cache.end_lease();
@@ -129,8 +123,10 @@ impl Follower {
                     return Err(Error::unavailable(disagree));
                 }
             }
+            let changes = feed.read().await?;
+            self.apply(feed.as_mut(), &changes).await?;
             self.cache.lease_until(began + feed.lease());
-            // More changes may have come meanwhile, and only those that follow are announced.
+            // Applied changes are acknowledged immediately, because their writers wait for it.
             if changes.is_empty() {
                 feed.rest().await?;
             }
