@@ -150,8 +150,8 @@ impl Registry {
     ) -> Result<(StoredSecret, ClientSecret), RegistryError> {
         let label = parse_label(&new.label)?;
         let keys = self.store.installation().await?.tag_keys;
-        // The store takes a later time if the clock of this machine is behind that of a rotation, so
-        // that a secret made with the current key is never taken for an earlier one.
+        // The store takes a later time if the clock of this machine is behind that of a rotation,
+        // so that a secret made with the current key is never taken for an earlier one.
         let created_at = self.clock.now();
         let secret = ClientSecret::generate(self.random.as_ref(), keys.current())?;
         // A command computes one hash, for which no hash pool is started.
