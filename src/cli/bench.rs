@@ -37,7 +37,7 @@ on the machine competes with it, so compare the CPU time per request and not the
 
 Examples:
   jeton bench introspect --seconds 5
-  jeton bench revoke --tokens 50000
+  jeton bench revoke --tokens 2000
   jeton bench issue --json > before.json
   jeton bench issue --compare before.json")]
 pub(super) struct Bench {

@@ -9,8 +9,8 @@ use std::{
 };
 
 use jeton::{
-    domain::{AuditHash, Clock, OsRandom, SystemClock, TagKey, TokenText},
-    registry::NewSecret,
+    domain::{AuditHash, Clock, ManualClock, OsRandom, SystemClock, TagKey, TokenText},
+    registry::{NewSecret, Registry},
     store::{Adoption, PostgresOptions, PostgresStore},
 };
 use serde_json::Value;
@@ -21,7 +21,7 @@ use tonic::Code;
 use crate::support::{
     Database, Kind, TestNode, TestNodeOptions,
     binary::{complaint, run, run_json},
-    node::{Credentials, NO_CACHE, operator},
+    node::{CHEAP, Credentials, NO_CACHE, new_client, operator},
     proxy::Proxy,
 };
 
@@ -223,6 +223,28 @@ fn audited(database: &Database, key: &TagKey) {
     let hex = AuditHash(*key.as_bytes()).to_string();
     assert!(!trail.to_string().to_lowercase().contains(&hex), "{trail}");
     run_json(&["audit", "verify"], database);
+}
+
+/// The machine on which it was made may have a clock that is behind.
+#[tokio::test]
+async fn a_secret_of_the_current_key_is_never_taken_for_an_earlier_one() {
+    for kind in Kind::BOTH {
+        let node = TestNode::start(kind).await;
+        let caller = node.client("orders").await;
+        run_json(&["tag-key", "rotate"], &node.database);
+        let behind = ManualClock::at(SystemClock.now().minus(Duration::from_hours(1)));
+        let (store, behind, random) = (node.database.store(), Arc::new(behind), Arc::new(OsRandom));
+        let registry = Registry::open(store, behind, random, CHEAP, operator()).await.unwrap();
+        let added = registry.add_secret(&caller.client.client_id, NewSecret::default()).await;
+        let created = registry.create_client(new_client("stock"), NewSecret::default()).await;
+        let (new, (stock, secret)) = (added.unwrap().1, created.unwrap());
+        let retired = run_json(&["tag-key", "retire", "--yes"], &node.database);
+        assert_eq!(retired["retired_secrets"], 1, "{kind:?}");
+        let client = caller.client.clone();
+        node.issue(&Credentials { client, secret: new }).await.unwrap();
+        node.issue(&Credentials { client: stock, secret }).await.unwrap();
+        assert_eq!(node.issue(&caller).await.unwrap_err().code(), Code::Unauthenticated);
+    }
 }
 
 /// It would refuse what is made with the new key.

@@ -109,6 +109,18 @@ fn the_stranger_with_the_most_open_requests_makes_way_for_another_request() {
 }
 
 #[test]
+fn in_place_of_a_closed_connection_no_more_requests_begin_than_it_had() {
+    let open = listener(8, 8);
+    let [light, heavy, newcomer] = [1, 2, 3].map(|last| open.enter(source(last)));
+    let _light = begin(&light, 2);
+    let _heavy = begin(&heavy, 6);
+    let _in_their_place = begin(&newcomer, 6);
+    assert!(is_evicted(&heavy) && !is_evicted(&newcomer));
+    let _one_more = begin(&newcomer, 1);
+    assert!(is_evicted(&newcomer) && !is_evicted(&light), "eight stay already");
+}
+
+#[test]
 fn without_a_stranger_a_request_too_many_is_refused() {
     let open = listener(8, 8);
     let known = [1, 2, 3].map(|last| open.enter(source(last)));
