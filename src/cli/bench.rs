@@ -16,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use clap::Args;
 use serde_json::json;
 
@@ -156,6 +156,12 @@ impl Bench {
                 _ => "-",
             }),
         }
+        ensure!(
+            self.profile == Profile::BadSecrets || outcome.answers.contains_key("OK"),
+            "no call succeeded: does the node at {} use the database in which the clients of the \
+             run were registered?",
+            self.server.url
+        );
         Ok(())
     }
 
@@ -193,7 +199,7 @@ impl Bench {
             outcome.answers.iter().filter(|(code, _)| *code != "OK").map(|(_, count)| count).sum();
         let latency = |quantile| outcome.latencies.value_at_quantile(quantile) as f64 / 1e6;
         let each = |before: Option<Duration>, after: Option<Duration>| {
-            let spent = after?.checked_sub(before?)?;
+            let spent = after?.saturating_sub(before?);
             Some(rounded(spent.as_secs_f64() * 1e6 / (requests.max(1) as f64)))
         };
         let memory = self.server_pid.and_then(account::memory_of);

@@ -46,17 +46,23 @@ impl Postgres {
 /// Process id of the server that started this backend; `None` if the backend is not a process of
 /// this machine. Another process here may have the same id, but not the same start.
 fn parent_of(backend: ServerProcess) -> Option<u32> {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", backend.pid)).ok()?;
-    // Fields of proc(5), counted after the name, which may contain spaces.
-    let (_, fields) = stat.rsplit_once(") ")?;
-    let fields: Vec<&str> = fields.split(' ').collect();
-    let ticks: u64 = fields.get(19)?.parse().ok()?;
+    let [parent, ticks] = stat_of(backend.pid, [1, 19])?;
     let machine = fs::read_to_string("/proc/stat").ok()?;
     let booted = machine.lines().find_map(|line| line.strip_prefix("btime "))?;
     let started = booted.trim().parse::<u64>().ok()? + ticks / TICKS;
     let reported = u64::try_from(backend.started.unix_micros() / 1_000_000).ok()?;
     let is_same = started.abs_diff(reported) <= START_TOLERANCE;
-    if is_same { fields.get(1)?.parse().ok() } else { None }
+    if is_same { parent.try_into().ok() } else { None }
+}
+
+/// Numbers in the `stat` of a process (proc(5)), by their place after its name, which may contain
+/// spaces.
+fn stat_of<const N: usize>(pid: u32, places: [usize; N]) -> Option<[u64; N]> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, fields) = stat.rsplit_once(") ")?;
+    let fields: Vec<&str> = fields.split(' ').collect();
+    let numbers = places.into_iter().map(|place| fields.get(place)?.parse().ok());
+    numbers.collect::<Option<Vec<_>>>()?.try_into().ok()
 }
 
 /// CPU time of all threads of a process, to the nanosecond; `None` if there is no such process.
@@ -71,12 +77,14 @@ fn nanos_of(thread: &Path) -> Option<u64> {
     schedstat.split(' ').next()?.parse().ok()
 }
 
-/// CPU time of a process and of its running child processes, such as a Postgres server and its
-/// backends.
+/// CPU time of a process and of its child processes, such as a Postgres server and its backends.
+/// Those that have ended count as well, in whole ticks, or the sum would fall when one ends.
 fn cpu_of_family(pid: u32) -> Option<Duration> {
     let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
     let children = children.split_whitespace().filter_map(|child| child.parse().ok());
-    Some(children.filter_map(cpu_of).sum::<Duration>() + cpu_of(pid)?)
+    let running = children.filter_map(cpu_of).sum::<Duration>() + cpu_of(pid)?;
+    let [user, system] = stat_of(pid, [13, 14])?;
+    Some(running + Duration::from_millis((user + system) * 1_000 / TICKS))
 }
 
 /// Resident memory of a process, in bytes.
@@ -85,4 +93,24 @@ pub(super) fn memory_of(pid: u32) -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kib: u64 = line.trim().trim_end_matches(" kB").parse().ok()?;
     Some(kib * 1024)
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::process::{self, Command};
+
+    use super::*;
+
+    #[test]
+    fn the_time_of_a_child_that_has_ended_still_counts() {
+        let before = cpu_of_family(process::id()).unwrap();
+        let busy = "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done";
+        assert!(Command::new("sh").args(["-c", busy]).status().unwrap().success());
+        let spent = cpu_of_family(process::id()).unwrap().saturating_sub(before);
+        let own = cpu_of(process::id()).unwrap().saturating_sub(before);
+        assert!(
+            spent > own + Duration::from_millis(20),
+            "{spent:?}, of it {own:?} by this process"
+        );
+    }
 }
