@@ -1,10 +1,13 @@
 //! Statistics of the use cases, for operators. Plain numbers, independent of their export.
 
+mod log_pace;
+
 use std::{
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
+pub use self::log_pace::LogPace;
 use crate::domain::{ClockOffset, PerLane};
 
 /// Statistics of an authority since its start, and the current state of its queue.

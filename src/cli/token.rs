@@ -5,6 +5,7 @@ mod input;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use jeton_client::request;
 use serde_json::json;
 use tonic::{Response, Status, transport::Channel};
 use tonic_types::StatusExt;
@@ -19,8 +20,7 @@ use super::{
 };
 use crate::config::Links;
 use crate::pb::v1::{
-    ClientAuthentication, ClientCredentialsGrant, ErrorReason, IntrospectTokenRequest,
-    IntrospectTokenResponse, IssueTokenRequest, RevokeTokenRequest, issue_token_request::Grant,
+    ClientAuthentication, ErrorReason, IntrospectTokenResponse, IssueTokenRequest,
     token_service_client::TokenServiceClient,
 };
 
@@ -42,12 +42,12 @@ Example:
     #[command(after_help = "\
 Example:
   jeton token introspect --client-id orders --secret-file orders.secret < token.txt")]
-    Introspect(Introspect),
+    Introspect(OfToken),
     /// Revoke a token before it expires
     #[command(after_help = "\
 Example:
   jeton token revoke --client-id orders --secret-file orders.secret < token.txt")]
-    Revoke(Revoke),
+    Revoke(OfToken),
 }
 
 /// Address of the node and credentials of the client.
@@ -89,21 +89,9 @@ pub(super) struct Issue {
     format: Format,
 }
 
+/// Arguments of a command about a token.
 #[derive(Debug, Args)]
-pub(super) struct Introspect {
-    #[command(flatten)]
-    caller: Caller,
-
-    /// File with the token [default: the variable `JETON_TOKEN`, else standard input]
-    #[arg(long, value_name = "FILE")]
-    token_file: Option<PathBuf>,
-
-    #[command(flatten)]
-    format: Format,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct Revoke {
+pub(super) struct OfToken {
     #[command(flatten)]
     caller: Caller,
 
@@ -119,20 +107,16 @@ impl TokenCommand {
     pub(super) async fn run(self, deadline: Deadline) -> anyhow::Result<()> {
         match self {
             Self::Issue(issue) => issue.run(deadline).await,
-            Self::Introspect(introspect) => introspect.run(deadline).await,
-            Self::Revoke(revoke) => revoke.run(deadline).await,
+            Self::Introspect(of_token) => of_token.introspect(deadline).await,
+            Self::Revoke(of_token) => of_token.revoke(deadline).await,
         }
     }
 }
 
 impl Issue {
     async fn run(self, deadline: Deadline) -> anyhow::Result<()> {
-        let request = IssueTokenRequest {
-            grant: Some(Grant::ClientCredentials(ClientCredentialsGrant {})),
-            scopes: self.scopes,
-            resources: self.resources,
-            client_authentication: Some(self.caller.authentication()?),
-        };
+        let mut request = request::issue(Some(self.caller.authentication()?));
+        (request.scopes, request.resources) = (self.scopes, self.resources);
         let undecided = "A token that nobody holds may have been issued; it expires by itself.";
         let asked = request.clone();
         let call = async |mut node: Node| {
@@ -162,13 +146,16 @@ impl Issue {
     }
 }
 
-impl Introspect {
-    async fn run(self, deadline: Deadline) -> anyhow::Result<()> {
-        let request = IntrospectTokenRequest {
-            token: input::token(self.token_file.as_deref())?,
-            token_type_hint: String::new(),
-            client_authentication: Some(self.caller.authentication()?),
-        };
+impl OfToken {
+    /// The token, then the credentials, which is the order in which they are asked for.
+    fn read(&self) -> anyhow::Result<(String, Option<ClientAuthentication>)> {
+        let token = input::token(self.token_file.as_deref())?;
+        Ok((token, Some(self.caller.authentication()?)))
+    }
+
+    async fn introspect(self, deadline: Deadline) -> anyhow::Result<()> {
+        let (token, authentication) = self.read()?;
+        let request = request::introspect(token, authentication);
         let call = async |mut node: Node| node.introspect_token(request).await;
         let answer = self.caller.ask(deadline, UNCHANGED, call).await?;
         let rows = rows(&answer);
@@ -181,6 +168,20 @@ impl Introspect {
             output::properties(&rows);
         }
         if answer.active { Ok(()) } else { Err(Exit::Finding.error("")) }
+    }
+
+    async fn revoke(self, deadline: Deadline) -> anyhow::Result<()> {
+        let (token, authentication) = self.read()?;
+        let request = request::revoke(token, authentication);
+        let undecided = "The token may or may not be revoked: run the command again.";
+        let call = async |mut node: Node| node.revoke_token(request).await;
+        self.caller.ask(deadline, undecided, call).await?;
+        if self.format.json {
+            output::json(&json!({ "active": false }));
+        } else {
+            output::say("The token can no longer be used.");
+        }
+        Ok(())
     }
 }
 
@@ -202,25 +203,6 @@ fn rows(answer: &IntrospectTokenResponse) -> Vec<(&'static str, String)> {
         ]);
     }
     rows
-}
-
-impl Revoke {
-    async fn run(self, deadline: Deadline) -> anyhow::Result<()> {
-        let request = RevokeTokenRequest {
-            token: input::token(self.token_file.as_deref())?,
-            token_type_hint: String::new(),
-            client_authentication: Some(self.caller.authentication()?),
-        };
-        let undecided = "The token may or may not be revoked: run the command again.";
-        let call = async |mut node: Node| node.revoke_token(request).await;
-        self.caller.ask(deadline, undecided, call).await?;
-        if self.format.json {
-            output::json(&json!({ "active": false }));
-        } else {
-            output::say("The token can no longer be used.");
-        }
-        Ok(())
-    }
 }
 
 impl Caller {

@@ -7,6 +7,7 @@ use tokio::time::{Instant, timeout_at};
 use super::StartError;
 use crate::{
     domain::{Clock, Error, Random, chain},
+    stats::LogPace,
     store::{Store, migrate::SchemaError},
 };
 
@@ -45,7 +46,7 @@ pub(super) async fn store(
     patience: Duration,
 ) -> Result<(), StartError> {
     let deadline = Instant::now() + patience;
-    let mut last = Error::unavailable(LOCKED);
+    let (mut last, log) = (Error::unavailable(LOCKED), LogPace::default());
     loop {
         // This may wait for another node that is migrating.
         let prepared = timeout_at(deadline, prepare(store, clock, random, migrate)).await;
@@ -53,7 +54,11 @@ pub(super) async fn store(
         match prepared {
             Ok(()) => return Ok(()),
             Err(SchemaError::Database(error @ Error::Unavailable { .. })) => {
-                tracing::warn!(cause = chain(&error), "the database does not answer yet");
+                if let Some(_not_logged) = log.take(Instant::now().into_std()) {
+                    let seconds_left = deadline.duration_since(Instant::now()).as_secs();
+                    let cause = chain(&error);
+                    tracing::warn!(cause, seconds_left, "the database does not answer yet");
+                }
                 last = error;
                 tokio::time::sleep(REST).await;
                 // A refused connection is answered before the timeout above is looked at.

@@ -35,14 +35,27 @@ pub(super) use {client_columns, secret_columns};
 pub(super) const TAG_KEYS: &str =
     "select tag_key, next_tag_key, previous_tag_key from installation";
 
-/// The state of the rotation of the tag key at a moment.
-pub(super) const TAG_KEY_ROTATION: &str = "\
-select tag_key_since, next_tag_key is not null as has_next,
-       previous_tag_key is not null as has_previous,
-       (select count(*) from client_secret
-        where retired_at is null and burnt_at is null and created_at <= tag_key_since
-          and (expires_at is null or expires_at > $1)) as earlier_secrets
-from installation";
+/// Condition on an earlier secret: it is live at the moment $1, was made before the current tag key
+/// was used, and ends with the previous one, which is still accepted.
+macro_rules! earlier_secret {
+    () => {
+        "secret.retired_at is null and secret.burnt_at is null \
+         and (secret.expires_at is null or secret.expires_at > $1) \
+         and secret.created_at <= (select tag_key_since from installation \
+                                   where previous_tag_key is not null)"
+    };
+}
+
+pub(super) use earlier_secret;
+
+/// The state of the rotation of the tag key at the moment $1.
+pub(super) const TAG_KEY_ROTATION: &str = concat!(
+    "select tag_key_since, next_tag_key is not null as has_next, \
+            previous_tag_key is not null as has_previous, \
+            (select count(*) from client_secret as secret where ",
+    earlier_secret!(),
+    ") as earlier_secrets from installation"
+);
 
 /// Summary of the secrets of each client that are not retired: those that are live at the moment
 /// $1, and those that have expired. $2 is the end of time.
@@ -65,25 +78,10 @@ where secret.retired_at is null and secret.burnt_at is null
   and secret.expires_at between $1 and $2
 order by secret.expires_at limit $3";
 
-/// Condition on a secret that ends with the previous tag key: it is in use and was made before the
-/// current key was used, and the previous one is still accepted.
-macro_rules! made_with_previous_key {
-    () => {
-        "retired_at is null and burnt_at is null \
-         and created_at <= (select tag_key_since from installation \
-                            where previous_tag_key is not null)"
-    };
-}
-
-pub(super) use made_with_previous_key;
-
-/// Clients with live secrets at the moment $1 that were made before the current tag key was used,
-/// and how many each has.
-pub(super) const EARLIER_SECRETS: &str = "\
-select client.client_id, count(*) as earlier_secrets
-from client_secret as secret join client on client.id = secret.client,
-     installation
-where secret.retired_at is null and secret.burnt_at is null
-  and secret.created_at <= installation.tag_key_since
-  and (secret.expires_at is null or secret.expires_at > $1)
-group by client.client_id order by client.client_id";
+/// Clients with earlier secrets, and how many each has.
+pub(super) const EARLIER_SECRETS: &str = concat!(
+    "select client.client_id, count(*) as earlier_secrets \
+     from client_secret as secret join client on client.id = secret.client where ",
+    earlier_secret!(),
+    " group by client.client_id order by client.client_id"
+);

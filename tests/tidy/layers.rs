@@ -16,7 +16,7 @@ const LAYERS: [(&str, &str, &str); 20] = [
     ("lib", "*", ""),
     ("cli", "*", ""),
     ("node", "*", ""),
-    ("net", "request telemetry config data_dir", "sqlx tonic"),
+    ("net", "request stats telemetry config data_dir", "sqlx tonic"),
     ("oauth_http", "request pb form_encoding", "sqlx"),
     ("rpc", "authority request credentials stats domain pb form_encoding", "sqlx"),
     ("authority", "cache credentials request store stats domain", "tonic axum prost sqlx"),

@@ -111,10 +111,9 @@ impl Bucket {
 /// Tokens issued within the last lifetime and up to a fifteenth of one before that.
 ///
 /// While the lifetime of the client's tokens stays the same, it counts every live token that this
-/// node has issued, so the ceiling is never exceeded. It also
-/// counts tokens that expired lately, at most those that were issued within a fifteenth of a
-/// lifetime, so it may refuse that much too early. Revoked tokens count like others, because their
-/// rows stay until they expire.
+/// node has issued, so the ceiling is never exceeded. It also counts tokens that expired lately, at
+/// most those that were issued within a fifteenth of a lifetime, so it may refuse that much too
+/// early. Revoked tokens count like others, because their rows stay until they expire.
 #[derive(Default)]
 struct LiveTokens {
     /// Length of a slot.

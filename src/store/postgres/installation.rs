@@ -9,7 +9,7 @@ use crate::{
     domain::{Actor, ClientId, Error, TagKey, Timestamp},
     store::{
         Adoption, Installation, InstallationStore, TagKeyRotation,
-        columns::{self, made_with_previous_key},
+        columns::{self, earlier_secret},
         row,
     },
 };
@@ -134,8 +134,8 @@ async fn retire_earlier(
     let retired = sqlx::query(concat!(
         "update client_secret set retired_at = $1
          from (select set_config('jeton.actor', $2, true)) as actor
-         where id in (select id from client_secret where ",
-        made_with_previous_key!(),
+         where id in (select secret.id from client_secret as secret where ",
+        earlier_secret!(),
         " limit $3)"
     ))
     .bind(Moment(now))

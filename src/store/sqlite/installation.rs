@@ -13,7 +13,7 @@ use crate::{
     domain::{Actor, ClientId, Error, TagKey, Timestamp},
     store::{
         Adoption, Installation, InstallationStore, TagKeyRotation,
-        columns::{self, made_with_previous_key},
+        columns::{self, earlier_secret},
         row,
     },
 };
@@ -72,8 +72,8 @@ impl InstallationStore for SqliteStore {
     ) -> Result<u64, Error> {
         let retire = sqlx::query(concat!(
             "update client_secret set retired_at = $1
-             where id in (select id from client_secret where ",
-            made_with_previous_key!(),
+             where id in (select secret.id from client_secret as secret where ",
+            earlier_secret!(),
             " limit $2)"
         ))
         .bind(now.unix_micros())
