@@ -44,6 +44,8 @@ impl Node {
         let mut child = jeton()
             .args(["serve", "--grpc-addr", "127.0.0.1:0", "--http-addr", &http.to_string()])
             .args(["--probe-addr", &probes.to_string(), "--drain-timeout-seconds", "2"])
+            // Refusals fill the log here, and on a fast machine they would be throttled.
+            .args(["--max-failures-per-second", "0"])
             .args(database.flags())
             .stderr(stderr)
             .spawn()
