@@ -6,6 +6,7 @@ mod control_frames;
 mod descriptors;
 mod detect;
 mod forwarded;
+mod hyper_limits;
 mod limits;
 mod listen;
 mod memory;

@@ -45,8 +45,9 @@ pub(super) struct Activity {
     has_authenticated: AtomicBool,
     /// Permits of the requests that run before one has authenticated; closed after that.
     early_permits: Arc<Semaphore>,
-    /// Cancelled when the connection has to make way.
-    pub(super) evicted: CancellationToken,
+    /// Whether the connection has to make way. The token wakes it; the flag is read without a lock.
+    is_leaving: AtomicBool,
+    evicted: CancellationToken,
 }
 
 impl Activity {
@@ -60,6 +61,7 @@ impl Activity {
             open_requests: AtomicUsize::new(0),
             has_authenticated: AtomicBool::new(false),
             early_permits: Arc::new(Semaphore::new(EARLY_REQUESTS)),
+            is_leaving: AtomicBool::new(false),
             evicted: CancellationToken::new(),
         };
         activity.touch();
@@ -99,6 +101,22 @@ impl Activity {
     /// When its last request began or ended, in microseconds since `origin`.
     pub(super) fn last(&self) -> u64 {
         self.last.load(Ordering::Relaxed)
+    }
+
+    /// Tells the connection to make way.
+    pub(super) fn evict(&self) {
+        self.is_leaving.store(true, Ordering::Relaxed);
+        self.evicted.cancel();
+    }
+
+    /// Whether the connection was told to make way.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.is_leaving.load(Ordering::Relaxed)
+    }
+
+    /// Runs this until the connection has to make way.
+    pub(super) async fn until_evicted<T>(&self, run: impl Future<Output = T>) -> Option<T> {
+        self.evicted.run_until_cancelled(run).await
     }
 
     /// A request began.

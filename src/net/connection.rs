@@ -14,10 +14,7 @@ use std::{
 
 use http::Request;
 use hyper::{body::Incoming, service::service_fn};
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::conn::auto::Builder,
-};
+use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite},
     net::TcpStream,
@@ -29,12 +26,13 @@ use tokio_util::sync::CancellationToken;
 use super::{
     control_frames::MeteredReader,
     detect::{self, Protocol},
+    hyper_limits,
     limits::Limits,
     open_connections::{Entry, OpenConnections},
     open_request::OpenRequest,
     peer::{self, Peer},
     proxy_header::ProxyHeaders,
-    read_throttle::{ReadThrottles, ThrottledReader},
+    read_throttle::{ReadThrottle, ReadThrottles, ThrottledReader},
     tls::{FailedHandshakes, Tls},
 };
 use crate::{
@@ -42,34 +40,10 @@ use crate::{
     request::{Handler, Overload, Throttled},
 };
 
-/// Maximum header fields of an HTTP/1.1 request. Behind a proxy there are some thirty. On HTTP/2
-/// each field counts as 32 bytes more than its text, so the size limit bounds their number.
-const MAX_HEADER_FIELDS: usize = 100;
-
-/// Flow-control windows in bytes: how much a peer may send, before it is read, on one stream and
-/// on all streams of a connection. The first is the size of the largest message; the second bounds
-/// the memory that a peer can take.
-const STREAM_WINDOW: u32 = 64 * 1024;
-const CONNECTION_WINDOW: u32 = 128 * 1024;
-
 /// While a listener is nearly full, the timeout before the first request is a fifth, and the idle
 /// timeout a sixth.
 const SHORT_HANDSHAKE: u32 = 5;
 const IDLE_STEPS: u32 = 6;
-
-/// Maximum bytes buffered of a response that its peer does not read. Responses are a few kilobytes.
-const MAX_SEND_BUFFER: usize = 64 * 1024;
-
-/// Maximum streams that the peer opens and resets before the server accepts them; one more ends the
-/// connection (CVE-2023-44487). An honest client that gives up resets streams that were accepted.
-const MAX_UNSEEN_RESETS: usize = 20;
-
-/// Maximum streams that the server resets because of invalid frames, over the whole life of a
-/// connection, so there is room for a client that errs now and then (RUSTSEC-2024-0003).
-const MAX_FAULTY_STREAMS: usize = 1_024;
-
-/// Minimum size of hyper's header buffer.
-const MIN_HEADER_BYTES: u32 = 8 * 1024;
 
 /// State that the connections of one listener share.
 #[derive(Clone)]
@@ -175,14 +149,28 @@ impl<H: Handler> Connections<H> {
         let mut reader = ThrottledReader::new(reader, Arc::clone(&throttle));
         let (protocol, head) =
             self.before_first_request(patience.as_mut(), detect::protocol(&mut reader)).await?;
-        // Number of requests that have begun. It stands still while the connection is idle.
         let begun = Arc::new(AtomicU64::new(0));
         let reader = match protocol {
             Protocol::Http1 => MeteredReader::unmetered(reader),
             Protocol::Http2 => MeteredReader::new(reader, Arc::clone(&begun)),
         };
         let stream = tokio::io::join(Cursor::new(head).chain(reader), writer);
+        let known = Known { protocol, peer, throttle, begun };
+        // Boxed, because it is large, and most connections of a crowd never get here.
+        Box::pin(self.serve_known(stream, known, entry, patience)).await
+    }
 
+    /// Serves a connection whose protocol is known.
+    async fn serve_known<S>(
+        self,
+        stream: S,
+        Known { protocol, peer, throttle, begun }: Known,
+        entry: &Entry,
+        patience: Pin<&mut Sleep>,
+    ) -> Result<(), Closed>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let (service, count) = (self.service.clone(), Arc::clone(&begun));
         let (listener, activity) = (Arc::clone(&entry.listener), Arc::clone(&entry.activity));
         let port = peer.address.port();
@@ -202,7 +190,7 @@ impl<H: Handler> Connections<H> {
                 Ok::<_, Infallible>(open.follow(answering.await, permit))
             }
         });
-        let builder = self.builder(protocol);
+        let builder = hyper_limits::builder(&self.limits, protocol);
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
         tokio::select! {
             ended = connection.as_mut() => return ended.map_err(|_| Closed),
@@ -253,35 +241,15 @@ impl<H: Handler> Connections<H> {
             () = idle => {}
         }
     }
+}
 
-    fn builder(&self, protocol: Protocol) -> Builder<TokioExecutor> {
-        let builder = Builder::new(TokioExecutor::new());
-        let mut builder = match protocol {
-            Protocol::Http1 => builder.http1_only(),
-            Protocol::Http2 => builder.http2_only(),
-        };
-        let max_header_bytes = self.limits.max_header_bytes.max(MIN_HEADER_BYTES);
-        builder
-            .http1()
-            .timer(TokioTimer::new())
-            // In hyper this also covers the idle time between two requests.
-            .header_read_timeout(self.limits.idle_timeout)
-            .max_headers(MAX_HEADER_FIELDS)
-            .max_buf_size(max_header_bytes as usize);
-        builder
-            .http2()
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(self.limits.max_streams)
-            .max_header_list_size(max_header_bytes)
-            .max_pending_accept_reset_streams(MAX_UNSEEN_RESETS)
-            .max_local_error_reset_streams(MAX_FAULTY_STREAMS)
-            .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_send_buf_size(MAX_SEND_BUFFER)
-            .keep_alive_interval(self.limits.ping_interval)
-            .keep_alive_timeout(self.limits.ping_interval / 2);
-        builder
-    }
+/// What is known of a connection after its first bytes.
+struct Known {
+    protocol: Protocol,
+    peer: Peer,
+    throttle: Arc<ReadThrottle>,
+    /// Number of requests that have begun. It stands still while the connection is idle.
+    begun: Arc<AtomicU64>,
 }
 
 /// Error of a connection that ended early. It carries no reason, because no caller uses one.

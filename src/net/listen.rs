@@ -194,6 +194,7 @@ async fn accept(listener: Listener, acceptor: Acceptor<impl Handler>) {
                 is_failing = false;
                 let room = make_room(&permits, &table);
                 let Some(permit) = connections.stop.run_until_cancelled(room).await else { return };
+                table.keep_reserve(permits.available_permits());
                 let open = metrics.connected(listener.kind);
                 let entry = table.enter(peer::source_of(address.ip()));
                 // The socket moves from this runtime to the one of its worker thread.
@@ -202,11 +203,12 @@ async fn accept(listener: Listener, acceptor: Acceptor<impl Handler>) {
                 let cut = cut.clone();
                 let (worker, slot) = workers.next();
                 let connection = async move {
-                    let connection = connection.serve(stream, address, &entry);
-                    let connection = entry.activity.evicted.run_until_cancelled(connection);
+                    // Boxed, because each wrapper below would store it twice.
+                    let connection = Box::pin(connection.serve(stream, address, &entry));
+                    let connection = entry.activity.until_evicted(connection);
                     // The failure of a connection concerns only its peer.
                     let _ = cut.run_until_cancelled(connection).await;
-                    if entry.activity.evicted.is_cancelled()
+                    if entry.activity.is_leaving()
                         && let Owner::Source(source) = entry.activity.owner()
                     {
                         throttles.evicted(source);

@@ -34,8 +34,9 @@ const HEAVY: usize = 4;
 /// Part of all connections, or of all open requests, up to which sources count alike.
 const FEW: usize = 64;
 
-/// Part of all connections that makes way at a time.
-const BATCH: usize = 64;
+/// Part of all connections that makes way at a time, and that is kept free of idle strangers, so
+/// that a newcomer seldom waits until another connection has ended.
+const RESERVE: usize = 16;
 
 /// A listener is nearly full with this part of its connections, in percent.
 const NEARLY_FULL: usize = 80;
@@ -106,15 +107,21 @@ impl OpenConnections {
         self.lock().connections.len() * 100 > self.max_connections * NEARLY_FULL
     }
 
+    /// Closes idle connections of strangers if only so few places are free.
+    pub(super) fn keep_reserve(&self, free: usize) {
+        if free < self.max_connections / RESERVE {
+            let table = self.lock();
+            if let Some(open) = table.unless_some_leave() {
+                let strangers = open.into_iter().filter(|one| !one.has_authenticated()).collect();
+                self.evict_first(self.idle_first(strangers, 0));
+            }
+        }
+    }
+
     /// Closes connections to make room for another, if any may be closed.
     pub(super) fn make_room(&self) {
         let table = self.lock();
-        let open = table.staying();
-        // Those that were told to make way end in a moment. To close more meanwhile would cost
-        // honest newcomers their connections too.
-        if open.len() < table.connections.len() {
-            return;
-        }
+        let Some(open) = table.unless_some_leave() else { return };
         let strangers = || open.iter().copied().filter(|one| !one.has_authenticated());
         let mut victims = self.idle_first(strangers().collect(), 0);
         if victims.is_empty() {
@@ -129,8 +136,14 @@ impl OpenConnections {
         if victims.is_empty() {
             self.saturation.note();
         }
-        // Some at a time, because under an attack there will be another newcomer in a moment.
-        victims.iter().take(1 + self.max_connections / BATCH).for_each(|victim| self.evict(victim));
+        self.evict_first(victims);
+    }
+
+    /// Closes the first of these: some at a time, because under an attack there will be another
+    /// newcomer in a moment.
+    fn evict_first(&self, victims: Vec<&Arc<Activity>>) {
+        let many = 1 + self.max_connections / RESERVE;
+        victims.into_iter().take(many).for_each(|victim| self.evict(victim));
     }
 
     /// Whether one more request of this connection may be open. If there are too many already, the
@@ -194,7 +207,7 @@ impl OpenConnections {
     }
 
     fn evict(&self, victim: &Activity) {
-        victim.evicted.cancel();
+        victim.evict();
         self.metrics.evicted(self.kind);
     }
 
@@ -221,10 +234,6 @@ impl OpenConnections {
         victims
     }
 
-    fn leave(&self, id: u64) {
-        self.lock().connections.remove(&id);
-    }
-
     /// Nothing under the lock panics, so it cannot be poisoned.
     fn lock(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
@@ -234,8 +243,14 @@ impl OpenConnections {
 impl Table {
     /// The connections that were not told to make way.
     fn staying(&self) -> Vec<&Arc<Activity>> {
-        let all = self.connections.values();
-        all.filter(|one| !one.evicted.is_cancelled()).collect()
+        self.connections.values().filter(|one| !one.is_leaving()).collect()
+    }
+
+    /// All connections, unless some were told to make way. Those end in a moment, and to close more
+    /// meanwhile would cost honest newcomers their connections too.
+    fn unless_some_leave(&self) -> Option<Vec<&Arc<Activity>>> {
+        let is_quiet = !self.connections.values().any(|one| one.is_leaving());
+        is_quiet.then(|| self.connections.values().collect())
     }
 }
 
@@ -277,7 +292,7 @@ impl Entry {
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        self.listener.leave(self.id);
+        self.listener.lock().connections.remove(&self.id);
     }
 }
 

@@ -19,7 +19,7 @@ fn listener(max_connections: u32, max_open_requests: u32) -> Arc<OpenConnections
 }
 
 fn is_evicted(entry: &Entry) -> bool {
-    entry.activity.evicted.is_cancelled()
+    entry.activity.is_leaving()
 }
 
 fn begin(entry: &Entry, requests: usize) -> Vec<OpenRequest> {
@@ -53,6 +53,21 @@ fn the_longest_idle_stranger_of_the_heaviest_source_makes_way() {
     open.make_room();
     assert!(!is_evicted(&known), "a call succeeded on it");
     assert!(open.saturation.is_full());
+}
+
+#[test]
+fn a_few_places_are_kept_free_of_idle_strangers() {
+    let open = listener(32, 32);
+    let [idle, known, busy] = [1, 2, 3].map(|last| open.enter(source(last)));
+    known.activity.note(Standing::Authenticated);
+    let _busy = begin(&busy, 1);
+    open.keep_reserve(2);
+    assert!(!is_evicted(&idle), "two of 32 are free, which is enough");
+    open.keep_reserve(1);
+    assert!(is_evicted(&idle));
+    drop(idle);
+    open.keep_reserve(0);
+    assert!(!is_evicted(&known) && !is_evicted(&busy) && !open.saturation.is_full());
 }
 
 #[test]

@@ -159,6 +159,14 @@ async fn a_connection_without_requests_is_closed_in_time_and_one_with_requests_i
     let mut http1 = TcpStream::connect(node.http()).await.unwrap();
     http1.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
     assert!(closed(&mut http1).await.starts_with("HTTP/1.1 404"));
+    // The second header stops half way, or arrives byte by byte.
+    let first = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\nGET / HTTP/1.1\r\nho";
+    let mut half = TcpStream::connect(node.http()).await.unwrap();
+    half.write_all(first).await.unwrap();
+    assert!(closed(&mut half).await.starts_with("HTTP/1.1 404"));
+    let mut dripping = TcpStream::connect(node.http()).await.unwrap();
+    dripping.write_all(first).await.unwrap();
+    assert!(drip(dripping, b"st: localhost").await.starts_with("HTTP/1.1 404"));
     let http2 = RawH2::connect(node.grpc(), &[]).await;
     assert_eq!(http2.end().await.goaway, Some(NO_ERROR));
 
