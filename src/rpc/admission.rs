@@ -14,15 +14,20 @@ use std::{
 use futures_util::FutureExt;
 use tokio::{
     sync::Semaphore,
-    time::{error::Elapsed, timeout_at},
+    time::{error::Elapsed, sleep_until, timeout_at},
 };
 use tonic::{Request, Response, Status};
 
 use super::status;
 use crate::{
     domain::Lane,
+    pb::v1::ErrorReason,
     request::{Method, Outcome, RequestContext, lane_of},
 };
+
+/// How long a client that exceeds its quota waits for the refusal. Without it, a client that asks in
+/// a loop takes the whole node with refusals.
+const QUOTA_DELAY: Duration = Duration::from_millis(100);
 
 /// Admits calls up to the concurrency limit. Clones share the limit.
 #[derive(Debug, Clone)]
@@ -91,6 +96,10 @@ impl Admission {
             Err(status::overloaded())
         };
         let outcome = answered.as_ref().err().map_or(Outcome::Ok, Outcome::of_status);
+        // Its permit is free again, so the wait keeps nobody else out.
+        if outcome == Outcome::Error(ErrorReason::QuotaExceeded) {
+            sleep_until(context.deadline_within(QUOTA_DELAY).into()).await;
+        }
         context.record_outcome(outcome);
         answered.map(Response::new)
     }
@@ -118,9 +127,13 @@ pub(super) async fn guarded<T>(
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use tonic::Code;
+    use tonic_types::{ErrorDetails, StatusExt};
 
     use super::*;
+    use crate::pb::ERROR_DOMAIN;
 
     const SHORT: Duration = Duration::from_millis(20);
 
@@ -154,6 +167,30 @@ mod tests {
         let soon = RequestContext::new(None, Some(Instant::now() + SHORT));
         assert_eq!(run(&patient, soon, sleeps).await, Some(Code::DeadlineExceeded));
         assert_eq!(run(&admission, fresh(), async || Ok(())).await, None);
+    }
+
+    #[tokio::test]
+    async fn the_refusal_of_a_quota_waits_without_a_permit_and_at_most_until_the_deadline() {
+        let admission = Admission::new(1, Duration::from_mins(1));
+        let exceeds = async || {
+            let mut details = ErrorDetails::new();
+            details.set_error_info("QUOTA_EXCEEDED", ERROR_DOMAIN, HashMap::new());
+            Err(Status::with_error_details(Code::ResourceExhausted, "used up", details))
+        };
+        let began = Instant::now();
+        let refused = run(&admission, RequestContext::default(), exceeds);
+        let other = async {
+            tokio::task::yield_now().await;
+            assert_eq!(run(&admission, RequestContext::default(), async || Ok(())).await, None);
+            assert!(began.elapsed() < QUOTA_DELAY, "it waited for a permit");
+        };
+        let (code, ()) = tokio::join!(refused, other);
+        assert_eq!(code, Some(Code::ResourceExhausted));
+        assert!(began.elapsed() >= QUOTA_DELAY);
+        let began = Instant::now();
+        let hurried = RequestContext::new(None, Some(began + SHORT));
+        assert_eq!(run(&admission, hurried, exceeds).await, Some(Code::ResourceExhausted));
+        assert!(began.elapsed() < QUOTA_DELAY);
     }
 
     #[tokio::test]
