@@ -106,19 +106,22 @@ function* misspelt(object, root = object, isFree = false) {
 
 const folder = process.argv[2];
 const version = "1.1"; // of YAML, as Kubernetes reads it: 0440 is octal
-const files = readdirSync(folder).filter((name) => name.endsWith(".yaml")).sort();
-const kustomization = parse(readFileSync(`${folder}/kustomization.yaml`, "utf8"), { version });
-const listed = [...kustomization.resources, "kustomization.yaml"].sort();
+const read = (path) => readFileSync(`${folder}/${path}`, "utf8");
 const wrong = [];
-if (listed.join() !== files.join()) wrong.push(`kustomization.yaml lists ${listed}, not ${files}`);
-
 const objects = [];
-for (const file of files.filter((name) => name !== "kustomization.yaml")) {
-  for (const document of parseAllDocuments(readFileSync(`${folder}/${file}`, "utf8"), { version })) {
-    document.errors.forEach((error) => wrong.push(`${file}: ${error.message}`));
-    const object = document.toJS();
-    faults(object).forEach((fault) => wrong.push(`${file}: ${fault}`));
-    objects.push(object);
+// The base, and what a kustomization can add to it.
+for (const part of [".", "monitoring"]) {
+  const names = readdirSync(`${folder}/${part}`).filter((name) => name.endsWith(".yaml")).sort();
+  const kustomization = parse(read(`${part}/kustomization.yaml`), { version });
+  const listed = [...kustomization.resources, "kustomization.yaml"].sort();
+  if (listed.join() !== names.join()) wrong.push(`${part} lists ${listed}, not ${names}`);
+  for (const file of kustomization.resources) {
+    for (const document of parseAllDocuments(read(`${part}/${file}`), { version })) {
+      document.errors.forEach((error) => wrong.push(`${file}: ${error.message}`));
+      const object = document.toJS();
+      faults(object).forEach((fault) => wrong.push(`${file}: ${fault}`));
+      objects.push(object);
+    }
   }
 }
 wrong.push(...brokenReferences(objects));

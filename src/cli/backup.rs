@@ -6,7 +6,7 @@ pub(super) mod program;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -14,6 +14,7 @@ use self::archive::Archive;
 use super::{
     arguments::Reading,
     deadline::Deadline,
+    exit::Exit,
     node, output,
     shutdown::Signals,
     target::{Target, UNCHANGED},
@@ -44,11 +45,12 @@ pub(super) struct Backup {
 
 impl Backup {
     pub(super) async fn run(self, brief: Deadline, whole: Deadline) -> anyhow::Result<()> {
-        ensure!(
-            !self.file.exists(),
-            "{} already exists and is not overwritten: name another file",
-            self.file.display()
-        );
+        if self.file.exists() {
+            return Err(Exit::Conflict.error(format!(
+                "{} already exists and is not overwritten: name another file",
+                self.file.display()
+            )));
+        }
         let target = Target::of(self.on.database)?;
         target.announce();
         let ready = target.ready_for(async { Ok(()) });

@@ -184,7 +184,8 @@ impl<'a> Visitor<'a> {
              Over HTTP:\n  POST /oauth2/token       {issued}\n  \
              POST /oauth2/introspect  {introspected}\n\n\
              Certificate: {} (curl --cacert in place of -k)\n\
-             Metadata:    {base}/.well-known/oauth-authorization-server\n\n\
+             Metadata:    {base}/.well-known/oauth-authorization-server\n\
+             Probes:      http://{}/readyz, and /metrics\n\n\
              Request a token yourself. This secret is not shown again, and ends when jeton dev \
              starts again with another:\n\n  \
              curl -v -X POST -H \"Authorization: {authorization}\" -k \
@@ -197,6 +198,7 @@ impl<'a> Visitor<'a> {
              Introspect a token:\n\n  \
              curl -u {id}:{secret} -k -d \"token={token}\" {base}/oauth2/introspect\n",
             self.pem.cert.display(),
+            self.node.probe_addr(),
         )
     }
 }

@@ -133,7 +133,7 @@ const fn of_registry(error: &RegistryError) -> Option<Exit> {
 
 const fn of_schema(error: &SchemaError) -> Option<Exit> {
     match error {
-        SchemaError::Missing => Some(Exit::NotFound),
+        SchemaError::Missing | SchemaError::NoDatabase(_) => Some(Exit::NotFound),
         SchemaError::Newer { .. } | SchemaError::Older { .. } | SchemaError::Foreign => {
             Some(Exit::Conflict)
         }

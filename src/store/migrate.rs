@@ -49,7 +49,10 @@ pub enum SchemaError {
     /// The database does not answer, or refuses a statement.
     #[error("the database cannot be used")]
     Database(#[from] Error),
-    /// The database refuses the role, its password or the database name. Retrying does not help.
+    /// The server has no database of this name.
+    #[error("there is no such database: correct its name in --database-url, or create it")]
+    NoDatabase(#[source] DriverError),
+    /// The database refuses the role or its password. Retrying does not help.
     #[error("the database refuses the connection: {remedy}")]
     Refused {
         /// What to correct.

@@ -173,7 +173,7 @@ fn refused(error: sqlx::Error) -> SchemaError {
             "correct the password of the role: it comes from --database-password-file, from \
              --database-url or from the password file of libpq"
         }
-        Some("3D000") => "correct the name of the database in --database-url, or create it",
+        Some("3D000") => return SchemaError::NoDatabase(DriverError(error)),
         _ => {
             "correct the role in --database-url; it must exist, be allowed to log in, and be \
              admitted by pg_hba.conf of the server"
