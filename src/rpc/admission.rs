@@ -25,8 +25,8 @@ use crate::{
     request::{Method, Outcome, RequestContext, lane_of},
 };
 
-/// How long a client that exceeds its quota waits for the refusal. Without it, a client that asks in
-/// a loop takes the whole node with refusals.
+/// How long a client that exceeds its quota waits for the refusal. Without it, a client that asks
+/// in a loop takes the whole node with refusals.
 const QUOTA_DELAY: Duration = Duration::from_millis(100);
 
 /// Admits calls up to the concurrency limit. Clones share the limit.
