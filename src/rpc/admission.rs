@@ -95,14 +95,27 @@ impl Admission {
             self.limits.refused.fetch_add(1, Ordering::Relaxed);
             Err(status::overloaded())
         };
-        let outcome = answered.as_ref().err().map_or(Outcome::Ok, Outcome::of_status);
-        // Its permit is free again, so the wait keeps nobody else out.
-        if outcome == Outcome::Error(ErrorReason::QuotaExceeded) {
-            sleep_until(context.deadline_within(QUOTA_DELAY).into()).await;
-        }
+        let (outcome, answer) = with_outcome(answered);
         context.record_outcome(outcome);
-        answered.map(Response::new)
+        if outcome == Outcome::Error(ErrorReason::QuotaExceeded) {
+            // Its permit is free again, so the wait keeps nobody else out. Boxed, because few calls
+            // have one.
+            return Box::pin(answer_at(context.deadline_within(QUOTA_DELAY), answer)).await;
+        }
+        answer
     }
+}
+
+/// Takes and returns the answer by value: a future keeps what was borrowed in it.
+fn with_outcome<T>(answered: Result<T, Status>) -> (Outcome, Result<Response<T>, Status>) {
+    let outcome = answered.as_ref().err().map_or(Outcome::Ok, Outcome::of_status);
+    (outcome, answered.map(Response::new))
+}
+
+/// Gives an answer at this moment.
+async fn answer_at<T>(moment: Instant, answer: T) -> T {
+    sleep_until(moment.into()).await;
+    answer
 }
 
 /// Ends a call at its deadline, and turns a panic into an error for its caller alone. The call is
