@@ -21,8 +21,9 @@ use crate::{
 const REAL_HASHES: usize = 1_000;
 const LEAST: HashCost = HashCost { memory_kib: 8, passes: 1, lanes: 1 };
 
-/// Number of clients that are registered or deleted concurrently.
-const AT_ONCE: usize = 32;
+/// Number of clients that are registered or deleted concurrently. The embedded database has one
+/// connection that writes, and on a busy machine more would wait for it beyond its timeout.
+const AT_ONCE: usize = 8;
 
 /// Clients of this run.
 pub(super) struct Crowd {
