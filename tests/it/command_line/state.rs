@@ -122,8 +122,8 @@ async fn what_the_server_refuses_is_told_apart() {
     let address = database.url.split('?').next().unwrap();
     let name = address.rsplit('/').next().unwrap().to_owned();
     let no_database = with(&format!("/{name}"), "/nowhere_at_all");
-    assert_eq!(no_database.status.code(), Some(5));
-    assert!(complaint(&no_database).contains("the name of the database"), "{no_database:?}");
+    assert_eq!(no_database.status.code(), Some(4));
+    assert!(complaint(&no_database).contains("no such database"), "{no_database:?}");
     let no_role = with("postgres@", "nobody_at_all@");
     assert_eq!(no_role.status.code(), Some(5));
     let said = complaint(&no_role);
