@@ -9,8 +9,8 @@ use super::{Bytes, Count, Millis, Seconds};
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Connections")]
 pub struct Connections {
-    /// Maximum open connections of each listener; when it is full, a connection on which nothing
-    /// has authenticated makes way for a new one, of the source that has the most
+    /// Maximum open connections of each listener; when 15 of 16 are taken, connections on which
+    /// nothing has authenticated make way for new ones, first those of the source that has the most
     ///
     /// Lowered at startup if the file descriptor limit of the process does not allow as many.
     #[arg(long, value_name = "N", env = "JETON_MAX_CONNECTIONS", default_value = "1024")]
@@ -39,8 +39,8 @@ pub struct Connections {
     #[arg(long, value_name = "MS", env = "JETON_HANDSHAKE_TIMEOUT_MS", default_value = "5000")]
     pub handshake_timeout_ms: Millis<1, 3_600_000>,
 
-    /// Idle timeout: how long a connection may go without a new request, in seconds; up to a sixth
-    /// longer on HTTP/2, and a sixth of it while the listener is nearly full
+    /// Idle timeout: how long a connection may go without a new request, in seconds; it takes up to
+    /// a sixth longer, and a sixth of it while the listener is nearly full
     ///
     /// The default exceeds the minute of most load balancers, so that the load balancer is the one
     /// to close an idle connection.

@@ -12,7 +12,7 @@ use anyhow::{Context, bail, ensure};
 
 use super::{Restored, finish, unusable};
 use crate::{
-    cli::{backup::program::tell_growth, node, output, target::Target},
+    cli::{backup::program::tell_growth, exit::Exit, node, output, target::Target},
     data_dir::{self, Draft, Worker},
     domain::{Actor, Clock, OsRandom, SystemClock},
     store::{MaintainedStore, Replacement, SchemaStore, SqliteStore},
@@ -35,14 +35,15 @@ pub(super) async fn restore(
     refuse_half_of_a_database(backup)?;
     node::make_directory(&target.database.directory, Worker::Command)?;
     let place = Replacement::begin(directory).context("the data directory cannot be used")?;
-    let place = place.context(IN_USE)?;
+    let place = place.ok_or_else(|| Exit::Conflict.error(IN_USE))?;
     if let Some(present) = place.present() {
-        ensure!(
-            replace,
-            "{} already exists: name another --data-dir, or use --replace, which keeps it in a \
-             directory beside it",
-            present.display()
-        );
+        if !replace {
+            return Err(Exit::Conflict.error(format!(
+                "{} already exists: name another --data-dir, or use --replace, which keeps it in \
+                 a directory beside it",
+                present.display()
+            )));
+        }
         make_one_file(present).await?;
     }
     let draft = Draft::folder(directory, "restoring").context("the restore cannot be prepared")?;

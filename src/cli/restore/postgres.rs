@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 
 use super::unusable;
 use crate::{
     cli::{
         backup::{archive::Archive, program},
+        exit::Exit,
         node,
         target::Target,
     },
@@ -35,13 +36,15 @@ pub(super) async fn unpack(
     let store = node::open_postgres(&target.database, url)?;
     let server = match store.empty_server().await.with_context(|| target.place.clone())? {
         Ok(server) => server,
-        Err(found) => bail!(
-            "{} is not empty; it holds {}{}: create a new database with createdb, restore into it \
-             and give its URL to the nodes afterwards",
-            target.place,
-            found.iter().take(5).cloned().collect::<Vec<_>>().join(", "),
-            if found.len() > 5 { " and others" } else { "" }
-        ),
+        Err(found) => {
+            return Err(Exit::Conflict.error(format!(
+                "{} is not empty; it holds {}{}: create a new database with createdb, restore into \
+                 it and give its URL to the nodes afterwards",
+                target.place,
+                found.iter().take(5).cloned().collect::<Vec<_>>().join(", "),
+                if found.len() > 5 { " and others" } else { "" }
+            )));
+        }
     };
     let programs = program::suitable("pg_restore", program::major_of(server)).await?;
     let (archive, program) = Archive::read(backup, programs).await?;

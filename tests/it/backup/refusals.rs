@@ -48,8 +48,9 @@ async fn a_backup_is_for_its_owner_alone_and_replaces_nothing() {
         assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
         assert_eq!(said["bytes"], metadata.len());
         let before = fs::read(&file).unwrap();
-        let refused = complaint(&run(&["backup", file.to_str().unwrap()], &database));
-        assert!(refused.contains("already exists"), "{refused}");
+        let refused = run(&["backup", file.to_str().unwrap()], &database);
+        assert!(complaint(&refused).contains("already exists"), "{refused:?}");
+        assert_eq!(refused.status.code(), Some(6));
         assert_eq!(fs::read(&file).unwrap(), before);
         let nowhere = folder.path().join("no/such/folder");
         let refused = complaint(&run(&["backup", nowhere.to_str().unwrap()], &database));
@@ -96,16 +97,19 @@ async fn a_database_that_is_there_or_in_use_is_not_restored_over() {
         let folder = tempfile::tempdir().unwrap();
         let (file, _) = back_up(&database, folder.path());
         let restore = ["restore", file.to_str().unwrap()];
-        let refused = complaint(&run(&restore, &database));
+        let refused = run(&restore, &database);
         let there = if kind == Kind::Sqlite { "already exists" } else { "is not empty" };
-        assert!(refused.contains(there), "{refused}");
+        assert!(complaint(&refused).contains(there), "{refused:?}");
+        assert_eq!(refused.status.code(), Some(6));
         let replace = [&restore[..], &["--replace"]].concat();
         if kind == Kind::Postgres {
             assert!(complaint(&run(&replace, &database)).contains("createdb"));
             continue;
         }
         let node = Served::start(&database, &[]);
-        assert!(complaint(&run(&replace, &database)).contains("stop the nodes first"));
+        let refused = run(&replace, &database);
+        assert!(complaint(&refused).contains("stop the nodes first"), "{refused:?}");
+        assert_eq!(refused.status.code(), Some(6));
         drop(node);
         // Another program, which knows nothing of our locks.
         let mut other = SqliteConnection::connect_with(&file_of(&database)).await.unwrap();
