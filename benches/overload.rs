@@ -133,6 +133,8 @@ async fn client(registry: &Registry, name: &str, state: ClientState) -> ClientAu
         scopes: BTreeSet::new(),
         default_scopes: None,
         audiences: BTreeSet::new(),
+        default_audience: None,
+        several_audiences: false,
         serves: BTreeSet::new(),
         token_lifetime: TokenLifetime::DEFAULT,
         quota: ClientQuota::UNLIMITED,

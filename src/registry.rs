@@ -39,6 +39,10 @@ pub struct NewClient {
     pub default_scopes: Option<BTreeSet<Scope>>,
     /// Audiences that its tokens may be for.
     pub audiences: BTreeSet<Audience>,
+    /// Audience of a token requested without one, a member of `audiences`.
+    pub default_audience: Option<Audience>,
+    /// Whether one token may be for several audiences.
+    pub several_audiences: bool,
     /// Audiences that the client serves: it may introspect tokens for them.
     pub serves: BTreeSet<Audience>,
     /// Lifetime of its tokens.
@@ -120,6 +124,11 @@ impl Registry {
         if !default_scopes.is_subset(&new.scopes) {
             return Err(Malformed("a default scope must be one of the client's scopes").into());
         }
+        if new.default_audience.as_ref().is_some_and(|default| !new.audiences.contains(default)) {
+            return Err(
+                Malformed("a default audience must be one of the client's audiences").into()
+            );
+        }
         let key = uuid_v4(self.random.as_ref())?;
         let client_id = match new.client_id {
             Some(client_id) => client_id,
@@ -134,6 +143,8 @@ impl Registry {
             scopes: new.scopes,
             default_scopes,
             audiences: new.audiences,
+            default_audience: new.default_audience,
+            several_audiences: new.several_audiences,
             serves: new.serves,
             token_lifetime: new.token_lifetime,
             quota: new.quota,

@@ -17,6 +17,7 @@ mod postgres;
 mod row;
 mod sqlite;
 mod traits;
+mod upgrade;
 mod upkeep;
 
 use std::{sync::Arc, time::Duration};

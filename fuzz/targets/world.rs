@@ -237,6 +237,8 @@ fn client(who: Who) -> NewClient {
         scopes: Scope::parse_set(SCOPES).expect("fair scopes"),
         default_scopes: None,
         audiences,
+        default_audience: None,
+        several_audiences: false,
         serves,
         token_lifetime: TokenLifetime::MAX,
         quota: ClientQuota::default(),

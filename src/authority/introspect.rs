@@ -21,7 +21,8 @@ pub struct ActiveToken {
     pub id: TokenId,
     /// Client that the token was issued to; also its subject (`sub`).
     pub client: Arc<Client>,
-    /// Scopes and audiences of the token.
+    /// Scopes and audiences of the token, as far as its client still has them and the caller may
+    /// see them.
     pub granted: Arc<Granted>,
     /// Issuer identifier (`iss`).
     pub issuer: Arc<str>,
@@ -67,15 +68,15 @@ impl Authority {
         };
 
         // 3. The token is inactive unless all of these hold. None of them implies another.
-        let is_active = found.digest.matches(&token.digest())
-            && found.facts.is_alive(self.clock.now())
-            && found.facts.is_visible_to(&caller.client);
-        if !is_active {
+        let is_alive =
+            found.digest.matches(&token.digest()) && found.facts.is_alive(self.clock.now());
+        let seen = found.facts.seen_by(&caller.client);
+        let Some(granted) = seen.filter(|_| is_alive) else {
             return Ok(Introspection::Inactive);
-        }
+        };
 
         // 4. Answer.
-        let TokenFacts { id, client, granted, issued_at, expires_at, .. } = found.facts;
+        let TokenFacts { id, client, issued_at, expires_at, .. } = found.facts;
         let issuer = Arc::clone(&self.issuer);
         Ok(Introspection::Active(ActiveToken {
             id,

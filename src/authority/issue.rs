@@ -1,14 +1,17 @@
 //! Issuing an access token.
 
+mod audience;
+
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use self::audience::granted_audiences;
 use super::{AuthenticatedClient, Authority};
 use crate::domain::{
     AccessToken, Audience, Client, ClientState, Clock, Error, GrantType, Granted, Lane, QuotaState,
     Scope, TokenText,
 };
 
-/// A parsed token request. An empty set asks for the client's registered default.
+/// A parsed token request. An empty set asks for the client's default.
 #[derive(Debug)]
 pub struct IssueRequest {
     /// Grant type of the request.
@@ -140,19 +143,6 @@ fn granted_scopes(client: &Client, asked: BTreeSet<Scope>) -> Result<BTreeSet<Sc
     Ok(granted)
 }
 
-fn granted_audiences(
-    client: &Client,
-    asked: BTreeSet<Audience>,
-) -> Result<BTreeSet<Audience>, Error> {
-    if asked.is_empty() {
-        return Ok(client.audiences.clone());
-    }
-    if asked.is_subset(&client.audiences) {
-        return Ok(asked);
-    }
-    Err(Error::InvalidTarget("a requested resource is not registered for the client"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -162,24 +152,30 @@ mod tests {
         Scope::parse_set(names).unwrap()
     }
 
-    fn granted(registered: &[&str], default: &[&str]) -> Result<BTreeSet<Scope>, Error> {
-        let client = Client {
+    pub(super) fn client() -> Client {
+        Client {
             key: ClientKey(uuid::Uuid::nil()),
             client_id: ClientId::parse("orders").unwrap(),
             name: String::new(),
             state: ClientState::Active,
             grants: BTreeSet::new(),
-            scopes: scopes(registered),
-            default_scopes: scopes(default),
+            scopes: BTreeSet::new(),
+            default_scopes: BTreeSet::new(),
             audiences: BTreeSet::new(),
+            default_audience: None,
+            several_audiences: false,
             serves: BTreeSet::new(),
             token_lifetime: TokenLifetime::DEFAULT,
             quota: ClientQuota::default(),
             not_before: None,
             created_at: Timestamp::from_unix_micros(0),
             version: 1,
-        };
-        granted_scopes(&client, BTreeSet::new())
+        }
+    }
+
+    fn granted(registered: &[&str], default: &[&str]) -> Result<BTreeSet<Scope>, Error> {
+        let (scopes, default_scopes) = (scopes(registered), scopes(default));
+        granted_scopes(&Client { scopes, default_scopes, ..client() }, BTreeSet::new())
     }
 
     #[test]

@@ -191,7 +191,7 @@ impl LeasedCache {
                 digest: found.digest,
                 credential: found.credential,
                 client: self.known(&facts.client),
-                granted: self.shared(&facts.granted),
+                granted: facts.granted.as_ref().map(|granted| self.shared(granted)),
                 issued_at: facts.issued_at,
                 expires_at: facts.expires_at,
                 not_before: facts.not_before,

@@ -87,6 +87,8 @@ async fn fresh_secret(store: Arc<dyn Store>, config: &Config) -> anyhow::Result<
         scopes: Scope::parse_set(["read", "write"])?,
         default_scopes: None,
         audiences: audiences.clone(),
+        default_audience: None,
+        several_audiences: false,
         serves: audiences,
         token_lifetime: TokenLifetime::DEFAULT,
         quota: ClientQuota::default(),

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{arguments::Reading, deadline::Deadline, node, output, target::Target};
 use crate::{
     data_dir::Worker,
-    domain::{Clock, OsRandom, SystemClock},
+    domain::{ClientId, Clock, OsRandom, SystemClock},
     store::RolePrefix,
 };
 
@@ -49,19 +49,31 @@ impl Migrate {
         }
         let work = async {
             let migrated = target.store.migrate(SystemClock.now(), &OsRandom).await;
-            migrated.with_context(|| target.place.clone())
+            let migrated = migrated.with_context(|| target.place.clone())?;
+            let concerned = migrated.clients_that_must_name_audience(&*target.store).await;
+            Ok((migrated, concerned.context("the clients that must name an audience")?))
         };
-        let migrated = target.step(deadline, UNDECIDED, work).await?;
+        let (migrated, concerned) = target.step(deadline, UNDECIDED, work).await?;
         target.leave().await;
         let (from, to) = (migrated.from, migrated.to);
+        let concerned: Vec<_> = concerned.iter().map(ClientId::as_str).collect();
         if self.on.format.json {
-            output::json(&json!({ "from": from, "to": to }));
+            let done = json!({ "from": from, "to": to, "must_name_audience": concerned });
+            output::json(&done);
         } else if from == to {
             output::say(&format!("The schema of {} is up to date: version {to}.", target.place));
         } else {
             output::say(&format!(
                 "Migrated the schema of {} from version {from} to {to}.",
                 target.place
+            ));
+        }
+        if !concerned.is_empty() && !self.on.format.json {
+            output::say(&format!(
+                "\nThese clients have several audiences and no default one. Their requests for a \
+                 token are refused unless they name an audience as resource. Give each a \
+                 default:\n  update client set default_audience = '…' where client_id = '…';\n\n{}",
+                concerned.join("\n")
             ));
         }
         Ok(())

@@ -252,5 +252,8 @@ fn naming(status: &Status, request: &IssueTokenRequest) -> Status {
         Some(ErrorReason::InvalidTarget) => &request.resources,
         _ => return status.clone(),
     };
+    if asked.is_empty() {
+        return status.clone();
+    }
     Status::new(status.code(), format!("{}: {}", status.message(), asked.join(" ")))
 }

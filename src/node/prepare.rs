@@ -6,13 +6,16 @@ use tokio::time::{Instant, timeout_at};
 
 use super::StartError;
 use crate::{
-    domain::{Clock, Error, Random, chain},
+    domain::{ClientId, Clock, Error, Random, chain},
     stats::LogPace,
     store::{Store, migrate::SchemaError},
 };
 
 /// Pause between two attempts.
 const REST: Duration = Duration::from_millis(500);
+
+/// Maximum clients that one log line names.
+const NAMED: usize = 50;
 
 const LOCKED: &str = "another connection holds the migration lock";
 
@@ -31,6 +34,15 @@ async fn prepare(
     let migrated = store.migrate(clock.now(), random).await?;
     if migrated.from != migrated.to {
         tracing::info!(from = migrated.from, to = migrated.to, "migrated the schema");
+    }
+    let clients = migrated.clients_that_must_name_audience(&**store).await?;
+    if !clients.is_empty() {
+        let named: Vec<_> = clients.iter().take(NAMED).map(ClientId::as_str).collect();
+        tracing::warn!(
+            count = clients.len(),
+            clients = named.join(" "),
+            "clients have several audiences and no default: requests without a resource are refused"
+        );
     }
     Ok(())
 }

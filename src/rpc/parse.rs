@@ -23,7 +23,7 @@ pub(super) fn issue(message: &IssueTokenRequest) -> Result<IssueRequest, Error> 
     Ok(IssueRequest {
         grant,
         scopes: scopes.map_err(|Malformed(text)| Error::InvalidScope(text))?,
-        resources: resources.map_err(|Malformed(text)| Error::InvalidTarget(text))?,
+        resources: resources.map_err(|Malformed(text)| Error::InvalidTarget(text.into()))?,
     })
 }
 

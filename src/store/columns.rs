@@ -6,7 +6,8 @@
 macro_rules! client_columns {
     () => {
         "client.id, client.client_id, client.name, client.state, client.grant_types, \
-         client.scopes, client.default_scopes, client.audiences, client.serves, \
+         client.scopes, client.default_scopes, client.audiences, \
+         client.default_audience, client.several_audiences, client.serves, \
          client.token_lifetime_seconds, client.tokens_per_second, client.token_burst, \
          client.live_tokens, client.not_before, client.created_at, client.version, \
          client.generation"

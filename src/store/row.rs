@@ -56,6 +56,11 @@ fn client_cells(row: &impl Cells) -> Cell<Client> {
         scopes: parsed("scopes", Scope::parse_set(row.texts("scopes")?))?,
         default_scopes: parsed("default_scopes", Scope::parse_set(row.texts("default_scopes")?))?,
         audiences: parsed("audiences", Audience::parse_set(row.texts("audiences")?))?,
+        default_audience: row
+            .maybe_text("default_audience")?
+            .map(|name| parsed("default_audience", Audience::parse(&name)))
+            .transpose()?,
+        several_audiences: row.flag("several_audiences")?,
         serves: parsed("serves", Audience::parse_set(row.texts("serves")?))?,
         quota: ClientQuota {
             tokens_per_second: limit(row, "tokens_per_second")?,
@@ -151,8 +156,8 @@ fn found_token(row: &impl Cells) -> FoundOrFault {
         credential: token.credential,
         facts: TokenFacts {
             id: token.id,
+            granted: token.granted.left_to(&client),
             client,
-            granted: token.granted,
             issued_at: token.issued_at,
             expires_at: token.expires_at,
             revoked: row.flag("revoked").map_err(of_token)?,

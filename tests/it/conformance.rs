@@ -4,8 +4,8 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use jeton::{
     domain::{
-        AccessToken, Client, ClientId, ClientKey, ClientQuota, ClientState, GrantType, Granted,
-        OsRandom, Scope, SecretHash, SecretId, StoredCredential, StoredSecret, Timestamp,
+        AccessToken, Audience, Client, ClientId, ClientKey, ClientQuota, ClientState, GrantType,
+        Granted, OsRandom, Scope, SecretHash, SecretId, StoredCredential, StoredSecret, Timestamp,
         TokenDigest, TokenId, TokenLifetime, uuid_v4, uuid_v7,
     },
     store::{ClientChange, Creation, FoundToken, Retirement, Store},
@@ -32,6 +32,8 @@ fn client(client_id: &str) -> Client {
         scopes: Scope::parse_set(["b", "a{,}", "c'"]).unwrap(),
         default_scopes: Scope::parse_set(["b"]).unwrap(),
         audiences: audiences(&["https://api.test/x?y=1", "orders"]),
+        default_audience: Some(Audience::parse("orders").unwrap()),
+        several_audiences: true,
         serves: BTreeSet::new(),
         token_lifetime: TokenLifetime::from_seconds(77).unwrap(),
         quota: ClientQuota::UNLIMITED,
@@ -185,7 +187,7 @@ async fn tokens_are_recorded_all_or_none_and_read_back_with_what_decides_their_w
             let found = find(&store, expected.id).await.unwrap();
             let facts = &found.facts;
             assert_eq!(*facts.client, client, "{kind:?}");
-            assert_eq!(facts.granted, expected.granted);
+            assert_eq!(facts.granted.as_ref(), Some(&expected.granted));
             assert_eq!(facts.issued_at, expected.issued_at);
             assert_eq!(facts.expires_at, expected.expires_at);
             assert_eq!(found.credential, secret.id.into());

@@ -147,7 +147,7 @@ fn named(kind: Kind, sql: &str, known: &Known) -> String {
 }
 
 /// Waits until the node relies on its cache.
-async fn until_trusted(node: &TestNode) {
+pub(crate) async fn until_trusted(node: &TestNode) {
     loop {
         let page = get(node.node.probe_addr(), "/metrics").await;
         let page = String::from_utf8_lossy(&page.body).into_owned();

@@ -6,6 +6,7 @@ mod support;
 
 mod address;
 mod attacks;
+mod audience;
 mod audit;
 mod backup;
 mod bench;
@@ -31,6 +32,7 @@ mod links;
 mod listeners;
 mod lockout;
 mod mistakes;
+mod narrowing;
 mod overload;
 mod packaging;
 mod patience;

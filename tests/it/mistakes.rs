@@ -40,12 +40,17 @@ async fn a_client_or_a_secret_that_is_not_there_is_named() {
 async fn what_a_client_cannot_be_is_refused_before_anything_is_stored() {
     for kind in Kind::BOTH {
         let database = Database::ready(kind).await;
-        let rows: [(&[&str], &[&str]); 9] = [
+        let rows: [(&[&str], &[&str]); 11] = [
             (&["--client-id", "a b"], &["--client-id"]),
             (&["--scope", "a b"], &["--scope", "without space"]),
             (&["--scope", "caf\u{e9}"], &["--scope", "ASCII"]),
             (&["--audience", "https://a.test/#top"], &["--audience", "fragment"]),
             (&["--serves", "a b"], &["--serves"]),
+            (&["--default-audience", "a b"], &["--default-audience"]),
+            (
+                &["--audience", "a", "--default-audience", "b"],
+                &["default audience", "one of the client's audiences"],
+            ),
             (&["--default-scope", "read"], &["default scope", "one of the client's scopes"]),
             (&["--token-lifetime-seconds", "86401"], &["1 to 86400 seconds"]),
             (&["--secret-expires-in", "0"], &["--secret-expires-in"]),

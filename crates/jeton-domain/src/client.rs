@@ -152,6 +152,11 @@ pub struct Client {
     pub default_scopes: BTreeSet<Scope>,
     /// Audiences that its tokens may be for.
     pub audiences: BTreeSet<Audience>,
+    /// Audience of a token requested without one; a member of `audiences`. `None` stands for the
+    /// only audience, if there is just one.
+    pub default_audience: Option<Audience>,
+    /// Whether one token may be for several audiences, if the request names them.
+    pub several_audiences: bool,
     /// Audiences that the client serves: it may introspect tokens for them.
     pub serves: BTreeSet<Audience>,
     /// Lifetime of its tokens.
@@ -164,6 +169,14 @@ pub struct Client {
     pub created_at: Timestamp,
     /// Version of the row, which increases with every change.
     pub version: i64,
+}
+
+impl Client {
+    /// Whether each request for a token must name an audience: there are several and no default.
+    #[must_use]
+    pub fn must_name_audience(&self) -> bool {
+        self.default_audience.is_none() && self.audiences.len() > 1
+    }
 }
 
 #[cfg(test)]

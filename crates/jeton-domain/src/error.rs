@@ -1,6 +1,6 @@
 //! The error type of the use cases. Each transport renders it by one exhaustive match.
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use super::{QuotaKind, QuotaState};
 
@@ -13,7 +13,8 @@ pub type SharedCause = Arc<dyn std::error::Error + Send + Sync>;
 /// Why a use case failed.
 ///
 /// The variants are the reasons of `error_reason.proto`, in the same order. Texts are fixed at
-/// compile time, so nothing of a request can be echoed, and they say how to fix the request.
+/// compile time, or name what is registered for the caller, so nothing of a request can be echoed.
+/// They say how to fix the request.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
     /// The request is malformed (RFC 6749, section 5.2).
@@ -32,9 +33,10 @@ pub enum Error {
     /// A scope is malformed or not registered for the client.
     #[error("{0}")]
     InvalidScope(&'static str),
-    /// A resource is malformed or not registered for the client (RFC 8707, section 2).
+    /// A resource is malformed or not registered for the client (RFC 8707, section 2), or the
+    /// request must name exactly one.
     #[error("{0}")]
-    InvalidTarget(&'static str),
+    InvalidTarget(Cow<'static, str>),
     /// The caller is locked out, or a bounded queue is full. Nothing was done.
     #[error("{why}")]
     TooManyRequests {

@@ -7,8 +7,8 @@ use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
 use super::{
-    Audience, ClientKey, CredentialId, Malformed, Random, Scope, TagKey, TagKeys, Timestamp,
-    random::RandomFailed, tagged_text::TaggedText, uuid_v7,
+    Audience, Client, ClientKey, CredentialId, Malformed, Random, Scope, TagKey, TagKeys,
+    Timestamp, random::RandomFailed, tagged_text::TaggedText, uuid_v7,
 };
 
 const PREFIX: &str = "jta_";
@@ -105,6 +105,40 @@ pub struct Granted {
     pub scopes: BTreeSet<Scope>,
     /// Resource servers that the token is for.
     pub audiences: BTreeSet<Audience>,
+}
+
+impl Granted {
+    /// What is left of it after all that was taken from `client` since: the scopes and audiences
+    /// that the client has now. Nothing is ever added. `None` if it had scopes and none is left, or
+    /// audiences and none is left. An empty set would have another meaning: a token that was issued
+    /// without scopes, or for no audience.
+    #[must_use]
+    pub fn left_to(self: &Arc<Self>, client: &Client) -> Option<Arc<Self>> {
+        if self.scopes.is_subset(&client.scopes) && self.audiences.is_subset(&client.audiences) {
+            return Some(Arc::clone(self));
+        }
+        let left = Self {
+            scopes: self.scopes.intersection(&client.scopes).cloned().collect(),
+            audiences: self.audiences.intersection(&client.audiences).cloned().collect(),
+        };
+        let has_lost_all = left.scopes.is_empty() && !self.scopes.is_empty()
+            || left.audiences.is_empty() && !self.audiences.is_empty();
+        (!has_lost_all).then(|| Arc::new(left))
+    }
+
+    /// What a resource server for `served` may learn of it: of the audiences, only its own. `None`
+    /// if there is none of them.
+    #[must_use]
+    pub fn seen_from(self: &Arc<Self>, served: &BTreeSet<Audience>) -> Option<Arc<Self>> {
+        if self.audiences.is_disjoint(served) {
+            return None;
+        }
+        if self.audiences.is_subset(served) {
+            return Some(Arc::clone(self));
+        }
+        let audiences = self.audiences.intersection(served).cloned().collect();
+        Some(Arc::new(Self { scopes: self.scopes.clone(), audiences }))
+    }
 }
 
 /// An access token as it is stored.

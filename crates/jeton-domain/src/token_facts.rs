@@ -14,8 +14,9 @@ pub struct TokenFacts {
     pub id: TokenId,
     /// The client that the token was issued to, as it is now.
     pub client: Arc<Client>,
-    /// Its scopes and audiences.
-    pub granted: Arc<Granted>,
+    /// Its scopes and audiences, as far as its client still has them. `None` if all scopes or all
+    /// audiences of the token were taken from the client.
+    pub granted: Option<Arc<Granted>>,
     /// Time of issue.
     pub issued_at: Timestamp,
     /// Expiry, from which on the token is inactive.
@@ -32,8 +33,8 @@ pub struct TokenFacts {
 
 impl TokenFacts {
     /// Whether no rule ends the token at `now`: expiry, revocation, leaked credential, generation,
-    /// disabled client, both `not_before`. There is no leeway for clock skew: a caller whose clock
-    /// differs must allow for that itself.
+    /// disabled client, nothing left of what was granted, both `not_before`. There is no leeway for
+    /// clock skew: a caller whose clock differs must allow for that itself.
     #[must_use]
     pub fn is_alive(&self, now: Timestamp) -> bool {
         let was_issued_since =
@@ -43,22 +44,27 @@ impl TokenFacts {
             && !self.credential_leaked
             && !self.superseded
             && self.client.state == ClientState::Active
+            && self.granted.is_some()
             && was_issued_since(self.client.not_before)
             && was_issued_since(self.not_before)
     }
 
-    /// Whether `caller` may see the token: it is the caller's own, or for an audience that the
-    /// caller serves.
+    /// What `caller` may see of the token: everything if it is the caller's own, otherwise only
+    /// the audiences that the caller serves. `None` if it may not see the token.
     #[must_use]
-    pub fn is_visible_to(&self, caller: &Client) -> bool {
-        caller.key == self.client.key || !caller.serves.is_disjoint(&self.granted.audiences)
+    pub fn seen_by(&self, caller: &Client) -> Option<Arc<Granted>> {
+        let granted = self.granted.as_ref()?;
+        if caller.key == self.client.key {
+            return Some(Arc::clone(granted));
+        }
+        granted.seen_from(&caller.serves)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ClientId, ClientKey, ClientQuota, TokenLifetime};
+    use crate::{Audience, ClientId, ClientKey, ClientQuota, Scope, TokenLifetime};
     use proptest::prelude::*;
     use std::collections::BTreeSet;
     use uuid::Uuid;
@@ -79,6 +85,8 @@ mod tests {
                 scopes: BTreeSet::new(),
                 default_scopes: BTreeSet::new(),
                 audiences: BTreeSet::new(),
+                default_audience: None,
+                several_audiences: false,
                 serves: BTreeSet::new(),
                 token_lifetime: TokenLifetime::DEFAULT,
                 quota: ClientQuota::default(),
@@ -86,7 +94,7 @@ mod tests {
                 created_at: at(0),
                 version: 1,
             }),
-            granted: Arc::default(),
+            granted: Some(Arc::default()),
             issued_at: at(issued),
             expires_at: at(expires),
             revoked: false,
@@ -94,6 +102,19 @@ mod tests {
             superseded: false,
             not_before: None,
         }
+    }
+
+    /// The names whose bits are set.
+    fn names(bits: u8) -> impl Iterator<Item = String> {
+        (0..8).filter(move |bit| bits >> bit & 1 == 1).map(|bit| bit.to_string())
+    }
+
+    fn scopes(bits: u8) -> BTreeSet<Scope> {
+        Scope::parse_set(names(bits)).unwrap()
+    }
+
+    fn audiences(bits: u8) -> BTreeSet<Audience> {
+        Audience::parse_set(names(bits)).unwrap()
     }
 
     proptest! {
@@ -105,6 +126,7 @@ mod tests {
             revoked: bool,
             leaked: bool,
             superseded: bool,
+            is_stripped: bool,
             client_from in proptest::option::of(40..60_i64),
             global_from in proptest::option::of(40..60_i64),
         ) {
@@ -112,6 +134,9 @@ mod tests {
             token.revoked = revoked;
             token.credential_leaked = leaked;
             token.superseded = superseded;
+            if is_stripped {
+                token.granted = None;
+            }
             let client = Arc::make_mut(&mut token.client);
             client.not_before = client_from.map(at);
             token.not_before = global_from.map(at);
@@ -119,9 +144,47 @@ mod tests {
                 client.state = ClientState::Disabled;
             }
             let expected = expires > 100 && !revoked && !leaked && !superseded && !disabled
+                && !is_stripped
                 && client_from.is_none_or(|from| from <= 50)
                 && global_from.is_none_or(|from| from <= 50);
             prop_assert_eq!(token.is_alive(at(100)), expected);
+        }
+
+        /// Of what a token was granted its client may have lost some, and a caller may serve some.
+        #[test]
+        fn a_token_keeps_what_its_client_has_and_shows_a_server_its_own_audiences(
+            granted in (0..8_u8, 0..8_u8),
+            kept in (0..8_u8, 0..8_u8),
+            served in 0..8_u8,
+        ) {
+            let mut token = facts(100, 50);
+            let mut caller = (*token.client).clone();
+            caller.key = ClientKey(Uuid::from_u128(3));
+            caller.serves = audiences(served);
+            let client = Arc::make_mut(&mut token.client);
+            (client.scopes, client.audiences) = (scopes(kept.0), audiences(kept.1));
+            let of = |(of_scopes, of_audiences)| Granted {
+                scopes: scopes(of_scopes),
+                audiences: audiences(of_audiences),
+            };
+            let issued = Arc::new(of(granted));
+            token.granted = issued.left_to(&token.client);
+
+            let left = (granted.0 & kept.0, granted.1 & kept.1);
+            let has_lost_all =
+                (granted.0 != 0 && left.0 == 0) || (granted.1 != 0 && left.1 == 0);
+            prop_assert_eq!(token.is_alive(at(90)), !has_lost_all);
+            let seen = token.seen_by(&token.client);
+            let expected = (!has_lost_all).then(|| of(left));
+            prop_assert_eq!(seen.as_deref(), expected.as_ref());
+            // Nothing was taken, so nothing is copied.
+            if left == granted {
+                prop_assert!(seen.is_some_and(|seen| Arc::ptr_eq(&seen, &issued)));
+            }
+            let own = left.1 & served;
+            let expected = (!has_lost_all && own != 0).then(|| of((left.0, own)));
+            let seen = token.seen_by(&caller);
+            prop_assert_eq!(seen.as_deref(), expected.as_ref());
         }
     }
 }

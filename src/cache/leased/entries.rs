@@ -120,7 +120,7 @@ pub(super) struct CachedToken {
     pub(super) digest: TokenDigest,
     pub(super) credential: CredentialId,
     pub(super) client: Arc<CachedClient>,
-    pub(super) granted: Arc<Granted>,
+    pub(super) granted: Option<Arc<Granted>>,
     pub(super) issued_at: Timestamp,
     pub(super) expires_at: Timestamp,
     pub(super) not_before: Option<Timestamp>,

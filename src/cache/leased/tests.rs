@@ -42,6 +42,8 @@ fn client(number: u128) -> Arc<Client> {
         scopes: BTreeSet::new(),
         default_scopes: BTreeSet::new(),
         audiences: BTreeSet::new(),
+        default_audience: None,
+        several_audiences: false,
         serves: BTreeSet::new(),
         token_lifetime: TokenLifetime::DEFAULT,
         quota: ClientQuota::default(),
@@ -75,7 +77,7 @@ fn found_token(number: u128, of: u128) -> FoundToken {
         facts: TokenFacts {
             id: TokenId(Uuid::from_u128(number)),
             client,
-            granted: Arc::default(),
+            granted: Some(Arc::default()),
             issued_at: Timestamp::from_unix_micros(1),
             expires_at: Timestamp::from_unix_micros(2),
             revoked: false,

@@ -1,6 +1,6 @@
 //! The details of audit entries, in one form whatever database wrote them. Triggers write them as
-//! the columns are: on SQLite a list is a text, a moment a number of microseconds, and an id
-//! hexadecimal digits.
+//! the columns are: on SQLite a list is a text, a moment a number of microseconds, an id
+//! hexadecimal digits, and a flag 0 or 1.
 
 use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -14,12 +14,15 @@ const LISTS: [&str; 5] = ["grant_types", "scopes", "default_scopes", "audiences"
 /// Columns that are moments, besides those that end with `_at`.
 const MOMENTS: [&str; 3] = ["not_before", "tag_key_since", "keep_until"];
 
+/// Columns that are flags.
+const FLAGS: [&str; 1] = ["several_audiences"];
+
 /// Columns that are ids.
 const IDS: [&str; 3] = ["id", "client", "secret"];
 
-/// Parses the detail of an entry: lists are arrays, moments are RFC 3339, ids are UUIDs. In an
-/// entry about a change each member is a pair, of the values before and after. Null if it is not
-/// JSON.
+/// Parses the detail of an entry: lists are arrays, moments are RFC 3339, ids are UUIDs, flags are
+/// booleans. In an entry about a change each member is a pair, of the values before and after. Null
+/// if it is not JSON.
 pub(super) fn canonical(entry: &AuditEntry) -> Value {
     let Ok(mut detail) = serde_json::from_str::<Value>(&entry.detail) else { return Value::Null };
     let are_pairs = entry.action.ends_with(".update") || entry.action == AuditEntry::REVOKE;
@@ -44,6 +47,7 @@ fn convert(column: &str, value: &mut Value) {
         Value::String(text) if IDS.contains(&column) => {
             text.parse::<Uuid>().ok().map(|id| json!(id))
         }
+        Value::Number(flag) if FLAGS.contains(&column) => Some((flag.as_i64() != Some(0)).into()),
         value if MOMENTS.contains(&column) || column.ends_with("_at") => moment(value),
         _ => None,
     };

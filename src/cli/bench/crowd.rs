@@ -88,6 +88,8 @@ fn new(client_id: &str) -> Result<NewClient, crate::domain::Malformed> {
         scopes: BTreeSet::new(),
         default_scopes: None,
         audiences: BTreeSet::new(),
+        default_audience: None,
+        several_audiences: false,
         serves: BTreeSet::new(),
         token_lifetime: TokenLifetime::DEFAULT,
         // The node is measured and not its quotas, also where they are enforced.

@@ -41,6 +41,15 @@ pub(in crate::cli) struct Create {
     #[arg(long = "audience", value_name = "AUDIENCE", value_parser = Audience::parse)]
     audiences: Vec<Audience>,
 
+    /// Audience of tokens requested without one [default: the only audience; with several, each
+    /// request must name one]
+    #[arg(long, value_name = "AUDIENCE", value_parser = Audience::parse)]
+    default_audience: Option<Audience>,
+
+    /// Issue tokens for several of its audiences at once, if a request names them
+    #[arg(long)]
+    several_audiences: bool,
+
     /// Audience that this client serves as resource server, so that it may introspect tokens for
     /// it; may be repeated
     #[arg(long = "serves", value_name = "AUDIENCE", value_parser = Audience::parse)]
@@ -99,6 +108,8 @@ impl Create {
             scopes,
             default_scopes,
             audiences: Audience::parse_set(self.audiences.iter().map(Audience::as_str))?,
+            default_audience: self.default_audience,
+            several_audiences: self.several_audiences,
             serves: Audience::parse_set(self.serves.iter().map(Audience::as_str))?,
             token_lifetime: self.token_lifetime_seconds,
             quota: self.limits.of_new_client(),
@@ -112,7 +123,15 @@ impl Create {
             let registry = target.hashing_registry(self.on.operator.actor(), cost);
             let (client, secret) = registry.create_client(new, secret).await?;
             let made = Made { client: &client.client_id, secret: &secret, expires_at };
-            made.hand_over(&registry, Some(client.key), self.on.format).await
+            made.hand_over(&registry, Some(client.key), self.on.format).await?;
+            if client.must_name_audience() {
+                output::remark(&format!(
+                    "Client {} has several audiences and no default, so each of its requests for \
+                     a token must name one as resource.",
+                    client.client_id
+                ));
+            }
+            Ok(())
         };
         target.change(deadline, UNDECIDED, work).await
     }

@@ -157,6 +157,8 @@ fn show(client: &Client) {
         ("scopes", joined(&client.scopes)),
         ("default scopes", joined(&client.default_scopes)),
         ("audiences", joined(&client.audiences)),
+        ("default audience", default_audience(client)),
+        ("audiences of a token", audiences_of_a_token(client).to_owned()),
         ("serves", joined(&client.serves)),
         ("token lifetime", format!("{} s", client.token_lifetime.seconds())),
         ("quota", shown(client.quota)),
@@ -164,6 +166,20 @@ fn show(client: &Client) {
         // Tokens that were issued before this moment are inactive.
         ("not before", client.not_before.map_or_else(none, |moment| moment.to_string())),
     ]);
+}
+
+/// The audience of a token that is requested without one, in words.
+fn default_audience(client: &Client) -> String {
+    match &client.default_audience {
+        Some(default) => default.to_string(),
+        None if client.must_name_audience() => "none: each request must name one".to_owned(),
+        None => client.audiences.first().map_or_else(|| "none".to_owned(), ToString::to_string),
+    }
+}
+
+/// How many audiences one token may be for, in words.
+const fn audiences_of_a_token(client: &Client) -> &'static str {
+    if client.several_audiences { "several, if the request names them" } else { "one" }
 }
 
 fn show_unreadable(row: &UnreadableRow) {
@@ -207,6 +223,8 @@ fn client_json(client: &Readable<Client>) -> Value {
         "scopes": texts(&list(&client.scopes)),
         "default_scopes": texts(&list(&client.default_scopes)),
         "audiences": texts(&list(&client.audiences)),
+        "default_audience": client.default_audience.as_ref().map(ToString::to_string),
+        "several_audiences": client.several_audiences,
         "serves": texts(&list(&client.serves)),
         "token_lifetime_seconds": client.token_lifetime.seconds(),
         "quota": quota_json(client.quota),

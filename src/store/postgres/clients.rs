@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 use super::{fault::fault, lease::Lease, moment::Moment};
 use crate::{
     domain::{
-        Actor, Client, ClientId, CredentialId, Error, LimitChange, QuotaLimit, SecretId,
+        Actor, Audience, Client, ClientId, CredentialId, Error, LimitChange, QuotaLimit, SecretId,
         StoredSecret, Timestamp,
     },
     store::{
@@ -81,8 +81,9 @@ pub(super) async fn create(
         "with created as (
              insert into client (id, client_id, name, state, grant_types, scopes, default_scopes,
                                  audiences, serves, token_lifetime_seconds, not_before, created_at,
-                                 version, tokens_per_second, token_burst, live_tokens)
-             select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $20, $21, $22
+                                 version, tokens_per_second, token_burst, live_tokens,
+                                 default_audience, several_audiences)
+             select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $20, $21, $22, $23, $24
              from (select set_config('jeton.actor', $19, true)) as actor
              on conflict on constraint client_client_id_is_unique do nothing
              returning id
@@ -115,6 +116,8 @@ pub(super) async fn create(
     .bind(number(client.quota.tokens_per_second))
     .bind(number(client.quota.burst))
     .bind(number(client.quota.live_tokens))
+    .bind(client.default_audience.as_ref().map(Audience::as_str))
+    .bind(client.several_audiences)
     .execute(connection)
     .await
     .map_err(fault)?

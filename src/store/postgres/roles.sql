@@ -206,9 +206,9 @@ end $$;
 grant select (tag_key, next_tag_key, previous_tag_key) on installation to jeton_operator;
 grant insert on client to jeton_operator;
 grant update (
-    client_id, name, state, grant_types, scopes, default_scopes, audiences, serves,
-    token_lifetime_seconds, tokens_per_second, token_burst, live_tokens, not_before, generation,
-    version) on client to jeton_operator;
+    client_id, name, state, grant_types, scopes, default_scopes, audiences, default_audience,
+    several_audiences, serves, token_lifetime_seconds, tokens_per_second, token_burst, live_tokens,
+    not_before, generation, version) on client to jeton_operator;
 grant insert on client_secret to jeton_operator;
 grant update (label, expires_at, retired_at, burnt_at) on client_secret to jeton_operator;
 grant insert on revoked_token to jeton_operator;

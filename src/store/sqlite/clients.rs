@@ -58,8 +58,9 @@ fn insert_client(client: &Client) -> Statement {
     sqlx::query(
         "insert into client (id, client_id, name, state, grant_types, scopes, default_scopes,
                              audiences, serves, token_lifetime_seconds, not_before, created_at,
-                             version, tokens_per_second, token_burst, live_tokens)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+                             version, tokens_per_second, token_burst, live_tokens,
+                             default_audience, several_audiences)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
          on conflict (client_id) do nothing",
     )
     .bind(client.key.0)
@@ -78,6 +79,8 @@ fn insert_client(client: &Client) -> Statement {
     .bind(client.quota.tokens_per_second.map(QuotaLimit::get))
     .bind(client.quota.burst.map(QuotaLimit::get))
     .bind(client.quota.live_tokens.map(QuotaLimit::get))
+    .bind(client.default_audience.as_ref().map(|default| default.as_str().to_owned()))
+    .bind(client.several_audiences)
 }
 
 fn insert_secret(secret: &StoredSecret) -> Statement {

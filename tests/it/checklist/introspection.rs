@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use ::http::Method;
 use jeton::{
     domain::{ClientState, Clock, ManualClock, SystemClock, TokenLifetime},
+    pb::v1::IssueTokenRequest,
     registry::NewClient,
     store::Retirement,
 };
@@ -14,7 +15,7 @@ use super::{House, INTROSPECT, REVOKE, Row, assert_sound, post, with};
 use crate::support::{
     Kind, TestNode, TestNodeOptions,
     http::{Answer, basic},
-    node::{audiences, new_client},
+    node::{audiences, issue_request, new_client},
     wire::Wire,
 };
 
@@ -65,10 +66,15 @@ async fn a_caller_authenticates_and_names_a_token() {
 #[tokio::test]
 async fn an_active_token_is_described_in_the_types_of_the_rfc() {
     let house = House::new().await;
-    let two = audiences(&["https://api.test", "https://other.test"]);
-    let two = house.nodes[0].register(NewClient { audiences: two, ..new_client("two") }).await;
+    let two = ["https://api.test", "https://other.test"];
+    let (audiences, several_audiences) = (audiences(&two), true);
+    let new = NewClient { audiences, several_audiences, ..new_client("two") };
+    let owner = house.nodes[0].register(new).await;
     let server = basic(house.server.id(), house.server.secret());
-    let several = house.nodes[0].issue(&two).await.unwrap().access_token;
+    let resources = two.map(str::to_owned).to_vec();
+    let request = IssueTokenRequest { resources, ..issue_request(&owner) };
+    let several = house.nodes[0].grpc.clone().issue_token(request).await.unwrap().into_inner();
+    let (owner, several) = (basic(owner.id(), owner.secret()), several.access_token);
     let one = house.issue().await;
     for wire in &house.wires {
         let node = &house.nodes[usize::from(wire.tls.is_some())].node;
@@ -85,8 +91,10 @@ async fn an_active_token_is_described_in_the_types_of_the_rfc() {
             "75: {}",
             wire.name()
         );
+        let seen = ask(wire, &owner, &format!("token={several}")).await.json();
+        assert_eq!(seen["aud"], json!(two), "75: several");
         let seen = ask(wire, &server, &format!("token={several}")).await.json();
-        assert_eq!(seen["aud"], json!(["https://api.test", "https://other.test"]), "75: several");
+        assert_eq!(seen["aud"], "https://api.test", "74: its own audience alone");
         for hint in ["access_token", "refresh_token", "canary", ""] {
             let hinted = format!("token={one}&token_type_hint={hint}");
             assert_eq!(ask(wire, &server, &hinted).await.body, first.body, "72: {hint}");

@@ -118,11 +118,13 @@ async fn the_trail_reads_the_same_from_both_databases() {
     for kind in Kind::BOTH {
         let database = Database::ready(kind).await;
         let create = "client create --client-id orders --scope read --scope write \
-                      --audience https://a.test --secret-expires-in never --secret-label one";
+                      --audience https://a.test --default-audience https://a.test \
+                      --several-audiences --secret-expires-in never --secret-label one";
         run_json(&create.split_whitespace().collect::<Vec<_>>(), &database);
         for edit in [
             "update client set not_before = created_at where client_id = 'orders'",
             "update client set scopes = default_scopes, audiences = audiences, state = 'disabled'",
+            "update client set default_audience = null, several_audiences = not several_audiences",
             "update client_secret set expires_at = created_at",
         ] {
             database.execute(edit).await;
@@ -150,6 +152,7 @@ async fn the_trail_reads_the_same_from_both_databases() {
     assert_eq!(postgres, sqlite);
     assert_eq!(postgres[0]["detail"]["scopes"], serde_json::json!(["read", "write"]));
     assert_eq!(postgres[0]["detail"]["created_at"], "moment");
+    assert_eq!(postgres[0]["detail"]["several_audiences"], true);
 }
 
 /// Replaces every moment in RFC 3339 by a word.

@@ -195,6 +195,8 @@ fn new_client(name: &str, number: usize, sees_all: bool) -> NewClient {
         scopes: Scope::parse_set(scopes.iter().map(String::as_str)).unwrap(),
         default_scopes: None,
         audiences: audiences(&[&audience(name)]),
+        default_audience: None,
+        several_audiences: false,
         serves: if sees_all {
             audiences(&all.each_ref().map(String::as_str))
         } else {

@@ -84,6 +84,9 @@ const NEVER: Holds = Holds::Only(&[]);
 /// What can be a set of scopes or audiences: on SQLite the first three are.
 const SETS: Holds = Holds::Only(&["infinity", "-infinity", "4713 BC", "empty"]);
 const TEXTS: Holds = Holds::Only(&["infinity", "-infinity", "4713 BC", "empty", ODD]);
+const NAMES_OR_NONE: Holds = Holds::Only(&["infinity", "-infinity", "null"]);
+/// On SQLite every integer is one.
+const FLAGS: Holds = Holds::Only(&["infinity", "-infinity", "4713 BC", "false", "-1", "0"]);
 const PAST: Holds = Holds::Only(&["-infinity", "4713 BC", "null", "-1", "0"]);
 const MOMENTS: Holds = Holds::Only(&["infinity", "-infinity", "4713 BC", "the last", "-1", "0"]);
 const MOMENTS_OR_NONE: Holds =
@@ -106,9 +109,11 @@ pub(super) fn claims(column: &str) -> (Holds, Holds) {
         "client.client_id" => (Holds::Only(&["infinity", "-infinity"]), NEVER),
         "client.name" => (TEXTS, TEXTS),
         "client.grant_types" => (Holds::Only(&["empty"]), Holds::Only(&["empty"])),
-        "client.scopes" | "client.default_scopes" | "client.audiences" | "client.serves" => {
-            (SETS, SETS)
-        }
+        // What is taken from the client is taken from its token.
+        "client.scopes" | "client.audiences" => (NEVER, SETS),
+        "client.default_scopes" | "client.serves" => (SETS, SETS),
+        "client.default_audience" => (NAMES_OR_NONE, NAMES_OR_NONE),
+        "client.several_audiences" => (FLAGS, FLAGS),
         "client.not_before" => (PAST, MOMENTS_OR_NONE),
         "client.created_at" => (MOMENTS, MOMENTS),
         "client.tokens_per_second" | "client.token_burst" | "client.live_tokens" => {
@@ -129,7 +134,8 @@ pub(super) fn claims(column: &str) -> (Holds, Holds) {
         "client_secret.burnt_at" => (NULL, NULL),
         // A revocation of another token is none of this one.
         "access_token.secret" | "revoked_token.id" => (Holds::Perhaps, Holds::Always),
-        "access_token.scopes" => (SETS, Holds::Always),
+        // Scopes that the client has not are none.
+        "access_token.scopes" => (Holds::Only(&["empty"]), Holds::Always),
         // Those of a version that did not count have none.
         "access_token.generation" => (COUNTED, Holds::Always),
         "access_token.id"

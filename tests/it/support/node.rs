@@ -260,6 +260,8 @@ pub(crate) fn new_client(client_id: &str) -> NewClient {
         scopes: Scope::parse_set(["read", "write"]).unwrap(),
         default_scopes: None,
         audiences: audiences(&["https://api.test"]),
+        default_audience: None,
+        several_audiences: false,
         serves: BTreeSet::new(),
         token_lifetime: TokenLifetime::DEFAULT,
         quota: ClientQuota::default(),
