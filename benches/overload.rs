@@ -29,8 +29,8 @@ use std::{
 
 use jeton::{
     domain::{
-        Actor, ClientId, ClientQuota, ClientState, GrantType, HashCost, OsRandom, SystemClock,
-        TokenLifetime,
+        About, Actor, ClientId, ClientQuota, ClientState, GrantType, HashCost, OsRandom,
+        SystemClock, TokenLifetime,
     },
     pb::v1::{
         ClientAuthentication, ClientCredentialsGrant, IntrospectTokenRequest, IssueTokenRequest,
@@ -138,6 +138,7 @@ async fn client(registry: &Registry, name: &str, state: ClientState) -> ClientAu
         serves: BTreeSet::new(),
         token_lifetime: TokenLifetime::DEFAULT,
         quota: ClientQuota::UNLIMITED,
+        about: About::default(),
     };
     let (_, secret) = registry.create_client(new, NewSecret::default()).await.unwrap();
     registry.set_client_state(&client_id, state).await.unwrap();

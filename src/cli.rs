@@ -10,6 +10,7 @@ mod config;
 mod confirm;
 mod deadline;
 mod dev;
+mod duration;
 mod exit;
 mod health;
 mod links;
@@ -256,7 +257,7 @@ async fn run(asked: Asked) -> anyhow::Result<()> {
         Command::Backup(backup) => backup.run(deadline, whole).await,
         Command::Restore(restore) => restore.run(deadline, whole).await,
         Command::Shim(shim) => shim.run(&unknown_variables).await,
-        Command::Client(client) => client.run(deadline).await,
+        Command::Client(client) => Box::pin(client.run(deadline)).await,
         Command::TagKey(tag_key) => tag_key.run(deadline).await,
         Command::Audit(audit) => audit.run(deadline).await,
         Command::Token(token) => token.run(deadline).await,

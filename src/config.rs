@@ -25,6 +25,7 @@ mod tls;
 
 use clap::Args;
 
+pub(crate) use self::environment::nearest;
 pub use self::{
     cache::Cache,
     database::{DataDir, Database, Upkeep},

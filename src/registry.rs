@@ -1,9 +1,13 @@
-//! Client use cases: create, show, list, disable and delete clients, and add and retire secrets.
-//! `installation.rs` has those that concern all clients.
+//! Client use cases: create, disable and delete clients, and add and retire secrets.
+//! `listing.rs` shows and finds clients, `update.rs` changes them, `audit.rs` finds what was
+//! changed, and `installation.rs` has what concerns all clients.
 
+mod audit;
 mod error;
 mod installation;
+mod listing;
 mod quota;
+mod update;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -12,17 +16,19 @@ use std::{
 
 use crate::{
     domain::{
-        Actor, Audience, Client, ClientId, ClientKey, ClientQuota, ClientSecret, ClientState,
-        Clock, Error, GrantType, HashCost, HashMemory, Malformed, Random, Scope, SecretHash,
-        SecretId, StoredSecret, Timestamp, TokenLifetime, parse_label, parse_name, uuid_v4,
+        About, Actor, Audience, Client, ClientId, ClientKey, ClientQuota, ClientRecord,
+        ClientSecret, ClientState, Clock, Error, GrantType, HashCost, HashMemory, Random, Scope,
+        SecretHash, SecretId, StoredSecret, Timestamp, TokenLifetime, parse_label, parse_name,
+        uuid_v4,
     },
-    store::{ClientChange, Creation, LiveSecrets, Readable, Retirement, Store},
+    store::{ClientChange, Creation, LiveSecrets, Retirement, Store},
 };
 
-pub use self::error::RegistryError;
-
-/// Clients per page of a listing.
-const PAGE: u32 = 500;
+pub use self::{
+    audit::{AuditQuery, DetailChange, canonical_detail, detail_changes},
+    error::RegistryError,
+    update::{AudienceChange, ClientUpdate, Updated},
+};
 
 /// Properties of a client to be created.
 #[derive(Debug)]
@@ -49,6 +55,8 @@ pub struct NewClient {
     pub token_lifetime: TokenLifetime,
     /// Its own limits on issuing tokens.
     pub quota: ClientQuota,
+    /// What operators note of it.
+    pub about: About,
 }
 
 /// Properties of a secret to be created.
@@ -110,25 +118,20 @@ impl Registry {
         new: NewClient,
         secret: NewSecret,
     ) -> Result<(Client, ClientSecret), RegistryError> {
+        let about = new.about.clone();
         let client = self.client_of(new)?;
-        let (stored, secret) = self.make_secret(client.key, secret).await?;
-        match self.store.create_client(&client, &stored, &self.actor).await? {
-            Creation::Created => Ok((client, secret)),
-            Creation::ClientIdTaken => Err(RegistryError::ClientIdTaken(client.client_id)),
+        let record = ClientRecord { client, about };
+        update::check(&record)?;
+        let (stored, secret) = self.make_secret(record.client.key, secret).await?;
+        match self.store.create_client(&record, &stored, &self.actor).await? {
+            Creation::Created => Ok((record.client, secret)),
+            Creation::ClientIdTaken => Err(RegistryError::ClientIdTaken(record.client.client_id)),
         }
     }
 
     fn client_of(&self, new: NewClient) -> Result<Client, RegistryError> {
         let name = parse_name(&new.name)?;
         let default_scopes = new.default_scopes.unwrap_or_else(|| new.scopes.clone());
-        if !default_scopes.is_subset(&new.scopes) {
-            return Err(Malformed("a default scope must be one of the client's scopes").into());
-        }
-        if new.default_audience.as_ref().is_some_and(|default| !new.audiences.contains(default)) {
-            return Err(
-                Malformed("a default audience must be one of the client's audiences").into()
-            );
-        }
         let key = uuid_v4(self.random.as_ref())?;
         let client_id = match new.client_id {
             Some(client_id) => client_id,
@@ -180,44 +183,6 @@ impl Registry {
             leaked_at: None,
         };
         Ok((stored, secret))
-    }
-
-    /// Returns one client with all its secrets, including rows that cannot be read.
-    pub async fn show_client(
-        &self,
-        client_id: &ClientId,
-    ) -> Result<(Readable<Client>, Vec<Readable<StoredSecret>>), RegistryError> {
-        let client = match self.find(client_id).await {
-            Ok(client) => Ok(client),
-            Err(RegistryError::Unreadable(row)) => Err(row),
-            Err(error) => return Err(error),
-        };
-        let secrets = self.store.list_secrets(client_id).await?;
-        Ok((client, secrets))
-    }
-
-    /// Returns all clients in order of `client_id`, including rows that cannot be read.
-    pub async fn list_clients(&self) -> Result<Vec<Readable<Client>>, RegistryError> {
-        let mut clients: Vec<Readable<Client>> = Vec::new();
-        let (mut after, mut limit) = (None::<String>, PAGE);
-        loop {
-            let mut page = self.store.list_clients(after.as_deref(), limit).await?;
-            if page.len() < limit as usize {
-                clients.extend(page);
-                return Ok(clients);
-            }
-            // The next page begins after a `client_id`, so cut this page after its last one that is
-            // text; the rows behind it are read again. If a page has none, read a larger page.
-            let named = page.iter().rposition(|client| name(client).is_some());
-            let Some(last) = named else {
-                limit = limit.saturating_mul(2);
-                continue;
-            };
-            page.truncate(last + 1);
-            after = page.last().and_then(name).map(str::to_owned);
-            clients.extend(page);
-            limit = PAGE;
-        }
     }
 
     /// Returns a summary of the secrets that are not retired, for each client that has some.
@@ -284,14 +249,6 @@ impl Registry {
         found
             .map(|found| Arc::unwrap_or_clone(found.client))
             .ok_or_else(|| RegistryError::NoSuchClient(client_id.clone()))
-    }
-}
-
-/// The `client_id` of a row, if it is text.
-fn name(client: &Readable<Client>) -> Option<&str> {
-    match client {
-        Ok(client) => Some(client.client_id.as_str()),
-        Err(row) => row.client_id.as_deref(),
     }
 }
 

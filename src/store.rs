@@ -4,6 +4,7 @@
 //! Each method exists because a use case needs it. It is one statement, or it runs to completion
 //! even if its caller goes away, so no transaction is left open.
 
+mod audit;
 mod columns;
 mod connections;
 mod driver_error;
@@ -14,6 +15,7 @@ mod lanes;
 pub mod migrate;
 mod obstacle;
 mod postgres;
+mod records;
 mod row;
 mod sqlite;
 mod traits;
@@ -25,6 +27,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 
 pub use self::{
+    audit::{AuditFilter, AuditStore, WHOLE_TRAIL},
     connections::{Connections, ServerProcess},
     driver_error::DriverError,
     expiry::{EndingSecret, LiveSecrets},
@@ -35,11 +38,12 @@ pub use self::{
     postgres::{
         Address, AddressError, Denied, PostgresOptions, PostgresStore, RolePrefix, Snapshot,
     },
+    records::{ClientFilter, RecordStore},
     row::UnreadableRow,
     sqlite::{Replacement, SqliteStore},
     traits::{
-        AuditStore, ClientStore, ExpiryStore, FeedStore, InstallationStore, MaintainedStore,
-        SchemaStore, Store, TokenStore,
+        ClientStore, ExpiryStore, FeedStore, InstallationStore, MaintainedStore, SchemaStore,
+        Store, TokenStore,
     },
     upkeep::{Sizes, Upkeep},
 };

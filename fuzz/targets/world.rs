@@ -15,7 +15,7 @@ use jeton::{
     cache::CacheOptions,
     credentials::{HashPool, HashPoolOptions},
     domain::{
-        Actor, Audience, ClientId, ClientQuota, ClientState, Clock, GrantType, HashCost,
+        About, Actor, Audience, ClientId, ClientQuota, ClientState, Clock, GrantType, HashCost,
         HashCostCap, ManualClock, NodeClock, Quota, QuotaLimit, QuotaMode, Random, Scope,
         SeededRandom, Timestamp, TokenLifetime,
     },
@@ -242,6 +242,7 @@ fn client(who: Who) -> NewClient {
         serves,
         token_lifetime: TokenLifetime::MAX,
         quota: ClientQuota::default(),
+        about: About::default(),
     }
 }
 

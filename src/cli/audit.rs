@@ -1,24 +1,22 @@
-//! `jeton audit …`: lists and verifies the audit trail, directly in the database.
+//! `jeton audit …`: lists, follows and verifies the audit trail, directly in the database.
 
-mod detail;
+mod filter;
+mod list;
+mod text;
+mod watch;
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{
     arguments::Reading,
     deadline::Deadline,
     exit::Exit,
     output,
-    table::Column,
     target::{Target, UNCHANGED},
-    unreadable,
 };
-use crate::{
-    domain::{AuditEntry, AuditMark, AuditReader, AuditSummary, ClientId},
-    store::Readable,
-};
+use crate::domain::{AuditMark, AuditReader, AuditSummary};
 
 /// Number of rows that one query of `jeton audit verify` reads.
 const PAGE: u32 = 1_000;
@@ -28,12 +26,24 @@ const PAGE: u32 = 1_000;
 Example:
   jeton audit verify")]
 pub(super) enum AuditCommand {
-    /// List recent changes and their actors
+    /// List recent changes and their actors, or those that a filter selects
     #[command(after_help = "\
+Who gave the client orders the scope admin:
+  jeton audit list --client orders --field scopes --gained admin
+
 Examples:
-  jeton audit list
-  jeton audit list --client orders --last 10 --json")]
-    List(List),
+  jeton audit list --client orders --last 10 --json
+  jeton audit list --actor alice --since 7d
+  jeton audit list --action secret --since 2027-01-01 --until 2027-02-01")]
+    List(list::List),
+    /// Print changes as they are made, until Ctrl-C
+    #[command(after_help = "\
+With --json each change is one line.
+
+Examples:
+  jeton audit watch
+  jeton audit watch --client orders --json")]
+    Watch(watch::Watch),
     /// Check that no row was altered, removed or inserted
     #[command(after_help = "\
 The mark that this prints is the number and the hash of the last row. Keep it somewhere else: only a
@@ -43,21 +53,6 @@ mark every ten minutes if there was a change.
 Example:
   jeton audit verify")]
     Verify(Verify),
-}
-
-#[derive(Debug, Args)]
-pub(super) struct List {
-    /// Show only entries about the client with this identifier
-    #[arg(long, value_name = "CLIENT_ID", value_parser = ClientId::parse)]
-    client: Option<ClientId>,
-
-    /// Maximum entries
-    #[arg(long, value_name = "N", default_value_t = 50,
-          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    last: u32,
-
-    #[command(flatten)]
-    on: Reading,
 }
 
 #[derive(Debug, Args)]
@@ -74,85 +69,10 @@ impl AuditCommand {
     pub(super) async fn run(self, deadline: Deadline) -> anyhow::Result<()> {
         match self {
             Self::List(list) => list.run(deadline).await,
+            Self::Watch(watch) => watch.run(deadline).await,
             Self::Verify(verify) => verify.run(deadline).await,
         }
     }
-}
-
-impl List {
-    async fn run(self, deadline: Deadline) -> anyhow::Result<()> {
-        let target = Target::of(self.on.database)?;
-        let work = async {
-            let entries = target.store.last_of_audit(self.client.as_ref(), self.last).await;
-            entries.context("the database cannot be used")
-        };
-        let mut entries = target.look(deadline, work).await?;
-        entries.reverse();
-        if self.on.format.json {
-            output::json(&entries.iter().map(entry_json).collect());
-        } else if entries.is_empty() {
-            let of = self.client.map(|client| format!(" for client {client}"));
-            output::remark(&format!("No changes{} yet.", of.unwrap_or_default()));
-        } else {
-            output::table(COLUMNS, entries.iter().map(entry_row).collect());
-        }
-        unreadable::check(unreadable::rows(&entries))
-    }
-}
-
-const COLUMNS: [Column; 7] = [
-    Column::whole("seq"),
-    Column::whole("at"),
-    Column::whole("action"),
-    Column::text("client"),
-    Column::text("actor"),
-    Column::text("detail"),
-    Column::whole("secret or token"),
-];
-
-fn entry_row(entry: &Readable<AuditEntry>) -> [String; 7] {
-    let entry = match entry {
-        Ok(entry) => entry,
-        Err(row) => return unreadable::cells(row, 2),
-    };
-    let login = entry.login.as_deref().map(|login| format!("by hand: {login}"));
-    let who = entry.actor_in_full().or(login).unwrap_or_else(|| "by hand".to_owned());
-    [
-        entry.seq.to_string(),
-        entry.at.to_string(),
-        entry.action.clone(),
-        entry.client_id.clone().unwrap_or_default(),
-        who,
-        shown(entry),
-        entry.subject.map(|id| id.to_string()).unwrap_or_default(),
-    ]
-}
-
-/// The detail as text, as it is stored if it is not JSON.
-fn shown(entry: &AuditEntry) -> String {
-    match detail::canonical(entry) {
-        Value::Null => entry.detail.clone(),
-        detail => detail.to_string(),
-    }
-}
-
-fn entry_json(entry: &Readable<AuditEntry>) -> Value {
-    let entry = match entry {
-        Ok(entry) => entry,
-        Err(row) => return unreadable::audit_json(row),
-    };
-    json!({
-        "seq": entry.seq,
-        "at": entry.at.to_string(),
-        "actor": entry.actor,
-        "login": entry.login,
-        "action": entry.action,
-        "client": entry.client,
-        "client_id": entry.client_id,
-        "subject": entry.subject,
-        "detail": detail::canonical(entry),
-        "hash": entry.hash.map(|hash| hash.to_string()),
-    })
 }
 
 impl Verify {

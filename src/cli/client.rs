@@ -1,10 +1,13 @@
 //! `jeton client …`: manages clients and their secrets, directly in the database.
 
 mod create;
+mod filter;
+mod notes;
 mod quota;
 mod revoke;
 mod secrets;
 mod show;
+mod update;
 
 use clap::{Args, Subcommand};
 
@@ -18,7 +21,7 @@ use super::{
     unreadable,
 };
 use crate::{
-    domain::{Client, ClientId, ClientState, Clock, StoredSecret, SystemClock},
+    domain::{ClientId, ClientRecord, ClientState, Clock, StoredSecret, SystemClock},
     registry::RegistryError,
     store::Readable,
 };
@@ -32,12 +35,15 @@ pub(super) enum ClientCommand {
     #[command(after_help = "\
 Examples:
   jeton client create --client-id orders --scope orders.read --audience https://stock.example.com
+  jeton client create --client-id orders --label team=payments --owner payments@example.com
   jeton client create --client-id stock --serves https://stock.example.com --no-grant --json")]
-    Create(create::Create),
-    /// List all clients
+    Create(Box<create::Create>),
+    /// List all clients, or those that a filter selects
     #[command(after_help = "\
-Example:
-  jeton client list --database-url postgres://jeton@localhost/jeton")]
+Examples:
+  jeton client list --database-url postgres://jeton@localhost/jeton
+  jeton client list --label team=payments --scope orders.write
+  jeton client list --without-live-secret --json")]
     List(show::List),
     /// Show a client and its secrets
     #[command(after_help = "\
@@ -54,6 +60,16 @@ Example:
 Example:
   jeton client enable orders")]
     Enable(Changed),
+    /// Change some fields of a client; all others stay as they are
+    #[command(after_help = "\
+The table shows each field that changed, before and after. If somebody else changes the client in
+between, it is read again, up to three times. With --etag the client must still be as you saw it.
+
+Examples:
+  jeton client update orders --add-scope orders.write --token-lifetime 15m
+  jeton client update orders --label team=payments --owner payments@example.com
+  jeton client update orders --remove-scope orders.read --dry-run")]
+    Update(Box<update::Update>),
     /// Set the quota of a client: how fast tokens are issued to it, and how many may live
     #[command(after_help = "\
 Limits that are not named stay as they are, and `default` is the setting of the node. A running node
@@ -125,6 +141,7 @@ impl ClientCommand {
                 let change = Change::of(&changed.client_id, "enabled", "");
                 change.make(&target, deadline, changed.on.format, enable).await
             }
+            Self::Update(update) => update.run(deadline).await,
             Self::SetQuota(set) => set.run(deadline).await,
             Self::RevokeTokens(revoke) => revoke.run(deadline).await,
             Self::Delete(ended) => ended.delete(deadline).await,
@@ -211,7 +228,7 @@ async fn found(
     target: &Target,
     deadline: Deadline,
     client: &ClientId,
-) -> anyhow::Result<(Readable<Client>, Vec<Readable<StoredSecret>>)> {
+) -> anyhow::Result<(Readable<ClientRecord>, Vec<Readable<StoredSecret>>)> {
     let registry = target.registry(node::this_user());
     let looking = target.ready_for(async { Ok(registry.show_client(client).await?) });
     target.step(deadline, UNCHANGED, looking).await

@@ -12,8 +12,8 @@ use super::{node, output, serve, shutdown::Signals, start_log, target};
 use crate::{
     config::Config,
     domain::{
-        Audience, ClientId, ClientQuota, ClientSecret, ClientState, Clock, GrantType, OsRandom,
-        Scope, SystemClock, TokenLifetime,
+        About, Audience, ClientId, ClientQuota, ClientSecret, ClientState, Clock, GrantType,
+        OsRandom, Scope, SystemClock, TokenLifetime,
     },
     net::tls::PemFiles,
     node::Node,
@@ -92,6 +92,7 @@ async fn fresh_secret(store: Arc<dyn Store>, config: &Config) -> anyhow::Result<
         serves: audiences,
         token_lifetime: TokenLifetime::DEFAULT,
         quota: ClientQuota::default(),
+        about: About::default(),
     };
     match registry.create_client(new, new_secret()).await {
         Ok((_, secret)) => return Ok(secret),

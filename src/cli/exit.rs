@@ -122,6 +122,8 @@ const fn of_registry(error: &RegistryError) -> Option<Exit> {
     match error {
         RegistryError::NoSuchClient(_) | RegistryError::NoSuchSecret(..) => Some(Exit::NotFound),
         RegistryError::ClientIdTaken(_)
+        | RegistryError::EtagMismatch(..)
+        | RegistryError::ChangedMeanwhile(_)
         | RegistryError::PreviousTagKey
         | RegistryError::NoPreviousTagKey
         | RegistryError::EarlierNodes(_)

@@ -46,6 +46,11 @@ pub(super) fn say(text: &str) {
     }
 }
 
+/// Whether nobody can read more output.
+pub(super) fn is_lost() -> bool {
+    LOST.get().is_some()
+}
+
 /// Prints text that is lost for good unless it is written.
 ///
 /// # Errors
@@ -158,6 +163,30 @@ pub(super) fn table<const N: usize>(columns: [table::Column; N], rows: Vec<[Stri
     let width = io::stdout().is_terminal().then(table::terminal_width);
     let (text, left_out) = table::render(&columns, &rows.collect::<Vec<_>>(), width);
     say(&text);
+    if !left_out.is_empty() {
+        remark(&format!("Left out for lack of width: {}.", left_out.join(", ")));
+    }
+}
+
+/// Prints a table in which each row has a note. On a terminal the note is a line of its own below
+/// its row, because it may be long. In a pipe it is the last cell of the row.
+pub(super) fn table_with_notes<const N: usize>(
+    columns: [table::Column; N],
+    heading: &'static str,
+    rows: &[([String; N], String)],
+) {
+    let clean = |cell: &String| printable(cell);
+    let (cells, notes): (Vec<Vec<_>>, Vec<_>) =
+        rows.iter().map(|(row, note)| (row.iter().map(clean).collect(), printable(note))).unzip();
+    let width = io::stdout().is_terminal().then(table::terminal_width);
+    let (text, left_out) = table::render(&columns, &cells, width);
+    let notes = std::iter::once(heading.to_owned()).chain(notes);
+    let lines = text.lines().zip(notes).map(|(line, note)| match width {
+        None => format!("{line}\t{note}"),
+        Some(_) if note.is_empty() => line.to_owned(),
+        Some(width) => format!("{line}\n{}", table::below(&note, width)),
+    });
+    say(&lines.collect::<Vec<_>>().join("\n"));
     if !left_out.is_empty() {
         remark(&format!("Left out for lack of width: {}.", left_out.join(", ")));
     }

@@ -112,6 +112,27 @@ fn padded(cell: &str, width: usize) -> String {
     text
 }
 
+/// Indentation of a note below a row.
+const INDENT: &str = "    ";
+
+/// A note below a row: indented, and broken between words so that it fits the width. A longer word
+/// stays whole, because it may be an id that somebody wants to copy.
+pub(super) fn below(note: &str, width: usize) -> String {
+    let mut lines = vec![String::new()];
+    for word in note.split(' ') {
+        let line = lines.last_mut().map_or(0, |line| INDENT.len() + line.width() + 1);
+        match lines.last_mut() {
+            Some(last) if last.is_empty() => last.push_str(word),
+            Some(last) if line + word.width() <= width => {
+                last.push(' ');
+                last.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines.iter().map(|line| format!("{INDENT}{line}")).collect::<Vec<_>>().join("\n")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,6 +168,13 @@ mod tests {
         let (text, left_out) = render(&COLUMNS, &rows(), Some(25));
         assert!(text.contains("read write ad…") && !text.contains("2027"), "{text}");
         assert_eq!(left_out, ["ends"]);
+    }
+
+    #[test]
+    fn a_note_is_broken_between_words() {
+        assert_eq!(below("scopes +admin -read", 80), "    scopes +admin -read");
+        assert_eq!(below("scopes +admin -read", 17), "    scopes +admin\n    -read");
+        assert_eq!(below("x https://long.example.com", 10), "    x\n    https://long.example.com");
     }
 
     #[test]

@@ -133,7 +133,7 @@ fn walk(command: &Command, visit: &mut impl FnMut(&Arg)) {
 
 /// The name that is most similar to a wrong one, if any is similar enough. The comparison is the
 /// one by which clap suggests flags.
-pub(super) fn nearest(names: impl Iterator<Item = String>, wrong: &str) -> Option<String> {
+pub(crate) fn nearest(names: impl Iterator<Item = String>, wrong: &str) -> Option<String> {
     let names = names.map(|name| Arg::new(name.clone()).long(name));
     let command = Command::new("names").disable_help_flag(true).args(names);
     let error = command.try_get_matches_from(["names", &format!("--{wrong}")]).err()?;

@@ -22,6 +22,16 @@ pub enum RegistryError {
          `jeton client add-secret {0}`"
     )]
     ClientIdTaken(ClientId),
+    /// The client is not what it was when the etag was made, and these fields differ.
+    #[error(
+        "client {0} was changed since its etag was read{fields}: nothing was changed; read it \
+         again with `jeton client show {0}`, and use the new etag",
+        fields = differing(.1)
+    )]
+    EtagMismatch(ClientId, Vec<&'static str>),
+    /// Others changed the client each time that the update was tried.
+    #[error("nothing was changed, because others are changing client {0} all the time: try again")]
+    ChangedMeanwhile(ClientId),
     /// The tag key cannot be rotated while the previous one is still accepted.
     #[error(
         "the tag key was rotated before and the previous one is still accepted: replace the \
@@ -52,6 +62,11 @@ pub enum RegistryError {
     /// The store or the source of randomness failed.
     #[error("the database cannot be used")]
     Store(#[source] Error),
+}
+
+/// Names the fields that differ. It is empty if a rare coincidence hides them.
+fn differing(fields: &[&str]) -> String {
+    if fields.is_empty() { String::new() } else { format!(" ({})", fields.join(", ")) }
 }
 
 impl From<Error> for RegistryError {

@@ -14,6 +14,13 @@ macro_rules! client_columns {
     };
 }
 
+/// Columns of `client` with those that only administrators see.
+macro_rules! client_record_columns {
+    () => {
+        concat!(client_columns!(), ", client.labels, client.owner, client.note")
+    };
+}
+
 /// Columns of `client_secret`, which the query calls `secret`. Lists select an empty text as
 /// `hash`, because not every role may read hashes.
 macro_rules! secret_columns {
@@ -30,7 +37,7 @@ macro_rules! secret_columns {
     };
 }
 
-pub(super) use {client_columns, secret_columns};
+pub(super) use {client_columns, client_record_columns, secret_columns};
 
 /// The tag keys of the installation.
 pub(super) const TAG_KEYS: &str =

@@ -30,6 +30,7 @@ mod obstacles;
 mod open;
 mod partitions;
 mod pool;
+mod records;
 mod restore;
 mod roles;
 mod route;
@@ -38,7 +39,7 @@ mod session;
 mod tokens;
 mod unit;
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::RangeInclusive, sync::Arc, time::Duration};
 
 pub use self::{
     address::{Address, AddressError},
@@ -49,13 +50,13 @@ pub use self::{
 };
 use self::{feed::PgFeed, nodes::applied_everywhere, pool::Primary};
 use super::{
-    AuditStore, ClientChange, ClientStore, Connections, Creation, Feed, FeedStore, Finished,
-    FoundClient, FoundOrFault, MaintainedStore, Obstacle, Readable, Retirement, SchemaStore,
-    ServerProcess, TokenStore, Upkeep,
+    AuditFilter, AuditStore, ClientChange, ClientStore, Connections, Creation, Feed, FeedStore,
+    Finished, FoundClient, FoundOrFault, MaintainedStore, Obstacle, Readable, Retirement,
+    SchemaStore, ServerProcess, TokenStore, Upkeep,
     migrate::{Migrated, SchemaError},
 };
 use crate::domain::{
-    AccessToken, Actor, AuditEntry, AuditMark, Client, ClientId, CredentialId, Error, Random,
+    AccessToken, Actor, AuditEntry, AuditMark, ClientId, ClientRecord, CredentialId, Error, Random,
     SecretId, StoredSecret, Timestamp, TokenId,
 };
 use async_trait::async_trait;
@@ -107,22 +108,12 @@ impl ClientStore for PostgresStore {
 
     async fn create_client(
         &self,
-        client: &Client,
+        record: &ClientRecord,
         secret: &StoredSecret,
         actor: &Actor,
     ) -> Result<Creation, Error> {
         on_session!(self.primary, self.lane, |connection, _| clients::create(
-            connection, client, secret, actor
-        ))
-    }
-
-    async fn list_clients(
-        &self,
-        after: Option<&str>,
-        limit: u32,
-    ) -> Result<Vec<Readable<Client>>, Error> {
-        on_session!(self.primary, self.lane, |connection, _| clients::list(
-            connection, after, limit
+            connection, record, secret, actor
         ))
     }
 
@@ -221,13 +212,14 @@ impl AuditStore for PostgresStore {
         on_session!(self.primary, self.lane, |connection, _| audit::after(connection, seq, limit))
     }
 
-    async fn last_of_audit(
+    async fn search_audit(
         &self,
-        client_id: Option<&ClientId>,
+        filter: &AuditFilter,
+        seqs: RangeInclusive<i64>,
         limit: u32,
     ) -> Result<Vec<Readable<AuditEntry>>, Error> {
-        on_session!(self.primary, self.lane, |connection, _| audit::last(
-            connection, client_id, limit
+        on_session!(self.primary, self.lane, |connection, _| audit::search(
+            connection, filter, seqs, limit
         ))
     }
 

@@ -22,10 +22,10 @@ pub(super) use self::{
 };
 use super::{Change, FoundClient, FoundOrFault, FoundToken, Readable};
 use crate::domain::{
-    AccessToken, Audience, AuditEntry, AuditHash, AuditMark, Client, ClientId, ClientKey,
-    ClientQuota, ClientState, CredentialId, GrantType, Granted, Malformed, QuotaLimit, Scope,
-    SecretHash, SecretId, StoredCredential, StoredSecret, Timestamp, TokenDigest, TokenFacts,
-    TokenId, TokenLifetime,
+    About, AccessToken, Audience, AuditEntry, AuditHash, AuditMark, Client, ClientId, ClientKey,
+    ClientQuota, ClientRecord, ClientState, CredentialId, GrantType, Granted, Labels, Malformed,
+    QuotaLimit, Scope, SecretHash, SecretId, StoredCredential, StoredSecret, Timestamp,
+    TokenDigest, TokenFacts, TokenId, TokenLifetime,
 };
 
 /// How much longer than the maximum lifetime a stored token may live. The schema allows one second
@@ -34,11 +34,15 @@ const ROUNDED_UP: Duration = Duration::from_secs(1);
 
 /// Reads a row of `client`.
 pub(super) fn client(row: &impl Cells) -> Readable<Client> {
-    client_cells(row).map_err(|bad| UnreadableRow {
+    client_cells(row).map_err(|bad| unreadable_client(row, bad))
+}
+
+fn unreadable_client(row: &impl Cells, bad: BadCell) -> UnreadableRow {
+    UnreadableRow {
         client_id: row.text("client_id").ok(),
         id: row.uuid("id").ok(),
         ..bad.of("client")
-    })
+    }
 }
 
 fn client_cells(row: &impl Cells) -> Cell<Client> {
@@ -75,6 +79,21 @@ fn client_cells(row: &impl Cells) -> Cell<Client> {
     // Without a generation, the tokens of the client could not be revoked.
     row.integer("generation")?;
     Ok(client)
+}
+
+/// Reads a row of `client` with the columns that only administrators see. Owner and note are for
+/// people and decide nothing, so they are taken as they are.
+pub(super) fn client_record(row: &impl Cells) -> Readable<ClientRecord> {
+    let about = || -> Cell<About> {
+        Ok(About {
+            labels: parsed("labels", Labels::parse(row.texts("labels")?))?,
+            owner: row.text("owner")?,
+            note: row.text("note")?,
+        })
+    };
+    let client = client(row)?;
+    let about = about().map_err(|bad| unreadable_client(row, bad))?;
+    Ok(ClientRecord { client, about })
 }
 
 /// Reads a limit of the quota of a client; `None` for the default of the node.

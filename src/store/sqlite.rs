@@ -12,12 +12,14 @@ mod fault;
 mod feed;
 mod file;
 mod installation;
+mod records;
 mod replace;
 mod restore;
 mod schema;
 mod tokens;
 
 use std::{
+    ops::RangeInclusive,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -31,16 +33,16 @@ use sqlx::sqlite::{
 pub use self::replace::Replacement;
 use self::{fault::fault, feed::SqliteFeed};
 use super::{
-    AuditStore, ClientChange, ClientStore, Connections, Creation, Feed, FeedStore, Finished,
-    FoundClient, FoundOrFault, MaintainedStore, Obstacle, Readable, Retirement, SchemaStore,
-    ServerProcess, TokenStore, Upkeep,
+    AuditFilter, AuditStore, ClientChange, ClientStore, Connections, Creation, Feed, FeedStore,
+    Finished, FoundClient, FoundOrFault, MaintainedStore, Obstacle, Readable, Retirement,
+    SchemaStore, ServerProcess, TokenStore, Upkeep,
     migrate::{Migrated, SchemaError},
 };
 use crate::{
     data_dir::Lock,
     domain::{
-        AccessToken, Actor, AuditEntry, AuditMark, Client, ClientId, CredentialId, Error, Random,
-        SecretId, StoredSecret, Timestamp, TokenId,
+        AccessToken, Actor, AuditEntry, AuditMark, ClientId, ClientRecord, CredentialId, Error,
+        Random, SecretId, StoredSecret, Timestamp, TokenId,
     },
 };
 
@@ -128,19 +130,11 @@ impl ClientStore for SqliteStore {
 
     async fn create_client(
         &self,
-        client: &Client,
+        record: &ClientRecord,
         secret: &StoredSecret,
         actor: &Actor,
     ) -> Result<Creation, Error> {
-        clients::create(&self.writer, client, secret, actor).await
-    }
-
-    async fn list_clients(
-        &self,
-        after: Option<&str>,
-        limit: u32,
-    ) -> Result<Vec<Readable<Client>>, Error> {
-        clients::list(&self.reader, after, limit).await
+        clients::create(&self.writer, record, secret, actor).await
     }
 
     async fn list_secrets(
@@ -219,12 +213,13 @@ impl AuditStore for SqliteStore {
         audit::after(&self.reader, seq, limit).await
     }
 
-    async fn last_of_audit(
+    async fn search_audit(
         &self,
-        client_id: Option<&ClientId>,
+        filter: &AuditFilter,
+        seqs: RangeInclusive<i64>,
         limit: u32,
     ) -> Result<Vec<Readable<AuditEntry>>, Error> {
-        audit::last(&self.reader, client_id, limit).await
+        audit::search(&self.reader, filter, seqs, limit).await
     }
 
     async fn audit_head(&self) -> Result<Option<AuditMark>, Error> {

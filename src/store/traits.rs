@@ -6,14 +6,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{
-    Adoption, ClientChange, Connections, Creation, EndingSecret, Feed, Finished, FoundClient,
-    FoundOrFault, Installation, LiveSecrets, Obstacle, Readable, Retirement, ServerProcess,
-    TagKeyRotation, Upkeep,
+    Adoption, AuditStore, ClientChange, Connections, Creation, EndingSecret, Feed, Finished,
+    FoundClient, FoundOrFault, Installation, LiveSecrets, Obstacle, Readable, RecordStore,
+    Retirement, ServerProcess, TagKeyRotation, Upkeep,
     migrate::{Migrated, SchemaError},
 };
 use crate::domain::{
-    AccessToken, Actor, AuditEntry, AuditMark, Client, ClientId, ClientKey, CredentialId, Error,
-    Random, SecretId, StoredSecret, TagKey, Timestamp, TokenId,
+    AccessToken, Actor, ClientId, ClientKey, ClientRecord, CredentialId, Error, Random, SecretId,
+    StoredSecret, TagKey, Timestamp, TokenId,
 };
 
 /// Queries and changes that the use cases need from a database.
@@ -32,6 +32,7 @@ pub trait Store:
     SchemaStore
     + InstallationStore
     + ClientStore
+    + RecordStore
     + ExpiryStore
     + TokenStore
     + AuditStore
@@ -44,6 +45,7 @@ impl<T> Store for T where
     T: SchemaStore
         + InstallationStore
         + ClientStore
+        + RecordStore
         + ExpiryStore
         + TokenStore
         + AuditStore
@@ -153,18 +155,10 @@ pub trait ClientStore: Send + Sync {
     /// Stores a new client and its first secret: both or neither.
     async fn create_client(
         &self,
-        client: &Client,
+        record: &ClientRecord,
         secret: &StoredSecret,
         actor: &Actor,
     ) -> Result<Creation, Error>;
-
-    /// Lists at most `limit` clients after `after`, ordered by `client_id`. `after` is the text of
-    /// a column, which need not be a valid `client_id`. Rows without a `client_id` come first.
-    async fn list_clients(
-        &self,
-        after: Option<&str>,
-        limit: u32,
-    ) -> Result<Vec<Readable<Client>>, Error>;
 
     /// Lists all secrets of a client, oldest first. Their hashes are left empty, because no caller
     /// that lists secrets needs them.
@@ -225,27 +219,6 @@ pub trait TokenStore: Send + Sync {
     /// it was issued to. An id without a token, or of one that is revoked already, is not an error.
     /// Does not wait for other nodes: see [`FeedStore::settle`].
     async fn revoke_tokens(&self, ids: &[TokenId], now: Timestamp) -> Result<(), Error>;
-}
-
-/// The audit trail.
-///
-/// # Errors
-/// As described at [`Store`].
-#[async_trait]
-pub trait AuditStore: Send + Sync {
-    /// Reads at most `limit` rows of the audit trail after `seq`, in order of `seq`.
-    async fn audit_after(&self, seq: i64, limit: u32) -> Result<Vec<Readable<AuditEntry>>, Error>;
-
-    /// Reads the last `limit` rows of the audit trail, newest first. With `client_id`, only the
-    /// rows of that client.
-    async fn last_of_audit(
-        &self,
-        client_id: Option<&ClientId>,
-        limit: u32,
-    ) -> Result<Vec<Readable<AuditEntry>>, Error>;
-
-    /// Reads the mark of the last sealed row of the audit trail, or `None` if no row is sealed.
-    async fn audit_head(&self) -> Result<Option<AuditMark>, Error>;
 }
 
 /// The change feed, and waiting until every node has applied a change.

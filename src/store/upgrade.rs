@@ -1,6 +1,6 @@
 //! What an operator has to know after an upgrade.
 
-use super::{migrate::Migrated, traits::ClientStore};
+use super::{ClientFilter, RecordStore, migrate::Migrated};
 use crate::domain::{Client, ClientId, Error};
 
 /// Schema version since which a token is for one audience, unless several are requested. Before it,
@@ -16,12 +16,13 @@ impl Migrated {
     /// Those of the store.
     pub async fn clients_that_must_name_audience(
         self,
-        store: &dyn ClientStore,
+        store: &dyn RecordStore,
     ) -> Result<Vec<ClientId>, Error> {
         if self.from == 0 || self.from >= ONE_AUDIENCE {
             return Ok(Vec::new());
         }
-        let clients = store.list_clients(None, u32::MAX).await?.into_iter().flatten();
+        let records = store.list_records(&ClientFilter::default(), None, u32::MAX).await?;
+        let clients = records.into_iter().flatten().map(|record| record.client);
         let concerned = clients.filter(Client::must_name_audience);
         Ok(concerned.map(|client| client.client_id).collect())
     }

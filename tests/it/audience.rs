@@ -287,7 +287,7 @@ async fn a_client_of_the_version_before_gets_tokens_once_it_has_a_default() {
         let added = node.registry.add_secret(&client_id, NewSecret::default()).await;
         let (_, secret) = added.unwrap();
         everything::note_secrets_in(secret.expose());
-        let client = node.registry.show_client(&client_id).await.unwrap().0.unwrap();
+        let client = node.registry.record(&client_id).await.unwrap().client;
         let caller = Credentials { client, secret };
         let refused = issue(&node, &caller, &[]).await.unwrap_err();
         assert!(refused.message().contains("no default"), "{kind:?}: {}", refused.message());

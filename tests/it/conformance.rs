@@ -4,11 +4,12 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use jeton::{
     domain::{
-        AccessToken, Audience, Client, ClientId, ClientKey, ClientQuota, ClientState, GrantType,
-        Granted, OsRandom, Scope, SecretHash, SecretId, StoredCredential, StoredSecret, Timestamp,
-        TokenDigest, TokenId, TokenLifetime, uuid_v4, uuid_v7,
+        About, AccessToken, Audience, Client, ClientId, ClientKey, ClientQuota, ClientRecord,
+        ClientState, GrantType, Granted, Labels, OsRandom, Scope, SecretHash, SecretId,
+        StoredCredential, StoredSecret, Timestamp, TokenDigest, TokenId, TokenLifetime, uuid_v4,
+        uuid_v7,
     },
-    store::{ClientChange, Creation, FoundToken, Retirement, Store},
+    store::{ClientChange, ClientFilter, Creation, FoundToken, Readable, Retirement, Store},
 };
 
 use crate::support::{
@@ -41,6 +42,10 @@ fn client(client_id: &str) -> Client {
         created_at: now(),
         version: 1,
     }
+}
+
+fn record(client: &Client) -> ClientRecord {
+    ClientRecord { client: client.clone(), about: About::default() }
 }
 
 fn secret(client: &Client) -> StoredSecret {
@@ -93,7 +98,7 @@ async fn fixture(kind: Kind) -> Fixture {
     let client = client("orders");
     let secret = secret(&client);
     assert_eq!(
-        store.create_client(&client, &secret, &operator()).await.unwrap(),
+        store.create_client(&record(&client), &secret, &operator()).await.unwrap(),
         Creation::Created
     );
     Fixture { store, client, secret, _database: database }
@@ -114,7 +119,7 @@ async fn a_client_reads_back_as_it_was_written_and_its_name_is_given_once() {
         let mut again = self::client("orders");
         again.name = "another".to_owned();
         let creation =
-            store.create_client(&again, &self::secret(&again), &operator()).await.unwrap();
+            store.create_client(&record(&again), &self::secret(&again), &operator()).await.unwrap();
         assert_eq!(creation, Creation::ClientIdTaken);
         let found = store.find_client(&client.client_id, None).await.unwrap().unwrap();
         assert_eq!(*found.client, client);
@@ -125,12 +130,38 @@ async fn a_client_reads_back_as_it_was_written_and_its_name_is_given_once() {
 }
 
 #[tokio::test]
+async fn what_is_noted_of_a_client_reads_back_as_it_was_written() {
+    for kind in Kind::BOTH {
+        let database = Database::new(kind).await;
+        let store = database.migrated().await;
+        let labels = Labels::parse(["team=a'{,}", "url=https://x.test/?a=b", "empty="]).unwrap();
+        let about =
+            About { labels, owner: "Größe \"a\\b\"".to_owned(), note: "a 'b' {}".to_owned() };
+        let written = ClientRecord { about, ..record(&client("orders")) };
+        store.create_client(&written, &secret(&written.client), &operator()).await.unwrap();
+        let found = store.find_record(&written.client.client_id).await.unwrap();
+        assert_eq!(found, Some(written.clone()), "{kind:?}");
+        assert!(store.find_record(&ClientId::parse("other").unwrap()).await.unwrap().is_none());
+
+        let mut changed = written;
+        changed.about.labels = Labels::default();
+        changed.client.scopes.clear();
+        changed.client.default_scopes.clear();
+        changed.client.version = 2;
+        assert!(store.update_record(&changed, 1, &operator()).await.unwrap(), "{kind:?}");
+        assert!(!store.update_record(&changed, 1, &operator()).await.unwrap(), "{kind:?}");
+        let found = store.find_record(&changed.client.client_id).await.unwrap();
+        assert_eq!(found, Some(changed), "{kind:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_secret_is_found_only_with_its_own_client() {
     for kind in Kind::BOTH {
         let Fixture { store, client, secret, _database } = fixture(kind).await;
         let other = self::client("billing");
         let others = self::secret(&other);
-        store.create_client(&other, &others, &operator()).await.unwrap();
+        store.create_client(&record(&other), &others, &operator()).await.unwrap();
         let found =
             store.find_client(&client.client_id, Some(others.id.into())).await.unwrap().unwrap();
         assert!(found.credential.is_none(), "{kind:?}");
@@ -237,7 +268,7 @@ async fn what_ends_a_token_is_seen_with_it() {
         assert!(find(&store, tokens[1].id).await.is_none(), "{kind:?}");
         assert!(store.list_secrets(&client.client_id).await.unwrap().is_empty());
         let reborn = self::client("orders");
-        store.create_client(&reborn, &self::secret(&reborn), &operator()).await.unwrap();
+        store.create_client(&record(&reborn), &self::secret(&reborn), &operator()).await.unwrap();
         assert!(find(&store, tokens[1].id).await.is_none(), "{kind:?}");
     }
 }
@@ -266,15 +297,17 @@ async fn clients_are_listed_in_pages_in_the_same_order_on_both() {
         let store = database.migrated().await;
         for name in ["b", "A", "a", "B", "_", "a.b", "a-b", "Z"] {
             let client = client(name);
-            store.create_client(&client, &secret(&client), &operator()).await.unwrap();
+            store.create_client(&record(&client), &secret(&client), &operator()).await.unwrap();
         }
         let mut names: Vec<String> = Vec::new();
         loop {
-            let page = store.list_clients(names.last().map(String::as_str), 3).await.unwrap();
+            let after = names.last().map(String::as_str);
+            let page = store.list_records(&ClientFilter::default(), after, 3).await.unwrap();
             if page.is_empty() {
                 break;
             }
-            names.extend(page.into_iter().map(|client| client.unwrap().client_id.to_string()));
+            let name = |record: Readable<ClientRecord>| record.unwrap().client.client_id;
+            names.extend(page.into_iter().map(|record| name(record).to_string()));
         }
         assert_eq!(names.len(), 8);
         orders.push(names);

@@ -18,6 +18,7 @@ use jeton::{
         issue_token_request::Grant, token_service_client::TokenServiceClient,
     },
     registry::{NewSecret, Registry},
+    store::ClientFilter,
 };
 use serde_json::Value;
 use sqlx::{Connection, PgConnection, SqliteConnection, sqlite::SqliteConnectOptions};
@@ -225,8 +226,9 @@ async fn a_command_that_is_killed_leaves_a_whole_client_or_none() {
             }
         }
         let store = database.store();
-        for client in store.list_clients(None, 100).await.unwrap() {
-            let client = client.unwrap();
+        let every = ClientFilter::default();
+        for record in store.list_records(&every, None, 100).await.unwrap() {
+            let client = record.unwrap().client;
             let secrets = store.list_secrets(&client.client_id).await.unwrap();
             assert_eq!(secrets.len(), 1, "{} on {kind:?}, seed {seed}", client.client_id);
         }

@@ -7,6 +7,7 @@ use jeton::{
     domain::{ClientSecret, OsRandom, Scope, TagKey},
     pb::{DESCRIPTORS, v1::IssueTokenRequest},
     registry::{NewClient, NewSecret},
+    store::ClientFilter,
 };
 use prost::Message;
 use prost_types::FileDescriptorSet;
@@ -186,10 +187,11 @@ async fn fc_28_texts_are_never_part_of_a_statement() {
             let label = NewSecret { label: (*text).to_owned(), expires_at: None };
             node.registry.create_client(new, label).await.unwrap();
             let (client, secrets) = node.registry.show_client(&id).await.unwrap();
-            let (name, label) = (client.unwrap().name, &secrets[0].as_ref().unwrap().label);
+            let (name, label) = (client.unwrap().client.name, &secrets[0].as_ref().unwrap().label);
             assert_eq!((name.as_str(), label.as_str()), (*text, *text));
         }
-        assert_eq!(node.registry.list_clients().await.unwrap().len(), texts.len());
+        let listed = node.registry.list_clients(&ClientFilter::default()).await.unwrap();
+        assert_eq!(listed.len(), texts.len());
     }
 }
 

@@ -53,3 +53,4 @@ mod telemetry;
 mod tokens;
 mod trust;
 mod two_nodes;
+mod updates;

@@ -7,9 +7,9 @@ mod values;
 mod world;
 
 use jeton::{
-    domain::{AuditReader, ClientState, Tampered},
+    domain::{AuditReader, ClientRecord, ClientState, Tampered},
     registry::{NewClient, NewSecret, Registry},
-    store::Store,
+    store::{ClientFilter, Store},
 };
 use serde_json::Value;
 use tonic::Code;
@@ -115,17 +115,19 @@ fn rows_of(table: &str, kind: Kind, victim: &Credentials) -> String {
 
 /// The list has all clients, readable or not, and each can be looked at.
 async fn are_shown(world: &World, neighbours: &Neighbours, victims: &[Credentials], name: &str) {
-    let listed = world.registry.list_clients().await.unwrap();
+    let listed = world.registry.list_clients(&ClientFilter::default()).await.unwrap();
     for neighbour in [&neighbours.good, &neighbours.server] {
-        assert!(listed.iter().flatten().any(|client| *client == neighbour.client), "{name}");
+        assert!(listed.iter().flatten().any(|record| record.client == neighbour.client), "{name}");
     }
     for victim in victims {
         let id = &victim.client.client_id;
         let is_it = |key: Option<Uuid>, client_id: Option<&str>| {
             key == Some(victim.client.key.0) || client_id == Some(id.as_str())
         };
-        let is_listed = listed.iter().any(|client| match client {
-            Ok(client) => is_it(Some(client.key.0), Some(client.client_id.as_str())),
+        let is_listed = listed.iter().any(|record| match record {
+            Ok(ClientRecord { client, .. }) => {
+                is_it(Some(client.key.0), Some(client.client_id.as_str()))
+            }
             Err(row) => is_it(row.id, row.client_id.as_deref()),
         });
         assert!(is_listed, "{id}");
@@ -158,7 +160,7 @@ async fn try_installation(
         assert_eq!(is_active, active.with(name).unwrap_or(is_active), "{what}");
         let token = world.try_issue(&neighbours.good).await;
         assert_eq!(token.is_ok(), issuing.with(name).unwrap_or(token.is_ok()), "{what}");
-        world.registry.list_clients().await.unwrap().into_iter().for_each(drop);
+        world.registry.list_clients(&ClientFilter::default()).await.unwrap();
         let restore = "delete from installation; insert into installation select * from kept";
         world.editor.run(restore).await.unwrap();
     }

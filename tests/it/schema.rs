@@ -273,6 +273,16 @@ async fn the_audit_views_of_sqlite_show_every_column() {
         let is_shown = view.contains(&format!("'{column}'"));
         assert!(is_shown || matches!(&*column, "singleton" | "hash"), "{table}.{column}: {view}");
     }
+    // The trigger of a deletion names the columns once more, but for the two that the row itself has.
+    let missing: Vec<String> = sqlx::query_scalar(
+        "select c.name from pragma_table_info('client') c, sqlite_schema d
+         where d.name = 'client_removal_is_audited' and c.name not in ('id', 'client_id')
+           and instr(d.sql, '''' || c.name || ''', old.' || c.name) = 0",
+    )
+    .fetch_all(&mut connection)
+    .await
+    .unwrap();
+    assert_eq!(missing, [""; 0]);
 }
 
 /// Waits for the first round of the node's own upkeep, which would drop partitions as well.

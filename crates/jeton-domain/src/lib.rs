@@ -6,11 +6,14 @@ mod actor;
 mod audience;
 mod audit;
 mod client;
+mod client_record;
 mod clock;
 mod credential;
 mod error;
+mod etag;
 #[cfg(test)]
 mod formats;
+mod label;
 mod lane;
 mod node_clock;
 mod printable;
@@ -30,12 +33,18 @@ pub use audit::{AuditEntry, AuditHash, AuditMark, AuditReader, AuditSummary, Tam
 pub use client::{
     Client, ClientId, ClientKey, ClientState, GrantType, MAX_NAME_LENGTH, TokenLifetime,
 };
+pub use client_record::{About, ClientRecord, FieldChange, FieldValue};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use credential::{CredentialId, PresentedCredential, StoredCredential};
 pub use error::{Cause, Error, Malformed, SharedCause, chain};
+pub use etag::Etag;
+pub use label::{Label, LabelKey, Labels, MAX_LABELS};
 pub use lane::{Lane, PerLane};
 pub use node_clock::{CLOCK_TOLERANCE, ClockOffset, ClocksDisagree, NodeClock};
-pub use printable::{is_unprintable, parse_label, parse_name, printable};
+pub use printable::{
+    MAX_NOTE_LENGTH, MAX_OWNER_LENGTH, is_unprintable, parse_label, parse_name, parse_note,
+    parse_owner, printable,
+};
 pub use quota::{
     ClientQuota, LimitChange, LimitState, Quota, QuotaChange, QuotaKind, QuotaLimit, QuotaMode,
     QuotaState,

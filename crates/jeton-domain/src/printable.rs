@@ -3,6 +3,12 @@
 
 use super::Malformed;
 
+/// Maximum length of the owner of a client, in bytes.
+pub const MAX_OWNER_LENGTH: usize = 128;
+
+/// Maximum length of the note about a client, in bytes.
+pub const MAX_NOTE_LENGTH: usize = 1024;
+
 /// Whether a character is a control character, a line separator, a change of the direction of text,
 /// or invisible. The two joiners are allowed: some scripts are spelled with them.
 #[must_use]
@@ -34,6 +40,20 @@ pub fn parse_label(text: &str) -> Result<String, Malformed> {
     ))
 }
 
+/// Parses the owner of a client: a person, a team or an address.
+pub fn parse_owner(text: &str) -> Result<String, Malformed> {
+    text_for_people(text, MAX_OWNER_LENGTH).ok_or(Malformed(
+        "an owner has at most 128 bytes, and no control characters or invisible ones",
+    ))
+}
+
+/// Parses the note about a client.
+pub fn parse_note(text: &str) -> Result<String, Malformed> {
+    text_for_people(text, MAX_NOTE_LENGTH).ok_or(Malformed(
+        "a note has at most 1024 bytes, and no control characters, line breaks or invisible ones",
+    ))
+}
+
 fn text_for_people(text: &str, max_bytes: usize) -> Option<String> {
     (text.len() <= max_bytes && !text.contains(is_unprintable)).then(|| text.to_owned())
 }
@@ -55,9 +75,13 @@ mod tests {
         {
             parse_name(&format!("a{c}b")).unwrap_err();
             parse_label(&format!("a{c}b")).unwrap_err();
+            parse_owner(&format!("a{c}b")).unwrap_err();
+            parse_note(&format!("a{c}b")).unwrap_err();
             assert_eq!(printable(&format!("a{c}b")), "a\u{fffd}b");
         }
         parse_name(&"a".repeat(257)).unwrap_err();
         parse_label(&"a".repeat(129)).unwrap_err();
+        parse_owner(&"a".repeat(129)).unwrap_err();
+        parse_note(&"a".repeat(1025)).unwrap_err();
     }
 }

@@ -10,7 +10,8 @@ use crate::{
     cli::{node, output, target},
     config::Database,
     domain::{
-        ClientId, ClientQuota, GrantType, HashCost, OsRandom, Random, SystemClock, TokenLifetime,
+        About, ClientId, ClientQuota, GrantType, HashCost, OsRandom, Random, SystemClock,
+        TokenLifetime,
     },
     pb::v1::ClientAuthentication,
     registry::{NewClient, NewSecret, Registry},
@@ -94,6 +95,7 @@ fn new(client_id: &str) -> Result<NewClient, crate::domain::Malformed> {
         token_lifetime: TokenLifetime::DEFAULT,
         // The node is measured and not its quotas, also where they are enforced.
         quota: ClientQuota::UNLIMITED,
+        about: About::default(),
     })
 }
 

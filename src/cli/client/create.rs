@@ -4,13 +4,15 @@ use std::collections::BTreeSet;
 
 use clap::Args;
 
-use super::{output, quota::Limits, secrets::Made};
+use super::{notes::Notes, output, quota::Limits, secrets::Made};
 use crate::{
-    cli::{arguments::Changing, deadline::Deadline, target::Target},
+    cli::{
+        arguments::Changing, deadline::Deadline, duration::parse_token_lifetime, target::Target,
+    },
     config::{Argon2, LifetimeSeconds, NewSecrets},
     domain::{
-        Audience, ClientId, Clock, GrantType, Malformed, Scope, SystemClock, Timestamp,
-        TokenLifetime, parse_label, parse_name,
+        Audience, ClientId, Clock, GrantType, Scope, SystemClock, Timestamp, TokenLifetime,
+        parse_label, parse_name,
     },
     registry::{NewClient, NewSecret},
 };
@@ -59,12 +61,16 @@ pub(in crate::cli) struct Create {
     #[arg(long)]
     no_grant: bool,
 
-    /// Lifetime of its tokens, in seconds, at most 86400 (a day)
-    #[arg(long, value_name = "S", default_value = "3600", value_parser = lifetime)]
+    /// Lifetime of its tokens, in seconds or such as 15m, at most a day
+    #[arg(long, visible_alias = "token-lifetime", value_name = "S", default_value = "3600",
+          value_parser = parse_token_lifetime)]
     token_lifetime_seconds: TokenLifetime,
 
     #[command(flatten)]
     limits: Limits,
+
+    #[command(flatten)]
+    notes: Notes,
 
     /// Label of its first secret
     #[arg(long, value_name = "LABEL", default_value = "", value_parser = parse_label)]
@@ -82,10 +88,6 @@ pub(in crate::cli) struct Create {
 
     #[command(flatten)]
     argon2: Argon2,
-}
-
-fn lifetime(text: &str) -> Result<TokenLifetime, Malformed> {
-    TokenLifetime::from_seconds(text.parse().unwrap_or(0))
 }
 
 /// Message if creating a client times out.
@@ -113,6 +115,7 @@ impl Create {
             serves: Audience::parse_set(self.serves.iter().map(Audience::as_str))?,
             token_lifetime: self.token_lifetime_seconds,
             quota: self.limits.of_new_client(),
+            about: self.notes.of_new_client()?,
         };
         let expires_at = self.new_secrets.expiry(self.secret_expires_in, SystemClock.now());
         let secret = NewSecret { label: self.secret_label, expires_at };

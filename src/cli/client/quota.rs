@@ -36,7 +36,7 @@ impl Limits {
         }
     }
 
-    fn change(&self) -> QuotaChange {
+    pub(super) fn change(&self) -> QuotaChange {
         QuotaChange {
             tokens_per_second: self.tokens_per_second.unwrap_or_default(),
             burst: self.token_burst.unwrap_or_default(),
@@ -76,7 +76,7 @@ impl SetQuota {
             Ok(registry.show_client(client).await?.0)
         };
         let changed = target.change(deadline, &undecided, work).await?;
-        let quota = changed.as_ref().ok().map(|client| client.quota);
+        let quota = changed.as_ref().ok().map(|record| record.client.quota);
         if self.on.format.json {
             let quota = quota.map(quota_json);
             output::json(&json!({ "client_id": client.as_str(), "quota": quota }));

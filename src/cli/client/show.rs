@@ -5,18 +5,25 @@ use serde_json::{Value, json};
 
 use super::{
     create::ends,
+    filter::Filter,
     output,
     quota::{quota_json, shown},
     unreadable,
 };
 use crate::{
     cli::{arguments::Reading, deadline::Deadline, node, table::Column, target::Target},
-    domain::{Client, ClientId, Clock, StoredSecret, SystemClock, Timestamp},
-    store::{LiveSecrets, Readable, UnreadableRow},
+    domain::{
+        Client, ClientId, ClientRecord, Clock, Etag, FieldValue, StoredSecret, SystemClock,
+        Timestamp,
+    },
+    store::{ClientFilter, LiveSecrets, Readable, UnreadableRow},
 };
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct List {
+    #[command(flatten)]
+    filter: Filter,
+
     #[command(flatten)]
     on: Reading,
 }
@@ -25,14 +32,16 @@ impl List {
     pub(super) async fn run(self, deadline: Deadline) -> anyhow::Result<()> {
         let target = Target::of(self.on.database)?;
         let registry = target.registry(node::this_user());
-        let work = async { Ok((registry.list_clients().await?, registry.live_secrets().await?)) };
+        let filter = ClientFilter::from(self.filter);
+        let work =
+            async { Ok((registry.list_clients(&filter).await?, registry.live_secrets().await?)) };
         let (clients, secrets) = target.look(deadline, work).await?;
-        let secrets_of = |client: &Readable<Client>| {
-            let key = client.as_ref().ok().map(|client| client.key);
+        let secrets_of = |record: &Readable<ClientRecord>| {
+            let key = record.as_ref().ok().map(|record| record.client.key);
             key.and_then(|key| secrets.get(&key)).copied().unwrap_or_default()
         };
         if self.on.format.json {
-            let object = |client: &Readable<Client>| {
+            let object = |client: &Readable<ClientRecord>| {
                 let mut object = client_json(client);
                 if client.is_ok() {
                     object["live_secrets"] = live_secrets_json(secrets_of(client));
@@ -40,6 +49,8 @@ impl List {
                 object
             };
             output::json(&clients.iter().map(object).collect());
+        } else if clients.is_empty() && filter != ClientFilter::default() {
+            output::remark("No client matches the filter.");
         } else if clients.is_empty() {
             output::remark("There are no clients yet; create one with `jeton client create`.");
         } else {
@@ -50,7 +61,7 @@ impl List {
     }
 }
 
-const COLUMNS: [Column; 9] = [
+const COLUMNS: [Column; 11] = [
     Column::whole("client_id"),
     Column::whole("state"),
     Column::whole("secrets end"),
@@ -58,13 +69,15 @@ const COLUMNS: [Column; 9] = [
     Column::text("audiences"),
     Column::text("serves"),
     Column::whole("token lifetime"),
+    Column::text("owner"),
+    Column::text("labels"),
     Column::text("quota"),
     Column::whole("created"),
 ];
 
-fn client_cells(client: &Readable<Client>, secrets: LiveSecrets) -> [String; 9] {
-    let client = match client {
-        Ok(client) => client,
+fn client_cells(record: &Readable<ClientRecord>, secrets: LiveSecrets) -> [String; 11] {
+    let ClientRecord { client, about } = match record {
+        Ok(record) => record,
         Err(row) => return unreadable::cells(row, 1),
     };
     [
@@ -75,6 +88,8 @@ fn client_cells(client: &Readable<Client>, secrets: LiveSecrets) -> [String; 9] 
         joined(&client.audiences),
         joined(&client.serves),
         format!("{} s", client.token_lifetime.seconds()),
+        about.owner.clone(),
+        about.labels.texts().join(" "),
         shown(client.quota),
         client.created_at.to_string(),
     ]
@@ -145,7 +160,8 @@ const SECRET_COLUMNS: [Column; 6] = [
     Column::whole("created"),
 ];
 
-fn show(client: &Client) {
+fn show(record: &ClientRecord) {
+    let ClientRecord { client, about } = record;
     let grants: Vec<_> = client.grants.iter().map(|grant| grant.as_str()).collect();
     let none = || "none".to_owned();
     output::properties(&[
@@ -162,9 +178,13 @@ fn show(client: &Client) {
         ("serves", joined(&client.serves)),
         ("token lifetime", format!("{} s", client.token_lifetime.seconds())),
         ("quota", shown(client.quota)),
+        ("labels", about.labels.texts().join(" ")),
+        ("owner", about.owner.clone()),
+        ("note", about.note.clone()),
         ("created", client.created_at.to_string()),
         // Tokens that were issued before this moment are inactive.
         ("not before", client.not_before.map_or_else(none, |moment| moment.to_string())),
+        ("etag", Etag::of(record).to_string()),
     ]);
 }
 
@@ -207,11 +227,12 @@ fn secret_cells(secret: &Readable<StoredSecret>, now: Timestamp) -> [String; 6] 
     ]
 }
 
-fn client_json(client: &Readable<Client>) -> Value {
-    let client = match client {
-        Ok(client) => client,
+fn client_json(record: &Readable<ClientRecord>) -> Value {
+    let record = match record {
+        Ok(record) => record,
         Err(row) => return unreadable::client_json(row),
     };
+    let ClientRecord { client, about } = record;
     let texts = |set: &[String]| json!(set);
     let grants: Vec<_> = client.grants.iter().map(|grant| grant.as_str()).collect();
     json!({
@@ -228,9 +249,13 @@ fn client_json(client: &Readable<Client>) -> Value {
         "serves": texts(&list(&client.serves)),
         "token_lifetime_seconds": client.token_lifetime.seconds(),
         "quota": quota_json(client.quota),
+        "labels": FieldValue::Labels(about.labels.clone()).to_json(),
+        "owner": about.owner,
+        "note": about.note,
         "created_at": client.created_at.to_string(),
         "not_before": client.not_before.map(|moment| moment.to_string()),
         "version": client.version,
+        "etag": Etag::of(record).to_string(),
     })
 }
 

@@ -1,11 +1,13 @@
 //! The audit trail on Postgres. Triggers write and seal its rows.
 
+use std::ops::RangeInclusive;
+
 use sqlx::{PgConnection, postgres::PgRow};
 
-use super::fault::fault;
+use super::{fault::fault, moment::Moment};
 use crate::{
     domain::{AuditEntry, AuditMark, ClientId, Error},
-    store::{Readable, row},
+    store::{AuditFilter, Readable, row},
 };
 
 /// Maximum rows that one statement deletes.
@@ -29,18 +31,38 @@ pub(super) async fn after(
     Ok(rows.iter().map(entry).collect())
 }
 
-pub(super) async fn last(
+pub(super) async fn search(
     connection: &mut PgConnection,
-    client_id: Option<&ClientId>,
+    filter: &AuditFilter,
+    seqs: RangeInclusive<i64>,
     limit: u32,
 ) -> Result<Vec<Readable<AuditEntry>>, Error> {
+    let AuditFilter { client_id, actor, action, since, until } = filter;
     let rows = sqlx::query(
         "select seq, at, actor, login, action, client, client_id, subject, detail::text as detail,
                 hash
-         from audit where $1::text is null or client_id = $1 order by seq desc limit $2",
+         from audit
+         where (seq between $1 and $2 or (seq is null and $2 = 9223372036854775807))
+           and ($4::text is null or client_id = $4 or client in (
+                select id from client where client_id = $4
+                union select client from audit where client_id = $4 and client is not null))
+           and ($5::text is null or actor in ($5, 'operator:' || $5)
+                or (actor is null and login = $5)
+                or (actor = 'client' and 'client:' || client_id = $5))
+           and ($6::text is null or action = $6
+                or substr(action, 1, length($6) + 1) = $6 || '.')
+           and ($7::timestamptz is null or at >= $7)
+           and ($8::timestamptz is null or at < $8)
+         order by seq desc limit $3",
     )
-    .bind(client_id.map(ClientId::as_str))
+    .bind(*seqs.start())
+    .bind(*seqs.end())
     .bind(i64::from(limit))
+    .bind(client_id.as_ref().map(ClientId::as_str))
+    .bind(actor.as_deref())
+    .bind(action.as_deref())
+    .bind(since.map(Moment))
+    .bind(until.map(Moment))
     .fetch_all(connection)
     .await
     .map_err(fault)?;

@@ -8,8 +8,8 @@ use sqlx::PgConnection;
 use super::{fault::fault, lease::Lease, moment::Moment};
 use crate::{
     domain::{
-        Actor, Audience, Client, ClientId, CredentialId, Error, LimitChange, QuotaLimit, SecretId,
-        StoredSecret, Timestamp,
+        Actor, Audience, ClientId, ClientRecord, CredentialId, Error, LimitChange, QuotaLimit,
+        SecretId, StoredSecret, Timestamp,
     },
     store::{
         ClientChange, Creation, FoundClient, Readable, Retirement,
@@ -72,7 +72,7 @@ async fn find_alone(
 /// Inserts a client and its first secret in one statement: either both are stored or neither.
 pub(super) async fn create(
     connection: &mut PgConnection,
-    client: &Client,
+    ClientRecord { client, about }: &ClientRecord,
     secret: &StoredSecret,
     actor: &Actor,
 ) -> Result<Creation, Error> {
@@ -82,8 +82,9 @@ pub(super) async fn create(
              insert into client (id, client_id, name, state, grant_types, scopes, default_scopes,
                                  audiences, serves, token_lifetime_seconds, not_before, created_at,
                                  version, tokens_per_second, token_burst, live_tokens,
-                                 default_audience, several_audiences)
-             select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $20, $21, $22, $23, $24
+                                 default_audience, several_audiences, labels, owner, note)
+             select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $20, $21, $22,
+                    $23, $24, $25, $26, $27
              from (select set_config('jeton.actor', $19, true)) as actor
              on conflict on constraint client_client_id_is_unique do nothing
              returning id
@@ -118,31 +119,14 @@ pub(super) async fn create(
     .bind(number(client.quota.live_tokens))
     .bind(client.default_audience.as_ref().map(Audience::as_str))
     .bind(client.several_audiences)
+    .bind(about.labels.texts())
+    .bind(&about.owner)
+    .bind(&about.note)
     .execute(connection)
     .await
     .map_err(fault)?
     .rows_affected();
     Ok(if rows == 0 { Creation::ClientIdTaken } else { Creation::Created })
-}
-
-pub(super) async fn list(
-    connection: &mut PgConnection,
-    after: Option<&str>,
-    limit: u32,
-) -> Result<Vec<Readable<Client>>, Error> {
-    // Ordered by bytes, as SQLite does, and not by the locale of the database.
-    let rows = sqlx::query(concat!(
-        "select ",
-        client_columns!(),
-        " from client where $1::text is null or client_id collate \"C\" > $1
-         order by client_id collate \"C\" nulls first limit $2"
-    ))
-    .bind(after)
-    .bind(i64::from(limit))
-    .fetch_all(connection)
-    .await
-    .map_err(fault)?;
-    Ok(rows.iter().map(row::client).collect())
 }
 
 /// Lists the secrets of a client, without their hashes, because not every role may read those.
@@ -202,7 +186,7 @@ pub(super) async fn change(
 }
 
 /// A limit as its column holds it.
-fn number(limit: Option<QuotaLimit>) -> Option<i32> {
+pub(super) fn number(limit: Option<QuotaLimit>) -> Option<i32> {
     limit.map(|limit| i32::try_from(limit.get()).unwrap_or(i32::MAX))
 }
 

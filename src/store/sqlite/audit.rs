@@ -1,5 +1,7 @@
 //! The audit trail on SQLite. Triggers write its rows, and this module seals them.
 
+use std::ops::RangeInclusive;
+
 use serde_json::json;
 use sqlx::{
     Sqlite, SqliteConnection, SqlitePool, query::Query, sqlite::SqliteArguments, sqlite::SqliteRow,
@@ -8,7 +10,7 @@ use sqlx::{
 use super::{cells::Mended, fault::fault};
 use crate::{
     domain::{Actor, AuditEntry, AuditMark, ClientId, Error, Timestamp},
-    store::{Readable, row},
+    store::{AuditFilter, Readable, row},
 };
 
 /// Maximum rows that one transaction deletes.
@@ -119,17 +121,36 @@ pub(super) async fn after(
     Ok(rows.iter().map(entry).collect())
 }
 
-pub(super) async fn last(
+pub(super) async fn search(
     pool: &SqlitePool,
-    client_id: Option<&ClientId>,
+    filter: &AuditFilter,
+    seqs: RangeInclusive<i64>,
     limit: u32,
 ) -> Result<Vec<Readable<AuditEntry>>, Error> {
+    let AuditFilter { client_id, actor, action, since, until } = filter;
     let rows = sqlx::query(
         "select seq, at, actor, login, action, client, client_id, subject, detail, hash
-         from audit where $1 is null or client_id = $1 order by seq desc limit $2",
+         from audit
+         where (seq between $1 and $2 or (seq is null and $2 = 9223372036854775807))
+           and ($4 is null or client_id = $4 or client in (
+                select id from client where client_id = $4
+                union select client from audit where client_id = $4 and client is not null))
+           and ($5 is null or actor in ($5, 'operator:' || $5)
+                or (actor is null and login = $5)
+                or (actor = 'client' and 'client:' || client_id = $5))
+           and ($6 is null or action = $6 or substr(action, 1, length($6) + 1) = $6 || '.')
+           and ($7 is null or at >= $7)
+           and ($8 is null or at < $8)
+         order by seq desc limit $3",
     )
-    .bind(client_id.map(|client_id| client_id.as_str().to_owned()))
+    .bind(*seqs.start())
+    .bind(*seqs.end())
     .bind(limit)
+    .bind(client_id.as_ref().map(ClientId::as_str))
+    .bind(actor.as_deref())
+    .bind(action.as_deref())
+    .bind(since.map(Timestamp::unix_micros))
+    .bind(until.map(Timestamp::unix_micros))
     .fetch_all(pool)
     .await
     .map_err(fault)?;

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     domain::{
-        Actor, Client, ClientId, CredentialId, Error, LimitChange, QuotaLimit, SecretId,
+        Actor, ClientId, ClientRecord, CredentialId, Error, LimitChange, QuotaLimit, SecretId,
         StoredSecret, Timestamp,
     },
     store::{
@@ -44,23 +44,24 @@ pub(super) async fn find(
 
 pub(super) async fn create(
     writer: &SqlitePool,
-    client: &Client,
+    record: &ClientRecord,
     secret: &StoredSecret,
     actor: &Actor,
 ) -> Result<Creation, Error> {
-    let statements = vec![insert_client(client), insert_secret(secret)];
+    let statements = vec![insert_client(record), insert_secret(secret)];
     let rows = audit::change(writer, actor, statements).await?;
     Ok(if rows == 0 { Creation::ClientIdTaken } else { Creation::Created })
 }
 
-fn insert_client(client: &Client) -> Statement {
+fn insert_client(ClientRecord { client, about }: &ClientRecord) -> Statement {
     let grants: Vec<_> = client.grants.iter().map(|grant| grant.as_str()).collect();
     sqlx::query(
         "insert into client (id, client_id, name, state, grant_types, scopes, default_scopes,
                              audiences, serves, token_lifetime_seconds, not_before, created_at,
                              version, tokens_per_second, token_burst, live_tokens,
-                             default_audience, several_audiences)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
+                             default_audience, several_audiences, labels, owner, note)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
+                 $19, $20, $21)
          on conflict (client_id) do nothing",
     )
     .bind(client.key.0)
@@ -81,6 +82,9 @@ fn insert_client(client: &Client) -> Statement {
     .bind(client.quota.live_tokens.map(QuotaLimit::get))
     .bind(client.default_audience.as_ref().map(|default| default.as_str().to_owned()))
     .bind(client.several_audiences)
+    .bind(about.labels.texts().join(" "))
+    .bind(about.owner.clone())
+    .bind(about.note.clone())
 }
 
 fn insert_secret(secret: &StoredSecret) -> Statement {
@@ -96,24 +100,6 @@ fn insert_secret(secret: &StoredSecret) -> Statement {
     .bind(secret.label.clone())
     .bind(secret.created_at.unix_micros())
     .bind(secret.expires_at.map(Timestamp::unix_micros))
-}
-
-pub(super) async fn list(
-    pool: &SqlitePool,
-    after: Option<&str>,
-    limit: u32,
-) -> Result<Vec<Readable<Client>>, Error> {
-    let rows = sqlx::query(concat!(
-        "select ",
-        client_columns!(),
-        " from client where $1 is null or client_id > $1 order by client_id limit $2"
-    ))
-    .bind(after)
-    .bind(limit)
-    .fetch_all(pool)
-    .await
-    .map_err(fault)?;
-    Ok(rows.iter().map(row::client).collect())
 }
 
 /// Lists the secrets of a client, without their hashes, as on Postgres.

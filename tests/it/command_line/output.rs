@@ -110,6 +110,19 @@ async fn texts_that_a_terminal_obeys_are_refused_and_replaced_where_they_are_sho
     }
 }
 
+#[tokio::test]
+async fn a_change_is_visible_on_a_terminal_of_80_columns() {
+    let database = Database::ready(Kind::Sqlite).await;
+    run_json(&["client", "create", "--client-id", "a-client-with-a-long-name"], &database);
+    let update = ["client", "update", "a-client-with-a-long-name", "--add-scope", "admin"];
+    run_json(&[&update[..], &["--actor", "somebody@operations.example.com"]].concat(), &database);
+    let list = ["audit", "list", "--field", "scopes", "--gained", "admin"];
+    let said = stdout(&on_terminal(&list, &database, 80, ""));
+    let lines: Vec<_> = said.lines().map(str::trim_end).collect();
+    assert!(lines.contains(&"    scopes +admin"), "{said}");
+    assert!(lines.iter().any(|line| line.contains("  client.update  ")), "{said}");
+}
+
 /// What the trail says of one act does not depend on the database, but for what only one of them
 /// knows.
 #[tokio::test]
@@ -133,6 +146,8 @@ async fn the_trail_reads_the_same_from_both_databases() {
         database
             .execute(&format!("update client set scopes = {scopes}, default_scopes = {scopes}"))
             .await;
+        let update = ["client", "update", "orders", "--label", "b=1", "--label", "a=", "--owner"];
+        run_json(&[&update[..], &["ada", "--token-lifetime", "15m"]].concat(), &database);
         run_json(&["tag-key", "rotate"], &database);
         run_json(&["client", "delete", "orders", "--yes"], &database);
         let mut trail = run_json(&["audit", "list"], &database);
@@ -178,13 +193,14 @@ async fn every_command_names_its_database_and_json_stays_json() {
             Kind::Sqlite => database.dir.path().join("jeton.db").display().to_string(),
         };
         run_json(&["client", "create", "--client-id", "orders"], &database);
-        let commands: [&[&str]; 13] = [
+        let commands: [&[&str]; 14] = [
             &["migrate"],
             &["client", "list"],
             &["client", "show", "orders"],
             &["audit", "list"],
             &["audit", "verify"],
             &["tag-key", "show"],
+            &["client", "update", "orders", "--note", "on call"],
             &["client", "set-quota", "orders", "--live-tokens", "7"],
             &["client", "revoke-tokens", "orders"],
             &["client", "disable", "orders", "--yes"],

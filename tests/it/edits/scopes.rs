@@ -121,7 +121,7 @@ async fn a_row_that_broke_the_rule_before_is_migrated_and_can_be_changed() {
     let whole_row = "update client set name = 'Old', scopes = scopes, \
                      default_scopes = default_scopes, state = 'active'";
     node.database.execute_all(whole_row).await;
-    let client = node.registry.show_client(&id).await.unwrap().0.unwrap();
+    let client = node.registry.record(&id).await.unwrap().client;
     assert_eq!((client.name.as_str(), client.state), ("Old", ClientState::Active));
     let refused = node.database.refuses("update client set scopes = 'read write'").await;
     assert!(refused.contains("in the same statement"), "{refused}");

@@ -11,8 +11,8 @@ use std::{
 
 use jeton::{
     domain::{
-        ClientId, ClientQuota, ClientSecret, ClientState, GrantType, OsRandom, Scope, SystemClock,
-        TokenLifetime,
+        About, ClientId, ClientQuota, ClientSecret, ClientState, GrantType, OsRandom, Scope,
+        SystemClock, TokenLifetime,
     },
     pb::v1::ClientAuthentication,
     registry::{NewClient, NewSecret, Registry, RegistryError},
@@ -204,5 +204,6 @@ fn new_client(name: &str, number: usize, sees_all: bool) -> NewClient {
         },
         token_lifetime: TokenLifetime::DEFAULT,
         quota: ClientQuota::default(),
+        about: About::default(),
     }
 }

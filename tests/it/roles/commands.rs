@@ -41,6 +41,8 @@ async fn an_operator_administers_clients_and_is_in_the_trail() {
     said(&run(&["client", "retire-secret", "--yes", "orders", &first, "--leaked"], &operator));
     said(&run(&["client", "disable", "--yes", "orders"], &operator));
     said(&run(&["client", "enable", "orders"], &operator));
+    let update = ["client", "update", "orders", "--add-scope", "x", "--label", "a=b", "--owner"];
+    said(&run(&[&update[..], &["ada", "--note", "n", "--live-tokens", "7"]].concat(), &operator));
     assert_eq!(run_json(&["client", "list"], &operator).as_array().unwrap().len(), 1);
     let shown = run_json(&["client", "show", "orders"], &operator);
     let secrets = shown["secrets"].as_array().unwrap();
@@ -51,9 +53,9 @@ async fn an_operator_administers_clients_and_is_in_the_trail() {
 
     let trail = run_json(&["audit", "list"], &operator);
     let trail = trail.as_array().unwrap();
-    assert_eq!(trail.len(), 7);
+    assert_eq!(trail.len(), 8);
     assert!(trail.iter().all(|row| text(row, "login") == world.roles.name("operator")));
-    assert!(said(&run(&["audit", "verify"], &operator)).contains("is intact: 7 rows"));
+    assert!(said(&run(&["audit", "verify"], &operator)).contains("is intact: 8 rows"));
     // By hand, it names itself as it likes in one column, and not in the other.
     let forged = "set jeton.actor = 'operator:else';
                   insert into client (id, client_id) values (gen_random_uuid(), 'by-hand')";
@@ -75,7 +77,11 @@ async fn a_reader_looks_and_changes_nothing() {
     assert!(said(&run(&["audit", "verify"], &reader)).contains("is intact: 2 rows"));
 
     let retire = ["client", "retire-secret", "--yes", "orders", &secret];
-    let refused: [&[&str]; 6] = [
+    said(&run(&["client", "list", "--without-live-secret", "--label", "a=b"], &reader));
+    said(&run(&["audit", "list", "--client", "orders", "--gained", "read"], &reader));
+    said(&run(&["client", "update", "orders", "--owner", "ada", "--dry-run"], &reader));
+    let refused: [&[&str]; 7] = [
+        &["client", "update", "orders", "--owner", "ada"],
         &["client", "create"],
         &["client", "add-secret", "orders"],
         &["client", "disable", "--yes", "orders"],

@@ -64,6 +64,11 @@ const CLIENTS: &[Act] = &[
         OPERATOR,
         "update client set audiences = '{a}', default_audience = 'a', several_audiences = true",
     ),
+    (
+        "note something of a client",
+        OPERATOR,
+        "update client set labels = '{team=a}', owner = 'x', note = 'x'",
+    ),
     ("revoke all tokens of a client", OPERATOR, "update client set not_before = now()"),
     ("take that back", NOBODY, "update client set not_before = null where client_id = 'bounded'"),
     ("revoke them by generation", OPERATOR, "update client set generation = generation + 1"),

@@ -4,9 +4,12 @@ use std::collections::BTreeSet;
 
 use futures_util::future::join_all;
 use jeton::{
-    domain::{SecretHash, SecretId, StoredCredential, StoredSecret, Timestamp, TokenText},
+    domain::{
+        About, ClientRecord, SecretHash, SecretId, StoredCredential, StoredSecret, Timestamp,
+        TokenText,
+    },
     pb::v1::{IntrospectTokenRequest, token_service_client::TokenServiceClient},
-    store::UnreadableRow,
+    store::{ClientFilter, UnreadableRow},
 };
 use tokio::task::JoinSet;
 use tonic::Code;
@@ -117,17 +120,17 @@ async fn a_list_goes_on_over_pages_of_rows_that_cannot_be_read() {
             );
             written += usize::try_from(editor.run(&insert).await.unwrap()).unwrap();
         }
-        let listed = node.registry.list_clients().await.unwrap();
+        let listed = node.registry.list_clients(&ClientFilter::default()).await.unwrap();
         let ids: BTreeSet<_> = listed
             .iter()
-            .map(|client| match client {
-                Ok(client) => Some(client.key.0),
+            .map(|record| match record {
+                Ok(record) => Some(record.client.key.0),
                 Err(row) => row.id,
             })
             .collect();
         assert_eq!((listed.len(), ids.len()), (written, written), "{kind:?}");
         let readable: BTreeSet<_> =
-            listed.iter().flatten().map(|client| client.client_id.to_string()).collect();
+            listed.iter().flatten().map(|record| record.client.client_id.to_string()).collect();
         assert_eq!(readable, good, "{kind:?}");
         let odd = |row: &UnreadableRow| row.column == "client_id" && row.table == "client";
         assert!(listed.iter().filter_map(|client| client.as_ref().err()).all(odd), "{kind:?}");
@@ -154,7 +157,8 @@ async fn the_ends_of_time_are_kept() {
             retired_at: None,
             leaked_at: None,
         };
-        node.store.create_client(&client, &secret, &operator()).await.unwrap();
+        let record = ClientRecord { client: client.clone(), about: About::default() };
+        node.store.create_client(&record, &secret, &operator()).await.unwrap();
         let found =
             node.store.find_client(&client.client_id, Some(secret.id.into())).await.unwrap();
         let found = found.unwrap();

@@ -147,7 +147,12 @@ pub(super) fn claims(column: &str) -> (Holds, Holds) {
         | "revoked_token.revoked_at"
         | "revoked_token.keep_until" => (NEVER, Holds::Always),
         "installation.not_before" => (PAST, Holds::Always),
-        "installation.singleton"
+        // Nodes do not read what operators note of a client, and what concerns secrets is tried
+        // elsewhere.
+        "client.labels"
+        | "client.owner"
+        | "client.note"
+        | "installation.singleton"
         | "installation.tag_key"
         | "installation.next_tag_key"
         | "installation.previous_tag_key"

@@ -8,8 +8,9 @@ use jeton::{
     config::Proxies,
     credentials::HashPoolOptions,
     domain::{
-        Actor, Audience, Client, ClientId, ClientQuota, ClientSecret, Clock, GrantType, HashCost,
-        HashCostCap, OsRandom, Quota, QuotaLimit, QuotaMode, Scope, SystemClock, TokenLifetime,
+        About, Actor, Audience, Client, ClientId, ClientQuota, ClientSecret, Clock, GrantType,
+        HashCost, HashCostCap, OsRandom, Quota, QuotaLimit, QuotaMode, Scope, SystemClock,
+        TokenLifetime,
     },
     net::{Limits, tls::Tls},
     node::{Node, NodeOptions},
@@ -265,6 +266,7 @@ pub(crate) fn new_client(client_id: &str) -> NewClient {
         serves: BTreeSet::new(),
         token_lifetime: TokenLifetime::DEFAULT,
         quota: ClientQuota::default(),
+        about: About::default(),
     }
 }
 

@@ -9,7 +9,8 @@ use uuid::Uuid;
 use crate::domain::{AuditEntry, Timestamp};
 
 /// Columns that are lists.
-const LISTS: [&str; 5] = ["grant_types", "scopes", "default_scopes", "audiences", "serves"];
+const LISTS: [&str; 6] =
+    ["grant_types", "scopes", "default_scopes", "audiences", "serves", "labels"];
 
 /// Columns that are moments, besides those that end with `_at`.
 const MOMENTS: [&str; 3] = ["not_before", "tag_key_since", "keep_until"];
@@ -20,12 +21,25 @@ const FLAGS: [&str; 1] = ["several_audiences"];
 /// Columns that are ids.
 const IDS: [&str; 3] = ["id", "client", "secret"];
 
+/// What an entry says of one field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DetailChange {
+    /// Name of the field, which is that of the column.
+    pub field: String,
+    /// Value before the change, in canonical form; `None` in an entry about something new.
+    pub before: Option<Value>,
+    /// Value after it; `None` in an entry about something that was deleted. Of a hash or a key an
+    /// entry says only that it changed, and that is this value alone.
+    pub after: Option<Value>,
+}
+
 /// Parses the detail of an entry: lists are arrays, moments are RFC 3339, ids are UUIDs, flags are
 /// booleans. In an entry about a change each member is a pair, of the values before and after. Null
 /// if it is not JSON.
-pub(super) fn canonical(entry: &AuditEntry) -> Value {
+#[must_use]
+pub fn canonical_detail(entry: &AuditEntry) -> Value {
     let Ok(mut detail) = serde_json::from_str::<Value>(&entry.detail) else { return Value::Null };
-    let are_pairs = entry.action.ends_with(".update") || entry.action == AuditEntry::REVOKE;
+    let are_pairs = has_pairs(entry);
     for (column, value) in detail.as_object_mut().into_iter().flatten() {
         match value {
             Value::Array(pair) if are_pairs => {
@@ -37,6 +51,27 @@ pub(super) fn canonical(entry: &AuditEntry) -> Value {
         }
     }
     detail
+}
+
+/// What an entry says of each field, in order of their names.
+#[must_use]
+pub fn detail_changes(entry: &AuditEntry) -> Vec<DetailChange> {
+    let Value::Object(members) = canonical_detail(entry) else { return Vec::new() };
+    let are_pairs = has_pairs(entry);
+    let is_deleted = entry.action.ends_with(".delete");
+    let change = |(field, value): (String, Value)| match value {
+        Value::Array(mut pair) if are_pairs && pair.len() == 2 => {
+            let (before, after) = (Some(pair[0].take()), Some(pair[1].take()));
+            DetailChange { field, before, after }
+        }
+        value if is_deleted => DetailChange { field, before: Some(value), after: None },
+        value => DetailChange { field, before: None, after: Some(value) },
+    };
+    members.into_iter().map(change).collect()
+}
+
+fn has_pairs(entry: &AuditEntry) -> bool {
+    entry.action.ends_with(".update") || entry.action == AuditEntry::REVOKE
 }
 
 fn convert(column: &str, value: &mut Value) {
