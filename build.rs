@@ -1,6 +1,7 @@
 //! Compiles `proto/` with a protobuf compiler written in Rust, so that no `protoc` is needed and
-//! every machine compiles the same contract. The lane of each method and the secret fields are read
-//! from the options of the contract, which is the only place that defines them.
+//! every machine compiles the same contract. The lane and the permission of each method and the
+//! secret fields are read from the options of the contract, which is the only place that defines
+//! them.
 
 use std::{
     collections::BTreeMap,
@@ -15,16 +16,29 @@ use protox::prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, M
 
 const PACKAGE: &str = "jeton.v1";
 
+const ERROR_REASON: &str = "jeton/v1/error_reason.proto";
+const TOKEN_SERVICE: &str = "jeton/v1/token_service.proto";
+const CLIENT_SERVICE: &str = "jeton/v1/client_service.proto";
+
 fn main() -> Result<(), Box<dyn Error>> {
     let proto = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("../../proto");
     println!("cargo::rerun-if-changed={}", proto.display());
-    let mut compiler = protox::Compiler::new([&proto])?;
-    compiler.include_imports(true).include_source_info(true);
-    compiler.open_files(["jeton/v1/error_reason.proto", "jeton/v1/token_service.proto"])?;
+    let open = |files: &[&str]| -> Result<protox::Compiler, Box<dyn Error>> {
+        let mut compiler = protox::Compiler::new([&proto])?;
+        compiler.include_imports(true).include_source_info(true);
+        compiler.open_files(files)?;
+        Ok(compiler)
+    };
+    let compiler = open(&[ERROR_REASON, TOKEN_SERVICE, CLIENT_SERVICE])?;
 
-    // The descriptors are written here because `compile_fds` ignores the option to write them.
+    // The descriptors are written here because `compile_fds` ignores the option to write them. A
+    // listener describes only the service that it serves.
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("jeton.v1.descriptors.bin"), compiler.encode_file_descriptor_set())?;
+    for (service, name) in [(TOKEN_SERVICE, "token_service"), (CLIENT_SERVICE, "client_service")] {
+        let own = open(&[ERROR_REASON, service])?;
+        fs::write(out.join(format!("{name}.bin")), own.encode_file_descriptor_set())?;
+    }
 
     let pool = compiler.descriptor_pool();
     let secret: Vec<_> = pool.all_messages().filter(has_secret).collect();
@@ -37,6 +51,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     tonic_prost_build::configure()
         .skip_debug(secret)
         .codec_path("crate::Codec")
+        // In order of their keys, so that equal messages have equal bytes: a page token is bound to
+        // those of its request.
+        .btree_map(".jeton.v1")
+        // A result of a batch is as large as its larger variant.
+        .boxed(".jeton.v1.BatchResult.outcome.created")
         .compile_fds(compiler.file_descriptor_set())?;
     Ok(())
 }
@@ -74,25 +93,30 @@ fn write_debug(out: &mut String, message: &MessageDescriptor) -> fmt::Result {
     writeln!(out, "            .finish()\n    }}\n}}")
 }
 
-/// Source of `enum Method`: the methods of all services, with their lanes.
+/// Source of `enum Method`: the methods of all services, with their lanes and permissions.
 fn method_table(pool: &DescriptorPool) -> Result<String, Box<dyn Error>> {
     let services = pool.services().filter(|service| service.package_name() == PACKAGE);
-    let methods: Vec<_> =
-        services.flat_map(|service| service.methods().collect::<Vec<_>>()).collect();
+    let services: Vec<(String, Vec<MethodDescriptor>)> =
+        services.map(|service| (service.name().to_owned(), service.methods().collect())).collect();
+    let methods: Vec<_> = services.iter().flat_map(|(_, methods)| methods).collect();
     let (mut variants, mut names, mut paths) = <(String, String, String)>::default();
-    let mut lanes = BTreeMap::new();
     for method in &methods {
         let (name, service) = (method.name(), method.parent_service().full_name());
         assert!(!method.is_client_streaming() && !method.is_server_streaming(), "{name} streams");
         writeln!(variants, "    /// `{service}.{name}`.\n    {name},")?;
         writeln!(names, "            Self::{name} => \"{name}\",")?;
         writeln!(paths, "            Self::{name} => \"/{service}/{name}\",")?;
-        lanes.entry(lane(pool, method)?).or_insert_with(Vec::new).push(format!("Self::{name}"));
     }
-    let lanes = lanes.iter().try_fold(String::new(), |mut arms, (lane, methods)| {
-        writeln!(arms, "            {} => v1::Lane::{lane},", methods.join(" | ")).map(|()| arms)
-    })?;
-    let all: Vec<_> = methods.iter().map(|method| format!("Self::{}", method.name())).collect();
+    let lanes = arms(pool, &methods, "lane", "Lane")?;
+    let permissions = arms(pool, &methods, "requires", "Permission")?;
+    let all = list("All methods", "ALL", &methods)?;
+    let of_services: String = services
+        .iter()
+        .map(|(name, methods)| {
+            let methods: Vec<_> = methods.iter().collect();
+            list(&format!("Methods of `{name}`"), &constant(name), &methods)
+        })
+        .collect::<Result<_, fmt::Error>>()?;
     Ok(format!(
         "/// A method of the contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,9 +124,7 @@ pub enum Method {{
 {variants}}}
 
 impl Method {{
-    /// All methods.
-    pub const ALL: [Self; {count}] = [{all}];
-
+{all}{of_services}
     /// Name of the method in the contract, in metrics and in the access log.
     #[must_use]
     pub const fn name(self) -> &'static str {{
@@ -123,20 +145,65 @@ impl Method {{
         match self {{
 {lanes}        }}
     }}
+
+    /// Permission that the method requires of its caller.
+    #[must_use]
+    pub const fn requires(self) -> v1::Permission {{
+        match self {{
+{permissions}        }}
+    }}
 }}
-",
-        count = methods.len(),
-        all = all.join(", "),
+"
     ))
 }
 
-/// Lane of a method, as the name of a variant of `domain::Lane`.
-fn lane(pool: &DescriptorPool, method: &MethodDescriptor) -> Result<&'static str, String> {
+/// A constant of the methods in this list.
+fn list(what: &str, name: &str, methods: &[&MethodDescriptor]) -> Result<String, fmt::Error> {
+    let members: Vec<_> = methods.iter().map(|method| format!("Self::{}", method.name())).collect();
+    let mut text = String::new();
+    writeln!(text, "    /// {what}.")?;
+    let (count, members) = (methods.len(), members.join(", "));
+    writeln!(text, "    pub const {name}: [Self; {count}] = [{members}];")?;
+    Ok(text)
+}
+
+/// `TokenService` as the name of a constant, `TOKEN_SERVICE`.
+fn constant(name: &str) -> String {
+    name.chars().enumerate().fold(String::new(), |text, (place, letter)| {
+        let gap = if letter.is_uppercase() && place > 0 { "_" } else { "" };
+        format!("{text}{gap}{}", letter.to_ascii_uppercase())
+    })
+}
+
+/// The arms of a `match` from the methods to their values of an option. The variants of the enum
+/// are named like its values without their prefix: `LANE_ISSUE` of `Lane` is `Lane::Issue`.
+fn arms(
+    pool: &DescriptorPool,
+    methods: &[&MethodDescriptor],
+    option: &str,
+    of: &str,
+) -> Result<String, Box<dyn Error>> {
+    let name = format!("{PACKAGE}.{option}");
     let extension =
-        pool.get_extension_by_name("jeton.v1.lane").ok_or("there is no option `lane`")?;
-    match method.options().get_extension(&extension).as_enum_number() {
-        Some(1) => Ok("Issue"),
-        Some(2) => Ok("Inspect"),
-        _ => Err(format!("{} has no lane: give it `option (lane)`", method.full_name())),
+        pool.get_extension_by_name(&name).ok_or(format!("there is no option `{option}`"))?;
+    let mut by_value: BTreeMap<i32, Vec<String>> = BTreeMap::new();
+    for method in methods {
+        let options = method.options();
+        let value = options.get_extension(&extension).as_enum_number().unwrap_or_default();
+        if value == 0 {
+            let method = method.full_name();
+            return Err(format!("{method} has no {option}: give it `option ({option})`").into());
+        }
+        by_value.entry(value).or_default().push(format!("Self::{}", method.name()));
     }
+    let values =
+        pool.get_enum_by_name(&format!("{PACKAGE}.{of}")).ok_or("there is no such enum")?;
+    by_value.iter().try_fold(String::new(), |mut arms, (value, methods)| {
+        let value = values.get_value(*value).ok_or("there is no such value")?;
+        let name = value.name().rsplit('_').next().unwrap_or_default().to_lowercase();
+        let (first, rest) = name.split_at(1);
+        let variant = format!("v1::{of}::{}{rest}", first.to_uppercase());
+        writeln!(arms, "            {} => {variant},", methods.join(" | "))?;
+        Ok(arms)
+    })
 }

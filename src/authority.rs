@@ -1,5 +1,6 @@
 //! Token use cases: issue, introspect and revoke. Each function is a list of numbered steps.
 
+mod administrator;
 mod authenticate;
 mod introspect;
 mod issue;
@@ -10,6 +11,7 @@ use std::{sync::Arc, time::Duration};
 
 use self::quota::Quotas;
 pub use self::{
+    administrator::Administrator,
     authenticate::AuthenticatedClient,
     introspect::{ActiveToken, Introspection},
     issue::{IssueRequest, IssuedToken},

@@ -4,10 +4,12 @@ mod arguments;
 mod audit;
 mod backup;
 mod bench;
+mod bootstrap;
 mod client;
 mod completions;
 mod config;
 mod confirm;
+mod control;
 mod deadline;
 mod dev;
 mod duration;
@@ -106,6 +108,8 @@ enum Command {
     Restore(restore::Restore),
     /// Run only the HTTP shim, in front of a node elsewhere
     Shim(shim::Shim),
+    /// Create the first administrator, directly in the database
+    Bootstrap(bootstrap::Bootstrap),
     /// Manage clients and their secrets, directly in the database
     #[command(subcommand)]
     Client(client::ClientCommand),
@@ -257,6 +261,7 @@ async fn run(asked: Asked) -> anyhow::Result<()> {
         Command::Backup(backup) => backup.run(deadline, whole).await,
         Command::Restore(restore) => restore.run(deadline, whole).await,
         Command::Shim(shim) => shim.run(&unknown_variables).await,
+        Command::Bootstrap(bootstrap) => Box::pin(bootstrap.run(deadline)).await,
         Command::Client(client) => Box::pin(client.run(deadline)).await,
         Command::TagKey(tag_key) => tag_key.run(deadline).await,
         Command::Audit(audit) => audit.run(deadline).await,

@@ -38,7 +38,7 @@ pub use self::{
     layers::{File, Setting},
     limits::{Connections, Requests, Shutdown},
     links::Links,
-    listeners::{GrpcListener, HttpListeners, RunningProbes},
+    listeners::{ControlAddress, ControlListener, GrpcListener, HttpListeners, RunningProbes},
     log::{Log, LogFormat},
     new_secrets::{LifetimeDays, LifetimeSeconds, NewSecrets, NoLifetime},
     proxies::{Networks, Proxies, TrustedProxies},
@@ -58,6 +58,9 @@ pub struct Config {
     /// HTTP and probe listeners.
     #[command(flatten)]
     pub http: HttpListeners,
+    /// Control listener.
+    #[command(flatten)]
+    pub control: ControlListener,
     /// TLS of the gRPC and HTTP listeners.
     #[command(flatten)]
     pub tls: Tls,

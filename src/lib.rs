@@ -20,6 +20,8 @@ pub mod request;
 
 pub mod oauth_http;
 
+pub mod control;
+
 pub use jeton_proto as pb;
 
 pub mod rpc;

@@ -16,12 +16,13 @@ mod peer;
 mod proxy_header;
 mod read_throttle;
 mod saturation;
+mod socket;
 pub mod tls;
 mod workers;
 
 #[doc(hidden)]
 pub use self::forwarded::source_of as forwarded_source_of;
-pub(crate) use self::limits::MAX_PROBE_CONNECTIONS;
+pub(crate) use self::limits::{MAX_CONTROL_CONNECTIONS, MAX_PROBE_CONNECTIONS};
 pub use self::{
     descriptors::fit_connections,
     limits::Limits,

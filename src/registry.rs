@@ -2,10 +2,13 @@
 //! `listing.rs` shows and finds clients, `update.rs` changes them, `audit.rs` finds what was
 //! changed, and `installation.rs` has what concerns all clients.
 
+mod administrators;
 mod audit;
 mod error;
+mod hashing;
 mod installation;
 mod listing;
+mod pages;
 mod quota;
 mod update;
 
@@ -14,12 +17,13 @@ use std::{
     sync::Arc,
 };
 
+use tokio::sync::Semaphore;
+
 use crate::{
     domain::{
         About, Actor, Audience, Client, ClientId, ClientKey, ClientQuota, ClientRecord,
-        ClientSecret, ClientState, Clock, Error, GrantType, HashCost, HashMemory, Random, Scope,
-        SecretHash, SecretId, StoredSecret, Timestamp, TokenLifetime, parse_label, parse_name,
-        uuid_v4,
+        ClientSecret, ClientState, Clock, Error, GrantType, HashCost, Random, Scope, SecretId,
+        StoredSecret, Timestamp, TokenLifetime, parse_label, parse_name, uuid_v4,
     },
     store::{ClientChange, Creation, LiveSecrets, Retirement, Store},
 };
@@ -27,6 +31,7 @@ use crate::{
 pub use self::{
     audit::{AuditQuery, DetailChange, canonical_detail, detail_changes},
     error::RegistryError,
+    pages::ClientPage,
     update::{AudienceChange, ClientUpdate, Updated},
 };
 
@@ -75,6 +80,8 @@ pub struct Registry {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     hash_cost: HashCost,
+    /// A turn for computing a hash.
+    hashing: Arc<Semaphore>,
     actor: Actor,
 }
 
@@ -102,7 +109,7 @@ impl Registry {
         hash_cost: HashCost,
         actor: Actor,
     ) -> Self {
-        Self { store, clock, random, hash_cost, actor }
+        Self { store, clock, random, hash_cost, hashing: Arc::new(Semaphore::new(1)), actor }
     }
 
     /// The same registry for another actor. It costs as much as cloning a few pointers, so every
@@ -168,10 +175,7 @@ impl Registry {
         // so that a secret made with the current key is never taken for an earlier one.
         let created_at = self.clock.now();
         let secret = ClientSecret::generate(self.random.as_ref(), keys.current())?;
-        // A command computes one hash, for which no hash pool is started.
-        let mut memory = HashMemory::for_cost(self.hash_cost);
-        let hash = SecretHash::compute(&secret, self.hash_cost, self.random.as_ref(), &mut memory)
-            .map_err(RegistryError::Hash)?;
+        let (secret, hash) = self.hash(secret).await?;
         let stored = StoredSecret {
             id: secret.id(),
             client,

@@ -12,6 +12,7 @@ mod request_id;
 
 pub(crate) use self::{
     access_log::AccessLog,
+    context::LocalUser,
     handler::{Handler, Overload},
     lane::lane_of,
     outcome::{Standing, Throttled},

@@ -16,6 +16,10 @@ mod token_service;
 mod upstream_link;
 
 pub use self::{
-    admission::Admission, grpc_service::GrpcService, remote::RemoteTokens, streams::Streams,
-    token_service::TokenRpc, upstream_link::UpstreamLink,
+    admission::Admission,
+    grpc_service::{Calls, GrpcService},
+    remote::RemoteTokens,
+    streams::Streams,
+    token_service::TokenRpc,
+    upstream_link::UpstreamLink,
 };

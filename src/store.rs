@@ -16,6 +16,7 @@ pub mod migrate;
 mod obstacle;
 mod postgres;
 mod records;
+mod recovery;
 mod row;
 mod sqlite;
 mod traits;
@@ -39,6 +40,7 @@ pub use self::{
         Address, AddressError, Denied, PostgresOptions, PostgresStore, RolePrefix, Snapshot,
     },
     records::{ClientFilter, RecordStore},
+    recovery::RecoveryStore,
     row::UnreadableRow,
     sqlite::{Replacement, SqliteStore},
     traits::{

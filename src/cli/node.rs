@@ -6,7 +6,7 @@ use anyhow::Context;
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::links;
+use super::{control, links};
 use crate::{
     authority::QuotaOptions,
     cache::CacheOptions,
@@ -189,20 +189,23 @@ fn hashes_and_caches(config: &Config, hash_threads: usize) -> u64 {
 pub(super) async fn start(config: &Config, stores: Stores) -> anyhow::Result<Node> {
     links::check_issuer(config.database.links, &config.http, &config.tls)?;
     let Config { http, database, upkeep, hash_pool, cache, connections, .. } = config;
-    let served = [config.grpc.grpc_addr, http.http_addr];
+    let served = [Some(config.grpc.grpc_addr), Some(http.http_addr), control::address(config)];
+    let served: Vec<_> = served.into_iter().flatten().collect();
     config.proxies.check(&config.tls)?;
-    let database_connections = database.database_connections.get();
+    let database_connections = database.database_connections.get() + control::CONNECTIONS;
     let hash_threads = hash_pool.hash_threads.map_or_else(spare_cores, Count::size);
     let (requests, shutdown) = (&config.requests, &config.shutdown);
     let others = hashes_and_caches(config, hash_threads);
+    let tls = tls(&config.tls, &database.directory, &served).await?;
     let options = NodeOptions {
+        control: control::options(config, &stores)?,
         stores,
         clock: Arc::new(SystemClock),
         random: Arc::new(OsRandom),
         grpc_addr: config.grpc.grpc_addr,
         http_addr: http.http_addr,
         probe_addr: http.probe_addr,
-        tls: tls(&config.tls, &database.directory, &served).await?,
+        tls,
         proxies: config.proxies.clone(),
         issuer: http.issuer.clone(),
         migrate: !upkeep.no_migrate,

@@ -38,7 +38,8 @@ fn announce(node: &Node, config: &Config) {
     let tls = config.tls.tls_self_signed || config.tls.tls_cert.is_some();
     let (grpc, http, probes) = (node.grpc_addr(), node.http_addr(), node.probe_addr());
     let (issuer, database) = (node.issuer(), target::place(&config.database));
-    tracing::info!(%grpc, %http, %probes, tls, issuer, database, "serving");
+    let control = node.control().unwrap_or("none");
+    tracing::info!(%grpc, %http, control, %probes, tls, issuer, database, "serving");
 }
 
 /// Drains a node after the first signal. A second signal ends the process immediately.

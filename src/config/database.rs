@@ -36,7 +36,8 @@ pub struct Database {
     #[arg(long, value_name = "FILE", env = "JETON_DATABASE_PASSWORD_FILE")]
     pub database_password_file: Option<PathBuf>,
 
-    /// Maximum connections to the database; a node on Postgres opens one more for the change feed
+    /// Maximum connections to the database; a node on Postgres opens one more for the change feed,
+    /// and up to two for administrators
     #[arg(long, value_name = "N", env = "JETON_DATABASE_CONNECTIONS", default_value = "10")]
     pub database_connections: Count<2, 1_000>,
 

@@ -1,6 +1,6 @@
 //! Settings of the listeners, and the issuer identifier.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::PathBuf, str::FromStr};
 
 use clap::Args;
 
@@ -39,6 +39,48 @@ pub struct HttpListeners {
     pub issuer: Option<String>,
 }
 
+/// Control listener, for administrators.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Listeners")]
+pub struct ControlListener {
+    /// Address for administrators: `unix:` and a path, IP:PORT, or `none`
+    /// [default: `unix:DATA_DIR/control.sock`, if the node has a data directory]
+    ///
+    /// On the Unix socket, root and the user of the node may do everything. All other callers need
+    /// a token for administration. Beyond this machine the listener needs TLS, as the others do.
+    #[arg(long, value_name = "ADDRESS", env = "JETON_CONTROL_ADDR")]
+    pub control_addr: Option<ControlAddress>,
+}
+
+/// Address of the control listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ControlAddress {
+    /// There is none.
+    None,
+    /// A TCP address.
+    Tcp(SocketAddr),
+    /// A Unix socket.
+    Unix(PathBuf),
+}
+
+impl FromStr for ControlAddress {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const REMEDY: &str = "must be `unix:` and an absolute path, such as \
+            unix:/run/jeton/control.sock, an IP address and a port, such as 127.0.0.1:50052, or \
+            none";
+        if text == "none" {
+            return Ok(Self::None);
+        }
+        match text.strip_prefix("unix:").map(PathBuf::from) {
+            Some(path) if path.is_absolute() => Ok(Self::Unix(path)),
+            Some(_) => Err(REMEDY),
+            None => text.parse().map(Self::Tcp).map_err(|_| REMEDY),
+        }
+    }
+}
+
 /// Probe listener of a running node or shim, for a command that asks it.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Listeners")]
@@ -63,4 +105,21 @@ fn issuer(text: &str) -> Result<String, &'static str> {
         "the issuer must be a URL such as https://tokens.example.com, without query, fragment or \
          trailing slash (RFC 8414, section 2)",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_control_address_is_a_socket_an_address_or_none() {
+        let parsed = |text: &str| text.parse::<ControlAddress>();
+        assert_eq!(parsed("none"), Ok(ControlAddress::None));
+        assert_eq!(parsed("unix:/run/j.sock"), Ok(ControlAddress::Unix("/run/j.sock".into())));
+        let address = "[::1]:50052".parse().unwrap();
+        assert_eq!(parsed("[::1]:50052"), Ok(ControlAddress::Tcp(address)));
+        for text in ["", "unix:", "unix:j.sock", "/run/j.sock", "localhost:50052", "50052", "off"] {
+            assert!(parsed(text).unwrap_err().contains("unix:/run/jeton/control.sock"), "{text}");
+        }
+    }
 }

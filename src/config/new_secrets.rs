@@ -69,6 +69,15 @@ impl FromStr for LifetimeSeconds {
 }
 
 impl NewSecrets {
+    /// Lifetime of a new secret; `None` if it does not expire.
+    #[must_use]
+    pub const fn lifetime(&self) -> Option<Duration> {
+        match self.secret_lifetime_days.0 {
+            SecretLifetime::Limited(lifetime) => Some(lifetime),
+            SecretLifetime::Never => None,
+        }
+    }
+
     /// Expiry of a secret that is created at `now`; `None` if it does not expire. `asked` is the
     /// lifetime that the command names.
     #[must_use]

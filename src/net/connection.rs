@@ -4,7 +4,7 @@
 use std::{
     convert::Infallible,
     io::{self, Cursor},
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     pin::{Pin, pin},
     sync::{
         Arc,
@@ -17,7 +17,7 @@ use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite},
-    net::TcpStream,
+    net::{TcpStream, UnixStream},
     time::{Sleep, sleep, timeout},
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
@@ -33,6 +33,7 @@ use super::{
     peer::{self, Peer},
     proxy_header::ProxyHeaders,
     read_throttle::{ReadThrottle, ReadThrottles, ThrottledReader},
+    socket::Accepted,
     tls::{FailedHandshakes, Tls},
 };
 use crate::{
@@ -62,18 +63,21 @@ pub(super) struct Connections<H> {
 impl<H: Handler> Connections<H> {
     /// Serves one connection until the peer ends it, one of its time limits is reached, or the node
     /// stops.
-    pub(super) async fn serve(
-        self,
-        stream: std::net::TcpStream,
-        mut address: SocketAddr,
-        entry: &Entry,
-    ) -> Result<(), Closed> {
-        let mut stream = TcpStream::from_std(stream)?;
-        stream.set_nodelay(true)?;
+    pub(super) async fn serve(self, accepted: Accepted, entry: &Entry) -> Result<(), Closed> {
         // One deadline for everything before the first request. With one per step, a peer could
         // extend it step by step.
         let shorter = if entry.listener.is_nearly_full() { SHORT_HANDSHAKE } else { 1 };
         let mut patience = pin!(sleep(self.limits.handshake_timeout / shorter));
+        let (stream, mut address) = match accepted {
+            Accepted::Tcp(stream, address) => (stream, address),
+            Accepted::Unix(stream) => {
+                let stream = UnixStream::from_std(stream)?;
+                let peer = Peer::of_this_machine(stream.peer_cred()?.uid());
+                return self.serve_requests(stream, peer, entry, patience).await;
+            }
+        };
+        let mut stream = TcpStream::from_std(stream)?;
+        stream.set_nodelay(true)?;
         if self.proxies.announce(address.ip()) {
             let reading = self.proxy_headers.read(address, &mut stream);
             address = self.before_first_request(patience.as_mut(), reading).await?;
@@ -177,6 +181,9 @@ impl<H: Handler> Connections<H> {
         let service = service_fn(move |mut request: Request<Incoming>| {
             count.fetch_add(1, Ordering::Relaxed);
             let source = peer.source_of_request(request.headers());
+            if let Some(user) = peer.user {
+                request.extensions_mut().insert(user);
+            }
             let open = OpenRequest::begin(&listener, &activity, &throttle, source);
             if throttle.is_throttled(source) {
                 request.extensions_mut().insert(Throttled);

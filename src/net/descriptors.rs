@@ -2,12 +2,14 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use super::limits::{MAX_CONTROL_CONNECTIONS, MAX_PROBE_CONNECTIONS};
+
 /// Maximum descriptors of one database connection: a socket, or the three files of SQLite.
 const EACH_DATABASE_CONNECTION: u64 = 3;
 
 /// Descriptors for everything else: the standard streams, the runtime, the listening sockets, probe
-/// connections, and files that are open for a moment.
-const OTHERS: u64 = 64 + super::limits::MAX_PROBE_CONNECTIONS as u64;
+/// and control connections, and files that are open for a moment.
+const OTHERS: u64 = 64 + (MAX_PROBE_CONNECTIONS + MAX_CONTROL_CONNECTIONS) as u64;
 
 /// Returns how many connections each of `listeners` listeners can hold beside the database
 /// connections, at most `asked`. Raises the soft limit of the process as far as needed and allowed,

@@ -7,6 +7,10 @@ use crate::config::{Connections, Requests, Shutdown};
 /// Maximum open connections of the probe listener: a scraper or two, the probes, an operator.
 pub(crate) const MAX_PROBE_CONNECTIONS: u32 = 16;
 
+/// Maximum open connections of the control listener: some operators, and the programs that manage
+/// clients.
+pub(crate) const MAX_CONTROL_CONNECTIONS: u32 = 16;
+
 /// Limits of a listener and of its requests.
 #[derive(Debug, Clone)]
 pub struct Limits {

@@ -1,10 +1,9 @@
 //! The accept loop of every listener, and the drain that ends it. tonic's own has no timeout for a
 //! handshake, for a silent connection or for a drain, and offers only HTTP/2 under TLS.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use tokio::{
-    net::{TcpListener, TcpSocket},
     sync::{AcquireError, OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
@@ -18,6 +17,7 @@ use super::{
     peer,
     read_throttle::ReadThrottles,
     saturation::Saturation,
+    socket::{Socket, THIS_MACHINE},
     tls::{FailedHandshakes, Tls},
     workers::Workers,
 };
@@ -31,16 +31,12 @@ use crate::{
 /// out. Without a pause the loop would spin.
 const REST: Duration = Duration::from_millis(50);
 
-/// Maximum connections that wait to be accepted; the system may allow fewer (`somaxconn`). When a
-/// burst overflows it, newcomers try again only after a second.
-const BACKLOG: u32 = 4_096;
-
 /// Error of binding the address of a listener.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address} for {what}")]
 pub struct ListenError {
-    /// The requested address.
-    pub address: SocketAddr,
+    /// The requested address, or the path of a Unix socket.
+    pub address: String,
     /// Purpose of the listener, such as `gRPC`.
     pub what: &'static str,
     /// Error of the operating system.
@@ -50,7 +46,8 @@ pub struct ListenError {
 
 /// A bound socket, not yet accepting.
 pub(crate) struct Listener {
-    pub(super) socket: TcpListener,
+    pub(super) socket: Socket,
+    /// Its address; for a Unix socket, that of this machine.
     pub(crate) address: SocketAddr,
     kind: ListenerKind,
 }
@@ -58,24 +55,32 @@ pub(crate) struct Listener {
 impl Listener {
     /// Binds `address` for a listener of this kind. Port 0 binds any free port.
     pub(crate) async fn bind(address: SocketAddr, kind: ListenerKind) -> Result<Self, ListenError> {
-        let bound = async {
-            let socket = match address {
-                SocketAddr::V4(_) => TcpSocket::new_v4(),
-                SocketAddr::V6(_) => TcpSocket::new_v6(),
-            }?;
-            // As `TcpListener::bind` does, but with a longer backlog.
-            socket.set_reuseaddr(true)?;
-            socket.bind(address)?;
-            let socket = socket.listen(BACKLOG)?;
-            let address = socket.local_addr()?;
-            Ok(Self { socket, address, kind })
-        };
+        // A socket belongs to a runtime, so it is made within one.
+        let bound = async { Socket::tcp(address) };
+        match bound.await {
+            Ok((socket, address)) => Ok(Self { socket, address, kind }),
+            Err(source) => Err(ListenError::new(address.to_string(), kind, source)),
+        }
+    }
+
+    /// Binds a Unix socket for a listener of this kind.
+    pub(crate) fn bind_unix(path: &Path, kind: ListenerKind) -> Result<Self, ListenError> {
+        match Socket::unix(path) {
+            Ok(socket) => Ok(Self { socket, address: THIS_MACHINE, kind }),
+            Err(source) => Err(ListenError::new(path.display().to_string(), kind, source)),
+        }
+    }
+}
+
+impl ListenError {
+    const fn new(address: String, kind: ListenerKind, source: io::Error) -> Self {
         let what = match kind {
             ListenerKind::Grpc => "gRPC",
             ListenerKind::Http => "HTTP",
+            ListenerKind::Control => "administration",
             ListenerKind::Probes => "metrics and probes",
         };
-        bound.await.map_err(|source| ListenError { address, what, source })
+        Self { address, what, source }
     }
 }
 
@@ -190,21 +195,19 @@ async fn accept(listener: Listener, acceptor: Acceptor<impl Handler>) {
     loop {
         match connections.stop.run_until_cancelled(listener.socket.accept()).await {
             None => return,
-            Some(Ok((stream, address))) => {
+            Some(Ok(accepted)) => {
                 is_failing = false;
                 let room = make_room(&permits, &table);
                 let Some(permit) = connections.stop.run_until_cancelled(room).await else { return };
                 table.keep_reserve(permits.available_permits());
                 let open = metrics.connected(listener.kind);
-                let entry = table.enter(peer::source_of(address.ip()));
-                // The socket moves from this runtime to the one of its worker thread.
-                let Ok(stream) = stream.into_std() else { continue };
+                let entry = table.enter(peer::source_of(accepted.address().ip()));
                 let (connection, throttles) = (connections.clone(), connections.throttles.clone());
                 let cut = cut.clone();
                 let (worker, slot) = workers.next();
                 let connection = async move {
                     // Boxed, because each wrapper below would store it twice.
-                    let connection = Box::pin(connection.serve(stream, address, &entry));
+                    let connection = Box::pin(connection.serve(accepted, &entry));
                     let connection = entry.activity.until_evicted(connection);
                     // The failure of a connection concerns only its peer.
                     let _ = cut.run_until_cancelled(connection).await;

@@ -9,12 +9,14 @@ use std::{
 use http::HeaderMap;
 use rustls::{client::verify_server_name, pki_types::CertificateDer, server::ParsedCertificate};
 
-use super::forwarded;
-use crate::config::Proxies;
+use super::{forwarded, socket::THIS_MACHINE};
+use crate::{config::Proxies, request::LocalUser};
 
 /// The peer of a connection.
 pub(super) struct Peer {
     pub(super) address: SocketAddr,
+    /// The user of a peer on a Unix socket.
+    pub(super) user: Option<LocalUser>,
     /// The proxies to trust, if the peer is one of them.
     trusted: Option<Arc<Proxies>>,
 }
@@ -29,7 +31,12 @@ impl Peer {
     ) -> Self {
         let is_trusted = proxies.trust(address.ip())
             || certificate.is_some_and(|certificate| has_trusted_name(certificate, proxies));
-        Self { address, trusted: is_trusted.then(|| Arc::clone(proxies)) }
+        Self { address, user: None, trusted: is_trusted.then(|| Arc::clone(proxies)) }
+    }
+
+    /// The peer on a Unix socket that runs as this user.
+    pub(super) const fn of_this_machine(uid: u32) -> Self {
+        Self { address: THIS_MACHINE, user: Some(LocalUser { uid }), trusted: None }
     }
 
     /// Whether it is a trusted proxy, so that its connections carry requests of many sources.

@@ -14,27 +14,26 @@ use tonic_health::{
     server::{HealthReporter, HealthService},
 };
 
-use crate::{pb::v1::token_service_server::TokenServiceServer, rpc::TokenRpc};
-
-/// Names that have a status: the whole server (empty), and each service by its full name.
-const NAMES: [&str; 2] = ["", <TokenServiceServer<TokenRpc> as tonic::server::NamedService>::NAME];
-
-/// The health status of the node.
+/// The health status of the node, as one listener reports it.
 #[derive(Debug)]
-pub(super) struct Health(HealthReporter);
+pub(super) struct Health {
+    reporter: HealthReporter,
+    /// Names that have a status: the whole server (empty), and the service by its full name.
+    names: [&'static str; 2],
+}
 
 impl Health {
     /// Starts as not serving. The reporter itself begins with SERVING for the whole server, so this
     /// runs before the first listener serves.
-    pub(super) async fn not_serving() -> Self {
-        let health = Self(HealthReporter::new());
+    pub(super) async fn not_serving(service: &'static str) -> Self {
+        let health = Self { reporter: HealthReporter::new(), names: ["", service] };
         health.set_not_serving().await;
         health
     }
 
     /// The service that tells this status.
     pub(super) fn service(&self) -> impl HealthRpc {
-        Watchable(HealthService::from_health_reporter(self.0.clone()))
+        Watchable(HealthService::from_health_reporter(self.reporter.clone()))
     }
 
     pub(super) async fn set_serving(&self) {
@@ -46,8 +45,8 @@ impl Health {
     }
 
     async fn set(&self, status: ServingStatus) {
-        for name in NAMES {
-            self.0.set_service_status(name, status).await;
+        for name in self.names {
+            self.reporter.set_service_status(name, status).await;
         }
     }
 }

@@ -1,15 +1,15 @@
 //! Options of a node. The commands fill them from the configuration, tests by hand.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use crate::{
     authority::QuotaOptions,
     cache::CacheOptions,
     config::Proxies,
     credentials::HashPoolOptions,
-    domain::{Clock, Random},
+    domain::{Clock, HashCost, Random},
     net::{Limits, tls::Tls},
-    store::Stores,
+    store::{Store, Stores},
 };
 
 /// Options of a node.
@@ -24,6 +24,8 @@ pub struct NodeOptions {
     pub grpc_addr: SocketAddr,
     /// Address of the HTTP listener; port 0 is any free port.
     pub http_addr: SocketAddr,
+    /// The control listener, if there is to be one.
+    pub control: Option<ControlOptions>,
     /// Address of the probe listener. `None`: 127.0.0.1:9090, or any free port if that is taken.
     pub probe_addr: Option<SocketAddr>,
     /// TLS of the gRPC and HTTP listeners. `None`: plain text.
@@ -52,4 +54,27 @@ pub struct NodeOptions {
     pub limits: Limits,
     /// Number of worker threads. 0: connections are served on the runtime that starts the node.
     pub workers: usize,
+}
+
+/// Options of the control listener.
+pub struct ControlOptions {
+    /// Where it listens.
+    pub place: ControlPlace,
+    /// Store for administration, with connections of its own where that matters.
+    pub store: Arc<dyn Store>,
+    /// Cost of the hashes of new secrets.
+    pub hash_cost: HashCost,
+    /// Lifetime of new secrets unless the caller names one; `None` if they do not expire.
+    pub secret_lifetime: Option<Duration>,
+}
+
+/// Where a control listener listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ControlPlace {
+    /// A TCP address, with the TLS of the other listeners.
+    Address(SocketAddr),
+    /// A Unix socket that an operator asked for.
+    Socket(PathBuf),
+    /// The Unix socket that there is by default. If it cannot be served, the node goes on without.
+    DefaultSocket(PathBuf),
 }

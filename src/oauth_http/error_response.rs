@@ -45,9 +45,18 @@ const fn rendering(reason: ErrorReason) -> (StatusCode, &'static str) {
             (StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable")
         }
         ErrorReason::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable"),
-        ErrorReason::Internal | ErrorReason::Unspecified => {
-            (StatusCode::INTERNAL_SERVER_ERROR, "server_error")
-        }
+        // Nothing over HTTP ends with one of the reasons of `ClientService`.
+        ErrorReason::Internal
+        | ErrorReason::Unspecified
+        | ErrorReason::InvalidToken
+        | ErrorReason::NotPermitted
+        | ErrorReason::GrantNotPermitted
+        | ErrorReason::ClientNotFound
+        | ErrorReason::SecretNotFound
+        | ErrorReason::ClientIdTaken
+        | ErrorReason::LastLiveSecret
+        | ErrorReason::EtagMismatch
+        | ErrorReason::UnreadableRow => (StatusCode::INTERNAL_SERVER_ERROR, "server_error"),
     }
 }
 

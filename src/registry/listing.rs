@@ -35,33 +35,14 @@ impl Registry {
         &self,
         filter: &ClientFilter,
     ) -> Result<Vec<Readable<ClientRecord>>, RegistryError> {
-        let mut clients: Vec<Readable<ClientRecord>> = Vec::new();
-        let (mut after, mut limit) = (None::<String>, PAGE);
+        let (mut clients, mut after) = (Vec::new(), None);
         loop {
-            let mut page = self.store.list_records(filter, after.as_deref(), limit).await?;
-            if page.len() < limit as usize {
-                clients.extend(page);
+            let page = self.clients_after(filter, after.as_deref(), PAGE).await?;
+            clients.extend(page.clients);
+            after = page.next;
+            if after.is_none() {
                 return Ok(clients);
             }
-            // The next page begins after a `client_id`, so cut this page after its last one that is
-            // text; the rows behind it are read again. If a page has none, read a larger page.
-            let named = page.iter().rposition(|client| name(client).is_some());
-            let Some(last) = named else {
-                limit = limit.saturating_mul(2);
-                continue;
-            };
-            page.truncate(last + 1);
-            after = page.last().and_then(name).map(str::to_owned);
-            clients.extend(page);
-            limit = PAGE;
         }
-    }
-}
-
-/// The `client_id` of a row, if it is text.
-fn name(record: &Readable<ClientRecord>) -> Option<&str> {
-    match record {
-        Ok(record) => Some(record.client.client_id.as_str()),
-        Err(row) => row.client_id.as_deref(),
     }
 }

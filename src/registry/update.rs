@@ -130,6 +130,7 @@ pub(super) fn check(ClientRecord { client, about }: &ClientRecord) -> Result<(),
     parse_name(&client.name)?;
     parse_owner(&about.owner)?;
     parse_note(&about.note)?;
+    client.check_reserved()?;
     if client.scopes.len() > MAX_SCOPES {
         return Err(Malformed("there can be at most 64 scopes"));
     }

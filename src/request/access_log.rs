@@ -63,8 +63,7 @@ impl<H: Handler> Handler for AccessLog<H> {
             target: ACCESS, "request", id = id.to_str().unwrap_or_default(), client_id = Empty
         );
         let began = Instant::now();
-        let timeout =
-            grpc_timeout(request.headers()).filter(|_| self.listener == ListenerKind::Grpc);
+        let timeout = grpc_timeout(request.headers()).filter(|_| self.listener.is_grpc());
         let deadline = timeout.and_then(|timeout| began.checked_add(timeout));
         let mut context = RequestContext::new(Some(source), deadline);
         context.is_throttled = request.extensions().get::<Throttled>().is_some();

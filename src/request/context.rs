@@ -29,6 +29,14 @@ pub struct RequestContext {
     record: Arc<Record>,
 }
 
+/// Mark in the extensions of a request that came through a Unix socket: the user of its peer, as
+/// the kernel names him.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LocalUser {
+    /// Id of the user.
+    pub(crate) uid: u32,
+}
+
 /// Facts for the access log, recorded while the request is served.
 #[derive(Debug, Default)]
 struct Record {

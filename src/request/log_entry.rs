@@ -28,7 +28,7 @@ pub(super) struct Entry {
 impl Entry {
     /// The outcome of the request; `None` if it is known only from the trailers of a stream.
     pub(super) fn outcome_of(&self, status: StatusCode) -> Option<Outcome> {
-        let is_http = self.listener != ListenerKind::Grpc;
+        let is_http = !self.listener.is_grpc();
         self.context.outcome().or_else(|| is_http.then(|| Outcome::of_http(status)))
     }
 

@@ -9,7 +9,8 @@ use crate::pb::{ERROR_DOMAIN, v1::ErrorReason};
 /// What a request says about the connection that it came on, in the extensions of its response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Standing {
-    /// A call of the contract succeeded or was refused by a quota, so the caller has authenticated.
+    /// A call of the contract succeeded, or was refused by a quota or for want of a permission, so
+    /// the caller has authenticated.
     Authenticated,
     /// The request was refused for a reason that counts for the read throttle.
     Failed,
@@ -95,10 +96,22 @@ impl Outcome {
         match self {
             Self::Ok if is_call => Some(Standing::Authenticated),
             // The caller has authenticated, and others may share its connection.
-            Self::Error(ErrorReason::QuotaExceeded) => Some(Standing::Authenticated),
-            Self::Error(ErrorReason::InvalidClient | ErrorReason::TooManyRequests) => {
-                Some(Standing::Failed)
-            }
+            Self::Error(
+                ErrorReason::QuotaExceeded
+                | ErrorReason::NotPermitted
+                | ErrorReason::GrantNotPermitted
+                | ErrorReason::ClientNotFound
+                | ErrorReason::SecretNotFound
+                | ErrorReason::ClientIdTaken
+                | ErrorReason::LastLiveSecret
+                | ErrorReason::EtagMismatch
+                | ErrorReason::UnreadableRow,
+            ) => Some(Standing::Authenticated),
+            Self::Error(
+                ErrorReason::InvalidClient
+                | ErrorReason::InvalidToken
+                | ErrorReason::TooManyRequests,
+            ) => Some(Standing::Failed),
             Self::Error(ErrorReason::InvalidRequest)
             | Self::Status(Code::Unimplemented | Code::InvalidArgument)
                 if !is_call =>

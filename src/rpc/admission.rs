@@ -20,14 +20,21 @@ use tonic::{Request, Response, Status};
 
 use super::status;
 use crate::{
-    domain::Lane,
-    pb::v1::ErrorReason,
-    request::{Method, Outcome, RequestContext, lane_of},
+    pb::v1::{ErrorReason, Lane},
+    request::{Method, Outcome, RequestContext},
 };
 
 /// How long a client that exceeds its quota waits for the refusal. Without it, a client that asks
 /// in a loop takes the whole node with refusals.
 const QUOTA_DELAY: Duration = Duration::from_millis(100);
+
+/// Maximum calls in flight in the lane of administration. More of them would only wait for the
+/// database.
+const MAX_CONTROL: usize = 16;
+
+/// Timeout of a call in that lane. A batch computes 200 hashes one after the other, and a change
+/// may wait for a node that has died.
+const CONTROL_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Admits calls up to the concurrency limit. Clones share the limit.
 #[derive(Debug, Clone)]
@@ -42,6 +49,7 @@ pub struct Admission {
 struct ConcurrencyLimits {
     issue: Semaphore,
     inspect: Semaphore,
+    control: Semaphore,
     refused: AtomicU64,
 }
 
@@ -50,8 +58,12 @@ impl Admission {
     #[must_use]
     pub fn new(max_requests: u32, request_timeout: Duration) -> Self {
         let permits = || Semaphore::new(max_requests as usize);
-        let limits =
-            ConcurrencyLimits { issue: permits(), inspect: permits(), refused: AtomicU64::new(0) };
+        let limits = ConcurrencyLimits {
+            issue: permits(),
+            inspect: permits(),
+            control: Semaphore::new(MAX_CONTROL),
+            refused: AtomicU64::new(0),
+        };
         Self { limits: Arc::new(limits), request_timeout }
     }
 
@@ -66,9 +78,9 @@ impl Admission {
     ///
     /// # Errors
     /// `UNAVAILABLE` if the lane has no free permit, `DEADLINE_EXCEEDED` at the caller's deadline
-    /// or after `request_timeout`, whichever comes first, `INTERNAL` after a panic; otherwise the
-    /// error of the call.
-    pub(super) async fn run<M, T, F>(
+    /// or after `request_timeout` (in the lane of administration a minute), whichever comes first,
+    /// `INTERNAL` after a panic; otherwise the error of the call.
+    pub(crate) async fn run<M, T, F>(
         &self,
         method: Method,
         request: Request<M>,
@@ -80,14 +92,15 @@ impl Admission {
         let context = request.extensions().get::<RequestContext>().cloned().unwrap_or_default();
         context.record_method(method);
         context.record_call();
-        let permits = match lane_of(method) {
-            Lane::Issue => &self.limits.issue,
-            Lane::Inspect => &self.limits.inspect,
+        let (permits, timeout) = match method.lane() {
+            Lane::Issue => (&self.limits.issue, self.request_timeout),
+            Lane::Inspect => (&self.limits.inspect, self.request_timeout),
+            Lane::Control | Lane::Unspecified => (&self.limits.control, CONTROL_TIMEOUT),
         };
         // Refuse immediately instead of queueing: a caller that is told to retry is better served
         // than one that waits until its deadline.
         let answered = if let Ok(_permit) = permits.try_acquire() {
-            let deadline = context.deadline_within(self.request_timeout);
+            let deadline = context.deadline_within(timeout);
             let mut limited = context.clone();
             limited.deadline = Some(deadline);
             guarded(deadline, pin!(call(request, limited))).await

@@ -1,6 +1,7 @@
-//! Everything served over gRPC: the contract, health checks and reflection.
+//! Everything that one listener serves over gRPC: a service of the contract, health checks and
+//! reflection.
 
-use std::{net::IpAddr, pin::pin, time::Duration};
+use std::{convert::Infallible, net::IpAddr, pin::pin, time::Duration};
 
 use axum::Router;
 use futures_util::{FutureExt, future::BoxFuture};
@@ -9,11 +10,8 @@ use hyper::body::Incoming;
 use tonic::{Status, body::Body};
 use tower::Service;
 
-use super::{Streams, TokenRpc, admission::guarded, arriving::Arriving, grpc_rules, status};
-use crate::{
-    pb::v1::token_service_server::TokenServiceServer,
-    request::{Handler, Method, Outcome, Overload, RequestContext},
-};
+use super::{Streams, admission::guarded, arriving::Arriving, grpc_rules, status};
+use crate::request::{Handler, Method, Outcome, Overload, RequestContext};
 
 /// Paths of the methods of health and reflection with a single response.
 const UNARY: [&str; 1] = ["/grpc.health.v1.Health/Check"];
@@ -25,11 +23,14 @@ const STREAMS: [&str; 3] = [
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
 ];
 
-/// The gRPC services of a node. Calls of the contract bypass the router, which would box each call
-/// twice more.
+/// The gRPC services of a listener. Calls of the contract bypass the router, which would box each
+/// call twice more.
 #[derive(Clone)]
-pub struct GrpcService {
-    tokens: TokenServiceServer<TokenRpc>,
+pub struct GrpcService<S> {
+    /// The service of the contract.
+    calls: S,
+    /// The methods that it serves. All others are as unknown as those that do not exist.
+    methods: &'static [Method],
     /// Health and reflection.
     others: Router,
     /// Timeout for a message to arrive; for the other services, timeout until the response starts.
@@ -37,7 +38,30 @@ pub struct GrpcService {
     streams: Streams,
 }
 
-impl Handler for GrpcService {
+/// A service of the contract, as tonic generates it.
+pub trait Calls:
+    Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send + 'static>
+    + Clone
+    + Send
+    + Sync
+    + 'static
+{
+}
+
+impl<S> Calls for S where
+    S: Service<
+            Request<Body>,
+            Response = Response<Body>,
+            Error = Infallible,
+            Future: Send + 'static,
+        > + Clone
+        + Send
+        + Sync
+        + 'static
+{
+}
+
+impl<S: Calls> Handler for GrpcService<S> {
     type Body = Body;
 
     fn handle(
@@ -66,23 +90,24 @@ impl Handler for GrpcService {
     }
 }
 
-impl GrpcService {
-    /// Serves the contract, and `others` on all other paths.
+impl<S: Calls> GrpcService<S> {
+    /// Serves these methods of the contract by `calls`, and `others` on all other paths.
     #[must_use]
     pub const fn new(
-        tokens: TokenServiceServer<TokenRpc>,
+        calls: S,
+        methods: &'static [Method],
         others: Router,
         request_timeout: Duration,
         streams: Streams,
     ) -> Self {
-        Self { tokens, others, request_timeout, streams }
+        Self { calls, methods, others, request_timeout, streams }
     }
 
     /// Paths of all methods served: those of the contract, of health and of reflection.
     #[must_use]
-    pub fn paths() -> Vec<String> {
-        let own = Method::ALL.map(Method::path);
-        own.into_iter().chain(UNARY).chain(STREAMS).map(str::to_owned).collect()
+    pub fn paths(&self) -> Vec<String> {
+        let own = self.methods.iter().map(|method| method.path());
+        own.chain(UNARY).chain(STREAMS).map(str::to_owned).collect()
     }
 
     fn call(
@@ -95,10 +120,10 @@ impl GrpcService {
         }
         let deadline = context.deadline_within(self.request_timeout);
         let path = request.uri().path();
-        if let Some(method) = Method::ALL.into_iter().find(|method| method.path() == path) {
+        if let Some(method) = self.methods.iter().copied().find(|method| method.path() == path) {
             context.record_method(method);
             let request = request.map(|body| Body::new(Arriving::new(body, deadline)));
-            return self.tokens.call(request).map(|Ok(response)| response).boxed();
+            return self.calls.call(request).map(|Ok(response)| response).boxed();
         }
         let streams = STREAMS.contains(&path).then(|| self.streams.clone());
         if streams.is_none() && !UNARY.contains(&path) {

@@ -4,7 +4,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, StatusExt};
+use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
 use super::rate_limit;
 use crate::{
@@ -67,6 +67,22 @@ pub fn overloaded() -> Status {
     render(ErrorReason::Unavailable, message, Some(Duration::from_secs(1)))
 }
 
+/// Status of a call that an administrator made, refused for this reason. `field` is the field at
+/// fault with its remedy, and `metadata` is added to that of the reason.
+#[must_use]
+pub fn refused(
+    reason: ErrorReason,
+    message: &str,
+    field: Option<FieldViolation>,
+    metadata: &[(&str, String)],
+) -> Status {
+    let (code, mut details) = details(reason, metadata);
+    if let Some(field) = field {
+        details.set_bad_request(vec![field]);
+    }
+    Status::with_error_details(code, message, details)
+}
+
 /// gRPC code and OAuth error code of a reason, as documented in `error_reason.proto`.
 #[must_use]
 pub const fn contract(reason: ErrorReason) -> (Code, &'static str) {
@@ -82,6 +98,18 @@ pub const fn contract(reason: ErrorReason) -> (Code, &'static str) {
         }
         ErrorReason::Unavailable => (Code::Unavailable, "temporarily_unavailable"),
         ErrorReason::Internal | ErrorReason::Unspecified => (Code::Internal, "server_error"),
+        ErrorReason::InvalidToken => (Code::Unauthenticated, "invalid_token"),
+        ErrorReason::NotPermitted | ErrorReason::GrantNotPermitted => {
+            (Code::PermissionDenied, "insufficient_scope")
+        }
+        ErrorReason::ClientNotFound | ErrorReason::SecretNotFound => {
+            (Code::NotFound, "invalid_request")
+        }
+        ErrorReason::ClientIdTaken => (Code::AlreadyExists, "invalid_request"),
+        ErrorReason::EtagMismatch => (Code::Aborted, "invalid_request"),
+        ErrorReason::LastLiveSecret | ErrorReason::UnreadableRow => {
+            (Code::FailedPrecondition, "invalid_request")
+        }
     }
 }
 
@@ -89,11 +117,15 @@ fn plain(reason: ErrorReason, message: &str) -> Status {
     render(reason, message, None)
 }
 
-fn render(reason: ErrorReason, message: &str, retry_after: Option<Duration>) -> Status {
+fn details(reason: ErrorReason, metadata: &[(&str, String)]) -> (Code, ErrorDetails) {
     let (code, oauth_error) = contract(reason);
-    let metadata = HashMap::from([("oauth_error".to_owned(), oauth_error.to_owned())]);
-    let mut details = ErrorDetails::new();
-    details.set_error_info(reason.reason(), ERROR_DOMAIN, metadata);
+    let mut all = HashMap::from([("oauth_error".to_owned(), oauth_error.to_owned())]);
+    all.extend(metadata.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+    (code, ErrorDetails::with_error_info(reason.reason(), ERROR_DOMAIN, all))
+}
+
+fn render(reason: ErrorReason, message: &str, retry_after: Option<Duration>) -> Status {
+    let (code, mut details) = details(reason, &[]);
     if retry_after.is_some() {
         details.set_retry_info(retry_after);
     }

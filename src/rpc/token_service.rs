@@ -40,6 +40,12 @@ impl TokenRpc {
         Self { authority: Arc::default(), admission }
     }
 
+    /// The place of the authority, for the service that administrators call.
+    #[must_use]
+    pub fn shared_authority(&self) -> Arc<OnceLock<Authority>> {
+        Arc::clone(&self.authority)
+    }
+
     /// Sets the authority, after which calls are served. A second authority is ignored.
     pub fn begin(&self, authority: Authority) {
         let _ = self.authority.set(authority);

@@ -31,6 +31,7 @@ mod open;
 mod partitions;
 mod pool;
 mod records;
+mod recovery;
 mod restore;
 mod roles;
 mod route;

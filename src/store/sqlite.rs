@@ -13,6 +13,7 @@ mod feed;
 mod file;
 mod installation;
 mod records;
+mod recovery;
 mod replace;
 mod restore;
 mod schema;

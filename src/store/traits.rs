@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use super::{
     Adoption, AuditStore, ClientChange, Connections, Creation, EndingSecret, Feed, Finished,
     FoundClient, FoundOrFault, Installation, LiveSecrets, Obstacle, Readable, RecordStore,
-    Retirement, ServerProcess, TagKeyRotation, Upkeep,
+    RecoveryStore, Retirement, ServerProcess, TagKeyRotation, Upkeep,
     migrate::{Migrated, SchemaError},
 };
 use crate::domain::{
@@ -38,6 +38,7 @@ pub trait Store:
     + AuditStore
     + FeedStore
     + MaintainedStore
+    + RecoveryStore
 {
 }
 
@@ -51,6 +52,7 @@ impl<T> Store for T where
         + AuditStore
         + FeedStore
         + MaintainedStore
+        + RecoveryStore
 {
 }
 

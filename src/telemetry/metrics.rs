@@ -120,6 +120,11 @@ impl Metrics {
                 drop(self.checks.get_or_create(&CheckLabels { lane, outcome }));
             }
         }
+        let listener = ListenerKind::Control.as_str();
+        drop(self.evictions.get_or_create(&ListenerLabels { listener }));
+        for cause in HandshakeFailure::ALL.map(HandshakeFailure::as_str) {
+            drop(self.handshakes.get_or_create(&HandshakeLabels { listener, cause }));
+        }
     }
 
     fn register(&mut self, collected: ScrapeCollector) {

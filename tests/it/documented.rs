@@ -24,7 +24,8 @@ use crate::support::{
 const PRELUDE: &str = include_str!("documented/prelude.sh");
 
 /// Commands that are not run here: the document, their beginning, and why.
-const NOT_RUN: [(&str, &str, &str); 12] = [
+const NOT_RUN: [(&str, &str, &str); 13] = [
+    ("docs/administration.md", "grpcurl ", "no package of Debian; control_listener.rs calls it"),
     ("README.md", "./test", "it would run this test again"),
     ("README.md", "grpcurl ", "no package of Debian; tests/it/start.rs calls reflection"),
     ("README.md", "docker ", "needs an engine; tests/image runs these"),
@@ -212,6 +213,11 @@ fn every_command_of_the_readme_succeeds() {
 }
 
 #[test]
+fn every_command_about_administration_succeeds() {
+    run_if_possible("docs/administration.md");
+}
+
+#[test]
 fn every_command_about_backups_succeeds() {
     run_if_possible("docs/backup.md");
 }
@@ -232,7 +238,13 @@ fn every_document_with_commands_is_run() {
     let mut run: Vec<_> = documents();
     run.retain(|name| !script(name, [1; 3]).is_empty());
     run.sort_unstable();
-    let tested = ["README.md", "docs/backup.md", "docs/commands.md", "docs/operations.md"];
+    let tested = [
+        "README.md",
+        "docs/administration.md",
+        "docs/backup.md",
+        "docs/commands.md",
+        "docs/operations.md",
+    ];
     assert_eq!(run, tested, "give it a test here");
     for (name, start, _) in NOT_RUN {
         let text = fs::read_to_string(name).unwrap();

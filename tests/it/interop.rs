@@ -89,7 +89,7 @@ async fn both_versions_of_reflection_serve_the_contract_and_the_details_of_error
 fn every_file_of_the_contract_names_its_go_package() {
     let files = prost_types::FileDescriptorSet::decode(pb::DESCRIPTORS).unwrap().file;
     let ours: Vec<_> = files.iter().filter(|file| file.package() == "jeton.v1").collect();
-    assert_eq!(ours.len(), 3);
+    assert_eq!(ours.len(), 4);
     for file in ours {
         assert_eq!(file.options.as_ref().unwrap().go_package(), "jeton/v1;jetonv1");
     }

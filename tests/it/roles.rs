@@ -2,6 +2,7 @@
 
 mod before;
 mod commands;
+mod control;
 mod days;
 mod keeping;
 mod locks;

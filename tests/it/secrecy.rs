@@ -9,7 +9,7 @@ use std::{path::Path, process::Command};
 
 use jeton::pb::{
     DESCRIPTORS,
-    v1::{IssueTokenResponse, RevokeTokenRequest},
+    v1::{AddSecretResponse, CreateClientResponse, IssueTokenResponse, RevokeTokenRequest},
 };
 use prost::Message;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
@@ -59,7 +59,7 @@ fn read_files(directory: &Path, found: &mut String) {
         }
         if path.is_dir() {
             read_files(&path, found);
-        } else {
+        } else if path.is_file() {
             found.push_str(&latin1(&std::fs::read(path).unwrap()));
         }
     }
@@ -155,10 +155,15 @@ fn every_field_of_the_contract_that_is_a_secret_prints_as_redacted() {
             }
         }
     }
-    fields.retain(|field| !field.contains(".token_type") && !field.ends_with(".token_id"));
+    let harmless = [".token_id", ".secret_id", "page_token"];
+    fields.retain(|field| {
+        !field.contains(".token_type") && !harmless.iter().any(|end| field.ends_with(end))
+    });
     fields.sort_unstable();
     let expected = [
+        "AddSecretResponse.client_secret",
         "ClientAuthentication.client_secret",
+        "CreateClientResponse.client_secret",
         "IntrospectTokenRequest.token",
         "IssueTokenResponse.access_token",
         "RevokeTokenRequest.token",
@@ -172,7 +177,13 @@ fn every_field_of_the_contract_that_is_a_secret_prints_as_redacted() {
         client_authentication,
     };
     let issued = IssueTokenResponse { access_token: token, ..IssueTokenResponse::default() };
+    let secret = "canary".to_owned();
+    let created =
+        CreateClientResponse { client_secret: secret.clone(), ..CreateClientResponse::default() };
+    let added = AddSecretResponse { client_secret: secret, ..AddSecretResponse::default() };
     let printed = [
+        format!("{created:?} {created:#?}"),
+        format!("{added:?} {added:#?}"),
         format!("{:?} {:#?}", issue("canary"), tonic::Request::new(issue("canary"))),
         format!("{issued:?} {:#?}", tonic::Response::new(issued.clone())),
         format!("{:?} {:#?}", introspect("canary", "canary"), introspect("canary", "canary")),

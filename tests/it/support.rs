@@ -2,6 +2,7 @@
 
 pub(crate) mod binary;
 pub(crate) mod clock;
+pub(crate) mod control;
 pub(crate) mod database;
 pub(crate) mod everything;
 pub(crate) mod http;

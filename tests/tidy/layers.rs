@@ -11,13 +11,14 @@ use super::{
 /// module. A crate stands for its family: `tonic` is `tonic_health` too.
 ///
 /// A layer stands above all those that it may import, so the table has no circles.
-const LAYERS: [(&str, &str, &str); 20] = [
+const LAYERS: [(&str, &str, &str); 21] = [
     ("main", "*", ""),
     ("lib", "*", ""),
     ("cli", "*", ""),
     ("node", "*", ""),
     ("net", "request stats telemetry config data_dir", "sqlx tonic"),
     ("oauth_http", "request pb form_encoding", "sqlx"),
+    ("control", "rpc registry authority request store domain pb", "sqlx axum"),
     ("rpc", "authority request credentials stats domain pb form_encoding", "sqlx"),
     ("authority", "cache credentials request store stats domain", "tonic axum prost sqlx"),
     ("cache", "store stats domain", "tonic axum prost sqlx"),

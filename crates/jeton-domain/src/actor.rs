@@ -1,8 +1,9 @@
 //! Actors: the originators of changes, as the audit trail names them.
 
-use super::Malformed;
+use super::{ClientId, Malformed};
 
-/// Originator of a change in the audit trail: `client`, `operator:<name>` or `jeton`.
+/// Originator of a change in the audit trail: `client`, `client:<id>`, `operator:<name>`,
+/// `unix:uid=<number>` or `jeton`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Actor(String);
 
@@ -20,6 +21,18 @@ impl Actor {
             return Err(Malformed("a name has 1 to 128 printable ASCII characters and no space"));
         }
         Ok(Self(format!("operator:{name}")))
+    }
+
+    /// An administrator: a client that changes another one.
+    #[must_use]
+    pub fn administrator(client_id: &ClientId) -> Self {
+        Self(format!("client:{client_id}"))
+    }
+
+    /// A user of this machine who calls through a Unix socket, as the kernel names him.
+    #[must_use]
+    pub fn local_user(uid: u32) -> Self {
+        Self(format!("unix:uid={uid}"))
     }
 
     /// A node that runs upkeep on its database.

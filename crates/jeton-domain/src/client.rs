@@ -111,6 +111,9 @@ impl TokenLifetime {
     /// One day.
     pub const MAX: Self = Self(86_400);
 
+    /// 15 minutes: the maximum for tokens for administration, and the default for them.
+    pub const OF_ADMINISTRATORS: Self = Self(900);
+
     /// A lifetime of `seconds`, which must be within 1 to 86,400.
     pub fn from_seconds(seconds: u32) -> Result<Self, Malformed> {
         if (1..=Self::MAX.0).contains(&seconds) {

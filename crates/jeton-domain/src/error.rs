@@ -12,9 +12,9 @@ pub type SharedCause = Arc<dyn std::error::Error + Send + Sync>;
 
 /// Why a use case failed.
 ///
-/// The variants are the reasons of `error_reason.proto`, in the same order. Texts are fixed at
-/// compile time, or name what is registered for the caller, so nothing of a request can be echoed.
-/// They say how to fix the request.
+/// The variants are the reasons of `error_reason.proto` for token operations, in the same order.
+/// Texts are fixed at compile time, or name what is registered for the caller, so nothing of a
+/// request can be echoed. They say how to fix the request.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
     /// The request is malformed (RFC 6749, section 5.2).

@@ -3,6 +3,7 @@
 //! This layer uses the terms of the RFCs and knows nothing of transports, databases or tasks.
 
 mod actor;
+mod administration;
 mod audience;
 mod audit;
 mod client;
@@ -16,6 +17,7 @@ mod formats;
 mod label;
 mod lane;
 mod node_clock;
+mod page_token;
 mod printable;
 mod quota;
 mod random;
@@ -28,6 +30,7 @@ mod token;
 mod token_facts;
 
 pub use actor::Actor;
+pub use administration::{ADMINISTRATION, Permission, Permissions, is_administration_alone};
 pub use audience::{Audience, MAX_AUDIENCES};
 pub use audit::{AuditEntry, AuditHash, AuditMark, AuditReader, AuditSummary, Tampered};
 pub use client::{
@@ -41,6 +44,7 @@ pub use etag::Etag;
 pub use label::{Label, LabelKey, Labels, MAX_LABELS};
 pub use lane::{Lane, PerLane};
 pub use node_clock::{CLOCK_TOLERANCE, ClockOffset, ClocksDisagree, NodeClock};
+pub use page_token::{page_token, position_in};
 pub use printable::{
     MAX_NOTE_LENGTH, MAX_OWNER_LENGTH, is_unprintable, parse_label, parse_name, parse_note,
     parse_owner, printable,

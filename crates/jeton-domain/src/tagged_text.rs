@@ -24,7 +24,7 @@ use super::{Malformed, Random, random::RandomFailed};
 
 const ID: usize = 16;
 const BODY: usize = ID + 32;
-const TAG: usize = 8;
+pub(super) const TAG: usize = 8;
 const ENCODED: usize = 75;
 
 /// A key for tags. The first migration creates one and stores it in the database.
@@ -54,7 +54,7 @@ impl TagKey {
         &self.0
     }
 
-    fn tag(&self, prefix: &str, body: &[u8]) -> [u8; TAG] {
+    pub(super) fn tag(&self, prefix: &str, body: &[u8]) -> [u8; TAG] {
         let mut mac = Hmac::<Sha256>::new_from_slice(self.0.as_slice())
             .expect("HMAC takes a key of any length");
         mac.update(prefix.as_bytes());
@@ -92,6 +92,13 @@ impl TagKeys {
     #[must_use]
     pub const fn current(&self) -> &TagKey {
         &self.current
+    }
+
+    /// Whether the tag was made with one of these keys, compared in constant time. A second tag is
+    /// computed only if the first differs.
+    pub(super) fn have_made(&self, prefix: &str, body: &[u8], tag: &[u8]) -> bool {
+        let made_with = |key: &TagKey| key.tag(prefix, body).as_slice().ct_eq(tag).into();
+        made_with(&self.current) || self.other.as_ref().is_some_and(made_with)
     }
 }
 
@@ -140,12 +147,9 @@ impl TaggedText {
         Ok(Self { text: Zeroizing::new(text.to_owned()), prefix, body, tag })
     }
 
-    /// Whether the tag was made with one of these keys, compared in constant time. A second tag is
-    /// computed only if the first differs.
+    /// Whether the tag was made with one of these keys.
     pub(super) fn has_tag_of(&self, keys: &TagKeys) -> bool {
-        let made_with =
-            |key: &TagKey| key.tag(self.prefix, self.body.as_slice()).ct_eq(&self.tag).into();
-        made_with(&keys.current) || keys.other.as_ref().is_some_and(made_with)
+        keys.have_made(self.prefix, self.body.as_slice(), &self.tag)
     }
 
     /// The id within the text.

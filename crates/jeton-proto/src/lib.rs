@@ -17,9 +17,17 @@ use std::marker::PhantomData;
 use tonic::codec::BufferSettings;
 use tonic_prost::{ProstCodec, ProstDecoder, ProstEncoder};
 
-/// Encoded file descriptor set of `proto/`, for reflection.
+/// Encoded file descriptor set of `proto/`.
 pub const DESCRIPTORS: &[u8] =
     include_bytes!(concat!(env!("OUT_DIR"), "/jeton.v1.descriptors.bin"));
+
+/// Those of `TokenService` and what it needs, for reflection on the listeners for callers.
+pub const TOKEN_SERVICE_DESCRIPTORS: &[u8] =
+    include_bytes!(concat!(env!("OUT_DIR"), "/token_service.bin"));
+
+/// Those of `ClientService` and what it needs, for reflection on the control listener.
+pub const CLIENT_SERVICE_DESCRIPTORS: &[u8] =
+    include_bytes!(concat!(env!("OUT_DIR"), "/client_service.bin"));
 
 /// `domain` of every `google.rpc.ErrorInfo` that Jeton sends.
 pub const ERROR_DOMAIN: &str = "jeton";
@@ -96,17 +104,39 @@ mod tests {
     /// A field whose name suggests a secret must be marked as one or listed here as harmless.
     #[test]
     fn every_field_that_sounds_like_a_secret_is_marked_as_one() {
-        const HARMLESS: [&str; 4] =
-            ["token_type", "token_type_hint", "token_id", "client_credentials"];
+        const HARMLESS: [&str; 18] = [
+            "token_type",
+            "token_type_hint",
+            "token_id",
+            "client_credentials",
+            "token_lifetime",
+            "tokens_per_second",
+            "token_burst",
+            "live_tokens",
+            "live_secrets",
+            "live_secrets_left",
+            "next_secret_expire_time",
+            "earlier_secrets",
+            "tag_key_time",
+            "previous_tag_key",
+            "page_token",
+            "next_page_token",
+            "secret_id",
+            "without_live_secret",
+        ];
         let pool = prost_reflect::DescriptorPool::decode(DESCRIPTORS).unwrap();
         let ours = pool.all_messages().filter(|message| message.package_name() == "jeton.v1");
+        // The entry of a map is named after its parts, and not after what they hold.
+        let ours = ours.filter(|message| !message.is_map_entry());
         for field in ours.flat_map(|message| message.fields().collect::<Vec<_>>()) {
             let options = field.options();
             let redact = options.get_field_by_name("debug_redact");
             let is_marked = redact.is_some_and(|redact| redact.as_bool() == Some(true));
             let sounds = ["secret", "token", "password", "assertion", "key", "credential"];
             let is_suspect = sounds.iter().any(|sound| field.name().contains(sound));
-            let is_harmless = HARMLESS.contains(&field.name());
+            // A message redacts its own secrets.
+            let is_message = field.kind().as_message().is_some();
+            let is_harmless = is_message || HARMLESS.contains(&field.name());
             assert_eq!(is_marked, is_suspect && !is_harmless, "{}", field.full_name());
         }
     }
@@ -145,6 +175,21 @@ mod tests {
                     ..Default::default()
                 }
             ),
+            format!(
+                "{:?}",
+                v1::BatchResult {
+                    outcome: Some(v1::batch_result::Outcome::Created(Box::new(
+                        v1::CreateClientResponse {
+                            client_secret: "canary".into(),
+                            ..Default::default()
+                        }
+                    )))
+                }
+            ),
+            format!(
+                "{:?}",
+                v1::AddSecretResponse { client_secret: "canary".into(), ..Default::default() }
+            ),
         ];
         for text in printed {
             assert!(!text.contains("canary"), "{text}");
@@ -154,7 +199,7 @@ mod tests {
 
     #[test]
     fn every_reason_travels_by_name_and_back() {
-        for number in 0..=9 {
+        for number in 0..=18 {
             let reason = v1::ErrorReason::try_from(number).unwrap();
             assert_eq!(v1::ErrorReason::from_reason(reason.reason()), Some(reason));
         }

@@ -97,7 +97,7 @@ fn what_a_file_says_wrong_is_refused_with_the_line_the_knob_and_the_mend() {
 }
 
 /// Settings that are not numbers: name, a valid value, and an invalid value if there is one.
-const TEXTS: [(&str, &str, Option<&str>); 27] = [
+const TEXTS: [(&str, &str, Option<&str>); 30] = [
     ("grpc_addr", "[::1]:1", Some("localhost:1")),
     ("http_addr", "0.0.0.0:0", Some("1")),
     ("probe_addr", "127.0.0.1:9", Some("127.0.0.1")),
@@ -117,6 +117,9 @@ const TEXTS: [(&str, &str, Option<&str>); 27] = [
     ("database_password_file", "a", None),
     ("secret_lifetime_days", "never", Some("0")),
     ("secret_lifetime_days", "365", Some("always")),
+    ("control_addr", "unix:/run/jeton/control.sock", Some("unix:")),
+    ("control_addr", "127.0.0.1:7000", Some("127.0.0.1")),
+    ("control_addr", "none", Some("off")),
     ("data_dir", "d", None),
     ("no_listen", "true", Some("2")),
     ("no_migrate", "true", Some("2")),

@@ -13,7 +13,8 @@
 --
 -- Then set a password for each role (\password jeton_service), or create personal roles that are
 -- members of one (create role alice login in role jeton_operator), so that the audit trail names
--- the operator.
+-- the operator. A node on whose control listener clients are changed needs the privileges of two
+-- (create role control login in role jeton_service, jeton_operator).
 --
 -- The script may be run any number of times. It revokes every privilege of the three lower roles
 -- that it does not grant. Run it again after an upgrade with new migrations; once the roles exist,
@@ -215,7 +216,7 @@ grant update (label, expires_at, retired_at, burnt_at) on client_secret to jeton
 grant insert on revoked_token to jeton_operator;
 grant execute on function
     delete_client(text), end_lease(uuid, bigint, timestamptz), revoke_all_tokens(),
-    offer_tag_key(bytea), adopt_tag_key(), retire_tag_key()
+    offer_tag_key(bytea), adopt_tag_key(), retire_tag_key(), record_recovery(text)
     to jeton_operator;
 
 -- A node checks secrets and tokens, and records tokens and revocations. It does the upkeep through

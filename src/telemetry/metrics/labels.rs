@@ -9,17 +9,26 @@ pub enum ListenerKind {
     Grpc,
     /// The same operations over HTTP.
     Http,
+    /// RPCs of administrators over gRPC.
+    Control,
     /// Metrics and probes.
     Probes,
 }
 
 impl ListenerKind {
+    /// Whether it speaks gRPC.
+    #[must_use]
+    pub const fn is_grpc(self) -> bool {
+        matches!(self, Self::Grpc | Self::Control)
+    }
+
     /// Name in labels and logs.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Grpc => "grpc",
             Self::Http => "http",
+            Self::Control => "control",
             Self::Probes => "probes",
         }
     }

@@ -130,6 +130,7 @@ const CLIENTS: &[Act] = &[
     ("adopt it", OPERATOR, "select adopt_tag_key()"),
     ("retire the previous one", OPERATOR, "select retire_tag_key()"),
     ("revoke all tokens", OPERATOR, "select revoke_all_tokens()"),
+    ("record a recovery", OPERATOR, "select record_recovery('orders')"),
     ("delete the installation", NOBODY, "delete from installation"),
 ];
 

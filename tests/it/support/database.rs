@@ -115,6 +115,18 @@ impl Database {
         self.heard().await;
     }
 
+    /// Runs a statement by hand that may be refused.
+    pub(crate) async fn try_execute(&self, statement: &str) -> Result<(), sqlx::Error> {
+        let sql = AssertSqlSafe(statement.to_owned());
+        match self.kind {
+            Kind::Postgres => {
+                let mut connection = PgConnection::connect(&self.url).await?;
+                sqlx::query(sql).execute(&mut connection).await.map(drop)
+            }
+            Kind::Sqlite => sqlx::query(sql).execute(&mut self.file().await).await.map(drop),
+        }
+    }
+
     /// Waits until every node has heard of what was written.
     pub(crate) async fn heard(&self) {
         match self.kind {

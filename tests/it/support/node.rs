@@ -13,7 +13,7 @@ use jeton::{
         TokenLifetime,
     },
     net::{Limits, tls::Tls},
-    node::{Node, NodeOptions},
+    node::{ControlOptions, ControlPlace, Node, NodeOptions},
     pb::v1::{
         ClientAuthentication, ClientCredentialsGrant, IntrospectTokenRequest,
         IntrospectTokenResponse, IssueTokenRequest, IssueTokenResponse, RevokeTokenRequest,
@@ -61,6 +61,8 @@ pub(crate) struct TestNodeOptions {
     pub(crate) proxies: Proxies,
     pub(crate) cache: CacheOptions,
     pub(crate) quota: QuotaOptions,
+    /// Where administrators call, if they may.
+    pub(crate) control: Option<ControlPlace>,
 }
 
 impl Default for TestNodeOptions {
@@ -74,6 +76,7 @@ impl Default for TestNodeOptions {
             proxies: Proxies::default(),
             cache: CACHE,
             quota: quota(QuotaMode::Monitor, 50, 500, 1_000_000),
+            control: None,
         }
     }
 }
@@ -113,6 +116,12 @@ impl Credentials {
 /// The options of a node on this store, on ports that the system chooses.
 pub(crate) fn node_options(store: Arc<dyn Store>, options: &TestNodeOptions) -> NodeOptions {
     NodeOptions {
+        control: options.control.clone().map(|place| ControlOptions {
+            place,
+            store: Arc::clone(&store),
+            hash_cost: options.hash_cost,
+            secret_lifetime: None,
+        }),
         stores: Stores { issue: Arc::clone(&store), inspect: store },
         clock: Arc::clone(&options.clock),
         random: Arc::new(OsRandom),

@@ -1,0 +1,172 @@
+//! Why a call is refused, and its status: one reason for each, and the field at fault.
+
+use tonic::Status;
+use tonic_types::{FieldViolation, StatusExt};
+
+use crate::{
+    domain::{Error, Malformed, Permission, Permissions},
+    pb::v1::{ErrorReason, Failure},
+    registry::RegistryError,
+    rpc::status::{from_error, refused},
+};
+
+/// Why a call is refused.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    /// A reason that callers of other services meet too.
+    Error(Error),
+    /// The use case failed.
+    Registry(RegistryError),
+    /// A field has a value that it cannot have.
+    Invalid {
+        /// Path of the field in the request.
+        field: &'static str,
+        /// What to do about it.
+        remedy: String,
+    },
+    /// The caller is no administrator.
+    InvalidToken,
+    /// The administrator lacks the permission for the method.
+    NotPermitted {
+        /// The permission that the method requires.
+        required: Permission,
+        /// Those of the caller.
+        have: Permissions,
+    },
+    /// The client has permissions, or would get them, that the caller cannot grant.
+    GrantNotPermitted {
+        /// Those of the client.
+        permissions: Permissions,
+        /// Those of the caller.
+        have: Permissions,
+    },
+    /// Without this secret the client cannot authenticate.
+    LastLiveSecret,
+}
+
+impl Refusal {
+    /// A field that was parsed by its type, which says what it allows.
+    pub(super) fn of_field(field: &'static str) -> impl Fn(Malformed) -> Self {
+        move |Malformed(remedy)| Self::Invalid { field, remedy: remedy.to_owned() }
+    }
+
+    /// A field, with the remedy.
+    pub(super) fn invalid(field: &'static str, remedy: impl Into<String>) -> Self {
+        Self::Invalid { field, remedy: remedy.into() }
+    }
+
+    /// Renders the refusal. The cause of a fault is logged here and nowhere else.
+    pub(super) fn into_status(self) -> Status {
+        match self {
+            Self::Error(error) => from_error(error),
+            Self::Registry(error) => of_registry(error),
+            Self::Invalid { field, remedy } => invalid(field, &remedy),
+            Self::InvalidToken => refused(
+                ErrorReason::InvalidToken,
+                "send a token for administration as `authorization: Bearer` metadata; an \
+                 administrator gets one with resource=urn:jeton:administration",
+                None,
+                &[],
+            ),
+            Self::NotPermitted { required, have } => {
+                let required = required.scope();
+                let message = format!("this method requires a token with the scope {required}");
+                not_permitted(ErrorReason::NotPermitted, &message, required.to_owned(), have)
+            }
+            Self::GrantNotPermitted { permissions, have } => {
+                let message = format!(
+                    "the client is an administrator ({permissions}): only a caller with \
+                     jeton:security and with these scopes may do this"
+                );
+                let required = permissions.to_string();
+                not_permitted(ErrorReason::GrantNotPermitted, &message, required, have)
+            }
+            Self::LastLiveSecret => refused(
+                ErrorReason::LastLiveSecret,
+                "this is the last live secret of the client: add another first, or set \
+                 even_if_last",
+                None,
+                &[],
+            ),
+        }
+    }
+
+    /// The refusal as the result of one request of a batch.
+    pub(super) fn into_failure(self) -> Failure {
+        let status = self.into_status();
+        let details = status.get_error_details();
+        let reason = details.error_info().and_then(|info| ErrorReason::from_reason(&info.reason));
+        let field = details.bad_request().and_then(|bad| bad.field_violations.first());
+        Failure {
+            reason: reason.unwrap_or(ErrorReason::Internal).into(),
+            message: status.message().to_owned(),
+            field: field.map(|violation| violation.field.clone()).unwrap_or_default(),
+        }
+    }
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl From<RegistryError> for Refusal {
+    fn from(error: RegistryError) -> Self {
+        Self::Registry(error)
+    }
+}
+
+fn invalid(field: &str, remedy: &str) -> Status {
+    let message = format!("{field}: {remedy}");
+    let violation = FieldViolation::new(field, remedy);
+    refused(ErrorReason::InvalidRequest, &message, Some(violation), &[])
+}
+
+fn not_permitted(
+    reason: ErrorReason,
+    message: &str,
+    required: String,
+    have: Permissions,
+) -> Status {
+    refused(reason, message, None, &[("permission", required), ("have", have.to_string())])
+}
+
+fn of_registry(error: RegistryError) -> Status {
+    let plain = |reason, message: &str| refused(reason, message, None, &[]);
+    match error {
+        RegistryError::NoSuchClient(_) => plain(
+            ErrorReason::ClientNotFound,
+            "there is no client with this client id; ListClients lists all clients",
+        ),
+        RegistryError::NoSuchSecret(..) => plain(
+            ErrorReason::SecretNotFound,
+            "the client has no secret with this id; ListSecrets lists its secrets",
+        ),
+        RegistryError::EtagMismatch(_, fields) => refused(
+            ErrorReason::EtagMismatch,
+            "the client was changed since its etag was read: read it again and use the new etag",
+            None,
+            &[("changed", fields.join(" "))],
+        ),
+        RegistryError::ChangedMeanwhile(_) => plain(
+            ErrorReason::EtagMismatch,
+            "nothing was changed, because others are changing this client all the time: try again",
+        ),
+        RegistryError::ClientIdTaken(_) => plain(
+            ErrorReason::ClientIdTaken,
+            "there is already a client with this client id: choose another one, or give that \
+             client one more secret with AddSecret",
+        ),
+        RegistryError::Malformed(Malformed(remedy)) => invalid("client", remedy),
+        // It names the row and the column, and never the stored value.
+        RegistryError::Unreadable(row) => plain(ErrorReason::UnreadableRow, &row.to_string()),
+        RegistryError::Store(error) => from_error(error),
+        RegistryError::Hash(cause) => from_error(Error::internal(cause)),
+        // Nothing here rotates a tag key.
+        error @ (RegistryError::PreviousTagKey
+        | RegistryError::NoPreviousTagKey
+        | RegistryError::EarlierNodes(_)
+        | RegistryError::RotatedMeanwhile) => from_error(Error::internal(error)),
+    }
+}

@@ -1,0 +1,127 @@
+//! Renders domain values as messages.
+
+use prost_types::{Duration, Timestamp as ProtoTimestamp};
+
+use crate::{
+    domain::{AuditEntry, ClientRecord, ClientState, Etag, QuotaLimit, StoredSecret, Timestamp},
+    pb::v1::{self, SecretState},
+    store::{Readable, UnreadableRow},
+};
+
+/// A client, as far as its own row tells.
+pub(super) fn client(record: &ClientRecord) -> v1::Client {
+    let ClientRecord { client, about } = record;
+    let state = match client.state {
+        ClientState::Active => v1::ClientState::Active,
+        ClientState::Disabled => v1::ClientState::Disabled,
+    };
+    let limit = |limit: Option<QuotaLimit>| limit.map(|limit| i64::from(limit.get()));
+    let seconds = i64::from(client.token_lifetime.seconds());
+    v1::Client {
+        id: client.key.0.to_string(),
+        client_id: client.client_id.to_string(),
+        name: client.name.clone(),
+        state: state.into(),
+        scopes: texts(&client.scopes),
+        default_scopes: texts(&client.default_scopes),
+        no_default_scope: client.default_scopes.is_empty() && !client.scopes.is_empty(),
+        audiences: texts(&client.audiences),
+        default_audience: client.default_audience.as_ref().map(text).unwrap_or_default(),
+        several_audiences: client.several_audiences,
+        serves: texts(&client.serves),
+        grant_types: client.grants.iter().map(|grant| grant.as_str().to_owned()).collect(),
+        token_lifetime: Some(Duration { seconds, nanos: 0 }),
+        not_before_time: client.not_before.map(moment),
+        create_time: Some(moment(client.created_at)),
+        no_grant: client.grants.is_empty(),
+        tokens_per_second: limit(client.quota.tokens_per_second),
+        token_burst: limit(client.quota.burst),
+        live_tokens: limit(client.quota.live_tokens),
+        labels: about.labels.iter().map(|(key, value)| (text(key), text(value))).collect(),
+        owner: about.owner.clone(),
+        note: about.note.clone(),
+        etag: Etag::of(record).to_string(),
+        ..v1::Client::default()
+    }
+}
+
+/// A client, with a summary of its secrets.
+pub(super) fn client_with_secrets(
+    of: &ClientRecord,
+    secrets: &[Readable<StoredSecret>],
+    now: Timestamp,
+) -> v1::Client {
+    let live = || secrets.iter().flatten().filter(|secret| secret.is_live(now));
+    v1::Client {
+        live_secrets: count(live().count()),
+        next_secret_expire_time: live().filter_map(|secret| secret.expires_at).min().map(moment),
+        ..client(of)
+    }
+}
+
+/// A secret, as it is at `now`.
+pub(super) fn secret(secret: &StoredSecret, now: Timestamp) -> v1::Secret {
+    let state = if secret.leaked_at.is_some() {
+        SecretState::Leaked
+    } else if secret.retired_at.is_some() {
+        SecretState::Retired
+    } else if secret.is_live(now) {
+        SecretState::Live
+    } else {
+        SecretState::Expired
+    };
+    v1::Secret {
+        id: secret.id.0.to_string(),
+        label: secret.label.clone(),
+        state: state.into(),
+        create_time: Some(moment(secret.created_at)),
+        expire_time: secret.expires_at.map(moment),
+        retire_time: secret.retired_at.map(moment),
+        leak_time: secret.leaked_at.map(moment),
+    }
+}
+
+/// A row that cannot be read.
+pub(super) fn unreadable(row: &UnreadableRow) -> v1::UnreadableRow {
+    v1::UnreadableRow {
+        id: row.id.map(|id| id.to_string()).unwrap_or_default(),
+        client_id: row.client_id.clone().unwrap_or_default(),
+        why: row.reason(),
+    }
+}
+
+/// A row of the audit trail.
+pub(super) fn event(entry: &AuditEntry) -> v1::AuditEvent {
+    let id = |id: Option<uuid::Uuid>| id.map(|id| id.to_string()).unwrap_or_default();
+    v1::AuditEvent {
+        seq: entry.seq,
+        event_time: Some(moment(entry.at)),
+        actor: entry.actor_in_full().unwrap_or_default(),
+        login: entry.login.clone().unwrap_or_default(),
+        action: entry.action.clone(),
+        client: id(entry.client),
+        client_id: entry.client_id.clone().unwrap_or_default(),
+        subject: id(entry.subject),
+        detail: entry.detail.clone(),
+    }
+}
+
+/// A moment, exact to the microsecond.
+pub(super) fn moment(moment: Timestamp) -> ProtoTimestamp {
+    let micros = moment.unix_micros().rem_euclid(1_000_000);
+    let nanos = i32::try_from(micros * 1_000).unwrap_or(0);
+    ProtoTimestamp { seconds: moment.unix_micros().div_euclid(1_000_000), nanos }
+}
+
+/// A number of things, of which there are few.
+pub(super) fn count(number: usize) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+fn text<T: ToString + ?Sized>(value: &T) -> String {
+    value.to_string()
+}
+
+fn texts<'a, T: ToString + 'a>(set: impl IntoIterator<Item = &'a T>) -> Vec<String> {
+    set.into_iter().map(ToString::to_string).collect()
+}
