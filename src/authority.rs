@@ -19,8 +19,8 @@ pub use self::{
 };
 use crate::{
     cache::{CacheOptions, CachedStore, Follower},
-    credentials::{FingerprintKey, HashPool, Lockout, VerifiedCache},
-    domain::{Error, NodeClock, Random},
+    credentials::{FingerprintKey, HashPool, Lockout, Uses, VerifiedCache},
+    domain::{Clock, Error, NodeClock, Random},
     stats::{Count, Stats},
     store::Stores,
 };
@@ -59,6 +59,7 @@ pub struct Authority {
     fingerprint_key: FingerprintKey,
     verified: VerifiedCache,
     lockout: Lockout,
+    uses: Arc<Uses>,
     quotas: Quotas,
     active: Count,
     inactive: Count,
@@ -77,6 +78,7 @@ impl Authority {
             fingerprint_key: FingerprintKey::new(options.random.as_ref())?,
             verified: VerifiedCache::new(options.verified_capacity, options.verified_lifetime),
             lockout: Lockout::new(LOCKOUT_ENTRIES),
+            uses: Arc::default(),
             quotas: Quotas::new(options.quota),
             active: Count::default(),
             inactive: Count::default(),
@@ -107,6 +109,12 @@ impl Authority {
         Arc::clone(&self.clock)
     }
 
+    /// Uses of secrets that were counted, which the node has to write down.
+    #[must_use]
+    pub fn uses(&self) -> Arc<Uses> {
+        Arc::clone(&self.uses)
+    }
+
     /// Whether calls can be answered: this node holds a lease, or the database needs none.
     #[must_use]
     pub fn may_answer(&self) -> bool {
@@ -129,6 +137,7 @@ impl Authority {
             unverified: self.verified.misses.get(),
             throttled: self.lockout.refused.get(),
             quota: self.quotas.stats(),
+            evidence_age: self.uses.age(self.clock.uptime()),
             active: self.active.get(),
             inactive: self.inactive.get(),
         }

@@ -1,12 +1,16 @@
-//! Checking client secrets: the hash pool and its queue, the cache of verified secrets, and the
-//! lockout.
+//! Checking client secrets: the hash pool and its queue, the cache of verified secrets, the
+//! lockout, and the count of uses.
 
 mod hash_pool;
 mod hash_queue;
 mod lockout;
+mod uses;
 mod verified;
 
-pub use self::hash_pool::{HashPool, HashPoolOptions};
+pub use self::{
+    hash_pool::{HashPool, HashPoolOptions},
+    uses::{Counted, Uses},
+};
 pub(crate) use self::{
     lockout::Lockout,
     verified::{FingerprintKey, VerifiedCache},

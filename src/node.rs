@@ -2,6 +2,7 @@
 
 mod control;
 mod error;
+mod evidence;
 mod following;
 mod grpc;
 mod health;
@@ -12,10 +13,15 @@ mod secret_expiry;
 mod shim;
 mod upkeep;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use self::{
     control::{Control, Shared},
+    evidence::Recording,
     following::Following,
     health::Health,
     probes::{Dependency, Probes, Readiness},
@@ -57,6 +63,8 @@ pub struct Node {
     server: Server,
     control: Option<Control>,
     following: Following,
+    /// Set before the node serves.
+    recording: OnceLock<Arc<Recording>>,
     /// The last field, so that it is dropped last and serves probes during the drain.
     probes: Probes,
 }
@@ -111,6 +119,7 @@ impl Node {
             server,
             control,
             following: Following::default(),
+            recording: OnceLock::new(),
             probes,
         };
         let random = options.random.as_ref();
@@ -125,7 +134,8 @@ impl Node {
         let (migrate, patience) = (options.migrate, options.start_timeout);
         prepare::store(&node.stores.issue, clock, random, migrate, patience).await?;
         let audit_days = options.audit_days;
-        node.begin(authority(options, hash_pool, issuer), rpc, audit_days).await?;
+        let interval = options.secret_use_interval;
+        node.begin(authority(options, hash_pool, issuer), rpc, audit_days, interval).await?;
         Ok(node)
     }
 
@@ -135,9 +145,15 @@ impl Node {
         authority: AuthorityOptions,
         rpc: TokenRpc,
         audit_days: u32,
+        secret_use_interval: Duration,
     ) -> Result<(), StartError> {
         let authority = Authority::open(authority).await.map_err(SchemaError::from)?;
         let clock: Arc<dyn Clock> = authority.clock();
+        let (store, uses) = (Arc::clone(&self.stores.issue), authority.uses());
+        let recording = Recording::begin(store, Arc::clone(&clock), uses, secret_use_interval);
+        let recording = recording.await.map_err(SchemaError::from)?;
+        self.server.spawn(Arc::clone(&recording).run(self.server.stop.clone()));
+        let _ = self.recording.set(recording);
         self.following.begin(authority.follower());
         rpc.begin(authority);
         self.look_after_lease(rpc).await;
@@ -205,6 +221,9 @@ impl Node {
         };
         let (calls, administration) = tokio::join!(self.server.drain(), administration);
         let clean = calls && administration;
+        if let Some(recording) = self.recording.get() {
+            recording.end().await;
+        }
         // Open requests relied on the lease, so it is given back only now.
         self.following.end().await;
         let stores = async {

@@ -1,6 +1,6 @@
-//! Client use cases: create, disable and delete clients, and add and retire secrets.
-//! `listing.rs` shows and finds clients, `update.rs` changes them, `audit.rs` finds what was
-//! changed, and `installation.rs` has what concerns all clients.
+//! Client use cases: create, disable and delete clients, and add secrets. `rotation.rs` has those
+//! that end secrets, `listing.rs` shows and finds clients, `update.rs` changes them, `audit.rs`
+//! finds what was changed, and `installation.rs` has what concerns all clients.
 
 mod administrators;
 mod audit;
@@ -10,6 +10,7 @@ mod installation;
 mod listing;
 mod pages;
 mod quota;
+mod rotation;
 mod update;
 
 use std::{
@@ -22,16 +23,17 @@ use tokio::sync::Semaphore;
 use crate::{
     domain::{
         About, Actor, Audience, Client, ClientId, ClientKey, ClientQuota, ClientRecord,
-        ClientSecret, ClientState, Clock, Error, GrantType, HashCost, Random, Scope, SecretId,
-        StoredSecret, Timestamp, TokenLifetime, parse_label, parse_name, uuid_v4,
+        ClientSecret, ClientState, Clock, Error, GrantType, HashCost, Random, Scope, StoredSecret,
+        Timestamp, TokenLifetime, parse_label, parse_name, uuid_v4,
     },
-    store::{ClientChange, Creation, LiveSecrets, Retirement, Store},
+    store::{ClientChange, Creation, LiveSecrets, Store},
 };
 
 pub use self::{
     audit::{AuditQuery, DetailChange, canonical_detail, detail_changes},
     error::RegistryError,
     pages::ClientPage,
+    rotation::{EVIDENCE_PATIENCE, ExpiringSecret, RotationReport, SecretReport, UnusedClients},
     update::{AudienceChange, ClientUpdate, Updated},
 };
 
@@ -185,6 +187,7 @@ impl Registry {
             expires_at: new.expires_at,
             retired_at: None,
             leaked_at: None,
+            retiring: None,
         };
         Ok((stored, secret))
     }
@@ -229,23 +232,6 @@ impl Registry {
         let (stored, secret) = self.make_secret(client.key, secret).await?;
         found_or_missing(client_id, self.store.add_secret(&stored, &self.actor).await?)?;
         Ok((stored, secret))
-    }
-
-    /// Takes a secret out of use: retires it, or declares it leaked.
-    pub async fn retire_secret(
-        &self,
-        client_id: &ClientId,
-        secret: SecretId,
-        retirement: Retirement,
-    ) -> Result<(), RegistryError> {
-        let now = self.clock.now();
-        let retired =
-            self.store.retire_secret(client_id, secret, retirement, now, &self.actor).await?;
-        if retired {
-            return Ok(());
-        }
-        self.find(client_id).await?;
-        Err(RegistryError::NoSuchSecret(client_id.clone(), secret.0))
     }
 
     async fn find(&self, client_id: &ClientId) -> Result<Client, RegistryError> {

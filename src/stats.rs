@@ -35,6 +35,8 @@ pub struct Stats {
     pub throttled: u64,
     /// Quotas of clients.
     pub quota: QuotaStats,
+    /// How long ago the uses of secrets were written down that had been counted by then.
+    pub evidence_age: Duration,
     /// Introspections of an active token.
     pub active: u64,
     /// Introspections whose result was `active: false`.

@@ -17,6 +17,7 @@ mod obstacle;
 mod postgres;
 mod records;
 mod recovery;
+mod rotation;
 mod row;
 mod sqlite;
 mod traits;
@@ -41,6 +42,7 @@ pub use self::{
     },
     records::{ClientFilter, RecordStore},
     recovery::RecoveryStore,
+    rotation::{RotationStore, StoredEvidence},
     row::UnreadableRow,
     sqlite::{Replacement, SqliteStore},
     traits::{
@@ -104,6 +106,9 @@ pub enum ClientChange {
 pub enum Retirement {
     /// The secret no longer authenticates. Tokens issued with it stay valid.
     Retired,
+    /// The secret no longer authenticates from this moment on, or from its expiry, if that is
+    /// earlier. Tokens issued with it stay valid. Another moment replaces this one.
+    At(Timestamp),
     /// The secret leaked: tokens issued with it become inactive as well.
     Leaked,
 }

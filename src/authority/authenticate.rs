@@ -91,15 +91,18 @@ impl Authority {
         };
         // A disabled client has no hash to compare with, exactly like an unknown one.
         let is_active = client.as_ref().is_some_and(|client| client.state == ClientState::Active);
+        let is_known = stored.is_some();
         let hash = stored
             .filter(|stored| is_active && stored.is_live(now))
             .and_then(|stored| stored.secret_hash().cloned());
+        let is_out_of_use = is_known && hash.is_none();
 
         // 4. Skip the hash if these credentials matched this very hash recently. For a disabled
         //    client the hash is still computed: a quick refusal would reveal its state to any
         //    holder of its secret.
         if let Some(client) = client.as_ref().filter(|_| verified.is_some() && verified == hash) {
             let client = Arc::clone(client);
+            self.uses.count(secret, context.source, now);
             return Ok(AuthenticatedClient { client, credential, watch });
         }
 
@@ -115,14 +118,29 @@ impl Authority {
             (Some(client), Some(hash)) if matches => {
                 self.verified.insert(presented, hash, now);
                 self.lockout.forget(&client_id, secret);
+                self.uses.count(secret, context.source, now);
                 Ok(AuthenticatedClient { client, credential, watch })
             }
-            _ => {
-                self.lockout.record(&client_id, secret, now);
-                self.log_refusal(secret, context, now);
-                Err(Error::InvalidClient)
-            }
+            _ => Err(self.refuse(&client_id, secret, is_out_of_use, context, now)),
         }
+    }
+
+    /// Counts a failure. A refusal of a secret that the client has and that is out of use shows
+    /// which deployment still presents it.
+    fn refuse(
+        &self,
+        client_id: &ClientId,
+        secret: SecretId,
+        is_out_of_use: bool,
+        context: &RequestContext,
+        now: Timestamp,
+    ) -> Error {
+        self.lockout.record(client_id, secret, now);
+        if is_out_of_use {
+            self.uses.count_refusal(secret, context.source, now);
+        }
+        self.log_refusal(secret, context, now);
+        Error::InvalidClient
     }
 
     /// Refuses a secret that is locked out, and one that failed lately if it comes from a source

@@ -4,9 +4,12 @@ mod create;
 mod filter;
 mod notes;
 mod quota;
+mod report;
+mod retire;
 mod revoke;
 mod secrets;
 mod show;
+mod unused;
 mod update;
 
 use clap::{Args, Subcommand};
@@ -95,14 +98,46 @@ Example:
 Example:
   jeton client add-secret orders --label 2027")]
     AddSecret(secrets::Add),
+    /// Rotate: add a secret, which is shown once, and tell what to do with the others
+    #[command(after_help = "\
+Example:
+  jeton client rotate orders --label 2027")]
+    Rotate(secrets::Rotate),
+    /// Show when and from where the secrets of a client were used, and which can be retired
+    #[command(after_help = "\
+A secret is safe to retire if it was not used for the window and a newer one is. A time in which a
+node may have counted uses that it could not write down never counts as unused.
+
+Example:
+  jeton client secrets orders")]
+    Secrets(report::Report),
     /// Retire a secret, so that it no longer authenticates
     #[command(after_help = "\
-The last live secret of a client is retired only after a confirmation.
+A secret that was used within the last day is retired only with --even-if-in-use, and the last live
+secret of a client only after a confirmation. A retired secret can be restored, a leaked one cannot.
 
 Examples:
-  jeton client retire-secret orders 0b8d9d5e-7c6b-4e0f-8f0e-2f1d6a3c9b7a --yes
+  jeton client retire-secret orders 0b8d9d5e-7c6b-4e0f-8f0e-2f1d6a3c9b7a --after 24h
   jeton client retire-secret orders 0b8d9d5e-7c6b-4e0f-8f0e-2f1d6a3c9b7a --leaked --yes")]
-    RetireSecret(secrets::Retire),
+    RetireSecret(retire::Retire),
+    /// Take the retirement of a secret back: it authenticates again
+    #[command(after_help = "\
+Example:
+  jeton client restore-secret orders 0b8d9d5e-7c6b-4e0f-8f0e-2f1d6a3c9b7a")]
+    RestoreSecret(retire::Restore),
+    /// List secrets that expire soon, and their last use; exits with 3 if there are any
+    #[command(after_help = "\
+Example:
+  jeton client expiring --within 14d")]
+    Expiring(unused::Expiring),
+    /// List clients that have not authenticated for a while; exits with 3 if there are any
+    #[command(after_help = "\
+Clients of which this is not known, because uses were not counted all the time, are listed as
+unknown.
+
+Example:
+  jeton client dead --since 90d")]
+    Dead(unused::Dead),
 }
 
 /// Arguments of a change of one existing client.
@@ -146,7 +181,12 @@ impl ClientCommand {
             Self::RevokeTokens(revoke) => revoke.run(deadline).await,
             Self::Delete(ended) => ended.delete(deadline).await,
             Self::AddSecret(add) => add.run(deadline).await,
+            Self::Rotate(rotate) => rotate.run(deadline).await,
+            Self::Secrets(report) => report.run(deadline).await,
             Self::RetireSecret(retire) => retire.run(deadline).await,
+            Self::RestoreSecret(restore) => restore.run(deadline).await,
+            Self::Expiring(expiring) => expiring.run(deadline).await,
+            Self::Dead(dead) => dead.run(deadline).await,
         }
     }
 }

@@ -1,10 +1,13 @@
-//! Durations and moments as people write them.
+//! Durations and moments as people write them, and how long ago a moment was.
 
 use std::time::Duration;
 
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::domain::{Clock, Malformed, SystemClock, Timestamp, TokenLifetime};
+
+/// A hundred years. A longer duration is a mistake, and a moment that far away cannot be stored.
+const LONGEST: u64 = 36_500 * 86_400;
 
 /// Parses a duration: `90d`, `1h`, `15m`, `30s`, or a plain number of seconds.
 pub(super) fn parse_duration(text: &str) -> Result<Duration, Malformed> {
@@ -17,10 +20,12 @@ pub(super) fn parse_duration(text: &str) -> Result<Duration, Malformed> {
     };
     let is_number = number.bytes().all(|byte| byte.is_ascii_digit());
     let parsed = number.parse::<u64>().ok().filter(|_| is_number);
-    parsed.and_then(|number| number.checked_mul(seconds)).map(Duration::from_secs).ok_or(Malformed(
+    let number = parsed.ok_or(Malformed(
         "a duration is a number with s, m, h or d for seconds, minutes, hours or days, such as \
          15m, 1h or 90d; without a letter it is seconds",
-    ))
+    ))?;
+    let seconds = number.checked_mul(seconds).filter(|seconds| *seconds <= LONGEST);
+    seconds.map(Duration::from_secs).ok_or(Malformed("a duration is at most 36500d"))
 }
 
 /// Parses the lifetime of tokens, as a duration.
@@ -47,6 +52,22 @@ pub(super) fn parse_moment(text: &str) -> Result<Timestamp, Malformed> {
         "a moment is a date such as 2027-01-09, a time such as 2027-01-09T08:12:44Z, or how long \
          ago it was, such as 7d",
     ))
+}
+
+/// How long before `now` a moment was, for people.
+pub(super) fn ago(moment: Timestamp, now: Timestamp) -> String {
+    format!("{} ago", in_words(now.since(moment)))
+}
+
+/// A duration in its largest unit of which there are at least two.
+pub(super) fn in_words(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} days", seconds / 86_400),
+    }
 }
 
 #[cfg(test)]
@@ -76,6 +97,7 @@ mod tests {
             "1 h",
             "1H",
             "99999999999999999999",
+            "36501d",
             "300000000000000d",
             "١",
         ] {
@@ -94,5 +116,14 @@ mod tests {
         for text in ["yesterday", "2027-13-01", "2027-01-09 08:12", ""] {
             parse_moment(text).unwrap_err();
         }
+    }
+
+    #[test]
+    fn a_moment_is_told_in_its_largest_unit() {
+        let now = Timestamp::from_unix_micros(1_000_000_000_000_000);
+        let ago = |seconds| ago(now.minus(Duration::from_secs(seconds)), now);
+        assert_eq!([ago(0), ago(119), ago(120)], ["0 s ago", "119 s ago", "2 min ago"]);
+        assert_eq!([ago(7_199), ago(7_200)], ["119 min ago", "2 h ago"]);
+        assert_eq!([ago(172_799), ago(172_800)], ["47 h ago", "2 days ago"]);
     }
 }

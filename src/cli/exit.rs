@@ -29,7 +29,7 @@ Exit status:
   0  done
   1  failed for another reason than those below
   2  wrong arguments, or a confirmation is missing: add --yes
-  3  done, with a finding: the token is inactive, or there was nothing to verify
+  3  done, with a finding: an inactive token, nothing to verify, expiring secrets, dead clients
   4  the client, the secret or the database does not exist
   5  not permitted: the credentials or the privileges do not suffice
   6  refused by the present state: a name is taken, or versions do not match
@@ -124,6 +124,10 @@ const fn of_registry(error: &RegistryError) -> Option<Exit> {
         RegistryError::ClientIdTaken(_)
         | RegistryError::EtagMismatch(..)
         | RegistryError::ChangedMeanwhile(_)
+        | RegistryError::SecretEnded(..)
+        | RegistryError::SecretLeaked(..)
+        | RegistryError::SecretExpired(..)
+        | RegistryError::SecretInUse { .. }
         | RegistryError::PreviousTagKey
         | RegistryError::NoPreviousTagKey
         | RegistryError::EarlierNodes(_)

@@ -228,6 +228,7 @@ pub(super) async fn start(config: &Config, stores: Stores) -> anyhow::Result<Nod
         },
         quota: quota(&config.quota)?,
         audit_days: upkeep.audit_days.get(),
+        secret_use_interval: upkeep.secret_use_seconds.duration(),
         limits: limits(connections, requests, shutdown, 2, database_connections, others),
         workers: workers(connections),
     };

@@ -99,6 +99,11 @@ pub struct Upkeep {
           num_args = 0..=1, default_missing_value = "true", action = ArgAction::Set)]
     pub no_migrate: bool,
 
+    /// Interval at which a node writes down which secrets were used, in seconds; what it counted
+    /// since is not known if it is killed
+    #[arg(long, value_name = "S", env = "JETON_SECRET_USE_SECONDS", default_value = "10")]
+    pub secret_use_seconds: Seconds<1, 3_600>,
+
     /// Retention of the audit trail, in days
     #[arg(long, value_name = "DAYS", env = "JETON_AUDIT_DAYS", default_value = "90")]
     pub audit_days: Days<1, 36_500>,

@@ -21,8 +21,9 @@ use crate::{
 const PAGE: u32 = 50;
 const MAX_PAGE: u32 = 500;
 
-/// Maximum lifetime of a secret: a hundred years. A time past the year 9999 cannot be stored.
-const MAX_SECRET_SECONDS: u64 = 3_155_760_000;
+/// Maximum lifetime of a secret, and of any other duration that is added to now: a hundred years. A
+/// time past the year 9999 cannot be stored.
+const MAX_SECONDS: u64 = 3_155_760_000;
 
 type Parsed<T> = Result<T, Refusal>;
 
@@ -74,13 +75,26 @@ pub(super) fn new_secret(
         None => default,
         Some(asked) => {
             let seconds = whole_seconds(asked);
-            let seconds = seconds.filter(|seconds| (1..=MAX_SECRET_SECONDS).contains(seconds));
+            let seconds = seconds.filter(|seconds| (1..=MAX_SECONDS).contains(seconds));
             let remedy = "a secret works for 1 second to 100 years, in whole seconds";
             let invalid = || Refusal::invalid("secret.expires_in", remedy);
             Some(Duration::from_secs(seconds.ok_or_else(invalid)?))
         }
     };
     Ok(NewSecret { label, expires_at: lifetime.map(|lifetime| now.plus(lifetime)) })
+}
+
+/// Parses a duration of whole seconds, which is at most a hundred years; `None` if there is none,
+/// or none that takes any time.
+pub(super) fn whole_duration(
+    field: &'static str,
+    asked: Option<ProtoDuration>,
+) -> Parsed<Option<Duration>> {
+    let Some(asked) = asked else { return Ok(None) };
+    let seconds = whole_seconds(asked).filter(|seconds| *seconds <= MAX_SECONDS);
+    let invalid = || Refusal::invalid(field, "is 0 seconds to 100 years, in whole seconds");
+    let seconds = seconds.ok_or_else(invalid)?;
+    Ok(Some(Duration::from_secs(seconds)).filter(|duration| !duration.is_zero()))
 }
 
 /// The seconds of a duration; `None` if it is negative or has a fraction.

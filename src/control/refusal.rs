@@ -153,6 +153,19 @@ fn of_registry(error: RegistryError) -> Status {
             ErrorReason::EtagMismatch,
             "nothing was changed, because others are changing this client all the time: try again",
         ),
+        RegistryError::SecretInUse { at, .. } => refused(
+            ErrorReason::SecretInUse,
+            "the secret was used within the last day: give the client a newer one first, or set \
+             even_if_in_use",
+            None,
+            &[("last_use_time", at.to_string())],
+        ),
+        RegistryError::SecretEnded(..)
+        | RegistryError::SecretLeaked(..)
+        | RegistryError::SecretExpired(..) => plain(
+            ErrorReason::SecretEnded,
+            "the secret has leaked, has expired or is retired: add another with AddSecret",
+        ),
         RegistryError::ClientIdTaken(_) => plain(
             ErrorReason::ClientIdTaken,
             "there is already a client with this client id: choose another one, or give that \

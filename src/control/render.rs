@@ -3,8 +3,12 @@
 use prost_types::{Duration, Timestamp as ProtoTimestamp};
 
 use crate::{
-    domain::{AuditEntry, ClientRecord, ClientState, Etag, QuotaLimit, StoredSecret, Timestamp},
-    pb::v1::{self, SecretState},
+    domain::{
+        Advice, AuditEntry, ClientRecord, ClientState, Etag, QuotaLimit, SecretState, SecretUse,
+        SourceUse, StoredSecret, Timestamp, Verdict,
+    },
+    pb::v1,
+    registry::SecretReport,
     store::{Readable, UnreadableRow},
 };
 
@@ -61,24 +65,66 @@ pub(super) fn client_with_secrets(
 
 /// A secret, as it is at `now`.
 pub(super) fn secret(secret: &StoredSecret, now: Timestamp) -> v1::Secret {
-    let state = if secret.leaked_at.is_some() {
-        SecretState::Leaked
-    } else if secret.retired_at.is_some() {
-        SecretState::Retired
-    } else if secret.is_live(now) {
-        SecretState::Live
-    } else {
-        SecretState::Expired
+    let state = match secret.state(now) {
+        SecretState::Live => v1::SecretState::Live,
+        SecretState::Retiring => v1::SecretState::Retiring,
+        SecretState::Retired => v1::SecretState::Retired,
+        SecretState::Expired => v1::SecretState::Expired,
+        SecretState::Leaked => v1::SecretState::Leaked,
     };
+    let retirement = secret.retired_at.or(secret.retiring.map(|retiring| retiring.at));
     v1::Secret {
         id: secret.id.0.to_string(),
         label: secret.label.clone(),
         state: state.into(),
         create_time: Some(moment(secret.created_at)),
-        expire_time: secret.expires_at.map(moment),
-        retire_time: secret.retired_at.map(moment),
+        expire_time: secret.own_expiry().map(moment),
+        retire_time: retirement.map(moment),
         leak_time: secret.leaked_at.map(moment),
+        ..v1::Secret::default()
     }
+}
+
+/// A secret with its uses; `None` if its row cannot be read.
+pub(super) fn reported(report: &SecretReport, now: Timestamp) -> Option<v1::Secret> {
+    Some(v1::Secret {
+        r#use: report.uses.as_ref().ok().map(uses),
+        advice: report.advice.map(advice),
+        ..secret(report.secret.as_ref().ok()?, now)
+    })
+}
+
+fn uses(of: &SecretUse) -> v1::SecretUse {
+    let source = |of: &SourceUse| v1::SourceUse {
+        source: of.source.to_string(),
+        last_use_time: Some(moment(of.used.last)),
+        uses: number(of.uses),
+    };
+    v1::SecretUse {
+        first_use_time: of.used.map(|used| moment(used.first)),
+        last_use_time: of.last_used_at().map(moment),
+        last_refusal_time: of.last_refused_at.map(moment),
+        last_source: of.last_source.map(|source| source.to_string()).unwrap_or_default(),
+        uses: number(of.uses),
+        refusals: number(of.refused),
+        sources: of.sources.iter().map(source).collect(),
+    }
+}
+
+fn advice(of: Advice) -> v1::RetirementAdvice {
+    let verdict = match of.verdict {
+        Verdict::Safe => v1::RetirementVerdict::Safe,
+        Verdict::InUse => v1::RetirementVerdict::InUse,
+        Verdict::NoSuccessor => v1::RetirementVerdict::NoSuccessor,
+        Verdict::SuccessorUnused => v1::RetirementVerdict::SuccessorUnused,
+        Verdict::TooEarly => v1::RetirementVerdict::TooEarly,
+        Verdict::EvidenceGap => v1::RetirementVerdict::EvidenceGap,
+    };
+    v1::RetirementAdvice { verdict: verdict.into(), safe_from_time: of.safe_from.map(moment) }
+}
+
+fn number(of: u64) -> i64 {
+    i64::try_from(of).unwrap_or(i64::MAX)
 }
 
 /// A row that cannot be read.

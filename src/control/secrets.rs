@@ -1,12 +1,18 @@
 //! Methods on the secrets of a client.
 
+use std::time::Duration;
+
 use super::{Caller, ClientRpc, Refusal, parse, render};
 use crate::{
     domain::{ClientId, SecretId, StoredSecret, Timestamp},
     pb::v1,
-    registry::RegistryError,
+    registry::{EVIDENCE_PATIENCE, RegistryError},
     store::{Readable, Retirement},
 };
+
+/// How long a secret must not have been used before it is safe to retire, unless the caller says
+/// otherwise.
+const WINDOW: Duration = Duration::from_hours(24);
 
 impl ClientRpc {
     pub(super) async fn add(
@@ -36,13 +42,36 @@ impl ClientRpc {
         message: v1::ListSecretsRequest,
     ) -> Result<v1::ListSecretsResponse, Refusal> {
         let client_id = parse::client_id(&message.client_id)?;
-        // The secrets of a client whose own row cannot be read are shown as well.
-        let (_, secrets) = self.registry.show_client(&client_id).await?;
+        let window = parse::whole_duration("window", message.window)?.unwrap_or(WINDOW);
+        let reported = self.registry.report_secrets(&client_id, window, EVIDENCE_PATIENCE).await;
+        let report = match reported {
+            Ok(report) => report,
+            // The secrets of a client whose own row cannot be read are shown all the same.
+            Err(RegistryError::Unreadable(_)) => return self.secrets_alone(&client_id).await,
+            Err(error) => return Err(error.into()),
+        };
+        let now = self.clock.now();
+        let rows = || report.secrets.iter();
+        let unreadable = rows().filter_map(|row| row.secret.as_ref().err());
+        let unreadable_uses = rows().filter_map(|row| row.uses.as_ref().err());
+        Ok(v1::ListSecretsResponse {
+            unreadable: unreadable.chain(unreadable_uses).map(render::unreadable).collect(),
+            secrets: rows().filter_map(|row| render::reported(row, now)).collect(),
+            evidence_complete_since_time: report.evidence.complete_since().map(render::moment),
+        })
+    }
+
+    async fn secrets_alone(
+        &self,
+        client_id: &ClientId,
+    ) -> Result<v1::ListSecretsResponse, Refusal> {
+        let (_, secrets) = self.registry.show_client(client_id).await?;
         let now = self.clock.now();
         let unreadable = secrets.iter().filter_map(|row| row.as_ref().err());
         Ok(v1::ListSecretsResponse {
             unreadable: unreadable.map(render::unreadable).collect(),
             secrets: secrets.iter().flatten().map(|one| render::secret(one, now)).collect(),
+            evidence_complete_since_time: None,
         })
     }
 
@@ -58,8 +87,33 @@ impl ClientRpc {
         if !message.even_if_last && is_last_live(&secrets, id, self.clock.now()) {
             return Err(Refusal::LastLiveSecret);
         }
-        let (secret, live) = self.end(&caller, &client_id, id, Retirement::Retired).await?;
+        if !message.even_if_in_use {
+            self.registry.check_unused(&client_id, id).await?;
+        }
+        let after = parse::whole_duration("after", message.after)?;
+        let at = after.map(|after| Retirement::At(self.clock.now().plus(after)));
+        let retirement = at.unwrap_or(Retirement::Retired);
+        let (secret, live) = self.end(&caller, &client_id, id, retirement).await?;
         Ok(v1::RetireSecretResponse { secret: Some(secret), live_secrets_left: live })
+    }
+
+    pub(super) async fn restore(
+        &self,
+        caller: Caller,
+        message: v1::RestoreSecretRequest,
+    ) -> Result<v1::RestoreSecretResponse, Refusal> {
+        let client_id = parse::client_id(&message.client_id)?;
+        let id = parse::secret_id(&message.secret_id)?;
+        self.changeable(&caller, &client_id).await?;
+        let registry = self.registry_for(&caller);
+        let restored = registry.restore_secret(&client_id, id).await?;
+        // The client may have become an administrator since it was read.
+        if let Err(refusal) = self.changeable(&caller, &client_id).await {
+            registry.retire_secret(&client_id, id, Retirement::Retired).await?;
+            return Err(refusal);
+        }
+        let secret = render::secret(&restored, self.clock.now());
+        Ok(v1::RestoreSecretResponse { secret: Some(secret) })
     }
 
     pub(super) async fn burn(

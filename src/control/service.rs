@@ -96,6 +96,14 @@ impl ClientService for ClientRpc {
             .await
     }
 
+    async fn restore_secret(
+        &self,
+        request: Request<v1::RestoreSecretRequest>,
+    ) -> Result<Response<v1::RestoreSecretResponse>, Status> {
+        self.run(Method::RestoreSecret, request, |caller, message| self.restore(caller, message))
+            .await
+    }
+
     async fn burn_secret(
         &self,
         request: Request<v1::BurnSecretRequest>,

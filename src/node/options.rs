@@ -50,6 +50,8 @@ pub struct NodeOptions {
     pub quota: QuotaOptions,
     /// Retention of the audit trail, in days.
     pub audit_days: u32,
+    /// How often the uses of secrets that were counted are written down.
+    pub secret_use_interval: Duration,
     /// Limits of the gRPC and HTTP listeners.
     pub limits: Limits,
     /// Number of worker threads. 0: connections are served on the runtime that starts the node.

@@ -56,6 +56,8 @@ const fn rendering(reason: ErrorReason) -> (StatusCode, &'static str) {
         | ErrorReason::ClientIdTaken
         | ErrorReason::LastLiveSecret
         | ErrorReason::EtagMismatch
+        | ErrorReason::SecretInUse
+        | ErrorReason::SecretEnded
         | ErrorReason::UnreadableRow => (StatusCode::INTERNAL_SERVER_ERROR, "server_error"),
     }
 }

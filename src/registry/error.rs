@@ -1,9 +1,11 @@
 //! The error type of the client use cases.
 
+use std::net::IpAddr;
+
 use uuid::Uuid;
 
 use crate::{
-    domain::{Cause, ClientId, Error, Malformed, RandomFailed},
+    domain::{Cause, ClientId, Error, Malformed, RandomFailed, SecretState, Timestamp},
     store::UnreadableRow,
 };
 
@@ -16,6 +18,38 @@ pub enum RegistryError {
     /// The client has no secret with this id.
     #[error("client {0} has no secret {1}")]
     NoSuchSecret(ClientId, Uuid),
+    /// The secret has ended, so it cannot be retired later.
+    #[error("secret {1} of client {0} is {state} already", state = .2.as_str())]
+    SecretEnded(ClientId, Uuid, SecretState),
+    /// A secret that leaked stays out of use.
+    #[error(
+        "secret {1} of client {0} has leaked and stays out of use; \
+         `jeton client add-secret {0}` makes another"
+    )]
+    SecretLeaked(ClientId, Uuid),
+    /// The secret would be refused even if its retirement were taken back.
+    #[error(
+        "secret {1} of client {0} expired at {2}, so nothing can be restored; \
+         `jeton client add-secret {0}` makes another"
+    )]
+    SecretExpired(ClientId, Uuid, Timestamp),
+    /// The secret is still in use.
+    #[error(
+        "secret {secret} of client {client_id} is still in use: it was used last at {at}{from}. \
+         Give the client a newer secret first (`jeton client secrets {client_id}` shows whether it \
+         is used), or add --even-if-in-use",
+        from = .address.map(|address| format!(", from {address}")).unwrap_or_default()
+    )]
+    SecretInUse {
+        /// Its client.
+        client_id: ClientId,
+        /// Id of the secret.
+        secret: Uuid,
+        /// Its last use.
+        at: Timestamp,
+        /// Source of that use.
+        address: Option<IpAddr>,
+    },
     /// The `client_id` is taken.
     #[error(
         "there is already a client {0}: choose another client id, or give it one more secret with \

@@ -105,6 +105,8 @@ impl Outcome {
                 | ErrorReason::ClientIdTaken
                 | ErrorReason::LastLiveSecret
                 | ErrorReason::EtagMismatch
+                | ErrorReason::SecretInUse
+                | ErrorReason::SecretEnded
                 | ErrorReason::UnreadableRow,
             ) => Some(Standing::Authenticated),
             Self::Error(

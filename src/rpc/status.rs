@@ -107,9 +107,10 @@ pub const fn contract(reason: ErrorReason) -> (Code, &'static str) {
         }
         ErrorReason::ClientIdTaken => (Code::AlreadyExists, "invalid_request"),
         ErrorReason::EtagMismatch => (Code::Aborted, "invalid_request"),
-        ErrorReason::LastLiveSecret | ErrorReason::UnreadableRow => {
-            (Code::FailedPrecondition, "invalid_request")
-        }
+        ErrorReason::LastLiveSecret
+        | ErrorReason::SecretInUse
+        | ErrorReason::SecretEnded
+        | ErrorReason::UnreadableRow => (Code::FailedPrecondition, "invalid_request"),
     }
 }
 

@@ -32,7 +32,7 @@ macro_rules! secret_columns {
             "secret.id as secret_id, secret.client as secret_client, ",
             $hash,
             " as hash, secret.label, secret.created_at as secret_created_at, secret.expires_at, \
-             secret.retired_at, secret.burnt_at"
+             secret.retired_at, secret.burnt_at, secret.retire_at, secret.kept_expires_at"
         )
     };
 }
@@ -66,7 +66,8 @@ pub(super) const TAG_KEY_ROTATION: &str = concat!(
 );
 
 /// Summary of the secrets of each client that are not retired: those that are live at the moment
-/// $1, and those that have expired. $2 is the end of time.
+/// $1, and those that have expired. $2 is the end of time. A retirement that begins later counts as
+/// the end of its secret.
 pub(super) const LIVE_SECRETS: &str = "\
 select client,
        count(*) filter (where expires_at is null or expires_at > $1) as live,
@@ -74,15 +75,16 @@ select client,
        min(expires_at) filter (where expires_at > $1 and expires_at < $2) as first_end,
        count(*) filter (where expires_at <= $1) as expired
 from client_secret
-where retired_at is null and burnt_at is null
+where retired_at is null and burnt_at is null and (retire_at is null or expires_at > $1)
 group by client";
 
-/// The first $3 secrets of active clients that end between $1 and $2 and are not retired.
+/// The first $3 secrets of active clients that end between $1 and $2 and are neither retired nor
+/// going to be.
 pub(super) const ENDING_SECRETS: &str = "\
 select client.client_id, secret.id, secret.expires_at
 from client_secret as secret
      join client on client.id = secret.client and client.state = 'active'
-where secret.retired_at is null and secret.burnt_at is null
+where secret.retired_at is null and secret.burnt_at is null and secret.retire_at is null
   and secret.expires_at between $1 and $2
 order by secret.expires_at limit $3";
 
@@ -93,3 +95,38 @@ pub(super) const EARLIER_SECRETS: &str = concat!(
     earlier_secret!(),
     " group by client.client_id order by client.client_id"
 );
+
+/// Uses of the secrets of the client $1.
+pub(super) const SECRET_USES: &str = "\
+select secret_use.secret, secret_use.first_used_at, secret_use.last_used_at,
+       secret_use.last_source, secret_use.uses, secret_use.refused, secret_use.last_refused_at,
+       secret_use.last_refused_source
+from secret_use
+     join client_secret on client_secret.id = secret_use.secret
+     join client on client.id = client_secret.client
+where client.client_id = $1";
+
+/// Sources of these uses, the newest first.
+pub(super) const SECRET_SOURCES: &str = "\
+select secret_source.secret, secret_source.source, secret_source.first_used_at,
+       secret_source.last_used_at, secret_source.uses
+from secret_source
+     join client_secret on client_secret.id = secret_source.secret
+     join client on client.id = client_secret.client
+where client.client_id = $1
+order by secret_source.last_used_at desc, secret_source.source";
+
+/// The last use of each secret.
+pub(super) const LAST_USES: &str =
+    "select secret, last_used_at from secret_use where last_used_at is not null";
+
+/// Active clients from before $1 that have not authenticated from then on.
+pub(super) const UNUSED_CLIENTS: &str = "\
+select client.client_id, max(secret_use.last_used_at) as last_used_at
+from client
+     left join client_secret on client_secret.client = client.id
+     left join secret_use on secret_use.secret = client_secret.id
+where client.state = 'active' and client.created_at <= $1
+group by client.client_id
+having coalesce(max(secret_use.last_used_at) < $1, true)
+order by client.client_id";

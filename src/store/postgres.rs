@@ -19,6 +19,7 @@ mod address;
 mod audit;
 mod cells;
 mod clients;
+mod evidence;
 mod expiry;
 mod fault;
 mod feed;
@@ -34,6 +35,7 @@ mod records;
 mod recovery;
 mod restore;
 mod roles;
+mod rotation;
 mod route;
 mod schema;
 mod session;
@@ -171,7 +173,7 @@ impl ClientStore for PostgresStore {
         now: Timestamp,
         actor: &Actor,
     ) -> Result<bool, Error> {
-        let found = on_session!(self.primary, self.lane, |connection, _| clients::retire_secret(
+        let found = on_session!(self.primary, self.lane, |connection, _| rotation::retire_secret(
             connection, client_id, secret, retirement, now, actor
         ))?;
         self.settle().await.map(|()| found)
@@ -252,6 +254,7 @@ impl MaintainedStore for PostgresStore {
             connection, now
         ))?;
         nodes::forget(&self.primary, self.lane, &mut done).await?;
+        on_session!(self.primary, self.lane, |connection, _| evidence::forget(connection))?;
         done.audit_forgotten =
             on_session!(self.primary, self.lane, |connection, _| audit::forget(
                 connection, audit_days

@@ -5,6 +5,7 @@
 //! secret or token and of no other.
 
 mod cells;
+mod evidence;
 mod expiry;
 mod installation;
 mod unreadable;
@@ -17,6 +18,7 @@ use self::cells::parsed;
 pub use self::unreadable::UnreadableRow;
 pub(super) use self::{
     cells::{BadCell, Cell, Cells, cell},
+    evidence::{evidence, last_use, secret_uses, unused_client},
     expiry::{earlier_secrets, ending_secret, live_secrets},
     installation::{no_installation, tag_key_rotation, tag_keys},
 };
@@ -24,7 +26,7 @@ use super::{Change, FoundClient, FoundOrFault, FoundToken, Readable};
 use crate::domain::{
     About, AccessToken, Audience, AuditEntry, AuditHash, AuditMark, Client, ClientId, ClientKey,
     ClientQuota, ClientRecord, ClientState, CredentialId, GrantType, Granted, Labels, Malformed,
-    QuotaLimit, Scope, SecretHash, SecretId, StoredCredential, StoredSecret, Timestamp,
+    QuotaLimit, Retiring, Scope, SecretHash, SecretId, StoredCredential, StoredSecret, Timestamp,
     TokenDigest, TokenFacts, TokenId, TokenLifetime,
 };
 
@@ -120,7 +122,13 @@ fn secret_cells(row: &impl Cells) -> Cell<StoredSecret> {
         expires_at: row.maybe_moment("expires_at")?.filter(|end| *end != Timestamp::MAX),
         retired_at: row.maybe_moment("retired_at")?,
         leaked_at: row.maybe_moment("burnt_at")?,
+        retiring: retiring(row)?,
     })
+}
+
+fn retiring(row: &impl Cells) -> Cell<Option<Retiring>> {
+    let kept_expiry = row.maybe_moment("kept_expires_at")?.filter(|end| *end != Timestamp::MAX);
+    Ok(row.maybe_moment("retire_at")?.map(|at| Retiring { at, kept_expiry }))
 }
 
 /// Reads a client, joined with the requested secret if the client has it.

@@ -7,6 +7,7 @@
 mod audit;
 mod cells;
 mod clients;
+mod evidence;
 mod expiry;
 mod fault;
 mod feed;
@@ -16,6 +17,7 @@ mod records;
 mod recovery;
 mod replace;
 mod restore;
+mod rotation;
 mod schema;
 mod tokens;
 
@@ -30,6 +32,7 @@ use async_trait::async_trait;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
+use uuid::Uuid;
 
 pub use self::replace::Replacement;
 use self::{fault::fault, feed::SqliteFeed};
@@ -64,6 +67,8 @@ pub struct SqliteStore {
     opened: Arc<Mutex<Option<FileId>>>,
     /// Lock that marks the file as in use, so that no other process replaces it.
     in_use: Arc<Mutex<Option<Lock>>>,
+    /// Id of this node in `evidence`; `None` in a command.
+    recorder: Arc<Mutex<Option<Uuid>>>,
 }
 
 /// Device and inode number of a file. The same path may later name another file.
@@ -87,8 +92,8 @@ impl SqliteStore {
                 .acquire_timeout(acquire_timeout)
                 .connect_lazy_with(options.clone())
         };
-        let (opened, in_use) = (Arc::default(), Arc::default());
-        Self { reader: pool(readers), writer: pool(1), path, opened, in_use }
+        let (opened, in_use, recorder) = (Arc::default(), Arc::default(), Arc::default());
+        Self { reader: pool(readers), writer: pool(1), path, opened, in_use, recorder }
     }
 
     /// Path of the database file in `directory`.
@@ -185,7 +190,8 @@ impl ClientStore for SqliteStore {
         actor: &Actor,
     ) -> Result<bool, Error> {
         let found =
-            clients::retire_secret(&self.writer, client_id, secret, retirement, now, actor).await?;
+            rotation::retire_secret(&self.writer, client_id, secret, retirement, now, actor)
+                .await?;
         feed::applied_everywhere().await;
         Ok(found)
     }
@@ -252,6 +258,7 @@ impl MaintainedStore for SqliteStore {
     async fn upkeep(&self, now: Timestamp, audit_days: u32) -> Result<Upkeep, Error> {
         let mut done = tokens::upkeep(&self.writer, now).await?;
         audit::seal_others(&self.writer).await?;
+        evidence::forget(&self.writer).await?;
         done.audit_forgotten = audit::forget(&self.writer, audit_days, now).await?;
         Ok(done)
     }

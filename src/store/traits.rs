@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use super::{
     Adoption, AuditStore, ClientChange, Connections, Creation, EndingSecret, Feed, Finished,
     FoundClient, FoundOrFault, Installation, LiveSecrets, Obstacle, Readable, RecordStore,
-    RecoveryStore, Retirement, ServerProcess, TagKeyRotation, Upkeep,
+    RecoveryStore, Retirement, RotationStore, ServerProcess, TagKeyRotation, Upkeep,
     migrate::{Migrated, SchemaError},
 };
 use crate::domain::{
@@ -34,6 +34,7 @@ pub trait Store:
     + ClientStore
     + RecordStore
     + ExpiryStore
+    + RotationStore
     + TokenStore
     + AuditStore
     + FeedStore
@@ -48,6 +49,7 @@ impl<T> Store for T where
         + ClientStore
         + RecordStore
         + ExpiryStore
+        + RotationStore
         + TokenStore
         + AuditStore
         + FeedStore
@@ -192,7 +194,8 @@ pub trait ClientStore: Send + Sync {
     async fn add_secret(&self, secret: &StoredSecret, actor: &Actor) -> Result<bool, Error>;
 
     /// Takes a secret of this client out of use. Returns false if the client has no secret of this
-    /// id. A retired secret can still be declared leaked, and a leaked one stays leaked.
+    /// id, or no live one if the retirement begins later. A retired secret can still be declared
+    /// leaked, and a leaked one stays leaked.
     async fn retire_secret(
         &self,
         client_id: &ClientId,

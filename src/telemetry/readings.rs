@@ -97,21 +97,14 @@ impl Collector for ScrapeCollector {
         if is_node {
             let help = "1 while this node may answer: it holds a lease, or its database needs none";
             encoder.gauge("lease_held", help, f64::from(u8::from(stats.may_answer)))?;
+            let help = "Age of the last record of which secrets this node has seen used";
+            encoder.gauge("evidence_age_seconds", help, stats.evidence_age.as_secs_f64())?;
         }
         if let Some(offset) = stats.clock_offset {
             let help = "Seconds by which the clock of this machine is ahead of the database";
             encoder.gauge("clock_offset_seconds", help, offset.seconds())?;
         }
-        let [recording, looking_up] = [stats.recording, stats.looking_up];
-        let help = "Batches of tokens written to the database";
-        encoder.counter("issue_batches", help, recording.statements)?;
-        encoder.counter("issue_batch_tokens", "Tokens in these batches", recording.callers)?;
-        let help = "Batches of tokens read from the database";
-        encoder.counter("lookup_batches", help, looking_up.statements)?;
-        encoder.counter("lookup_batch_tokens", "Tokens in these batches", looking_up.callers)?;
-        let (help, revoking) = ("Batches of tokens revoked in the database", stats.revoking);
-        encoder.counter("revocation_batches", help, revoking.statements)?;
-        encoder.counter("revocation_batch_tokens", "Tokens in these batches", revoking.callers)?;
+        encoder.batches(&stats)?;
         let help = "Log lines dropped because standard error was not read or could not be written";
         encoder.counter("log_lines_dropped", help, log_writer::dropped())?;
         encoder.connections(&stores)
@@ -122,6 +115,20 @@ impl Collector for ScrapeCollector {
 struct Encoder<'a>(DescriptorEncoder<'a>);
 
 impl Encoder<'_> {
+    /// Batches of statements on tokens.
+    fn batches(&mut self, stats: &Stats) -> fmt::Result {
+        let [recording, looking_up] = [stats.recording, stats.looking_up];
+        let help = "Batches of tokens written to the database";
+        self.counter("issue_batches", help, recording.statements)?;
+        self.counter("issue_batch_tokens", "Tokens in these batches", recording.callers)?;
+        let help = "Batches of tokens read from the database";
+        self.counter("lookup_batches", help, looking_up.statements)?;
+        self.counter("lookup_batch_tokens", "Tokens in these batches", looking_up.callers)?;
+        let (help, revoking) = ("Batches of tokens revoked in the database", stats.revoking);
+        self.counter("revocation_batches", help, revoking.statements)?;
+        self.counter("revocation_batch_tokens", "Tokens in these batches", revoking.callers)
+    }
+
     fn counters(
         &mut self,
         name: &str,

@@ -1,6 +1,7 @@
 //! `ClientService`: what administrators do, and what they are refused.
 
 mod grants;
+mod rotation;
 mod updates;
 
 use jeton::{
@@ -100,7 +101,9 @@ async fn secrets_are_added_retired_and_declared_leaked() {
         let retire = |id: &str, even_if_last| RetireSecretRequest {
             secret_id: id.to_owned(),
             even_if_last,
+            even_if_in_use: true,
             client_id: "orders".to_owned(),
+            after: None,
         };
         let first_id = first.secret.id().0.to_string();
         let the_last = control.retire_secret(at.ask(retire(&first_id, false)).await).await;
@@ -121,7 +124,7 @@ async fn secrets_are_added_retired_and_declared_leaked() {
         let burn = BurnSecretRequest { secret_id: second.id.clone(), client_id: id("orders") };
         let burnt = control.burn_secret(at.ask(burn).await).await.unwrap().into_inner();
         assert_eq!(burnt.live_secrets_left, 0);
-        let list = ListSecretsRequest { client_id: id("orders") };
+        let list = ListSecretsRequest { client_id: id("orders"), window: None };
         let listed = control.list_secrets(at.ask(list).await).await.unwrap().into_inner().secrets;
         let states: Vec<_> = listed.iter().map(Secret::state).collect();
         assert_eq!(states, [SecretState::Retired, SecretState::Leaked]);

@@ -100,7 +100,8 @@ async fn the_life_of_a_client_from_its_creation_to_its_deletion() {
         let second = text(&added, "client_secret");
         let rotated = Caller::new(&served, folder, "orders", &second);
         assert!(caller.is_active(&token) && rotated.is_active(&token));
-        said(&run(&["client", "retire-secret", "--yes", "orders", &first_id], &database));
+        let retire = ["client", "retire-secret", "--yes", "--even-if-in-use", "orders", &first_id];
+        said(&run(&retire, &database));
         assert!(complaint(&caller.run(&["issue"], "")).contains("authentication failed"));
         assert!(rotated.is_active(&token), "a retired secret leaves its tokens alone");
         said(&run(

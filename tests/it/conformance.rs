@@ -58,6 +58,7 @@ fn secret(client: &Client) -> StoredSecret {
         expires_at: Some(now().plus(Duration::from_mins(1))),
         retired_at: None,
         leaked_at: None,
+        retiring: None,
     }
 }
 

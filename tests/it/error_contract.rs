@@ -48,7 +48,7 @@ const CONTRACT: [Row; 10] = [
 ];
 
 /// What administrators see of the reasons of `ClientService`, which is not served over HTTP.
-const ADMINISTRATION: [(&str, Code, &str); 9] = [
+const ADMINISTRATION: [(&str, Code, &str); 11] = [
     ("INVALID_TOKEN", Code::Unauthenticated, "invalid_token"),
     ("NOT_PERMITTED", Code::PermissionDenied, "insufficient_scope"),
     ("GRANT_NOT_PERMITTED", Code::PermissionDenied, "insufficient_scope"),
@@ -58,6 +58,8 @@ const ADMINISTRATION: [(&str, Code, &str); 9] = [
     ("LAST_LIVE_SECRET", Code::FailedPrecondition, "invalid_request"),
     ("UNREADABLE_ROW", Code::FailedPrecondition, "invalid_request"),
     ("ETAG_MISMATCH", Code::Aborted, "invalid_request"),
+    ("SECRET_IN_USE", Code::FailedPrecondition, "invalid_request"),
+    ("SECRET_ENDED", Code::FailedPrecondition, "invalid_request"),
 ];
 
 impl Row {

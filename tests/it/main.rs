@@ -24,6 +24,7 @@ mod crash;
 mod documented;
 mod edits;
 mod error_contract;
+mod evidence;
 mod expiry;
 mod failover;
 mod failure_classes;

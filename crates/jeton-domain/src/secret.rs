@@ -80,6 +80,47 @@ pub struct StoredSecret {
     pub retired_at: Option<Timestamp>,
     /// Time at which it was declared leaked. Tokens issued with it are inactive.
     pub leaked_at: Option<Timestamp>,
+    /// A retirement that was asked for in advance.
+    pub retiring: Option<Retiring>,
+}
+
+/// A retirement that was asked for in advance. It is also the expiry of the secret, by which nodes
+/// of every version refuse it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retiring {
+    /// From this moment on the secret is refused.
+    pub at: Timestamp,
+    /// The expiry before, which comes back if the retirement is taken back.
+    pub kept_expiry: Option<Timestamp>,
+}
+
+/// What can be done with a secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SecretState {
+    /// A client can authenticate with it.
+    Live,
+    /// A client can authenticate with it, until its retirement begins.
+    Retiring,
+    /// It is refused, and its retirement can be taken back.
+    Retired,
+    /// It is refused since its expiry.
+    Expired,
+    /// It is refused for good, and tokens issued with it are inactive.
+    Leaked,
+}
+
+impl SecretState {
+    /// The state for people and in JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Retiring => "retiring",
+            Self::Retired => "retired",
+            Self::Expired => "expired",
+            Self::Leaked => "leaked",
+        }
+    }
 }
 
 impl StoredSecret {
@@ -89,5 +130,23 @@ impl StoredSecret {
         self.retired_at.is_none()
             && self.leaked_at.is_none()
             && self.expires_at.is_none_or(|end| now < end)
+    }
+
+    /// Its state at `now`.
+    #[must_use]
+    pub fn state(&self, now: Timestamp) -> SecretState {
+        match (self.is_live(now), self.retiring) {
+            (true, None) => SecretState::Live,
+            (true, Some(_)) => SecretState::Retiring,
+            _ if self.leaked_at.is_some() => SecretState::Leaked,
+            (false, None) if self.retired_at.is_none() => SecretState::Expired,
+            _ => SecretState::Retired,
+        }
+    }
+
+    /// Its expiry, whether or not it is being retired before that.
+    #[must_use]
+    pub fn own_expiry(&self) -> Option<Timestamp> {
+        self.retiring.map_or(self.expires_at, |retiring| retiring.kept_expiry)
     }
 }

@@ -64,6 +64,7 @@ fn found_client(number: u128) -> FoundClient {
         expires_at: None,
         retired_at: None,
         leaked_at: None,
+        retiring: None,
     };
     let credential = Some(Arc::new(StoredCredential::Secret(secret)));
     FoundClient { client, credential }

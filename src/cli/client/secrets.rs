@@ -1,24 +1,24 @@
-//! `jeton client add-secret` and `jeton client retire-secret`.
+//! `jeton client add-secret` and `jeton client rotate`.
 
 use anyhow::bail;
 use clap::Args;
 use serde_json::json;
-use uuid::Uuid;
 
-use super::{create::ends, found, may_be_live, output, undecided};
+use super::{create::ends, output};
 use crate::{
     cli::{
-        arguments::{Changing, Ending, Format},
+        arguments::{Changing, Format},
         deadline::Deadline,
+        duration::ago,
         target::Target,
     },
     config::{Argon2, LifetimeSeconds, NewSecrets},
     domain::{
-        ClientId, ClientKey, ClientSecret, Clock, SecretId, StoredSecret, SystemClock, Timestamp,
+        ClientId, ClientKey, ClientSecret, Clock, SecretUse, StoredSecret, SystemClock, Timestamp,
         parse_label,
     },
     registry::{NewSecret, Registry},
-    store::{Readable, Retirement},
+    store::Retirement,
 };
 
 #[derive(Debug, Args)]
@@ -47,6 +47,11 @@ pub(in crate::cli) struct Add {
 
 impl Add {
     pub(super) async fn run(self, deadline: Deadline) -> anyhow::Result<()> {
+        self.make(deadline).await.map(drop)
+    }
+
+    /// Makes the secret and shows it. Returns the other secrets of the client.
+    async fn make(self, deadline: Deadline) -> anyhow::Result<Rotated> {
         let expires_at = self.new_secrets.expiry(self.expires_in, SystemClock.now());
         let new = NewSecret { label: self.label, expires_at };
         let client = &self.client_id;
@@ -61,9 +66,56 @@ impl Add {
             let registry = target.hashing_registry(self.on.operator.actor(), cost);
             let (_, secret) = registry.add_secret(client, new).await?;
             let made = Made { client, secret: &secret, expires_at };
-            made.hand_over(&registry, None, self.on.format).await
+            made.hand_over(&registry, None, self.on.format).await?;
+            // The secret is made and shown, so what follows is only advice.
+            let others = registry.last_uses(client).await.unwrap_or_default();
+            let others = others.into_iter().filter(|(other, _)| other.id != secret.id());
+            Ok(Rotated { others: others.collect() })
         };
         target.change(deadline, &undecided, work).await
+    }
+}
+
+/// Secrets of a client beside a new one, each with its uses.
+struct Rotated {
+    others: Vec<(StoredSecret, SecretUse)>,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Rotate {
+    #[command(flatten)]
+    add: Add,
+}
+
+impl Rotate {
+    pub(super) async fn run(self, deadline: Deadline) -> anyhow::Result<()> {
+        let client = self.add.client_id.clone();
+        let Rotated { others } = self.add.make(deadline).await?;
+        let now = SystemClock.now();
+        let live: Vec<_> = others.iter().filter(|(secret, _)| secret.is_live(now)).collect();
+        for (secret, uses) in &live {
+            let id = secret.id.0;
+            let label = if secret.label.is_empty() { "" } else { " " };
+            let label = format!("{label}{}", output::printable(&secret.label));
+            output::remark(&format!("Before: {id}{label}, {}.", last_use(uses, now)));
+        }
+        let old =
+            live.first().map_or_else(|| "SECRET_ID".to_owned(), |(old, _)| old.id.0.to_string());
+        output::remark(&format!(
+            "Next: give the new secret to the client; wait until `jeton client secrets {client}` \
+             shows that it is used and the old one is not; then `jeton client retire-secret \
+             {client} {old} --after 24h`."
+        ));
+        Ok(())
+    }
+}
+
+/// The last use of a secret in words, as far as it was counted.
+fn last_use(uses: &SecretUse, now: Timestamp) -> String {
+    let source = uses.last_source.map(|source| format!(" from {source}")).unwrap_or_default();
+    match uses.last_used_at() {
+        Some(last) => format!("last used {}{source}", ago(last, now)),
+        None => "no use was counted".to_owned(),
     }
 }
 
@@ -129,85 +181,4 @@ impl Made<'_> {
         }
         format!("{object:#}")
     }
-}
-
-#[derive(Debug, Args)]
-pub(in crate::cli) struct Retire {
-    /// Client identifier
-    #[arg(value_name = "CLIENT_ID", value_parser = ClientId::parse)]
-    client_id: ClientId,
-
-    /// Id of the secret, as listed by `jeton client show`
-    #[arg(value_name = "SECRET_ID", value_parser = secret_id)]
-    secret_id: Uuid,
-
-    /// Declare the secret leaked: revoke the tokens issued with it as well
-    #[arg(long)]
-    leaked: bool,
-
-    #[command(flatten)]
-    ending: Ending,
-}
-
-impl Retire {
-    pub(super) async fn run(self, deadline: Deadline) -> anyhow::Result<()> {
-        let retirement = if self.leaked { Retirement::Leaked } else { Retirement::Retired };
-        let (client, secret) = (&self.client_id, self.secret_id);
-        let undecided = undecided(client, &format!("Secret {secret} may or may not be retired"));
-        let target = Target::of(self.ending.changing.database)?;
-        if self.ending.confirmation.is_to_be_asked() {
-            let (_, secrets) = found(&target, deadline, client).await?;
-            if is_last_live(&secrets, SecretId(secret)) {
-                self.ending.confirmation.ask(&format!(
-                    "Secret {secret} is the last live secret of client {client} in {}: without it \
-                     the client cannot authenticate. `jeton client add-secret {client}` adds \
-                     another first.",
-                    target.place
-                ))?;
-            }
-        }
-        let work = async {
-            let registry = target.registry(self.ending.changing.operator.actor());
-            registry.retire_secret(client, SecretId(secret), retirement).await?;
-            Ok(registry.show_client(client).await?.1)
-        };
-        let secrets = target.change(deadline, &undecided, work).await?;
-        let live = secrets.iter().filter(|secret| may_be_live(secret)).count();
-        if self.ending.changing.format.json {
-            output::json(&json!({
-                "client_id": client.as_str(),
-                "secret_id": secret,
-                "done": if self.leaked { "leaked" } else { "retired" },
-                "live_secrets_left": live,
-            }));
-            return Ok(());
-        }
-        let is_leaked = secrets
-            .iter()
-            .flatten()
-            .any(|one| one.id == SecretId(secret) && one.leaked_at.is_some());
-        let tokens = if is_leaked { "are revoked" } else { "stay active until they expire" };
-        let place = &target.place;
-        output::say(&format!(
-            "Secret {secret} is retired in {place}; tokens issued with it {tokens}."
-        ));
-        if live == 0 {
-            output::remark(&format!("Client {client} has no live secret left."));
-        }
-        Ok(())
-    }
-}
-
-/// Whether this secret is live and no other one is.
-fn is_last_live(secrets: &[Readable<StoredSecret>], id: SecretId) -> bool {
-    let is_it = |secret: &Readable<StoredSecret>| match secret {
-        Ok(secret) => secret.id == id,
-        Err(row) => row.id == Some(id.0),
-    };
-    let mut live = secrets.iter().filter(|secret| may_be_live(secret)).peekable();
-    live.peek().is_some() && live.all(is_it)
-}
-
-fn secret_id(text: &str) -> Result<Uuid, &'static str> {
-    text.parse().map_err(|_| "a secret id is a UUID, as listed by `jeton client show`")
 }

@@ -216,10 +216,11 @@ fn secret_cells(secret: &Readable<StoredSecret>, now: Timestamp) -> [String; 6] 
         Err(row) => return unreadable::cells(row, 1),
     };
     // When it was taken out of use, before its expiry.
-    let ended = secret.leaked_at.or(secret.retired_at);
+    let retired = secret.retiring.map(|retiring| retiring.at).filter(|at| *at <= now);
+    let ended = secret.leaked_at.or(secret.retired_at).or(retired);
     [
         secret.id.0.to_string(),
-        state(secret, now).to_owned(),
+        secret.state(now).as_str().to_owned(),
         ends(secret.expires_at),
         secret.label.clone(),
         ended.map(|ended| ended.to_string()).unwrap_or_default(),
@@ -259,7 +260,7 @@ fn client_json(record: &Readable<ClientRecord>) -> Value {
     })
 }
 
-fn secret_json(secret: &Readable<StoredSecret>, now: Timestamp) -> Value {
+pub(super) fn secret_json(secret: &Readable<StoredSecret>, now: Timestamp) -> Value {
     let secret = match secret {
         Ok(secret) => secret,
         Err(row) => return unreadable::secret_json(row),
@@ -268,24 +269,13 @@ fn secret_json(secret: &Readable<StoredSecret>, now: Timestamp) -> Value {
     json!({
         "secret_id": secret.id.0,
         "label": secret.label,
-        "state": state(secret, now),
+        "state": secret.state(now).as_str(),
         "created_at": secret.created_at.to_string(),
         "expires_at": moment(secret.expires_at),
         "retired_at": moment(secret.retired_at),
+        "retire_at": moment(secret.retiring.map(|retiring| retiring.at)),
         "leaked_at": moment(secret.leaked_at),
     })
-}
-
-fn state(secret: &StoredSecret, now: Timestamp) -> &'static str {
-    if secret.leaked_at.is_some() {
-        "leaked"
-    } else if secret.retired_at.is_some() {
-        "retired"
-    } else if secret.is_live(now) {
-        "live"
-    } else {
-        "expired"
-    }
 }
 
 fn list<'a, T: ToString + 'a>(set: impl IntoIterator<Item = &'a T>) -> Vec<String> {

@@ -9,10 +9,10 @@ use super::{fault::fault, lease::Lease, moment::Moment};
 use crate::{
     domain::{
         Actor, Audience, ClientId, ClientRecord, CredentialId, Error, LimitChange, QuotaLimit,
-        SecretId, StoredSecret, Timestamp,
+        StoredSecret,
     },
     store::{
-        ClientChange, Creation, FoundClient, Readable, Retirement,
+        ClientChange, Creation, FoundClient, Readable,
         columns::{client_columns, secret_columns},
         row::{self, texts},
     },
@@ -245,35 +245,6 @@ pub(super) async fn add_secret(
     .bind(&secret.label)
     .bind(Moment(secret.created_at))
     .bind(secret.expires_at.map(Moment))
-    .bind(actor.as_str())
-    .execute(connection)
-    .await
-    .map_err(fault)?
-    .rows_affected();
-    Ok(rows == 1)
-}
-
-/// Retires a secret or declares it leaked. The time of the first retirement is kept. A retired
-/// secret can still be declared leaked.
-pub(super) async fn retire_secret(
-    connection: &mut PgConnection,
-    client_id: &ClientId,
-    secret: SecretId,
-    retirement: Retirement,
-    now: Timestamp,
-    actor: &Actor,
-) -> Result<bool, Error> {
-    let rows = sqlx::query(
-        "update client_secret
-         set retired_at = coalesce(retired_at, $3),
-             burnt_at = coalesce(burnt_at, case when $4 then $3 end)
-         from (select set_config('jeton.actor', $5, true)) as actor
-         where id = $2 and client = (select id from client where client_id = $1)",
-    )
-    .bind(client_id.as_str())
-    .bind(secret.0)
-    .bind(Moment(now))
-    .bind(retirement == Retirement::Leaked)
     .bind(actor.as_str())
     .execute(connection)
     .await

@@ -136,9 +136,10 @@ async fn connect(
 #[async_trait]
 impl Feed for PgFeed {
     async fn join(&mut self) -> Result<(), Error> {
-        let joined = sqlx::query_as("select node_id, place from join_feed($1, $2)")
+        let joined = sqlx::query_as("select node_id, place from join_feed($1, $2, $3)")
             .bind(i32::try_from(self.lease.as_millis()).unwrap_or(i32::MAX))
             .bind(schema::version_of_this_binary())
+            .bind(self.primary.recorder())
             .fetch_one(&mut self.listener);
         (self.node, self.position) = within(self.lease, joined).await?;
         self.unit.standing.set_lease(Lease { node: self.node, renewals: 0 });

@@ -6,7 +6,7 @@
 
 use std::{
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -18,6 +18,7 @@ use tokio::{
     sync::Semaphore,
     time::{error::Elapsed, timeout},
 };
+use uuid::Uuid;
 
 use super::{
     lease::Lease,
@@ -101,6 +102,8 @@ pub(super) struct Primary {
     needs_lease: AtomicBool,
     /// The leases of all nodes, as they were last seen.
     pub(super) leases: Leases,
+    /// Id with which this node writes evidence; `None` in a command.
+    recorder: Mutex<Option<Uuid>>,
 }
 
 impl Primary {
@@ -114,7 +117,14 @@ impl Primary {
         });
         let places: Vec<_> = places.collect();
         let unit = RwLock::new(Arc::new(Unit::new(&route, &places)));
-        Self { route, places, unit, needs_lease: AtomicBool::new(false), leases: Leases::default() }
+        Self {
+            route,
+            places,
+            unit,
+            needs_lease: AtomicBool::new(false),
+            leases: Leases::default(),
+            recorder: Mutex::default(),
+        }
     }
 
     /// Creates a unit that is not in use yet.
@@ -144,6 +154,15 @@ impl Primary {
     /// Whether calls without a lease are refused.
     pub(super) fn needs_lease(&self) -> bool {
         self.needs_lease.load(Ordering::Acquire)
+    }
+
+    /// Id with which this node writes evidence; `None` if it has not announced itself.
+    pub(super) fn recorder(&self) -> Option<Uuid> {
+        *self.recorder.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn set_recorder(&self, id: Uuid) {
+        *self.recorder.lock().unwrap_or_else(PoisonError::into_inner) = Some(id);
     }
 
     /// Returns the unit in use. If it is over, it is replaced here only in commands, because a node

@@ -157,6 +157,7 @@ async fn in_one_transaction(
         .await
         .map_err(fault)?;
     let found = count(&mut transaction).await?;
+    forget_what_followed(&mut transaction, found.newest).await.map_err(fault)?;
     let lease = begin_feed_anew(&mut transaction).await.map_err(fault)?;
     let (not_before, now) = invalidate_tokens(&mut transaction).await?;
     let lost = found.newest.map(|newest| now.since(newest));
@@ -191,6 +192,18 @@ async fn invalidate_tokens(connection: &mut PgConnection) -> Result<(Timestamp, 
     let (Moment(not_before), Moment(now)) =
         moments.ok_or_else(|| Error::internal("the table installation has no row"))?;
     Ok((not_before, now))
+}
+
+/// Nothing is known of the uses of secrets between the backup and now.
+async fn forget_what_followed(
+    connection: &mut PgConnection,
+    newest: Option<Timestamp>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("insert into evidence_gap (since, until) values ($1, clock_timestamp())")
+        .bind(Moment(newest.unwrap_or(Timestamp::MIN)))
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 /// Empties the change feed and the list of leases. Returns the length of the longest lease. The ids

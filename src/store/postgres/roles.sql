@@ -120,7 +120,8 @@ do $$
 declare
     tables regclass[] := array[
         'access_token', 'audit', 'change', 'client', 'client_secret', 'deleted_key',
-        'installation', 'node', 'revoked_token', 'token_partition', '_sqlx_migrations'];
+        'evidence', 'evidence_gap', 'installation', 'node', 'revoked_token', 'secret_source',
+        'secret_use', 'token_partition', '_sqlx_migrations'];
     former regrole;
     change text;
 begin
@@ -157,8 +158,9 @@ alter default privileges for role jeton_owner revoke execute on functions from p
 
 -- Revoke all privileges. No role has any but those granted below.
 revoke all on
-    access_token, audit, change, client, client_secret, deleted_key, installation, node,
-    revoked_token, token_partition, _sqlx_migrations
+    access_token, audit, change, client, client_secret, deleted_key, evidence, evidence_gap,
+    installation, node, revoked_token, secret_source, secret_use, token_partition,
+    _sqlx_migrations
     from public, jeton_service, jeton_operator, jeton_reader;
 do $$
 declare
@@ -179,9 +181,11 @@ end $$;
 -- A reader can read everything except hashes, digests, tag keys and the ids of nodes: a session
 -- that knows the id of a node can act as that node.
 grant select on
-    audit, change, client, deleted_key, revoked_token, token_partition, _sqlx_migrations
+    audit, change, client, deleted_key, evidence, evidence_gap, revoked_token, secret_source,
+    secret_use, token_partition, _sqlx_migrations
     to jeton_reader;
-grant select (handle, applied, renewals, lease_until, lease_ms, joined_at, schema_version)
+grant select
+    (handle, applied, renewals, lease_until, lease_ms, joined_at, schema_version, recorder)
     on node to jeton_reader;
 grant execute on function require_lease(uuid, bigint) to jeton_reader;
 do $$
@@ -212,15 +216,16 @@ grant update (
     labels, owner, note,
     not_before, generation, version) on client to jeton_operator;
 grant insert on client_secret to jeton_operator;
-grant update (label, expires_at, retired_at, burnt_at) on client_secret to jeton_operator;
+grant update (label, expires_at, retired_at, burnt_at, retire_at, kept_expires_at)
+    on client_secret to jeton_operator;
 grant insert on revoked_token to jeton_operator;
 grant execute on function
     delete_client(text), end_lease(uuid, bigint, timestamptz), revoke_all_tokens(),
     offer_tag_key(bytea), adopt_tag_key(), retire_tag_key(), record_recovery(text)
     to jeton_operator;
 
--- A node checks secrets and tokens, and records tokens and revocations. It does the upkeep through
--- functions that limit what it can do.
+-- A node checks secrets and tokens, and records tokens and revocations. It records the uses of
+-- secrets and does the upkeep through functions that limit what it can do.
 grant select on
     access_token, change, client, client_secret, installation, revoked_token, _sqlx_migrations
     to jeton_service;
@@ -231,6 +236,12 @@ grant select (seq, hash) on audit to jeton_service;
 grant execute on function
     revoke_tokens(uuid[]),
     require_lease(uuid, bigint), join_feed(integer), join_feed(integer, integer),
+    join_feed(integer, integer, uuid), begin_evidence(integer),
+    record_secret_uses(uuid[], timestamptz[], timestamptz[], text[], bigint[], bigint[],
+                       timestamptz[], text[]),
+    record_secret_sources(uuid[], text[], timestamptz[], timestamptz[], bigint[]),
+    mark_evidence(uuid, timestamptz, integer, timestamptz), end_evidence(uuid),
+    forget_secret_uses(),
     renew_lease(uuid, bigint, boolean),
     leave_feed(uuid), end_lease(uuid, bigint, timestamptz), keep_announcing(),
     make_partitions(timestamptz), drop_dead_partitions(timestamptz),

@@ -8,11 +8,11 @@ use super::{
 };
 use crate::{
     domain::{
-        Actor, ClientId, ClientRecord, CredentialId, Error, LimitChange, QuotaLimit, SecretId,
-        StoredSecret, Timestamp,
+        Actor, ClientId, ClientRecord, CredentialId, Error, LimitChange, QuotaLimit, StoredSecret,
+        Timestamp,
     },
     store::{
-        ClientChange, Creation, FoundClient, Readable, Retirement,
+        ClientChange, Creation, FoundClient, Readable,
         columns::{client_columns, secret_columns},
         row::{self, joined},
     },
@@ -183,27 +183,4 @@ pub(super) async fn add_secret(
     actor: &Actor,
 ) -> Result<bool, Error> {
     Ok(audit::change(writer, actor, vec![insert_secret(secret)]).await? == 1)
-}
-
-/// Retires a secret or declares it leaked. The time of the first retirement is kept. A retired
-/// secret can still be declared leaked.
-pub(super) async fn retire_secret(
-    writer: &SqlitePool,
-    client_id: &ClientId,
-    secret: SecretId,
-    retirement: Retirement,
-    now: Timestamp,
-    actor: &Actor,
-) -> Result<bool, Error> {
-    let statement = sqlx::query(
-        "update client_secret
-         set retired_at = coalesce(retired_at, $3),
-             burnt_at = coalesce(burnt_at, case when $4 then $3 end)
-         where id = $2 and client = (select id from client where client_id = $1)",
-    )
-    .bind(client_id.as_str().to_owned())
-    .bind(secret.0)
-    .bind(now.unix_micros())
-    .bind(retirement == Retirement::Leaked);
-    Ok(audit::change(writer, actor, vec![statement]).await? == 1)
 }

@@ -168,6 +168,15 @@ pub(super) async fn finish(
         let not_before = now.max(issued.plus(Duration::from_micros(1)));
         let lost = found.newest.map(|newest| now.since(newest));
         let finished = Finished { found, not_before, lost };
+        // Nothing is known of the uses of secrets between the backup and now.
+        sqlx::query(
+            "insert into evidence_gap (since, until) values ($1, $2) on conflict do nothing",
+        )
+        .bind(finished.found.newest.unwrap_or(Timestamp::MIN).unix_micros())
+        .bind(now.unix_micros())
+        .execute(&mut *transaction)
+        .await
+        .map_err(fault)?;
 
         sqlx::query("insert into audit (action, detail) values ($1, $2)")
             .bind(AuditEntry::RESTORE)

@@ -69,7 +69,7 @@ pub(super) async fn record(
 }
 
 /// Encodes bytes as hexadecimal digits, because JSON has no byte strings.
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
         // Writing to a string does not fail.

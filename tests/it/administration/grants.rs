@@ -50,8 +50,12 @@ async fn a_caller_makes_and_changes_administrators_only_with_all_of_their_scopes
         assert_not_granted(control.enable_client(ask).await.map(|_| ()));
         let ask = at.ask_as(&writer, DeleteClientRequest { client_id: id("ops") }).await;
         assert_not_granted(control.delete_client(ask).await.map(|_| ()));
-        let retire =
-            RetireSecretRequest { secret_id: ops_secret, even_if_last: true, client_id: id("ops") };
+        let retire = RetireSecretRequest {
+            secret_id: ops_secret,
+            even_if_last: true,
+            client_id: id("ops"),
+            ..RetireSecretRequest::default()
+        };
         let ask = at.ask_as(&writer, retire).await;
         assert_not_granted(control.retire_secret(ask).await.map(|_| ()));
         at.node.issue(&at.ops).await.unwrap();

@@ -66,6 +66,25 @@ async fn an_operator_administers_clients_and_is_in_the_trail() {
 }
 
 #[tokio::test]
+async fn an_operator_rotates_a_secret_and_a_reader_sees_the_evidence() {
+    let world = World::new().await;
+    let (operator, reader) = (world.of("operator"), world.of("reader"));
+    let first = text(&run_json(&CREATE, &operator), "secret_id");
+    run_json(&["client", "rotate", "orders"], &operator);
+    let retire = ["client", "retire-secret", "orders", &first, "--after", "24h"];
+    assert_eq!(text(&run_json(&retire, &operator), "done"), "retiring");
+    for role in [&operator, &reader] {
+        let report = run_json(&["client", "secrets", "orders"], role);
+        assert_eq!(text(&report["secrets"][0], "state"), "retiring");
+        assert!(run(&["client", "expiring"], role).status.success());
+        run_json(&["client", "dead"], role);
+    }
+    let restore = ["client", "restore-secret", "orders", &first];
+    assert_names_the_grants(&run(&restore, &reader));
+    assert_eq!(text(&run_json(&restore, &operator), "done"), "restored");
+}
+
+#[tokio::test]
 async fn a_reader_looks_and_changes_nothing() {
     let world = World::new().await;
     let reader = world.of("reader");

@@ -42,6 +42,12 @@ const READING: &[Act] = &[
         "select handle, applied, renewals, lease_until, lease_ms from node",
     ),
     ("read the id of a node", NOBODY, "select id from node"),
+    ("read the uses of secrets", PEOPLE, "select * from secret_use, secret_source"),
+    (
+        "read how far the evidence goes",
+        PEOPLE,
+        "select recorder from node; select * from evidence, evidence_gap",
+    ),
     ("read the audit trail", PEOPLE, "select * from audit"),
     ("read its marks", ALL_THREE, "select seq, hash from audit"),
     ("read the version of the schema", ALL_THREE, "select version from _sqlx_migrations"),
@@ -115,6 +121,11 @@ const CLIENTS: &[Act] = &[
          select gen_random_uuid(), id, '$argon2id$' from client",
     ),
     ("retire a secret", OPERATOR, "update client_secret set retired_at = now()"),
+    (
+        "retire a secret later",
+        OPERATOR,
+        "update client_secret set retire_at = now(), expires_at = now(), kept_expires_at = null",
+    ),
     ("declare a secret leaked", OPERATOR, "update client_secret set burnt_at = now()"),
     (
         "declare a leaked secret sound",
@@ -210,6 +221,33 @@ const FEED: &[Act] = &[
     ("wake the nodes", EVERYBODY, "notify jeton_change"),
 ];
 
+const EVIDENCE: &[Act] = &[
+    ("count uses as a node", SERVICE, "select join_feed(2000, 15, begin_evidence(30000))"),
+    (
+        "add uses of secrets",
+        SERVICE,
+        "select record_secret_uses(array[id], array[now()], array[now()], array['10.0.0.1'],
+                                   array[1], array[0], array[now()], array['10.0.0.1']),
+                record_secret_sources(array[id], array['10.0.0.1'], array[now()], array[now()],
+                                      array[1])
+         from client_secret",
+    ),
+    (
+        "speak of one's own uses",
+        SERVICE,
+        "select mark_evidence(id, now(), 30000, now()), end_evidence(id)
+         from begin_evidence(30000) as id",
+    ),
+    ("forget uses of deleted secrets", SERVICE, "select forget_secret_uses()"),
+    ("take uses back", NOBODY, "update secret_use set last_used_at = null"),
+    ("write uses by hand", NOBODY, "insert into secret_use (secret) values (gen_random_uuid())"),
+    ("delete uses", NOBODY, "delete from secret_use"),
+    ("hide a source", NOBODY, "delete from secret_source"),
+    ("close a gap", NOBODY, "delete from evidence_gap"),
+    ("shorten a gap", NOBODY, "update evidence_gap set until = since"),
+    ("vouch for another node", NOBODY, "update evidence set flushed_at = now()"),
+];
+
 const TRAIL: &[Act] = &[
     ("write the trail", NOBODY, "insert into audit select * from audit"),
     (
@@ -286,7 +324,7 @@ const DATABASE: &[Act] = &[
 async fn each_role_may_do_what_it_needs_and_nothing_else() {
     let world = World::new().await;
     let deleted = furnish(&world).await;
-    let groups = [READING, CLIENTS, TOKENS, FEED, TRAIL, KEEPING, DATABASE];
+    let groups = [READING, CLIENTS, TOKENS, FEED, EVIDENCE, TRAIL, KEEPING, DATABASE];
     let mut table = format!("{:<34}", "");
     for role in ROLES {
         write!(table, " {role:<9}").unwrap();

@@ -156,6 +156,7 @@ async fn the_ends_of_time_are_kept() {
             expires_at: Some(Timestamp::MIN),
             retired_at: None,
             leaked_at: None,
+            retiring: None,
         };
         let record = ClientRecord { client: client.clone(), about: About::default() };
         node.store.create_client(&record, &secret, &operator()).await.unwrap();

@@ -30,10 +30,18 @@ pub(super) const TABLES: [&str; 6] =
     ["client", "client_secret", "access_token", "revoked_token", "installation", "audit"];
 pub(super) const OF_NODES: [&str; 2] = ["node", "change"];
 
-/// Tables whose rows no code of Jeton reads into values: the list of migrations is read by sqlx,
-/// and the others by triggers and functions of the schema.
-pub(super) const LEFT_OUT: [&str; 4] =
-    ["_sqlx_migrations", "token_partition", "replaced_row", "deleted_key"];
+/// Tables whose rows no node reads into values: the list of migrations is read by sqlx, uses of
+/// secrets by commands, and the others by triggers and functions of the schema.
+pub(super) const LEFT_OUT: [&str; 8] = [
+    "_sqlx_migrations",
+    "token_partition",
+    "replaced_row",
+    "deleted_key",
+    "secret_use",
+    "secret_source",
+    "evidence",
+    "evidence_gap",
+];
 
 /// Those that statements of Jeton name cannot be missing: `on conflict on constraint …`.
 const LOOSEN_POSTGRES: &str = "do $$ declare it record; begin

@@ -33,7 +33,11 @@ pub(crate) struct Controlled {
 
 impl Controlled {
     pub(crate) async fn start(kind: Kind) -> Self {
-        let node = TestNode::start_with(kind, options()).await;
+        Self::start_with(kind, options()).await
+    }
+
+    pub(crate) async fn start_with(kind: Kind, options: TestNodeOptions) -> Self {
+        let node = TestNode::start_with(kind, options).await;
         let ops = administrator(&node, "ops", &ALL).await;
         let control = ClientServiceClient::new(channel(&node));
         Self { node, ops, control }

@@ -17,6 +17,7 @@ use sqlx::{
     AssertSqlSafe, Connection, PgConnection, SqliteConnection, sqlite::SqliteConnectOptions,
 };
 use tempfile::TempDir;
+use uuid::Uuid;
 
 use super::{everything, postgres};
 use crate::secrecy;
@@ -216,6 +217,53 @@ impl Database {
                 Box::new(connection)
             }
         }
+    }
+
+    /// Holds what uses of secrets are written to, so that a node that writes them waits until this
+    /// is dropped.
+    pub(crate) async fn lock_uses(&self) -> Box<dyn Send> {
+        match self.kind {
+            Kind::Postgres => {
+                let mut connection = PgConnection::connect(&self.url).await.unwrap();
+                let lock = "begin; lock table secret_use in access exclusive mode";
+                sqlx::raw_sql(lock).execute(&mut connection).await.unwrap();
+                Box::new(connection)
+            }
+            Kind::Sqlite => self.lock_tokens().await,
+        }
+    }
+
+    /// Adds secrets of these ids to the one client that there is, and tells neither nodes nor trail.
+    pub(crate) async fn add_secrets(&self, ids: &[Uuid]) {
+        let into = "insert into client_secret (id, client, hash, created_at)";
+        for ids in ids.chunks(500) {
+            let rows = ids.iter().map(|id| match self.kind {
+                Kind::Postgres => format!("('{id}'::uuid)"),
+                Kind::Sqlite => format!("(x'{}')", id.simple()),
+            });
+            let rows = rows.collect::<Vec<_>>().join(", ");
+            self.change_secrets_quietly(&match self.kind {
+                Kind::Postgres => format!(
+                    "{into} select news.id, client.id, '$argon2id$x', now()
+                     from client, (values {rows}) as news (id)"
+                ),
+                Kind::Sqlite => format!(
+                    "with news (id) as (values {rows})
+                     {into} select news.id, client.id, '$argon2id$x', 1 from client, news"
+                ),
+            })
+            .await;
+        }
+    }
+
+    /// Changes secrets without their triggers, which take their time for thousands of rows. SQLite
+    /// is quick and keeps them.
+    pub(crate) async fn change_secrets_quietly(&self, statement: &str) {
+        let of = |verb: &str| match self.kind {
+            Kind::Postgres => format!("alter table client_secret {verb} trigger user;"),
+            Kind::Sqlite => String::new(),
+        };
+        self.execute_all(&format!("{}{statement};{}", of("disable"), of("enable"))).await;
     }
 
     /// What tells a command of the binary to use this database.

@@ -63,6 +63,7 @@ pub(crate) struct TestNodeOptions {
     pub(crate) quota: QuotaOptions,
     /// Where administrators call, if they may.
     pub(crate) control: Option<ControlPlace>,
+    pub(crate) secret_use_interval: Duration,
 }
 
 impl Default for TestNodeOptions {
@@ -77,6 +78,9 @@ impl Default for TestNodeOptions {
             cache: CACHE,
             quota: quota(QuotaMode::Monitor, 50, 500, 1_000_000),
             control: None,
+            // No test sees a writing that it does not ask for: a command that blocks the runtime of
+            // its test would find the one file of SQLite locked.
+            secret_use_interval: Duration::from_hours(1),
         }
     }
 }
@@ -146,6 +150,7 @@ pub(crate) fn node_options(store: Arc<dyn Store>, options: &TestNodeOptions) -> 
         cache: options.cache,
         quota: options.quota,
         audit_days: 90,
+        secret_use_interval: options.secret_use_interval,
         limits: options.limits.clone(),
         workers: 1,
     }

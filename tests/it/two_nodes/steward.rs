@@ -193,7 +193,7 @@ impl Steward {
             live[0].number
         };
         let asked = match retirement {
-            Retirement::Retired => Asked::Retire { secret: oldest },
+            Retirement::Retired | Retirement::At(_) => Asked::Retire { secret: oldest },
             Retirement::Leaked => Asked::Burn { secret: oldest },
         };
         self.make(kept, asked).await;

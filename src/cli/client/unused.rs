@@ -1,0 +1,131 @@
+//! `jeton client expiring` and `jeton client dead`: what needs an operator before it breaks, and
+//! what nobody needs any more.
+
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::json;
+
+use super::{
+    output,
+    report::{evidence_json, evidence_line},
+};
+use crate::{
+    cli::{
+        arguments::Reading,
+        deadline::Deadline,
+        duration::{ago, in_words, parse_duration},
+        exit::Exit,
+        node,
+        table::Column,
+        target::Target,
+    },
+    domain::{ClientId, Clock, SystemClock, Timestamp},
+    registry::{EVIDENCE_PATIENCE, ExpiringSecret, UnusedClients},
+};
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Expiring {
+    /// List the secrets that expire within this time
+    #[arg(long, value_name = "TIME", default_value = "30d", value_parser = parse_duration)]
+    within: Duration,
+
+    #[command(flatten)]
+    on: Reading,
+}
+
+impl Expiring {
+    pub(super) async fn run(self, deadline: Deadline) -> anyhow::Result<()> {
+        let target = Target::of(self.on.database)?;
+        let registry = target.registry(node::this_user());
+        let work = async { Ok(registry.expiring_secrets(self.within).await?) };
+        let expiring = target.look(deadline, work).await?;
+        let now = SystemClock.now();
+        if self.on.format.json {
+            let object = |expiring: &ExpiringSecret| {
+                json!({
+                    "client_id": expiring.secret.client_id.as_str(),
+                    "secret_id": expiring.secret.id.0,
+                    "expires_at": expiring.secret.expires_at.to_string(),
+                    "last_used_at": expiring.last_used_at.map(|last| last.to_string()),
+                })
+            };
+            let secrets: Vec<_> = expiring.iter().map(object).collect();
+            output::json(&json!({ "secrets": secrets }));
+        } else if expiring.is_empty() {
+            output::remark(&format!("No secret expires within {}.", in_words(self.within)));
+        } else {
+            let columns = ["client_id", "expires", "last used", "secret"].map(Column::whole);
+            let cells = |expiring: &ExpiringSecret| {
+                [
+                    expiring.secret.client_id.to_string(),
+                    expiring.secret.expires_at.to_string(),
+                    last_use(expiring.last_used_at, now),
+                    expiring.secret.id.0.to_string(),
+                ]
+            };
+            output::table(columns, expiring.iter().map(cells).collect());
+        }
+        finding(!expiring.is_empty())
+    }
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Dead {
+    /// List the clients that have not authenticated for this time
+    #[arg(long, value_name = "TIME", default_value = "90d", value_parser = parse_duration)]
+    since: Duration,
+
+    #[command(flatten)]
+    on: Reading,
+}
+
+impl Dead {
+    pub(super) async fn run(self, deadline: Deadline) -> anyhow::Result<()> {
+        let target = Target::of(self.on.database)?;
+        let registry = target.registry(node::this_user());
+        let unused = registry.unused_clients(self.since, EVIDENCE_PATIENCE);
+        let unused = target.look(deadline, async { Ok(unused.await?) }).await?;
+        let (is_known, now) = (unused.is_known(), SystemClock.now());
+        let UnusedClients { clients, since, evidence } = &unused;
+        if self.on.format.json {
+            let object = |(client, last): &(ClientId, Option<Timestamp>)| {
+                let last = last.map(|last| last.to_string());
+                json!({ "client_id": client.as_str(), "last_used_at": last })
+            };
+            let clients: Vec<_> = clients.iter().map(object).collect();
+            let (dead, unknown) = if is_known { (clients, vec![]) } else { (vec![], clients) };
+            output::json(&json!({
+                "since": since.to_string(),
+                "dead": dead,
+                "unknown": unknown,
+                "evidence": evidence_json(evidence),
+            }));
+        } else {
+            let verdict = if is_known { "dead" } else { "unknown" };
+            let cells = |(client, last): &(ClientId, Option<Timestamp>)| {
+                [client.to_string(), verdict.to_owned(), last_use(*last, now)]
+            };
+            if clients.is_empty() {
+                let time = in_words(self.since);
+                output::remark(&format!(
+                    "Every client of {time} ago has authenticated since then."
+                ));
+            } else {
+                let columns = ["client_id", "verdict", "last used"].map(Column::whole);
+                output::table(columns, clients.iter().map(cells).collect());
+            }
+            output::remark(&evidence_line(evidence));
+        }
+        finding(is_known && !clients.is_empty())
+    }
+}
+
+fn last_use(last: Option<Timestamp>, now: Timestamp) -> String {
+    last.map_or_else(|| "no use counted".to_owned(), |last| ago(last, now))
+}
+
+/// Ends the command with the status of a finding, after everything was printed.
+fn finding(is_one: bool) -> anyhow::Result<()> {
+    if is_one { Err(Exit::Finding.error("")) } else { Ok(()) }
+}

@@ -1,0 +1,265 @@
+//! Rotation of secrets: how they end, whether they are still used, and taking a retirement back.
+
+use std::{collections::HashMap, time::Duration};
+
+use tokio::time::sleep;
+
+use super::{Registry, RegistryError};
+use crate::{
+    domain::{
+        Advice, ClientId, Evidence, SecretId, SecretState, SecretUse, StoredSecret, Successor,
+        Timestamp, TokenLifetime, Verdict,
+    },
+    store::{EndingSecret, Readable, Retirement},
+};
+
+/// How long a question should wait for nodes to write down what they counted. They do so every ten
+/// seconds unless they are configured otherwise.
+pub const EVIDENCE_PATIENCE: Duration = Duration::from_secs(20);
+
+/// Pause between two looks at what the nodes have written.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// Secrets of a client with the evidence of their use.
+#[derive(Debug)]
+pub struct RotationReport {
+    /// All secrets, oldest first.
+    pub secrets: Vec<SecretReport>,
+    /// How far the evidence goes.
+    pub evidence: Evidence,
+    /// How long a secret must not have been used before it counts as unused.
+    pub window: Duration,
+}
+
+/// A secret with the evidence of its use.
+#[derive(Debug)]
+pub struct SecretReport {
+    /// The secret.
+    pub secret: Readable<StoredSecret>,
+    /// Its uses.
+    pub uses: Readable<SecretUse>,
+    /// Whether it can be retired; `None` if it is not live, or if a row cannot be read.
+    pub advice: Option<Advice>,
+}
+
+/// A secret that expires soon.
+#[derive(Debug)]
+pub struct ExpiringSecret {
+    /// The secret.
+    pub secret: EndingSecret,
+    /// Its last use, as far as it is known.
+    pub last_used_at: Option<Timestamp>,
+}
+
+/// Clients that have not authenticated for a while.
+#[derive(Debug)]
+pub struct UnusedClients {
+    /// Their ids, each with the last time that it authenticated.
+    pub clients: Vec<(ClientId, Option<Timestamp>)>,
+    /// Since when they have not.
+    pub since: Timestamp,
+    /// How far the evidence goes.
+    pub evidence: Evidence,
+}
+
+impl UnusedClients {
+    /// Whether it is known that they were not used. Otherwise nothing is known about them.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        self.evidence.gap_after(self.since).is_none()
+    }
+}
+
+impl Registry {
+    /// Takes a secret out of use: retires it, now or later, or declares it leaked.
+    pub async fn retire_secret(
+        &self,
+        client_id: &ClientId,
+        secret: SecretId,
+        retirement: Retirement,
+    ) -> Result<(), RegistryError> {
+        let now = self.clock.now();
+        let retired =
+            self.store.retire_secret(client_id, secret, retirement, now, &self.actor).await?;
+        if retired {
+            return Ok(());
+        }
+        // A retirement that begins later is refused for a secret that has ended already.
+        let state = self.secret(client_id, secret).await?.state(now);
+        Err(RegistryError::SecretEnded(client_id.clone(), secret.0, state))
+    }
+
+    /// Fails if a secret was used within the last day, as far as it is known.
+    pub async fn check_unused(
+        &self,
+        client_id: &ClientId,
+        secret: SecretId,
+    ) -> Result<(), RegistryError> {
+        let uses = self.store.secret_uses(client_id).await?;
+        let uses = uses.into_iter().find(|(id, _)| *id == secret).map(|(_, uses)| uses);
+        let uses = uses.transpose().map_err(RegistryError::Unreadable)?.unwrap_or_default();
+        let window = TokenLifetime::MAX.duration();
+        match uses.last_used_at() {
+            Some(at) if at > self.clock.now().minus(window) => Err(RegistryError::SecretInUse {
+                client_id: client_id.clone(),
+                secret: secret.0,
+                at,
+                address: uses.last_source,
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns the secrets of a client with their uses, without waiting for what nodes have still
+    /// to write. Rows that cannot be read are left out.
+    pub async fn last_uses(
+        &self,
+        client_id: &ClientId,
+    ) -> Result<Vec<(StoredSecret, SecretUse)>, RegistryError> {
+        let secrets = self.store.list_secrets(client_id).await?;
+        let mut uses: HashMap<_, _> =
+            self.store.secret_uses(client_id).await?.into_iter().collect();
+        let with_uses = secrets.into_iter().flatten().filter_map(|secret| {
+            let uses = uses.remove(&secret.id).unwrap_or_else(|| Ok(SecretUse::default()));
+            Some((secret, uses.ok()?))
+        });
+        Ok(with_uses.collect())
+    }
+
+    /// Takes the retirement of a secret back, whether or not it has begun. Nothing else changes: a
+    /// secret that is live stays as it is.
+    pub async fn restore_secret(
+        &self,
+        client_id: &ClientId,
+        secret: SecretId,
+    ) -> Result<StoredSecret, RegistryError> {
+        let found = self.secret(client_id, secret).await?;
+        let now = self.clock.now();
+        let leaked = || RegistryError::SecretLeaked(client_id.clone(), secret.0);
+        match (found.state(now), found.own_expiry()) {
+            (SecretState::Live, _) => return Ok(found),
+            (SecretState::Leaked, _) => return Err(leaked()),
+            (_, Some(end)) if end <= now => {
+                return Err(RegistryError::SecretExpired(client_id.clone(), secret.0, end));
+            }
+            (SecretState::Retiring | SecretState::Retired | SecretState::Expired, _) => {}
+        }
+        if !self.store.restore_secret(client_id, secret, &self.actor).await? {
+            return Err(leaked());
+        }
+        self.secret(client_id, secret).await
+    }
+
+    async fn secret(
+        &self,
+        client_id: &ClientId,
+        secret: SecretId,
+    ) -> Result<StoredSecret, RegistryError> {
+        for row in self.store.list_secrets(client_id).await? {
+            match row {
+                Ok(found) if found.id == secret => return Ok(found),
+                Err(row) if row.id == Some(secret.0) => return Err(RegistryError::Unreadable(row)),
+                _ => {}
+            }
+        }
+        self.find(client_id).await?;
+        Err(RegistryError::NoSuchSecret(client_id.clone(), secret.0))
+    }
+
+    /// Reports the secrets of a client, and which of them can be retired because they were not used
+    /// for a `window`, which is at least the lifetime of the client's tokens. Waits up to
+    /// `patience` for nodes to write what they counted until now, if a verdict depends on it.
+    pub async fn report_secrets(
+        &self,
+        client_id: &ClientId,
+        window: Duration,
+        patience: Duration,
+    ) -> Result<RotationReport, RegistryError> {
+        let window = window.max(self.find(client_id).await?.token_lifetime.duration());
+        let deadline = self.clock.uptime() + patience;
+        let asked_at = self.store.evidence(self.clock.now()).await?.now;
+        loop {
+            let evidence = self.evidence(asked_at).await?;
+            let secrets = self.store.list_secrets(client_id).await?;
+            let uses = self.store.secret_uses(client_id).await?.into_iter().collect();
+            let secrets = reports(secrets, uses, &evidence, window);
+            let mut advice = secrets.iter().filter_map(|report| report.advice);
+            let is_open = advice.any(|advice| advice.verdict == Verdict::EvidenceGap);
+            if !is_open || !evidence.is_awaited(window) || self.clock.uptime() > deadline {
+                return Ok(RotationReport { secrets, evidence, window });
+            }
+            sleep(LOOK).await;
+        }
+    }
+
+    /// Lists the secrets of active clients that expire within a while, the first to expire first.
+    pub async fn expiring_secrets(
+        &self,
+        within: Duration,
+    ) -> Result<Vec<ExpiringSecret>, RegistryError> {
+        let now = self.clock.now();
+        let ending = self.store.ending_secrets(now, now.plus(within), u32::MAX).await?;
+        let last: HashMap<_, _> = self.store.last_uses().await?.into_iter().collect();
+        let expiring = ending
+            .into_iter()
+            .map(|secret| ExpiringSecret { last_used_at: last.get(&secret.id).copied(), secret });
+        Ok(expiring.collect())
+    }
+
+    /// Lists active clients that have not authenticated for a while. Waits up to `patience` for
+    /// nodes to write what they counted until now, if that decides whether it is known.
+    pub async fn unused_clients(
+        &self,
+        time: Duration,
+        patience: Duration,
+    ) -> Result<UnusedClients, RegistryError> {
+        let deadline = self.clock.uptime() + patience;
+        let asked_at = self.store.evidence(self.clock.now()).await?.now;
+        let since = asked_at.minus(time);
+        loop {
+            let evidence = self.evidence(asked_at).await?;
+            let clients = self.store.unused_clients(since).await?;
+            if clients.is_empty() || !evidence.is_awaited(time) || self.clock.uptime() > deadline {
+                return Ok(UnusedClients { clients, since, evidence });
+            }
+            sleep(LOOK).await;
+        }
+    }
+
+    async fn evidence(&self, asked_at: Timestamp) -> Result<Evidence, RegistryError> {
+        let stored = self.store.evidence(self.clock.now()).await?;
+        Ok(Evidence::new(asked_at, stored.gaps, &stored.recorders))
+    }
+}
+
+/// Joins secrets, oldest first, with their uses, and judges those that are live.
+fn reports(
+    secrets: Vec<Readable<StoredSecret>>,
+    mut uses: HashMap<SecretId, Readable<SecretUse>>,
+    evidence: &Evidence,
+    window: Duration,
+) -> Vec<SecretReport> {
+    let mut successor = Successor::None;
+    let mut reports = Vec::with_capacity(secrets.len());
+    // From the newest on, so that the successors of each secret are known.
+    for secret in secrets.into_iter().rev() {
+        let id = match &secret {
+            Ok(secret) => Some(secret.id),
+            Err(row) => row.id.map(SecretId),
+        };
+        let uses = id.and_then(|id| uses.remove(&id)).unwrap_or_else(|| Ok(SecretUse::default()));
+        let advice = match (&secret, &uses) {
+            (Ok(secret), Ok(uses)) if secret.is_live(evidence.asked_at()) => {
+                let advice = Advice::new(uses.last_used_at(), successor, evidence, window);
+                if secret.retiring.is_none() {
+                    successor = successor.or(uses.used.is_some());
+                }
+                Some(advice)
+            }
+            _ => None,
+        };
+        reports.push(SecretReport { secret, uses, advice });
+    }
+    reports.reverse();
+    reports
+}

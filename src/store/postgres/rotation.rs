@@ -1,0 +1,149 @@
+//! Rotation of secrets on Postgres: retirements, and evidence of use (`evidence.rs`).
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::PgConnection;
+
+use super::{PostgresStore, evidence, fault::fault, moment::Moment, nodes::applied_everywhere};
+use crate::{
+    domain::{Actor, ClientId, Error, SecretId, SecretUse, Timestamp},
+    store::{Readable, Retirement, RotationStore, StoredEvidence},
+};
+
+#[async_trait]
+impl RotationStore for PostgresStore {
+    async fn begin_evidence(&self, _now: Timestamp, due: Duration) -> Result<(), Error> {
+        let id =
+            on_session!(self.primary, self.lane, |connection, _| evidence::begin(connection, due))?;
+        self.primary.set_recorder(id);
+        Ok(())
+    }
+
+    async fn record_uses(&self, uses: &[(SecretId, SecretUse)]) -> Result<(), Error> {
+        on_session!(self.primary, self.lane, |connection, _| evidence::record(connection, uses))
+    }
+
+    async fn mark_evidence(
+        &self,
+        flushed_at: Timestamp,
+        due: Duration,
+        lost_since: Option<Timestamp>,
+    ) -> Result<(), Error> {
+        let Some(id) = self.primary.recorder() else { return Ok(()) };
+        on_session!(self.primary, self.lane, |connection, _| evidence::mark(
+            connection, id, flushed_at, due, lost_since
+        ))
+    }
+
+    async fn end_evidence(&self) -> Result<(), Error> {
+        let Some(id) = self.primary.recorder() else { return Ok(()) };
+        on_session!(self.primary, self.lane, |connection, _| evidence::end(connection, id))
+    }
+
+    async fn evidence(&self, _now: Timestamp) -> Result<StoredEvidence, Error> {
+        on_session!(self.primary, self.lane, |connection, _| evidence::read(connection))
+    }
+
+    async fn secret_uses(
+        &self,
+        client_id: &ClientId,
+    ) -> Result<Vec<(SecretId, Readable<SecretUse>)>, Error> {
+        on_session!(self.primary, self.lane, |connection, _| evidence::uses(connection, client_id))
+    }
+
+    async fn last_uses(&self) -> Result<Vec<(SecretId, Timestamp)>, Error> {
+        on_session!(self.primary, self.lane, |connection, _| evidence::last_uses(connection))
+    }
+
+    async fn unused_clients(
+        &self,
+        since: Timestamp,
+    ) -> Result<Vec<(ClientId, Option<Timestamp>)>, Error> {
+        on_session!(self.primary, self.lane, |connection, _| evidence::unused(connection, since))
+    }
+
+    async fn restore_secret(
+        &self,
+        client_id: &ClientId,
+        secret: SecretId,
+        actor: &Actor,
+    ) -> Result<bool, Error> {
+        let restored = on_session!(self.primary, self.lane, |connection, _| restore(
+            connection, client_id, secret, actor
+        ))?;
+        applied_everywhere(&self.primary, self.lane).await?;
+        Ok(restored)
+    }
+}
+
+/// Retires a secret or declares it leaked. The time of the first retirement is kept. A retired
+/// secret can still be declared leaked.
+pub(super) async fn retire_secret(
+    connection: &mut PgConnection,
+    client_id: &ClientId,
+    secret: SecretId,
+    retirement: Retirement,
+    now: Timestamp,
+    actor: &Actor,
+) -> Result<bool, Error> {
+    let statement = match retirement {
+        Retirement::At(moment) => sqlx::query(RETIRE_LATER).bind(Moment(moment)),
+        Retirement::Retired => sqlx::query(RETIRE).bind(None::<Moment>),
+        Retirement::Leaked => sqlx::query(RETIRE).bind(Moment(now)),
+    };
+    let rows = statement
+        .bind(client_id.as_str())
+        .bind(secret.0)
+        .bind(Moment(now))
+        .bind(actor.as_str())
+        .execute(connection)
+        .await
+        .map_err(fault)?
+        .rows_affected();
+    Ok(rows == 1)
+}
+
+/// Retires now. $1 is when the secret was found to have leaked; null if it did not.
+const RETIRE: &str = "
+    update client_secret
+    set retired_at = coalesce(retired_at, $4), burnt_at = coalesce(burnt_at, $1)
+    from (select set_config('jeton.actor', $5, true)) as actor
+    where id = $3 and client = (select id from client where client_id = $2)";
+
+/// Retires a live secret at the moment $1, or at its own expiry if that is earlier. A retirement
+/// that has not begun is replaced.
+const RETIRE_LATER: &str = "
+    update client_secret
+    set retire_at = least($1, own.expiry), expires_at = least($1, own.expiry),
+        kept_expires_at = own.expiry
+    from (select set_config('jeton.actor', $5, true)) as actor,
+         (select id as secret,
+                 case when retire_at is null then expires_at else kept_expires_at end as expiry
+          from client_secret where id = $3) as own
+    where id = own.secret and client = (select id from client where client_id = $2)
+      and retired_at is null and burnt_at is null and (expires_at is null or expires_at > $4)";
+
+async fn restore(
+    connection: &mut PgConnection,
+    client_id: &ClientId,
+    secret: SecretId,
+    actor: &Actor,
+) -> Result<bool, Error> {
+    let rows = sqlx::query(
+        "update client_secret
+         set retired_at = null, retire_at = null, kept_expires_at = null,
+             expires_at = case when retire_at is null then expires_at else kept_expires_at end
+         from (select set_config('jeton.actor', $3, true)) as actor
+         where id = $2 and client = (select id from client where client_id = $1)
+           and burnt_at is null",
+    )
+    .bind(client_id.as_str())
+    .bind(secret.0)
+    .bind(actor.as_str())
+    .execute(connection)
+    .await
+    .map_err(fault)?
+    .rows_affected();
+    Ok(rows == 1)
+}

@@ -1,0 +1,80 @@
+//! Rotation of secrets: evidence of their use, and retirements that can be taken back.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::Readable;
+use crate::domain::{Actor, ClientId, Error, Gap, Recorder, SecretId, SecretUse, Timestamp};
+
+/// Evidence as it is stored, for [`Evidence::new`](crate::domain::Evidence::new).
+#[derive(Debug, Clone)]
+pub struct StoredEvidence {
+    /// Time of the database when it was read.
+    pub now: Timestamp,
+    /// Times of which nothing is known.
+    pub gaps: Vec<Gap>,
+    /// Nodes that count uses, or should.
+    pub recorders: Vec<Recorder>,
+}
+
+/// What rotation needs: uses are written by nodes and read by operators.
+///
+/// A store counts for one node. Its id is given by [`begin_evidence`](Self::begin_evidence), and
+/// the store keeps it.
+///
+/// # Errors
+/// As described at [`Store`](super::Store).
+#[async_trait]
+pub trait RotationStore: Send + Sync {
+    /// Announces that this node counts uses from now on and wants to write them within `due`. A
+    /// node calls it before it serves.
+    async fn begin_evidence(&self, now: Timestamp, due: Duration) -> Result<(), Error>;
+
+    /// Adds uses that were counted, each secret once. Secrets that do not exist any more are left
+    /// out. If the answer is lost, the same uses may be added twice.
+    async fn record_uses(&self, uses: &[(SecretId, SecretUse)]) -> Result<(), Error>;
+
+    /// Declares that everything counted until `flushed_at` was added, and that this node wants to
+    /// write again within `due`. With `lost_since`, that it could not count everything since then.
+    /// Turns nodes that are gone into gaps.
+    async fn mark_evidence(
+        &self,
+        flushed_at: Timestamp,
+        due: Duration,
+        lost_since: Option<Timestamp>,
+    ) -> Result<(), Error>;
+
+    /// Declares that this node has written everything and counts no more.
+    async fn end_evidence(&self) -> Result<(), Error>;
+
+    /// Reads how far the evidence goes. `now` is the time where the database has no clock.
+    async fn evidence(&self, now: Timestamp) -> Result<StoredEvidence, Error>;
+
+    /// Reads the uses of the secrets of a client, with their sources. A secret that was never used
+    /// nor refused may be missing.
+    async fn secret_uses(
+        &self,
+        client_id: &ClientId,
+    ) -> Result<Vec<(SecretId, Readable<SecretUse>)>, Error>;
+
+    /// Reads when each secret was used last. Secrets that never were are left out, and rows that
+    /// cannot be read.
+    async fn last_uses(&self) -> Result<Vec<(SecretId, Timestamp)>, Error>;
+
+    /// Lists active clients that were registered before `since` and have not authenticated from
+    /// then on, with the last time that they did. Rows that cannot be read are left out.
+    async fn unused_clients(
+        &self,
+        since: Timestamp,
+    ) -> Result<Vec<(ClientId, Option<Timestamp>)>, Error>;
+
+    /// Takes the retirement of a secret back, whether or not it has begun. Returns false if the
+    /// client has no secret of this id, or if it leaked.
+    async fn restore_secret(
+        &self,
+        client_id: &ClientId,
+        secret: SecretId,
+        actor: &Actor,
+    ) -> Result<bool, Error>;
+}

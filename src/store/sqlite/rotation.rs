@@ -1,0 +1,135 @@
+//! Rotation of secrets on SQLite: retirements, and evidence of use (`evidence.rs`).
+
+use std::{sync::PoisonError, time::Duration};
+
+use async_trait::async_trait;
+use sqlx::SqlitePool;
+use uuid::Uuid;
+
+use super::{SqliteStore, audit, evidence, feed};
+use crate::{
+    domain::{Actor, ClientId, Error, SecretId, SecretUse, Timestamp},
+    store::{Readable, Retirement, RotationStore, StoredEvidence},
+};
+
+#[async_trait]
+impl RotationStore for SqliteStore {
+    async fn begin_evidence(&self, now: Timestamp, due: Duration) -> Result<(), Error> {
+        let id = evidence::begin(&self.writer, now, due).await?;
+        *self.recorder.lock().unwrap_or_else(PoisonError::into_inner) = Some(id);
+        Ok(())
+    }
+
+    async fn record_uses(&self, uses: &[(SecretId, SecretUse)]) -> Result<(), Error> {
+        evidence::record(&self.writer, uses).await
+    }
+
+    async fn mark_evidence(
+        &self,
+        flushed_at: Timestamp,
+        due: Duration,
+        lost_since: Option<Timestamp>,
+    ) -> Result<(), Error> {
+        let Some(id) = self.recorder() else { return Ok(()) };
+        evidence::mark(&self.writer, id, flushed_at, due, lost_since).await
+    }
+
+    async fn end_evidence(&self) -> Result<(), Error> {
+        let Some(id) = self.recorder() else { return Ok(()) };
+        evidence::end(&self.writer, id).await
+    }
+
+    async fn evidence(&self, now: Timestamp) -> Result<StoredEvidence, Error> {
+        evidence::read(&self.reader, now).await
+    }
+
+    async fn secret_uses(
+        &self,
+        client_id: &ClientId,
+    ) -> Result<Vec<(SecretId, Readable<SecretUse>)>, Error> {
+        evidence::uses(&self.reader, client_id).await
+    }
+
+    async fn last_uses(&self) -> Result<Vec<(SecretId, Timestamp)>, Error> {
+        evidence::last_uses(&self.reader).await
+    }
+
+    async fn unused_clients(
+        &self,
+        since: Timestamp,
+    ) -> Result<Vec<(ClientId, Option<Timestamp>)>, Error> {
+        evidence::unused(&self.reader, since).await
+    }
+
+    async fn restore_secret(
+        &self,
+        client_id: &ClientId,
+        secret: SecretId,
+        actor: &Actor,
+    ) -> Result<bool, Error> {
+        let restored = restore(&self.writer, client_id, secret, actor).await?;
+        feed::applied_everywhere().await;
+        Ok(restored)
+    }
+}
+
+impl SqliteStore {
+    /// Id of this node in `evidence`; `None` if it has not announced itself.
+    fn recorder(&self) -> Option<Uuid> {
+        *self.recorder.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Retires a secret or declares it leaked. The time of the first retirement is kept. A retired
+/// secret can still be declared leaked.
+pub(super) async fn retire_secret(
+    writer: &SqlitePool,
+    client_id: &ClientId,
+    secret: SecretId,
+    retirement: Retirement,
+    now: Timestamp,
+    actor: &Actor,
+) -> Result<bool, Error> {
+    let statement = match retirement {
+        Retirement::At(moment) => sqlx::query(RETIRE_LATER).bind(Some(moment.unix_micros())),
+        Retirement::Retired => sqlx::query(RETIRE).bind(None::<i64>),
+        Retirement::Leaked => sqlx::query(RETIRE).bind(Some(now.unix_micros())),
+    };
+    let statement =
+        statement.bind(client_id.as_str().to_owned()).bind(secret.0).bind(now.unix_micros());
+    Ok(audit::change(writer, actor, vec![statement]).await? == 1)
+}
+
+/// Retires now. $1 is when the secret was found to have leaked; null if it did not.
+const RETIRE: &str = "
+    update client_secret
+    set retired_at = coalesce(retired_at, $4), burnt_at = coalesce(burnt_at, $1)
+    where id = $3 and client = (select id from client where client_id = $2)";
+
+/// Retires a live secret at the moment $1, or at its own expiry if that is earlier. A retirement
+/// that has not begun is replaced.
+const RETIRE_LATER: &str = "
+    update client_secret
+    set retire_at = min($1, coalesce(iif(retire_at is null, expires_at, kept_expires_at), $1)),
+        expires_at = min($1, coalesce(iif(retire_at is null, expires_at, kept_expires_at), $1)),
+        kept_expires_at = iif(retire_at is null, expires_at, kept_expires_at)
+    where id = $3 and client = (select id from client where client_id = $2)
+      and retired_at is null and burnt_at is null and (expires_at is null or expires_at > $4)";
+
+async fn restore(
+    writer: &SqlitePool,
+    client_id: &ClientId,
+    secret: SecretId,
+    actor: &Actor,
+) -> Result<bool, Error> {
+    let statement = sqlx::query(
+        "update client_secret
+         set retired_at = null, retire_at = null, kept_expires_at = null,
+             expires_at = iif(retire_at is null, expires_at, kept_expires_at)
+         where id = $2 and client = (select id from client where client_id = $1)
+           and burnt_at is null",
+    )
+    .bind(client_id.as_str().to_owned())
+    .bind(secret.0);
+    Ok(audit::change(writer, actor, vec![statement]).await? == 1)
+}
