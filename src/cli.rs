@@ -21,6 +21,7 @@ mod migrate;
 mod node;
 mod output;
 mod restore;
+mod secret;
 mod serve;
 mod server;
 mod service_manager;
@@ -113,6 +114,9 @@ enum Command {
     /// Manage clients and their secrets, directly in the database
     #[command(subcommand)]
     Client(client::ClientCommand),
+    /// Burn a leaked secret, and find secrets and tokens in any text
+    #[command(subcommand)]
+    Secret(secret::SecretCommand),
     /// Rotate the key of the tags in secrets and tokens, directly in the database
     #[command(subcommand)]
     TagKey(tag_key::TagKeyCommand),
@@ -263,6 +267,7 @@ async fn run(asked: Asked) -> anyhow::Result<()> {
         Command::Shim(shim) => shim.run(&unknown_variables).await,
         Command::Bootstrap(bootstrap) => Box::pin(bootstrap.run(deadline)).await,
         Command::Client(client) => Box::pin(client.run(deadline)).await,
+        Command::Secret(secret) => secret.run(deadline).await,
         Command::TagKey(tag_key) => tag_key.run(deadline).await,
         Command::Audit(audit) => audit.run(deadline).await,
         Command::Token(token) => token.run(deadline).await,

@@ -8,6 +8,7 @@ mod error;
 mod hashing;
 mod installation;
 mod listing;
+mod owner;
 mod pages;
 mod quota;
 mod rotation;

@@ -14,6 +14,7 @@ mod installation;
 mod lanes;
 pub mod migrate;
 mod obstacle;
+mod owner;
 mod postgres;
 mod records;
 mod recovery;
@@ -37,6 +38,7 @@ pub use self::{
     installation::{Adoption, Installation, TagKeyRotation},
     lanes::Stores,
     obstacle::Obstacle,
+    owner::{OwnedSecret, OwnerStore},
     postgres::{
         Address, AddressError, Denied, PostgresOptions, PostgresStore, RolePrefix, Snapshot,
     },

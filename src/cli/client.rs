@@ -13,9 +13,9 @@ mod unused;
 mod update;
 
 use clap::{Args, Subcommand};
-
 use serde_json::json;
 
+pub(super) use self::retire::is_last_live;
 use super::{
     arguments::{Changing, Ending, Format},
     deadline::Deadline,
@@ -275,7 +275,7 @@ async fn found(
 }
 
 /// Whether a secret is live, as far as its row can be read.
-fn may_be_live(secret: &Readable<StoredSecret>) -> bool {
+pub(super) fn may_be_live(secret: &Readable<StoredSecret>) -> bool {
     secret.as_ref().map_or(true, |secret| secret.is_live(SystemClock.now()))
 }
 

@@ -1,6 +1,9 @@
 //! Confirmation of changes that cannot be undone.
 
-use std::io::{self, BufRead, IsTerminal};
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader, IsTerminal},
+};
 
 use anyhow::bail;
 use clap::Args;
@@ -21,17 +24,40 @@ impl Confirmation {
     /// # Errors
     /// If the user does not answer `yes`, or if there is no terminal to ask at.
     pub(super) fn ask(self, consequence: &str) -> anyhow::Result<()> {
+        self.ask_by(consequence, || {
+            let stdin = io::stdin();
+            stdin.is_terminal().then(|| stdin.lock())
+        })
+    }
+
+    /// The same for a command that reads something else from standard input: asks at the terminal
+    /// of the process.
+    ///
+    /// # Errors
+    /// As those of [`ask`](Self::ask).
+    pub(super) fn ask_at_terminal(self, consequence: &str) -> anyhow::Result<()> {
+        self.ask_by(consequence, || {
+            let is_seen = io::stderr().is_terminal();
+            is_seen.then(|| File::open("/dev/tty").ok().map(BufReader::new)).flatten()
+        })
+    }
+
+    fn ask_by<R: BufRead>(
+        self,
+        consequence: &str,
+        terminal: impl FnOnce() -> Option<R>,
+    ) -> anyhow::Result<()> {
         output::remark(consequence);
         if self.yes {
             return Ok(());
         }
-        if !io::stdin().is_terminal() {
+        let Some(mut terminal) = terminal() else {
             return Err(Exit::Usage
                 .error("nothing was changed: there is no terminal to confirm at, so add --yes"));
-        }
+        };
         output::remark("Type yes to go on:");
         let mut answer = String::new();
-        io::stdin().lock().read_line(&mut answer)?;
+        terminal.read_line(&mut answer)?;
         if answer.trim() != "yes" {
             bail!("nothing was changed: it was not confirmed");
         }

@@ -37,7 +37,29 @@ macro_rules! secret_columns {
     };
 }
 
-pub(super) use {client_columns, client_record_columns, secret_columns};
+/// Columns of `access_token`, which the query calls `token`, with everything that decides whether
+/// the token is active, and the columns of its client, which the query joins. A missing row grants
+/// nothing: a deleted secret counts as leaked. Not every role may read digests.
+macro_rules! token_columns {
+    ($digest:literal) => {
+        concat!(
+            "token.id as token_id, ",
+            $digest,
+            " as digest, token.client, token.secret, token.scopes as token_scopes, \
+             token.audiences as token_audiences, token.issued_at, token.expires_at, \
+             exists (select 1 from revoked_token where revoked_token.id = token.id) as revoked, \
+             not exists (select 1 from client_secret where client_secret.id = token.secret \
+                             and client_secret.burnt_at is null) as credential_leaked, \
+             token.generation as token_generation, \
+             (select generation from installation) as installation_generation, \
+             exists (select 1 from installation) as is_installed, \
+             (select not_before from installation) as installation_not_before, ",
+            $crate::store::columns::client_columns!()
+        )
+    };
+}
+
+pub(super) use {client_columns, client_record_columns, secret_columns, token_columns};
 
 /// The tag keys of the installation.
 pub(super) const TAG_KEYS: &str =

@@ -29,6 +29,7 @@ mod moment;
 mod nodes;
 mod obstacles;
 mod open;
+mod owner;
 mod partitions;
 mod pool;
 mod records;

@@ -8,6 +8,7 @@ mod cells;
 mod evidence;
 mod expiry;
 mod installation;
+mod owner;
 mod unreadable;
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
@@ -21,6 +22,7 @@ pub(super) use self::{
     evidence::{evidence, last_use, secret_uses, unused_client},
     expiry::{earlier_secrets, ending_secret, live_secrets},
     installation::{no_installation, tag_key_rotation, tag_keys},
+    owner::owned_secret,
 };
 use super::{Change, FoundClient, FoundOrFault, FoundToken, Readable};
 use crate::domain::{

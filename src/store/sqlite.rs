@@ -13,6 +13,7 @@ mod fault;
 mod feed;
 mod file;
 mod installation;
+mod owner;
 mod records;
 mod recovery;
 mod replace;

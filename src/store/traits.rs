@@ -7,8 +7,8 @@ use async_trait::async_trait;
 
 use super::{
     Adoption, AuditStore, ClientChange, Connections, Creation, EndingSecret, Feed, Finished,
-    FoundClient, FoundOrFault, Installation, LiveSecrets, Obstacle, Readable, RecordStore,
-    RecoveryStore, Retirement, RotationStore, ServerProcess, TagKeyRotation, Upkeep,
+    FoundClient, FoundOrFault, Installation, LiveSecrets, Obstacle, OwnerStore, Readable,
+    RecordStore, RecoveryStore, Retirement, RotationStore, ServerProcess, TagKeyRotation, Upkeep,
     migrate::{Migrated, SchemaError},
 };
 use crate::domain::{
@@ -34,6 +34,7 @@ pub trait Store:
     + ClientStore
     + RecordStore
     + ExpiryStore
+    + OwnerStore
     + RotationStore
     + TokenStore
     + AuditStore
@@ -49,6 +50,7 @@ impl<T> Store for T where
         + ClientStore
         + RecordStore
         + ExpiryStore
+        + OwnerStore
         + RotationStore
         + TokenStore
         + AuditStore

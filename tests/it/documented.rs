@@ -228,6 +228,11 @@ fn every_command_about_commands_succeeds() {
 }
 
 #[test]
+fn every_command_about_the_tasks_of_operators_succeeds() {
+    run_if_possible("docs/operating.md");
+}
+
+#[test]
 fn every_command_about_operations_succeeds() {
     run_if_possible("docs/operations.md");
 }
@@ -243,6 +248,7 @@ fn every_document_with_commands_is_run() {
         "docs/administration.md",
         "docs/backup.md",
         "docs/commands.md",
+        "docs/operating.md",
         "docs/operations.md",
     ];
     assert_eq!(run, tested, "give it a test here");

@@ -31,6 +31,7 @@ mod failure_classes;
 mod faults;
 mod health;
 mod interop;
+mod leaks;
 mod lease;
 mod links;
 mod listeners;

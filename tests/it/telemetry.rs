@@ -1,8 +1,6 @@
 //! What a node tells those who look after it: lines, metrics, probes.
 
 mod lines;
-#[cfg(feature = "otel")]
-mod otel;
 mod process;
 mod stalled;
 

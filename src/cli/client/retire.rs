@@ -178,7 +178,7 @@ impl Restore {
 }
 
 /// Whether this secret is live and no other one is.
-fn is_last_live(secrets: &[Readable<StoredSecret>], id: SecretId) -> bool {
+pub(in crate::cli) fn is_last_live(secrets: &[Readable<StoredSecret>], id: SecretId) -> bool {
     let is_it = |secret: &Readable<StoredSecret>| match secret {
         Ok(secret) => secret.id == id,
         Err(row) => row.id == Some(id.0),

@@ -7,7 +7,7 @@ use crate::{
     domain::{AccessToken, Actor, Error, TokenId},
     store::{
         FoundOrFault,
-        columns::client_columns,
+        columns::token_columns,
         row::{self, joined},
     },
 };
@@ -70,25 +70,15 @@ pub(super) async fn record(
 
 /// Finds tokens with their clients and everything else that decides whether they are active, in one
 /// statement. Each id is looked up separately: with a list of ids, Postgres would search every
-/// partition. A missing row grants nothing: a deleted secret counts as leaked.
+/// partition.
 pub(super) async fn find(
     connection: &mut PgConnection,
     ids: &[TokenId],
     lease: Option<Lease>,
 ) -> Result<Vec<(TokenId, FoundOrFault)>, Error> {
     let rows = sqlx::query(concat!(
-        "select token.id as token_id, token.digest, token.client, token.secret,
-                token.scopes as token_scopes, token.audiences as token_audiences,
-                token.issued_at, token.expires_at,
-                exists (select from revoked_token where revoked_token.id = token.id) as revoked,
-                not exists (select from client_secret where client_secret.id = token.secret
-                                and client_secret.burnt_at is null) as credential_leaked,
-                token.generation as token_generation,
-                (select generation from installation) as installation_generation,
-                exists (select from installation) as is_installed,
-                (select not_before from installation) as installation_not_before,
-                ",
-        client_columns!(),
+        "select ",
+        token_columns!("token.digest"),
         " from unnest($1::uuid[]) as asked (id)
               cross join lateral
                   (select * from access_token where access_token.id = asked.id limit 1) as token

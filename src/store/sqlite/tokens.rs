@@ -10,7 +10,7 @@ use crate::{
     domain::{AccessToken, Actor, Error, Timestamp, TokenId, TokenLifetime},
     store::{
         FoundOrFault, Sizes, Upkeep,
-        columns::client_columns,
+        columns::token_columns,
         row::{self, joined},
     },
 };
@@ -84,24 +84,14 @@ fn json_ids(ids: &[TokenId]) -> String {
 }
 
 /// Finds tokens with their clients and everything else that decides whether they are active, in one
-/// statement. A missing row grants nothing: a deleted secret counts as leaked.
+/// statement.
 pub(super) async fn find(
     pool: &SqlitePool,
     ids: &[TokenId],
 ) -> Result<Vec<(TokenId, FoundOrFault)>, Error> {
     let rows = sqlx::query(concat!(
-        "select token.id as token_id, token.digest, token.client, token.secret,
-                token.scopes as token_scopes, token.audiences as token_audiences,
-                token.issued_at, token.expires_at,
-                exists (select 1 from revoked_token where revoked_token.id = token.id) as revoked,
-                not exists (select 1 from client_secret where client_secret.id = token.secret
-                                and client_secret.burnt_at is null) as credential_leaked,
-                token.generation as token_generation,
-                (select generation from installation) as installation_generation,
-                exists (select 1 from installation) as is_installed,
-                (select not_before from installation) as installation_not_before,
-                ",
-        client_columns!(),
+        "select ",
+        token_columns!("token.digest"),
         " from json_each($1) as asked
               join access_token as token on token.id = unhex(asked.value)
               join client on client.id = token.client"

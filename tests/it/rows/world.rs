@@ -70,7 +70,8 @@ end $$";
 /// A schema is text there.
 const LOOSEN_SQLITE: &str = "
     pragma writable_schema = on;
-    update sqlite_schema set sql = replace(replace(replace(sql, ' not null', ''),
+    update sqlite_schema set sql = replace(replace(replace(
+            replace(sql, ' is not null', ' notnull'), ' not null', ''),
             ') strict, without', ') without'), ') strict', ')')
         where type = 'table' and name in (TABLES);
     pragma writable_schema = off;
