@@ -14,7 +14,7 @@ pub use self::{
     administrator::Administrator,
     authenticate::AuthenticatedClient,
     introspect::{ActiveToken, Introspection},
-    issue::{IssueRequest, IssuedToken},
+    issue::IssuedToken,
     quota::QuotaOptions,
 };
 use crate::{

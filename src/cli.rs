@@ -123,7 +123,7 @@ enum Command {
     /// List the audit trail, and verify that it was not altered
     #[command(subcommand)]
     Audit(audit::AuditCommand),
-    /// Issue, introspect and revoke tokens at a running node, over gRPC
+    /// Issue, introspect, revoke, list and explain tokens
     #[command(subcommand)]
     Token(token::TokenCommand),
     /// Ask a node of this machine whether it is ready, and exit with 0 only if it is
@@ -270,7 +270,7 @@ async fn run(asked: Asked) -> anyhow::Result<()> {
         Command::Secret(secret) => secret.run(deadline).await,
         Command::TagKey(tag_key) => tag_key.run(deadline).await,
         Command::Audit(audit) => audit.run(deadline).await,
-        Command::Token(token) => token.run(deadline).await,
+        Command::Token(token) => Box::pin(token.run(deadline)).await,
         Command::Health(health) => health.run(timeout).await,
         Command::Bench(bench) => bench.run().await,
         Command::Config(show) => show.run(innermost(&matches), &file),

@@ -9,6 +9,7 @@ mod refusal;
 mod render;
 mod secrets;
 mod service;
+mod tokens;
 mod update;
 
 use std::{

@@ -1,10 +1,12 @@
 //! Client use cases: create, disable and delete clients, and add secrets. `rotation.rs` has those
 //! that end secrets, `listing.rs` shows and finds clients, `update.rs` changes them, `audit.rs`
-//! finds what was changed, and `installation.rs` has what concerns all clients.
+//! finds what was changed, and `installation.rs` has what concerns all clients. `explain.rs` and
+//! `simulate.rs` tell why a token is inactive and what a request would get.
 
 mod administrators;
 mod audit;
 mod error;
+mod explain;
 mod hashing;
 mod installation;
 mod listing;
@@ -12,6 +14,8 @@ mod owner;
 mod pages;
 mod quota;
 mod rotation;
+mod simulate;
+mod tokens;
 mod update;
 
 use std::{
@@ -33,8 +37,11 @@ use crate::{
 pub use self::{
     audit::{AuditQuery, DetailChange, canonical_detail, detail_changes},
     error::RegistryError,
+    explain::{AskedToken, Explanation, Inactivity},
     pages::ClientPage,
     rotation::{EVIDENCE_PATIENCE, ExpiringSecret, RotationReport, SecretReport, UnusedClients},
+    simulate::{Simulated, Simulation},
+    tokens::{RevokedToken, TokenPage},
     update::{AudienceChange, ClientUpdate, Updated},
 };
 

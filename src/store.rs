@@ -9,6 +9,7 @@ mod columns;
 mod connections;
 mod driver_error;
 mod expiry;
+mod explain;
 mod holdings;
 mod installation;
 mod lanes;
@@ -34,6 +35,7 @@ pub use self::{
     connections::{Connections, ServerProcess},
     driver_error::DriverError,
     expiry::{EndingSecret, LiveSecrets},
+    explain::{ExplainStore, StoredToken},
     holdings::{Finished, Holdings},
     installation::{Adoption, Installation, TagKeyRotation},
     lanes::Stores,

@@ -30,7 +30,7 @@ Exit status:
   1  failed for another reason than those below
   2  wrong arguments, or a confirmation is missing: add --yes
   3  done, with a finding, such as an inactive token, a dead client or a secret in a text
-  4  the client, the secret or the database does not exist
+  4  the client, the secret, the token or the database does not exist
   5  not permitted: the credentials or the privileges do not suffice
   6  refused by the present state: a name is taken, or versions do not match
   7  the database or the node does not answer: try again later
@@ -120,7 +120,9 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
 
 const fn of_registry(error: &RegistryError) -> Option<Exit> {
     match error {
-        RegistryError::NoSuchClient(_) | RegistryError::NoSuchSecret(..) => Some(Exit::NotFound),
+        RegistryError::NoSuchClient(_)
+        | RegistryError::NoSuchSecret(..)
+        | RegistryError::NoSuchToken(_) => Some(Exit::NotFound),
         RegistryError::ClientIdTaken(_)
         | RegistryError::EtagMismatch(..)
         | RegistryError::ChangedMeanwhile(_)

@@ -1,6 +1,11 @@
-//! `jeton token …`: issues, introspects and revokes tokens at a running node, over gRPC.
+//! `jeton token …`: issues, introspects and revokes tokens at a running node, over gRPC; and for
+//! operators, directly in the database, lists, explains and revokes them.
 
+mod explain;
 mod input;
+mod list;
+mod revoke;
+mod simulate;
 
 use std::path::PathBuf;
 
@@ -9,6 +14,7 @@ use jeton_client::request;
 use serde_json::json;
 use tonic::{Response, Status, transport::Channel};
 use tonic_types::StatusExt;
+use uuid::Uuid;
 
 use super::{
     arguments::Format,
@@ -43,11 +49,36 @@ Example:
 Example:
   jeton token introspect --client-id orders --secret-file orders.secret < token.txt")]
     Introspect(OfToken),
-    /// Revoke a token before it expires
+    /// Revoke a token before it expires: as its client, or by its id as an operator
+    #[command(after_help = "\
+With --id it works directly in the database, and the audit trail names the operator. Otherwise it
+calls a node as the client that the token was issued to.
+
+Examples:
+  jeton token revoke --client-id orders --secret-file orders.secret < token.txt
+  jeton token revoke --id 01890a5d-ac96-774b-bcce-b302099a8057")]
+    Revoke(Box<revoke::Revoke>),
+    /// Explain, directly from the database, whether a token is active and all reasons why not
+    #[command(after_help = "\
+Exits with 3 if the token is inactive.
+
+Examples:
+  jeton token explain token.txt --as stock
+  jeton token explain --id 01890a5d-ac96-774b-bcce-b302099a8057 --json")]
+    Explain(explain::Explain),
+    /// Simulate a request, directly on the database: what a client would get, or why it is refused
+    #[command(after_help = "\
+Nothing is issued. Exits with 3 if the request would be refused. Nodes count quotas by themselves,
+so the limits are shown and not checked.
+
+Example:
+  jeton token simulate orders --scope orders.read")]
+    Simulate(simulate::Simulate),
+    /// List the live tokens of a client, directly from the database, without their texts
     #[command(after_help = "\
 Example:
-  jeton token revoke --client-id orders --secret-file orders.secret < token.txt")]
-    Revoke(OfToken),
+  jeton token list orders --limit 10")]
+    List(list::List),
 }
 
 /// Address of the node and credentials of the client.
@@ -108,7 +139,10 @@ impl TokenCommand {
         match self {
             Self::Issue(issue) => issue.run(deadline).await,
             Self::Introspect(of_token) => of_token.introspect(deadline).await,
-            Self::Revoke(of_token) => of_token.revoke(deadline).await,
+            Self::Revoke(revoke) => revoke.run(deadline).await,
+            Self::Explain(explain) => explain.run(deadline).await,
+            Self::Simulate(simulate) => simulate.run(deadline).await,
+            Self::List(list) => list.run(deadline).await,
         }
     }
 }
@@ -169,20 +203,10 @@ impl OfToken {
         }
         if answer.active { Ok(()) } else { Err(Exit::Finding.error("")) }
     }
+}
 
-    async fn revoke(self, deadline: Deadline) -> anyhow::Result<()> {
-        let (token, authentication) = self.read()?;
-        let request = request::revoke(token, authentication);
-        let undecided = "The token may or may not be revoked: run the command again.";
-        let call = async |mut node: Node| node.revoke_token(request).await;
-        self.caller.ask(deadline, undecided, call).await?;
-        if self.format.json {
-            output::json(&json!({ "active": false }));
-        } else {
-            output::say("The token can no longer be used.");
-        }
-        Ok(())
-    }
+fn parse_token_id(text: &str) -> Result<Uuid, &'static str> {
+    text.parse().map_err(|_| "a token id is a UUID, the `jti` of the token")
 }
 
 fn rows(answer: &IntrospectTokenResponse) -> Vec<(&'static str, String)> {

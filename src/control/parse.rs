@@ -12,7 +12,7 @@ use uuid::Uuid;
 pub(super) use self::{client::new_client, filter::client_filter, update::client_update};
 use super::refusal::Refusal;
 use crate::{
-    domain::{ClientId, Etag, SecretId, Timestamp, parse_label},
+    domain::{ClientId, Etag, SecretId, Timestamp, TokenId, parse_label},
     pb::v1,
     registry::NewSecret,
 };
@@ -39,16 +39,25 @@ pub(super) fn etag(text: &str) -> Parsed<Option<Etag>> {
     etag.map_err(Refusal::of_field("client.etag"))
 }
 
-/// Parses the id of a secret. Each has one spelling, so that ids can be compared as texts.
+/// Parses the id of a secret.
 pub(super) fn secret_id(text: &str) -> Parsed<SecretId> {
-    const FIELD: &str = "secret_id";
-    let id = Uuid::try_parse(text).map_err(|_| {
-        Refusal::invalid(FIELD, "a secret id is a UUID in lower case, as ListSecrets lists it")
-    })?;
+    let remedy = "a secret id is a UUID in lower case, as ListSecrets lists it";
+    uuid("secret_id", text, remedy).map(SecretId)
+}
+
+/// Parses the id of a token.
+pub(super) fn token_id(text: &str) -> Parsed<TokenId> {
+    let remedy = "a token id is a UUID in lower case, the `jti` of the token";
+    uuid("token_id", text, remedy).map(TokenId)
+}
+
+/// Parses an id. Each has one spelling, so that ids can be compared as texts.
+fn uuid(field: &'static str, text: &str, remedy: &str) -> Parsed<Uuid> {
+    let id = Uuid::try_parse(text).map_err(|_| Refusal::invalid(field, remedy))?;
     if id.to_string() == text {
-        return Ok(SecretId(id));
+        return Ok(id);
     }
-    Err(Refusal::invalid(FIELD, format!("write the UUID in lower case with hyphens: {id}")))
+    Err(Refusal::invalid(field, format!("write the UUID in lower case with hyphens: {id}")))
 }
 
 /// Parses the size of a page.

@@ -143,6 +143,10 @@ fn of_registry(error: RegistryError) -> Status {
             ErrorReason::SecretNotFound,
             "the client has no secret with this id; ListSecrets lists its secrets",
         ),
+        RegistryError::NoSuchToken(_) => plain(
+            ErrorReason::TokenNotFound,
+            "there is no token with this id: it never existed, or it expired long ago",
+        ),
         RegistryError::EtagMismatch(_, fields) => refused(
             ErrorReason::EtagMismatch,
             "the client was changed since its etag was read: read it again and use the new etag",

@@ -19,7 +19,6 @@ pub(super) fn client(record: &ClientRecord) -> v1::Client {
         ClientState::Active => v1::ClientState::Active,
         ClientState::Disabled => v1::ClientState::Disabled,
     };
-    let limit = |limit: Option<QuotaLimit>| limit.map(|limit| i64::from(limit.get()));
     let seconds = i64::from(client.token_lifetime.seconds());
     v1::Client {
         id: client.key.0.to_string(),
@@ -47,6 +46,11 @@ pub(super) fn client(record: &ClientRecord) -> v1::Client {
         etag: Etag::of(record).to_string(),
         ..v1::Client::default()
     }
+}
+
+/// A limit of a quota; `None` for the default of the node.
+pub(super) fn limit(of: Option<QuotaLimit>) -> Option<i64> {
+    of.map(|limit| i64::from(limit.get()))
 }
 
 /// A client, with a summary of its secrets.
@@ -168,6 +172,6 @@ fn text<T: ToString + ?Sized>(value: &T) -> String {
     value.to_string()
 }
 
-fn texts<'a, T: ToString + 'a>(set: impl IntoIterator<Item = &'a T>) -> Vec<String> {
+pub(super) fn texts<'a, T: ToString + 'a>(set: impl IntoIterator<Item = &'a T>) -> Vec<String> {
     set.into_iter().map(ToString::to_string).collect()
 }

@@ -128,6 +128,37 @@ impl ClientService for ClientRpc {
         self.run(Method::RaiseNotBefore, request, |caller, _| self.revoke_all(caller)).await
     }
 
+    async fn list_tokens(
+        &self,
+        request: Request<v1::ListTokensRequest>,
+    ) -> Result<Response<v1::ListTokensResponse>, Status> {
+        self.run(Method::ListTokens, request, |_, message| self.tokens(message)).await
+    }
+
+    async fn revoke_token_by_id(
+        &self,
+        request: Request<v1::RevokeTokenByIdRequest>,
+    ) -> Result<Response<v1::RevokeTokenByIdResponse>, Status> {
+        self.run(Method::RevokeTokenById, request, |caller, message| {
+            self.revoke_token(caller, message)
+        })
+        .await
+    }
+
+    async fn simulate_issue(
+        &self,
+        request: Request<v1::SimulateIssueRequest>,
+    ) -> Result<Response<v1::SimulateIssueResponse>, Status> {
+        self.run(Method::SimulateIssue, request, |_, message| self.simulate(message)).await
+    }
+
+    async fn explain_token(
+        &self,
+        request: Request<v1::ExplainTokenRequest>,
+    ) -> Result<Response<v1::ExplainTokenResponse>, Status> {
+        self.run(Method::ExplainToken, request, |_, message| self.explain(message)).await
+    }
+
     async fn list_audit_events(
         &self,
         request: Request<v1::ListAuditEventsRequest>,

@@ -18,6 +18,12 @@ pub enum RegistryError {
     /// The client has no secret with this id.
     #[error("client {0} has no secret {1}")]
     NoSuchSecret(ClientId, Uuid),
+    /// There is no token with this id.
+    #[error(
+        "there is no token with the id {0}: it never existed, or it expired long ago and was \
+         deleted"
+    )]
+    NoSuchToken(Uuid),
     /// The secret has ended, so it cannot be retired later.
     #[error("secret {1} of client {0} is {state} already", state = .2.as_str())]
     SecretEnded(ClientId, Uuid, SecretState),

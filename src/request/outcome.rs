@@ -107,6 +107,7 @@ impl Outcome {
                 | ErrorReason::EtagMismatch
                 | ErrorReason::SecretInUse
                 | ErrorReason::SecretEnded
+                | ErrorReason::TokenNotFound
                 | ErrorReason::UnreadableRow,
             ) => Some(Standing::Authenticated),
             Self::Error(

@@ -2,12 +2,11 @@
 //! string.
 
 use crate::{
-    authority::IssueRequest,
-    domain::{Audience, Error, GrantType, Malformed, Scope, TokenText},
+    domain::{Error, GrantType, TokenRequest, TokenText},
     pb::v1::{IssueTokenRequest, issue_token_request::Grant},
 };
 
-pub(super) fn issue(message: &IssueTokenRequest) -> Result<IssueRequest, Error> {
+pub(super) fn issue(message: &IssueTokenRequest) -> Result<TokenRequest, Error> {
     let grant = match message.grant {
         Some(Grant::ClientCredentials(_)) => GrantType::ClientCredentials,
         Some(Grant::OtherGrantType(_)) => return Err(Error::UnsupportedGrantType),
@@ -18,13 +17,7 @@ pub(super) fn issue(message: &IssueTokenRequest) -> Result<IssueRequest, Error> 
             ));
         }
     };
-    let scopes = Scope::parse_set(&message.scopes);
-    let resources = Audience::parse_set(&message.resources);
-    Ok(IssueRequest {
-        grant,
-        scopes: scopes.map_err(|Malformed(text)| Error::InvalidScope(text))?,
-        resources: resources.map_err(|Malformed(text)| Error::InvalidTarget(text.into()))?,
-    })
+    TokenRequest::parse(grant, &message.scopes, &message.resources)
 }
 
 /// Parses a token. Returns `None` for a text that does not have the form of a token; it is then

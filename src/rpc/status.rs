@@ -102,7 +102,7 @@ pub const fn contract(reason: ErrorReason) -> (Code, &'static str) {
         ErrorReason::NotPermitted | ErrorReason::GrantNotPermitted => {
             (Code::PermissionDenied, "insufficient_scope")
         }
-        ErrorReason::ClientNotFound | ErrorReason::SecretNotFound => {
+        ErrorReason::ClientNotFound | ErrorReason::SecretNotFound | ErrorReason::TokenNotFound => {
             (Code::NotFound, "invalid_request")
         }
         ErrorReason::ClientIdTaken => (Code::AlreadyExists, "invalid_request"),

@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 
 use async_trait::async_trait;
+use uuid::Uuid;
 
 use super::Readable;
 use crate::domain::{AuditEntry, AuditMark, ClientId, Error, Timestamp};
@@ -16,6 +17,8 @@ pub struct AuditFilter {
     /// By this actor, as the trail names it; an operator also without `operator:`, and an edit by
     /// hand by the role in the database.
     pub actor: Option<String>,
+    /// About the client, secret or token with this id.
+    pub id: Option<Uuid>,
     /// Of this action, such as `client.update`, or of one kind of thing, such as `client`.
     pub action: Option<String>,
     /// Written at this moment or later.

@@ -21,6 +21,7 @@ mod cells;
 mod clients;
 mod evidence;
 mod expiry;
+mod explain;
 mod fault;
 mod feed;
 mod installation;

@@ -7,6 +7,7 @@
 mod cells;
 mod evidence;
 mod expiry;
+mod explain;
 mod installation;
 mod owner;
 mod unreadable;
@@ -21,6 +22,7 @@ pub(super) use self::{
     cells::{BadCell, Cell, Cells, cell},
     evidence::{evidence, last_use, secret_uses, unused_client},
     expiry::{earlier_secrets, ending_secret, live_secrets},
+    explain::{stored_token, stored_tokens, token_digest},
     installation::{no_installation, tag_key_rotation, tag_keys},
     owner::owned_secret,
 };

@@ -9,6 +9,7 @@ mod cells;
 mod clients;
 mod evidence;
 mod expiry;
+mod explain;
 mod fault;
 mod feed;
 mod file;

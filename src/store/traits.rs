@@ -6,8 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{
-    Adoption, AuditStore, ClientChange, Connections, Creation, EndingSecret, Feed, Finished,
-    FoundClient, FoundOrFault, Installation, LiveSecrets, Obstacle, OwnerStore, Readable,
+    Adoption, AuditStore, ClientChange, Connections, Creation, EndingSecret, ExplainStore, Feed,
+    Finished, FoundClient, FoundOrFault, Installation, LiveSecrets, Obstacle, OwnerStore, Readable,
     RecordStore, RecoveryStore, Retirement, RotationStore, ServerProcess, TagKeyRotation, Upkeep,
     migrate::{Migrated, SchemaError},
 };
@@ -34,6 +34,7 @@ pub trait Store:
     + ClientStore
     + RecordStore
     + ExpiryStore
+    + ExplainStore
     + OwnerStore
     + RotationStore
     + TokenStore
@@ -50,6 +51,7 @@ impl<T> Store for T where
         + ClientStore
         + RecordStore
         + ExpiryStore
+        + ExplainStore
         + OwnerStore
         + RotationStore
         + TokenStore

@@ -48,7 +48,7 @@ const CONTRACT: [Row; 10] = [
 ];
 
 /// What administrators see of the reasons of `ClientService`, which is not served over HTTP.
-const ADMINISTRATION: [(&str, Code, &str); 11] = [
+const ADMINISTRATION: [(&str, Code, &str); 12] = [
     ("INVALID_TOKEN", Code::Unauthenticated, "invalid_token"),
     ("NOT_PERMITTED", Code::PermissionDenied, "insufficient_scope"),
     ("GRANT_NOT_PERMITTED", Code::PermissionDenied, "insufficient_scope"),
@@ -60,6 +60,7 @@ const ADMINISTRATION: [(&str, Code, &str); 11] = [
     ("ETAG_MISMATCH", Code::Aborted, "invalid_request"),
     ("SECRET_IN_USE", Code::FailedPrecondition, "invalid_request"),
     ("SECRET_ENDED", Code::FailedPrecondition, "invalid_request"),
+    ("TOKEN_NOT_FOUND", Code::NotFound, "invalid_request"),
 ];
 
 impl Row {

@@ -26,6 +26,7 @@ mod edits;
 mod error_contract;
 mod evidence;
 mod expiry;
+mod explain;
 mod failover;
 mod failure_classes;
 mod faults;

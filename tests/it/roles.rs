@@ -8,6 +8,7 @@ mod keeping;
 mod locks;
 mod matrix;
 mod shadows;
+mod tokens;
 mod world;
 
 use std::collections::BTreeSet;

@@ -9,7 +9,10 @@ use std::{path::Path, process::Command};
 
 use jeton::pb::{
     DESCRIPTORS,
-    v1::{AddSecretResponse, CreateClientResponse, IssueTokenResponse, RevokeTokenRequest},
+    v1::{
+        AddSecretResponse, CreateClientResponse, ExplainTokenRequest, IssueTokenResponse,
+        RevokeTokenRequest,
+    },
 };
 use prost::Message;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
@@ -164,6 +167,7 @@ fn every_field_of_the_contract_that_is_a_secret_prints_as_redacted() {
         "AddSecretResponse.client_secret",
         "ClientAuthentication.client_secret",
         "CreateClientResponse.client_secret",
+        "ExplainTokenRequest.token",
         "IntrospectTokenRequest.token",
         "IssueTokenResponse.access_token",
         "RevokeTokenRequest.token",
@@ -176,6 +180,7 @@ fn every_field_of_the_contract_that_is_a_secret_prints_as_redacted() {
         token_type_hint: String::new(),
         client_authentication,
     };
+    let explain = ExplainTokenRequest { token: token.clone(), ..ExplainTokenRequest::default() };
     let issued = IssueTokenResponse { access_token: token, ..IssueTokenResponse::default() };
     let secret = "canary".to_owned();
     let created =
@@ -184,6 +189,7 @@ fn every_field_of_the_contract_that_is_a_secret_prints_as_redacted() {
     let printed = [
         format!("{created:?} {created:#?}"),
         format!("{added:?} {added:#?}"),
+        format!("{explain:?} {explain:#?}"),
         format!("{:?} {:#?}", issue("canary"), tonic::Request::new(issue("canary"))),
         format!("{issued:?} {:#?}", tonic::Response::new(issued.clone())),
         format!("{:?} {:#?}", introspect("canary", "canary"), introspect("canary", "canary")),

@@ -15,6 +15,7 @@ mod etag;
 mod evidence;
 #[cfg(test)]
 mod formats;
+mod inactive_reason;
 mod label;
 mod lane;
 mod node_clock;
@@ -30,6 +31,7 @@ mod tagged_text;
 mod this_machine;
 mod token;
 mod token_facts;
+mod token_request;
 
 pub use actor::Actor;
 pub use administration::{ADMINISTRATION, Permission, Permissions, is_administration_alone};
@@ -44,6 +46,7 @@ pub use credential::{CredentialId, PresentedCredential, StoredCredential};
 pub use error::{Cause, Error, Malformed, SharedCause, chain};
 pub use etag::Etag;
 pub use evidence::{Advice, Evidence, Gap, Recorder, Successor, Verdict};
+pub use inactive_reason::InactiveReason;
 pub use label::{Label, LabelKey, Labels, MAX_LABELS};
 pub use lane::{Lane, PerLane};
 pub use node_clock::{CLOCK_TOLERANCE, ClockOffset, ClocksDisagree, NodeClock};
@@ -65,3 +68,4 @@ pub use tagged_text::{TagKey, TagKeys};
 pub use this_machine::is_this_machine;
 pub use token::{AccessToken, Granted, TokenDigest, TokenId, TokenText};
 pub use token_facts::TokenFacts;
+pub use token_request::TokenRequest;

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::{Client, ClientState, Granted, Timestamp, TokenId};
+use super::{Client, ClientState, Granted, InactiveReason, Timestamp, TokenId};
 
 /// Everything that decides whether a token is active, and for which callers.
 #[derive(Debug, Clone)]
@@ -31,22 +31,51 @@ pub struct TokenFacts {
     pub not_before: Option<Timestamp>,
 }
 
+/// The rules that the facts of a token decide, the strongest first.
+const RULES: [InactiveReason; 8] = [
+    InactiveReason::Expired,
+    InactiveReason::Revoked,
+    InactiveReason::SecretLeaked,
+    InactiveReason::ClientDisabled,
+    InactiveReason::TokensRevoked,
+    InactiveReason::ClientNotBefore,
+    InactiveReason::InstallationNotBefore,
+    InactiveReason::Narrowed,
+];
+
 impl TokenFacts {
-    /// Whether no rule ends the token at `now`: expiry, revocation, leaked credential, generation,
-    /// disabled client, nothing left of what was granted, both `not_before`. There is no leeway for
-    /// clock skew: a caller whose clock differs must allow for that itself.
+    /// Whether no rule ends the token at `now`. There is no leeway for clock skew: a caller whose
+    /// clock differs must allow for that itself.
     #[must_use]
     pub fn is_alive(&self, now: Timestamp) -> bool {
-        let was_issued_since =
-            |not_before: Option<Timestamp>| not_before.is_none_or(|from| self.issued_at >= from);
-        now < self.expires_at
-            && !self.revoked
-            && !self.credential_leaked
-            && !self.superseded
-            && self.client.state == ClientState::Active
-            && self.granted.is_some()
-            && was_issued_since(self.client.not_before)
-            && was_issued_since(self.not_before)
+        !RULES.iter().any(|rule| self.is_ended_by(*rule, now))
+    }
+
+    /// All rules that end the token at `now`, the strongest first. None if it is alive.
+    pub fn inactive_reasons(&self, now: Timestamp) -> impl Iterator<Item = InactiveReason> {
+        RULES.into_iter().filter(move |rule| self.is_ended_by(*rule, now))
+    }
+
+    /// Whether this rule alone ends the token at `now`.
+    fn is_ended_by(&self, rule: InactiveReason, now: Timestamp) -> bool {
+        let was_issued_before =
+            |not_before: Option<Timestamp>| not_before.is_some_and(|from| self.issued_at < from);
+        match rule {
+            InactiveReason::Expired => now >= self.expires_at,
+            InactiveReason::Revoked => self.revoked,
+            InactiveReason::SecretLeaked => self.credential_leaked,
+            InactiveReason::ClientDisabled => self.client.state != ClientState::Active,
+            InactiveReason::TokensRevoked => self.superseded,
+            InactiveReason::ClientNotBefore => was_issued_before(self.client.not_before),
+            InactiveReason::InstallationNotBefore => was_issued_before(self.not_before),
+            InactiveReason::Narrowed => self.granted.is_none(),
+            // Those depend on the text, on the caller, or on a client that is gone.
+            InactiveReason::NotOurs
+            | InactiveReason::NotFound
+            | InactiveReason::TextDiffers
+            | InactiveReason::ClientDeleted
+            | InactiveReason::NotServed => false,
+        }
     }
 
     /// What `caller` may see of the token: everything if it is the caller's own, otherwise only
@@ -118,9 +147,10 @@ mod tests {
     }
 
     proptest! {
-        /// A token is alive exactly if every rule allows it; no rule hides another.
+        /// A token is alive exactly if every rule allows it; no rule hides another, and those that
+        /// do not are the reasons.
         #[test]
-        fn a_token_lives_only_if_every_rule_lets_it(
+        fn a_token_lives_only_if_every_rule_lets_it_and_the_others_are_the_reasons(
             expires in 90..110_i64,
             disabled: bool,
             revoked: bool,
@@ -143,11 +173,21 @@ mod tests {
             if disabled {
                 client.state = ClientState::Disabled;
             }
-            let expected = expires > 100 && !revoked && !leaked && !superseded && !disabled
-                && !is_stripped
-                && client_from.is_none_or(|from| from <= 50)
-                && global_from.is_none_or(|from| from <= 50);
-            prop_assert_eq!(token.is_alive(at(100)), expected);
+            let expected = [
+                (InactiveReason::Expired, expires <= 100),
+                (InactiveReason::Revoked, revoked),
+                (InactiveReason::SecretLeaked, leaked),
+                (InactiveReason::ClientDisabled, disabled),
+                (InactiveReason::TokensRevoked, superseded),
+                (InactiveReason::ClientNotBefore, client_from.is_some_and(|from| from > 50)),
+                (InactiveReason::InstallationNotBefore, global_from.is_some_and(|from| from > 50)),
+                (InactiveReason::Narrowed, is_stripped),
+            ];
+            let expected: Vec<_> =
+                expected.into_iter().filter(|row| row.1).map(|row| row.0).collect();
+            prop_assert!(expected.is_sorted());
+            prop_assert_eq!(token.is_alive(at(100)), expected.is_empty());
+            prop_assert_eq!(token.inactive_reasons(at(100)).collect::<Vec<_>>(), expected);
         }
 
         /// Of what a token was granted its client may have lost some, and a caller may serve some.

@@ -188,6 +188,10 @@ mod tests {
             ),
             format!(
                 "{:?}",
+                v1::ExplainTokenRequest { token: "canary".into(), ..Default::default() }
+            ),
+            format!(
+                "{:?}",
                 v1::AddSecretResponse { client_secret: "canary".into(), ..Default::default() }
             ),
         ];

@@ -50,7 +50,7 @@ pub(super) struct Filter {
 impl From<Filter> for AuditQuery {
     fn from(filter: Filter) -> Self {
         let Filter { client, actor, action, since, until, field, gained, lost } = filter;
-        let rows = AuditFilter { client_id: client, actor, action, since, until };
+        let rows = AuditFilter { client_id: client, actor, id: None, action, since, until };
         Self { rows, field, gained, lost }
     }
 }

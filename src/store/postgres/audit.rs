@@ -37,7 +37,7 @@ pub(super) async fn search(
     seqs: RangeInclusive<i64>,
     limit: u32,
 ) -> Result<Vec<Readable<AuditEntry>>, Error> {
-    let AuditFilter { client_id, actor, action, since, until } = filter;
+    let AuditFilter { client_id, actor, id, action, since, until } = filter;
     let rows = sqlx::query(
         "select seq, at, actor, login, action, client, client_id, subject, detail::text as detail,
                 hash
@@ -53,6 +53,7 @@ pub(super) async fn search(
                 or substr(action, 1, length($6) + 1) = $6 || '.')
            and ($7::timestamptz is null or at >= $7)
            and ($8::timestamptz is null or at < $8)
+           and ($9::uuid is null or $9 in (subject, client))
          order by seq desc limit $3",
     )
     .bind(*seqs.start())
@@ -63,6 +64,7 @@ pub(super) async fn search(
     .bind(action.as_deref())
     .bind(since.map(Moment))
     .bind(until.map(Moment))
+    .bind(*id)
     .fetch_all(connection)
     .await
     .map_err(fault)?;

@@ -34,6 +34,14 @@ pub(super) fn fault(error: sqlx::Error) -> Error {
 #[error("{MISSING_PRIVILEGE}")]
 pub struct Denied(#[source] DriverError);
 
+impl Denied {
+    /// Whether this is why a statement failed.
+    #[must_use]
+    pub fn is_behind(error: &Error) -> bool {
+        matches!(error, Error::Internal { cause } if cause.is::<Self>())
+    }
+}
+
 /// Whether a retry may succeed.
 pub(super) fn is_passing(error: &sqlx::Error) -> bool {
     match error {

@@ -127,7 +127,7 @@ pub(super) async fn search(
     seqs: RangeInclusive<i64>,
     limit: u32,
 ) -> Result<Vec<Readable<AuditEntry>>, Error> {
-    let AuditFilter { client_id, actor, action, since, until } = filter;
+    let AuditFilter { client_id, actor, id, action, since, until } = filter;
     let rows = sqlx::query(
         "select seq, at, actor, login, action, client, client_id, subject, detail, hash
          from audit
@@ -141,6 +141,7 @@ pub(super) async fn search(
            and ($6 is null or action = $6 or substr(action, 1, length($6) + 1) = $6 || '.')
            and ($7 is null or at >= $7)
            and ($8 is null or at < $8)
+           and ($9 is null or $9 in (subject, client))
          order by seq desc limit $3",
     )
     .bind(*seqs.start())
@@ -151,6 +152,7 @@ pub(super) async fn search(
     .bind(action.as_deref())
     .bind(since.map(Timestamp::unix_micros))
     .bind(until.map(Timestamp::unix_micros))
+    .bind(*id)
     .fetch_all(pool)
     .await
     .map_err(fault)?;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::domain::{Audience, Client, Error};
+use crate::{Audience, Client, Error};
 
 /// The audiences that were requested, or the default one. A token for several could be replayed by
 /// each of their resource servers at the others, so it is issued only to a client that is
