@@ -1,5 +1,6 @@
 //! Command-line interface: argument parsing, and one file per command.
 
+mod apply;
 mod arguments;
 mod audit;
 mod backup;
@@ -10,10 +11,13 @@ mod completions;
 mod config;
 mod confirm;
 mod control;
+mod core_dumps;
 mod deadline;
+mod declared;
 mod dev;
 mod duration;
 mod exit;
+mod export;
 mod health;
 mod links;
 mod man;
@@ -38,12 +42,7 @@ mod usage;
 use std::{env, path::PathBuf, process::ExitCode, sync::LazyLock};
 
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
-#[cfg(all(target_os = "linux", not(debug_assertions)))]
-use rustix::process::{DumpableBehavior, set_dumpable_behavior};
-use rustix::{
-    fs::Mode,
-    process::{Resource, Rlimit, setrlimit, umask},
-};
+use rustix::{fs::Mode, process::umask};
 
 use self::{deadline::Deadline, exit::Exit};
 use crate::{
@@ -114,6 +113,10 @@ enum Command {
     /// Manage clients and their secrets, directly in the database
     #[command(subcommand)]
     Client(client::ClientCommand),
+    /// Make clients as files declare them, directly in the database
+    Apply(apply::Apply),
+    /// Write clients to a file that declares them
+    Export(export::Export),
     /// Burn a leaked secret, and find secrets and tokens in any text
     #[command(subcommand)]
     Secret(secret::SecretCommand),
@@ -152,7 +155,7 @@ fn version() -> String {
 /// the exit status; `Exit` lists them.
 #[must_use]
 pub fn main() -> ExitCode {
-    forbid_core_dumps();
+    core_dumps::forbid();
     // Files that commands create may hold secrets or hashes, so only their owner may read them
     // unless the code sets other permissions.
     umask(Mode::from_raw_mode(0o077));
@@ -238,16 +241,6 @@ fn start(asked: Asked) -> anyhow::Result<()> {
     outcome
 }
 
-/// Forbids core dumps, which would hold the secrets and tokens in flight. The resource limit alone
-/// is not enough: Linux ignores it where dumps are piped to a program. Clearing the dumpable flag
-/// also keeps other processes of the same user from reading the memory of this one. Debug builds
-/// stay dumpable, so that a debugger can attach.
-fn forbid_core_dumps() {
-    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
-    #[cfg(all(target_os = "linux", not(debug_assertions)))]
-    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
-}
-
 async fn run(asked: Asked) -> anyhow::Result<()> {
     let Asked { cli, matches, file, unknown_variables } = asked;
     // `serve`, `dev` and `shim` write these warnings to their log, which may be JSON.
@@ -267,6 +260,8 @@ async fn run(asked: Asked) -> anyhow::Result<()> {
         Command::Shim(shim) => shim.run(&unknown_variables).await,
         Command::Bootstrap(bootstrap) => Box::pin(bootstrap.run(deadline)).await,
         Command::Client(client) => Box::pin(client.run(deadline)).await,
+        Command::Apply(apply) => Box::pin(apply.run(deadline)).await,
+        Command::Export(export) => export.run(deadline).await,
         Command::Secret(secret) => secret.run(deadline).await,
         Command::TagKey(tag_key) => tag_key.run(deadline).await,
         Command::Audit(audit) => audit.run(deadline).await,

@@ -42,7 +42,7 @@ pub use self::{
     rotation::{EVIDENCE_PATIENCE, ExpiringSecret, RotationReport, SecretReport, UnusedClients},
     simulate::{Simulated, Simulation},
     tokens::{RevokedToken, TokenPage},
-    update::{AudienceChange, ClientUpdate, Updated},
+    update::{AudienceChange, ClientUpdate, Updated, check as check_record},
 };
 
 /// Properties of a client to be created.
@@ -142,6 +142,20 @@ impl Registry {
         let (stored, secret) = self.make_secret(record.client.key, secret).await?;
         match self.store.create_client(&record, &stored, &self.actor).await? {
             Creation::Created => Ok((record.client, secret)),
+            Creation::ClientIdTaken => Err(RegistryError::ClientIdTaken(record.client.client_id)),
+        }
+    }
+
+    /// Creates a client without a secret. It cannot authenticate until it is given one.
+    pub async fn create_client_without_secret(
+        &self,
+        new: NewClient,
+    ) -> Result<Client, RegistryError> {
+        let about = new.about.clone();
+        let record = ClientRecord { client: self.client_of(new)?, about };
+        update::check(&record)?;
+        match self.store.create_client_without_secret(&record, &self.actor).await? {
+            Creation::Created => Ok(record.client),
             Creation::ClientIdTaken => Err(RegistryError::ClientIdTaken(record.client.client_id)),
         }
     }

@@ -29,7 +29,7 @@ Exit status:
   0  done
   1  failed for another reason than those below
   2  wrong arguments, or a confirmation is missing: add --yes
-  3  done, with a finding, such as an inactive token, a dead client or a secret in a text
+  3  done, with a finding, such as an inactive token, a dead client or a plan with changes
   4  the client, the secret, the token or the database does not exist
   5  not permitted: the credentials or the privileges do not suffice
   6  refused by the present state: a name is taken, or versions do not match

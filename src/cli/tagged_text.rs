@@ -23,10 +23,7 @@ pub(super) const ADVICE: &str = "other users of the machine can read arguments, 
 /// # Errors
 /// With the number of the argument, and without its text.
 pub(super) fn refuse(arguments: &[OsString]) -> anyhow::Result<()> {
-    let holds = |argument: &OsString| {
-        let text = argument.to_string_lossy();
-        found(&text).any(|(_, length)| length == LENGTH)
-    };
+    let holds = |argument: &OsString| first_in(&argument.to_string_lossy()).is_some();
     match arguments.iter().position(holds) {
         None => Ok(()),
         Some(number) => {
@@ -34,6 +31,11 @@ pub(super) fn refuse(arguments: &[OsString]) -> anyhow::Result<()> {
             Err(Exit::Usage.error(message))
         }
     }
+}
+
+/// Where the first secret or token of a text begins, if it has one.
+pub(super) fn first_in(text: &str) -> Option<usize> {
+    found(text).find(|(_, length)| *length == LENGTH).map(|(start, _)| start)
 }
 
 /// The text without the secrets and tokens in it, or parts of them.

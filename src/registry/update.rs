@@ -126,7 +126,10 @@ const fn limit(before: Option<QuotaLimit>, change: LimitChange) -> Option<QuotaL
 
 /// The rules that every client keeps which is stored through the registry, beside those that the
 /// types of its values keep.
-pub(super) fn check(ClientRecord { client, about }: &ClientRecord) -> Result<(), Malformed> {
+///
+/// # Errors
+/// `Malformed`, which names the rule.
+pub fn check(ClientRecord { client, about }: &ClientRecord) -> Result<(), Malformed> {
     parse_name(&client.name)?;
     parse_owner(&about.owner)?;
     parse_note(&about.note)?;

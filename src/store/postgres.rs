@@ -122,6 +122,16 @@ impl ClientStore for PostgresStore {
         ))
     }
 
+    async fn create_client_without_secret(
+        &self,
+        record: &ClientRecord,
+        actor: &Actor,
+    ) -> Result<Creation, Error> {
+        on_session!(self.primary, self.lane, |connection, _| clients::create_without_secret(
+            connection, record, actor
+        ))
+    }
+
     async fn list_secrets(
         &self,
         client_id: &ClientId,

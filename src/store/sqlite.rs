@@ -145,6 +145,14 @@ impl ClientStore for SqliteStore {
         clients::create(&self.writer, record, secret, actor).await
     }
 
+    async fn create_client_without_secret(
+        &self,
+        record: &ClientRecord,
+        actor: &Actor,
+    ) -> Result<Creation, Error> {
+        clients::create_without_secret(&self.writer, record, actor).await
+    }
+
     async fn list_secrets(
         &self,
         client_id: &ClientId,

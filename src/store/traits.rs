@@ -168,6 +168,13 @@ pub trait ClientStore: Send + Sync {
         actor: &Actor,
     ) -> Result<Creation, Error>;
 
+    /// Stores a new client without a secret: it cannot authenticate until it has one.
+    async fn create_client_without_secret(
+        &self,
+        record: &ClientRecord,
+        actor: &Actor,
+    ) -> Result<Creation, Error>;
+
     /// Lists all secrets of a client, oldest first. Their hashes are left empty, because no caller
     /// that lists secrets needs them.
     async fn list_secrets(

@@ -233,6 +233,11 @@ fn every_command_about_the_tasks_of_operators_succeeds() {
 }
 
 #[test]
+fn every_command_about_clients_in_files_succeeds() {
+    run_if_possible("docs/declarative-clients.md");
+}
+
+#[test]
 fn every_command_about_operations_succeeds() {
     run_if_possible("docs/operations.md");
 }
@@ -248,6 +253,7 @@ fn every_document_with_commands_is_run() {
         "docs/administration.md",
         "docs/backup.md",
         "docs/commands.md",
+        "docs/declarative-clients.md",
         "docs/operating.md",
         "docs/operations.md",
     ];

@@ -6,6 +6,7 @@ mod support;
 
 mod address;
 mod administration;
+mod apply;
 mod attacks;
 mod audience;
 mod audit;

@@ -7,6 +7,9 @@ use super::Malformed;
 /// Maximum number of labels of one client.
 pub const MAX_LABELS: usize = 32;
 
+/// Key of the label that names the set of a client: the clients that belong to the same files.
+pub const SET_LABEL: &str = "jeton/set";
+
 /// Maximum length of the value of a label, in bytes.
 const MAX_VALUE_LENGTH: usize = 128;
 
@@ -105,6 +108,12 @@ impl Labels {
     /// Removes the label of this key. False if there is none.
     pub fn remove(&mut self, key: &LabelKey) -> bool {
         self.0.remove(key).is_some()
+    }
+
+    /// Name of the set that the client belongs to.
+    #[must_use]
+    pub fn set_name(&self) -> Option<&str> {
+        self.iter().find(|(key, _)| key.as_str() == SET_LABEL).map(|(_, name)| name)
     }
 
     /// Keys and values, in order of the keys.

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use sqlx::PgConnection;
+use sqlx::{PgConnection, Postgres, postgres::PgArguments, query::Query};
 
 use super::{fault::fault, lease::Lease, moment::Moment};
 use crate::{
@@ -69,63 +69,88 @@ async fn find_alone(
     Ok(client.map(|client| FoundClient { client: Arc::new(client), credential: None }))
 }
 
+/// Inserts a client unless its `client_id` is taken. [`bind_client`] has its parameters.
+macro_rules! insert_client {
+    () => {
+        "insert into client (id, client_id, name, state, grant_types, scopes, default_scopes,
+                             audiences, serves, token_lifetime_seconds, not_before, created_at,
+                             version, tokens_per_second, token_burst, live_tokens,
+                             default_audience, several_audiences, labels, owner, note)
+         select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $15, $16, $17, $18, $19,
+                $20, $21, $22
+         from (select set_config('jeton.actor', $14, true)) as actor
+         on conflict on constraint client_client_id_is_unique do nothing"
+    };
+}
+
+type Statement<'q> = Query<'q, Postgres, PgArguments>;
+
+fn bind_client<'q>(
+    statement: Statement<'q>,
+    ClientRecord { client, about }: &'q ClientRecord,
+    actor: &'q Actor,
+) -> Statement<'q> {
+    let grants: Vec<_> = client.grants.iter().map(|grant| grant.as_str()).collect();
+    statement
+        .bind(client.key.0)
+        .bind(client.client_id.as_str())
+        .bind(&client.name)
+        .bind(client.state.as_str())
+        .bind(grants)
+        .bind(texts(&client.scopes))
+        .bind(texts(&client.default_scopes))
+        .bind(texts(&client.audiences))
+        .bind(texts(&client.serves))
+        .bind(i32::try_from(client.token_lifetime.seconds()).unwrap_or(i32::MAX))
+        .bind(client.not_before.map(Moment))
+        .bind(Moment(client.created_at))
+        .bind(client.version)
+        .bind(actor.as_str())
+        .bind(number(client.quota.tokens_per_second))
+        .bind(number(client.quota.burst))
+        .bind(number(client.quota.live_tokens))
+        .bind(client.default_audience.as_ref().map(Audience::as_str))
+        .bind(client.several_audiences)
+        .bind(about.labels.texts())
+        .bind(&about.owner)
+        .bind(&about.note)
+}
+
 /// Inserts a client and its first secret in one statement: either both are stored or neither.
 pub(super) async fn create(
     connection: &mut PgConnection,
-    ClientRecord { client, about }: &ClientRecord,
+    record: &ClientRecord,
     secret: &StoredSecret,
     actor: &Actor,
 ) -> Result<Creation, Error> {
-    let grants: Vec<_> = client.grants.iter().map(|grant| grant.as_str()).collect();
-    let rows = sqlx::query(
-        "with created as (
-             insert into client (id, client_id, name, state, grant_types, scopes, default_scopes,
-                                 audiences, serves, token_lifetime_seconds, not_before, created_at,
-                                 version, tokens_per_second, token_burst, live_tokens,
-                                 default_audience, several_audiences, labels, owner, note)
-             select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $20, $21, $22,
-                    $23, $24, $25, $26, $27
-             from (select set_config('jeton.actor', $19, true)) as actor
-             on conflict on constraint client_client_id_is_unique do nothing
-             returning id
-         )
+    let statement = sqlx::query(concat!(
+        "with created as (",
+        insert_client!(),
+        " returning id)
          insert into client_secret (id, client, hash, label, created_at, expires_at)
-         select $14, id, $15, $16,
-                greatest($17, (select tag_key_since + interval '1 microsecond' from installation)),
-                $18
-         from created",
-    )
-    .bind(client.key.0)
-    .bind(client.client_id.as_str())
-    .bind(&client.name)
-    .bind(client.state.as_str())
-    .bind(grants)
-    .bind(texts(&client.scopes))
-    .bind(texts(&client.default_scopes))
-    .bind(texts(&client.audiences))
-    .bind(texts(&client.serves))
-    .bind(i32::try_from(client.token_lifetime.seconds()).unwrap_or(i32::MAX))
-    .bind(client.not_before.map(Moment))
-    .bind(Moment(client.created_at))
-    .bind(client.version)
-    .bind(secret.id.0)
-    .bind(secret.hash.as_str())
-    .bind(&secret.label)
-    .bind(Moment(secret.created_at))
-    .bind(secret.expires_at.map(Moment))
-    .bind(actor.as_str())
-    .bind(number(client.quota.tokens_per_second))
-    .bind(number(client.quota.burst))
-    .bind(number(client.quota.live_tokens))
-    .bind(client.default_audience.as_ref().map(Audience::as_str))
-    .bind(client.several_audiences)
-    .bind(about.labels.texts())
-    .bind(&about.owner)
-    .bind(&about.note)
-    .execute(connection)
-    .await
-    .map_err(fault)?
-    .rows_affected();
+         select $23, id, $24, $25,
+                greatest($26, (select tag_key_since + interval '1 microsecond' from installation)),
+                $27
+         from created"
+    ));
+    let statement = bind_client(statement, record, actor)
+        .bind(secret.id.0)
+        .bind(secret.hash.as_str())
+        .bind(&secret.label)
+        .bind(Moment(secret.created_at))
+        .bind(secret.expires_at.map(Moment));
+    let rows = statement.execute(connection).await.map_err(fault)?.rows_affected();
+    Ok(if rows == 0 { Creation::ClientIdTaken } else { Creation::Created })
+}
+
+/// Inserts a client that has no secret.
+pub(super) async fn create_without_secret(
+    connection: &mut PgConnection,
+    record: &ClientRecord,
+    actor: &Actor,
+) -> Result<Creation, Error> {
+    let statement = bind_client(sqlx::query(insert_client!()), record, actor);
+    let rows = statement.execute(connection).await.map_err(fault)?.rows_affected();
     Ok(if rows == 0 { Creation::ClientIdTaken } else { Creation::Created })
 }
 

@@ -53,6 +53,15 @@ pub(super) async fn create(
     Ok(if rows == 0 { Creation::ClientIdTaken } else { Creation::Created })
 }
 
+pub(super) async fn create_without_secret(
+    writer: &SqlitePool,
+    record: &ClientRecord,
+    actor: &Actor,
+) -> Result<Creation, Error> {
+    let rows = audit::change(writer, actor, vec![insert_client(record)]).await?;
+    Ok(if rows == 0 { Creation::ClientIdTaken } else { Creation::Created })
+}
+
 fn insert_client(ClientRecord { client, about }: &ClientRecord) -> Statement {
     let grants: Vec<_> = client.grants.iter().map(|grant| grant.as_str()).collect();
     sqlx::query(

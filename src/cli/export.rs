@@ -1,0 +1,66 @@
+//! `jeton export`: writes clients as a file that declares them as they are.
+
+use std::collections::BTreeSet;
+
+use clap::Args;
+
+use super::{
+    deadline::Deadline,
+    declared::{Format, write_file},
+    exit::Exit,
+    node, output,
+    target::Target,
+    unreadable,
+};
+use crate::{config::Database, store::ClientFilter};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The file has the clients of one set, or those that are in none. Applied as it is, it changes
+nothing. Secrets and states are not in it.
+
+Example:
+  jeton export > clients.toml")]
+pub(super) struct Export {
+    /// Name of the set [default: the clients that are in no set]
+    #[arg(long, value_name = "NAME")]
+    set: Option<String>,
+
+    /// Language of the file
+    #[arg(long, value_name = "FORMAT", default_value = "toml")]
+    format: Format,
+
+    #[command(flatten)]
+    database: Database,
+}
+
+impl Export {
+    pub(super) async fn run(self, deadline: Deadline) -> anyhow::Result<()> {
+        let target = Target::of(self.database)?;
+        let registry = target.registry(node::this_user());
+        let all = ClientFilter::default();
+        let listed = registry.list_clients(&all);
+        let listed = target.look(deadline, async { Ok(listed.await?) }).await?;
+        let records = listed.iter().flatten();
+        let sets: BTreeSet<_> =
+            records.clone().filter_map(|record| record.about.labels.set_name()).collect();
+        let set = self.set.as_deref();
+        if let Some(set) = set.filter(|set| !sets.contains(set)) {
+            let there = sets.into_iter().collect::<Vec<_>>().join(", ");
+            let there = if there.is_empty() { "none".to_owned() } else { there };
+            let why = format!("there is no client in set {set}; sets with clients: {there}");
+            return Err(Exit::NotFound.error(why));
+        }
+        let records: Vec<_> =
+            records.filter(|record| record.about.labels.set_name() == set).cloned().collect();
+        output::say(write_file(self.format, set, &records).trim_end());
+        if set.is_none() && !sets.is_empty() {
+            let sets = sets.into_iter().collect::<Vec<_>>().join(", ");
+            output::remark(&format!(
+                "Clients in sets are not among these; --set exports one of: {}.",
+                output::printable(&sets)
+            ));
+        }
+        unreadable::check(unreadable::rows(&listed))
+    }
+}
