@@ -52,7 +52,10 @@ async fn what_a_client_cannot_be_is_refused_before_anything_is_stored() {
                 &["default audience", "one of the client's audiences"],
             ),
             (&["--default-scope", "read"], &["default scope", "one of the client's scopes"]),
-            (&["--token-lifetime-seconds", "86401"], &["1 to 86400 seconds"]),
+            (
+                &["--token-lifetime-seconds", "86401"],
+                &["--token-lifetime-seconds", "a second to a day"],
+            ),
             (&["--secret-expires-in", "0"], &["--secret-expires-in"]),
             // Past the year 9999 a moment cannot be stored, and an end of time is no end.
             (&["--secret-expires-in", "18446744073709551615"], &["--secret-expires-in"]),

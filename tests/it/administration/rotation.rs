@@ -57,7 +57,8 @@ impl Controlled {
 #[tokio::test]
 async fn a_secret_is_replaced_by_what_is_known_of_its_use() {
     for kind in Kind::BOTH {
-        let often = TestNodeOptions { secret_use_interval: Duration::from_millis(50), ..options() };
+        let often =
+            TestNodeOptions { secret_use_interval: Duration::from_millis(200), ..options() };
         let at = Controlled::start_with(kind, often).await;
         let mut control = at.control.clone();
         let caller = at.node.client("orders").await;
