@@ -15,6 +15,7 @@ mod core_dumps;
 mod deadline;
 mod declared;
 mod dev;
+mod doctor;
 mod duration;
 mod exit;
 mod export;
@@ -110,6 +111,8 @@ enum Command {
     Shim(shim::Shim),
     /// Create the first administrator, directly in the database
     Bootstrap(bootstrap::Bootstrap),
+    /// Look at an installation as a whole, and say what needs an operator
+    Doctor(doctor::Doctor),
     /// Manage clients and their secrets, directly in the database
     #[command(subcommand)]
     Client(client::ClientCommand),
@@ -259,6 +262,7 @@ async fn run(asked: Asked) -> anyhow::Result<()> {
         Command::Restore(restore) => restore.run(deadline, whole).await,
         Command::Shim(shim) => shim.run(&unknown_variables).await,
         Command::Bootstrap(bootstrap) => Box::pin(bootstrap.run(deadline)).await,
+        Command::Doctor(doctor) => Box::pin(doctor.run(deadline)).await,
         Command::Client(client) => Box::pin(client.run(deadline)).await,
         Command::Apply(apply) => Box::pin(apply.run(deadline)).await,
         Command::Export(export) => export.run(deadline).await,

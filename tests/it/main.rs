@@ -22,6 +22,7 @@ mod config;
 mod conformance;
 mod control_listener;
 mod crash;
+mod doctor;
 mod documented;
 mod edits;
 mod error_contract;
