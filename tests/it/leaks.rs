@@ -169,7 +169,9 @@ async fn a_scan_names_owners_and_states_and_shows_no_text() {
         text.extend_from_slice(b"\xff\xfe");
         text.extend_from_slice(foreign.expose().as_bytes());
         text.extend_from_slice(live.secret().as_bytes());
-        let file = node.database.dir.path().join("log");
+        // Not beside the database, in which no secret may be found.
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("log");
         fs::write(&file, &text).unwrap();
         let path = file.to_str().unwrap();
         let by_file = secret(&["scan", path, "--json"], b"", &node.database);

@@ -47,13 +47,17 @@ impl Neighbours {
             world.introspect(&self.server, token),
         );
         let [one, other, asked] = [one, other, asked].map(|answer| {
-            answer.unwrap_or_else(|status| {
+            let answered = answer.map_err(|status| {
                 assert_eq!(status.code(), Code::Internal, "{what}: {status:?}");
-                false
-            })
+            });
+            answered.ok()
         });
-        assert_eq!(one, other, "{what}");
-        (asked, one)
+        // A node whose lease has just run out asks the database for tag keys that it cannot read,
+        // while a call a moment before it still had those of the cache.
+        if let (Some(one), Some(other)) = (one, other) {
+            assert_eq!(one, other, "{what}");
+        }
+        (asked.unwrap_or(false), one.or(other).unwrap_or(false))
     }
 }
 
