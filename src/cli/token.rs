@@ -24,10 +24,12 @@ use super::{
     server::Server,
     target::UNCHANGED,
 };
-use crate::config::Links;
-use crate::pb::v1::{
-    ClientAuthentication, ErrorReason, IntrospectTokenResponse, IssueTokenRequest,
-    token_service_client::TokenServiceClient,
+use crate::{
+    config::Links,
+    pb::v1::{
+        ClientAuthentication, ErrorReason, IntrospectTokenResponse, IssueTokenRequest,
+        token_service_client::TokenServiceClient,
+    },
 };
 
 /// gRPC client of a node.
