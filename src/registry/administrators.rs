@@ -2,7 +2,7 @@
 
 use super::{Registry, RegistryError, found_or_missing};
 use crate::{
-    domain::{ClientId, ClientState, Permission},
+    domain::{Client, ClientId},
     store::ClientFilter,
 };
 
@@ -12,11 +12,7 @@ impl Registry {
     pub async fn administrators(&self) -> Result<Vec<ClientId>, RegistryError> {
         let records = self.list_clients(&ClientFilter::default()).await?;
         let clients = records.into_iter().flatten().map(|record| record.client);
-        let able = clients.filter(|client| {
-            client.state == ClientState::Active
-                && client.is_for_administration_alone()
-                && client.permissions().include(Permission::Security)
-        });
+        let able = clients.filter(Client::may_grant_access);
         Ok(able.map(|client| client.client_id).collect())
     }
 

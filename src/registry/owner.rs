@@ -1,9 +1,9 @@
-//! Whose a secret or a token is, for an operator who has only its text.
+//! Whose a secret is, for an operator who has only its text. `tokens.rs` knows whose a token is.
 
 use super::{Registry, RegistryError};
 use crate::{
-    domain::{SecretId, TagKeys, TokenFacts, TokenId},
-    store::{OwnedSecret, Readable, UnreadableRow},
+    domain::{SecretId, TagKeys},
+    store::OwnedSecret,
 };
 
 impl Registry {
@@ -15,21 +15,6 @@ impl Registry {
     /// Returns the secret of this id with its client. `None` if it was deleted.
     pub async fn owned_secret(&self, id: SecretId) -> Result<Option<OwnedSecret>, RegistryError> {
         Ok(self.store.owned_secret(id).await?)
-    }
-
-    /// Returns the facts about the token of this id. `None` if it was removed after its end, or its
-    /// client was deleted.
-    pub async fn owned_token(
-        &self,
-        id: TokenId,
-    ) -> Result<Option<Readable<TokenFacts>>, RegistryError> {
-        let Some(found) = self.store.owned_token(id).await? else { return Ok(None) };
-        let readable = found.map(|found| found.facts).map_err(UnreadableRow::behind);
-        match readable {
-            Ok(facts) => Ok(Some(Ok(facts))),
-            Err(Ok(row)) => Ok(Some(Err(row))),
-            Err(Err(error)) => Err(error.into()),
-        }
     }
 
     /// Counts the tokens that were issued with a secret, have not expired and are not revoked.

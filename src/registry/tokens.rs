@@ -63,6 +63,11 @@ impl Registry {
         }
     }
 
+    /// Returns a token, also one whose client was deleted. `None` if it was removed after its end.
+    pub async fn stored_token(&self, id: TokenId) -> Result<Option<StoredToken>, RegistryError> {
+        Ok(self.store.stored_token(id).await?)
+    }
+
     /// Revokes a token in the name of the actor of this registry, whatever client it belongs to.
     ///
     /// # Errors

@@ -1,9 +1,9 @@
-//! Whose a secret or a token is, for an operator who has only its text.
+//! Whose a secret is, for an operator who has only its text.
 
 use async_trait::async_trait;
 
-use super::{FoundOrFault, Readable};
-use crate::domain::{Client, Error, SecretId, StoredSecret, Timestamp, TokenId};
+use super::Readable;
+use crate::domain::{Client, Error, SecretId, StoredSecret, Timestamp};
 
 /// A secret, with its hash left empty, and its client.
 #[derive(Debug, Clone)]
@@ -14,7 +14,7 @@ pub struct OwnedSecret {
     pub secret: Readable<StoredSecret>,
 }
 
-/// Looks up secrets and tokens by the id in their texts, for operators.
+/// Looks up secrets by the id in their texts, for operators.
 ///
 /// # Errors
 /// As described at [`Store`](super::Store).
@@ -22,11 +22,6 @@ pub struct OwnedSecret {
 pub trait OwnerStore: Send + Sync {
     /// Finds a secret with its client. `None` if it does not exist any more.
     async fn owned_secret(&self, id: SecretId) -> Result<Option<OwnedSecret>, Error>;
-
-    /// Finds a token with its client. Its digest is not read, because operators may not, so nothing
-    /// shows that the text in hand is the token and not another one with its id. `None` if it does
-    /// not exist any more.
-    async fn owned_token(&self, id: TokenId) -> Result<Option<FoundOrFault>, Error>;
 
     /// Counts the tokens that were issued with a secret, have not expired at `now` and are not
     /// revoked. It reads all live tokens.

@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeSet, fmt};
 
-use super::{Audience, Client, Malformed, Scope, TokenLifetime};
+use super::{Audience, Client, ClientState, Malformed, Scope, TokenLifetime};
 
 /// The audience of tokens for administration.
 pub const ADMINISTRATION: &str = "urn:jeton:administration";
@@ -95,6 +95,14 @@ impl Client {
         Permissions::of(&self.scopes)
     }
 
+    /// Whether it can make and change other administrators now.
+    #[must_use]
+    pub fn may_grant_access(&self) -> bool {
+        self.state == ClientState::Active
+            && self.is_for_administration_alone()
+            && self.permissions().include(Permission::Security)
+    }
+
     /// Whether its tokens are for administration and for nothing else.
     #[must_use]
     pub fn is_for_administration_alone(&self) -> bool {
@@ -147,32 +155,19 @@ fn is_administration(audience: &Audience) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use uuid::Uuid;
-
     use super::*;
-    use crate::{ClientId, ClientKey, ClientQuota, ClientState, Timestamp};
+    use crate::client::client_for_tests;
 
     /// Scopes, audiences, what it serves, lifetime of its tokens; why it is refused.
     type Row<'a> = (&'a [&'a str], &'a [&'a str], &'a [&'a str], u32, Option<&'a str>);
 
     fn client(scopes: &[&str], audiences: &[&str], serves: &[&str], lifetime: u32) -> Client {
         Client {
-            key: ClientKey(Uuid::nil()),
-            client_id: ClientId::parse("ops").unwrap(),
-            name: String::new(),
-            state: ClientState::Active,
-            grants: BTreeSet::new(),
             scopes: Scope::parse_set(scopes).unwrap(),
-            default_scopes: BTreeSet::new(),
             audiences: Audience::parse_set(audiences).unwrap(),
-            default_audience: None,
-            several_audiences: false,
             serves: Audience::parse_set(serves).unwrap(),
             token_lifetime: TokenLifetime::from_seconds(lifetime).unwrap(),
-            quota: ClientQuota::default(),
-            not_before: None,
-            created_at: Timestamp::from_unix_micros(0),
-            version: 1,
+            ..client_for_tests()
         }
     }
 

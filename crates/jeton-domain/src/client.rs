@@ -182,6 +182,29 @@ impl Client {
     }
 }
 
+/// A client for tests: it is active and may do nothing.
+#[cfg(test)]
+pub(crate) fn client_for_tests() -> Client {
+    Client {
+        key: ClientKey(Uuid::nil()),
+        client_id: ClientId("orders".to_owned()),
+        name: String::new(),
+        state: ClientState::Active,
+        grants: BTreeSet::new(),
+        scopes: BTreeSet::new(),
+        default_scopes: BTreeSet::new(),
+        audiences: BTreeSet::new(),
+        default_audience: None,
+        several_audiences: false,
+        serves: BTreeSet::new(),
+        token_lifetime: TokenLifetime::DEFAULT,
+        quota: ClientQuota::default(),
+        not_before: None,
+        created_at: Timestamp::from_unix_micros(0),
+        version: 1,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

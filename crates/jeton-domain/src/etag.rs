@@ -90,29 +90,13 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::{
-        About, Client, ClientId, ClientKey, ClientQuota, ClientState, Labels, Scope, Timestamp,
-        TokenLifetime,
-    };
+    use crate::{About, Client, Labels, Scope, Timestamp, client::client_for_tests};
 
     fn record() -> ClientRecord {
         let client = Client {
-            key: ClientKey(uuid::Uuid::from_u128(42)),
-            client_id: ClientId::parse("orders").unwrap(),
             name: "Orders".to_owned(),
-            state: ClientState::Active,
-            grants: BTreeSet::new(),
             scopes: Scope::parse_set(["read", "write"]).unwrap(),
-            default_scopes: BTreeSet::new(),
-            audiences: BTreeSet::new(),
-            default_audience: None,
-            several_audiences: false,
-            serves: BTreeSet::new(),
-            token_lifetime: TokenLifetime::DEFAULT,
-            quota: ClientQuota::default(),
-            not_before: None,
-            created_at: Timestamp::from_unix_micros(7),
-            version: 1,
+            ..client_for_tests()
         };
         ClientRecord { client, about: About::default() }
     }

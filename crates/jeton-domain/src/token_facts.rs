@@ -93,7 +93,7 @@ impl TokenFacts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Audience, ClientId, ClientKey, ClientQuota, Scope, TokenLifetime};
+    use crate::{Audience, ClientKey, Scope, client::client_for_tests};
     use proptest::prelude::*;
     use std::collections::BTreeSet;
     use uuid::Uuid;
@@ -105,24 +105,7 @@ mod tests {
     fn facts(expires: i64, issued: i64) -> TokenFacts {
         TokenFacts {
             id: TokenId(Uuid::from_u128(2)),
-            client: Arc::new(Client {
-                key: ClientKey(Uuid::from_u128(1)),
-                client_id: ClientId::parse("orders").unwrap(),
-                name: String::new(),
-                state: ClientState::Active,
-                grants: BTreeSet::new(),
-                scopes: BTreeSet::new(),
-                default_scopes: BTreeSet::new(),
-                audiences: BTreeSet::new(),
-                default_audience: None,
-                several_audiences: false,
-                serves: BTreeSet::new(),
-                token_lifetime: TokenLifetime::DEFAULT,
-                quota: ClientQuota::default(),
-                not_before: None,
-                created_at: at(0),
-                version: 1,
-            }),
+            client: Arc::new(client_for_tests()),
             granted: Some(Arc::default()),
             issued_at: at(issued),
             expires_at: at(expires),

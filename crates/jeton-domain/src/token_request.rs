@@ -76,36 +76,15 @@ fn granted_scopes(client: &Client, asked: BTreeSet<Scope>) -> Result<BTreeSet<Sc
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ClientId, ClientKey, ClientQuota, ClientState, Timestamp, TokenLifetime};
+    use crate::client::client_for_tests;
 
     fn scopes(names: &[&str]) -> BTreeSet<Scope> {
         Scope::parse_set(names).unwrap()
     }
 
-    pub(super) fn client() -> Client {
-        Client {
-            key: ClientKey(uuid::Uuid::nil()),
-            client_id: ClientId::parse("orders").unwrap(),
-            name: String::new(),
-            state: ClientState::Active,
-            grants: BTreeSet::new(),
-            scopes: BTreeSet::new(),
-            default_scopes: BTreeSet::new(),
-            audiences: BTreeSet::new(),
-            default_audience: None,
-            several_audiences: false,
-            serves: BTreeSet::new(),
-            token_lifetime: TokenLifetime::DEFAULT,
-            quota: ClientQuota::default(),
-            not_before: None,
-            created_at: Timestamp::from_unix_micros(0),
-            version: 1,
-        }
-    }
-
     fn granted(registered: &[&str], default: &[&str]) -> Result<BTreeSet<Scope>, Error> {
         let (scopes, default_scopes) = (scopes(registered), scopes(default));
-        granted_scopes(&Client { scopes, default_scopes, ..client() }, BTreeSet::new())
+        granted_scopes(&Client { scopes, default_scopes, ..client_for_tests() }, BTreeSet::new())
     }
 
     #[test]

@@ -92,7 +92,6 @@ pub(super) async fn of_database(registry: &Registry, store: &dyn Store) -> Vec<C
     done.extend(clients(registry).await);
     done.push(asked("secrets", secrets(registry).await));
     done.push(asked("tag key", tag_key(registry).await));
-    done.push(asked("administrators", administrators(registry).await));
     done
 }
 
@@ -139,7 +138,7 @@ async fn nodes(store: &dyn Store) -> Vec<Check> {
     vec![clock, nodes, evidence]
 }
 
-/// Clients whose rows cannot be read, and those whose requests are refused.
+/// Clients whose rows cannot be read, those whose requests are refused, and administrators.
 async fn clients(registry: &Registry) -> Vec<Check> {
     let listed = match registry.list_clients(&ClientFilter::default()).await {
         Ok(listed) => listed,
@@ -163,7 +162,14 @@ async fn clients(registry: &Registry) -> Vec<Check> {
         let to_do = "have them name one as resource, or `jeton client update --default-audience`";
         Check::advice("default audiences", found, to_do)
     };
-    vec![rows, audiences]
+    let able = listed.iter().flatten().filter(|record| record.client.may_grant_access());
+    let able: Vec<_> = able.map(|record| record.client.client_id.to_string()).collect();
+    let administrators = if able.is_empty() {
+        "none over gRPC; `jeton bootstrap` makes the first".to_owned()
+    } else {
+        format!("may grant access: {}", names(&able))
+    };
+    vec![rows, audiences, Check::ok("administrators", administrators)]
 }
 
 /// Secrets of active clients that end soon.
@@ -191,16 +197,6 @@ async fn tag_key(registry: &Registry) -> Result<Check, RegistryError> {
         return Ok(Check::advice("tag key", found, to_do));
     }
     Ok(Check::ok("tag key", "there is one, and no rotation is open"))
-}
-
-async fn administrators(registry: &Registry) -> Result<Check, RegistryError> {
-    let all: Vec<_> = registry.administrators().await?.iter().map(ToString::to_string).collect();
-    let found = if all.is_empty() {
-        "none over gRPC; `jeton bootstrap` makes the first".to_owned()
-    } else {
-        format!("may grant access: {}", names(&all))
-    };
-    Ok(Check::ok("administrators", found))
 }
 
 /// The first names of a list, and how many there are beside them.

@@ -19,8 +19,8 @@ use crate::{
         table::Column,
         target::{Target, UNCHANGED},
     },
-    domain::{Client, Clock, SystemClock, Timestamp},
-    registry::Registry,
+    domain::{Client, Clock, SystemClock, Timestamp, TokenFacts},
+    registry::{Registry, RegistryError},
     store::{OwnedSecret, Readable},
 };
 
@@ -93,14 +93,10 @@ impl<'a> Row<'a> {
         let now = SystemClock.now();
         let (client_id, client_state, state) = match finding.found {
             Found::Secret(id) => of_secret(registry.owned_secret(id).await?, now),
-            Found::Token(id) => match registry.owned_token(id).await? {
-                None => (None, None, "ended"),
-                Some(Err(_)) => (None, None, "unreadable"),
-                Some(Ok(facts)) => {
-                    let state = if facts.is_alive(now) { "active" } else { "inactive" };
-                    let client = &facts.client;
-                    (Some(client.client_id.to_string()), Some(client.state.as_str()), state)
-                }
+            Found::Token(id) => match registry.stored_token(id).await {
+                Ok(token) => of_token(token.and_then(|token| token.facts), now),
+                Err(RegistryError::Unreadable(_)) => (None, None, "unreadable"),
+                Err(error) => return Err(error.into()),
             },
         };
         Ok(Self { finding, client_id, client_state, state })
@@ -146,6 +142,14 @@ impl<'a> Row<'a> {
 }
 
 type Owner = (Option<String>, Option<&'static str>, &'static str);
+
+/// A token that was removed, or whose client was, has ended.
+fn of_token(facts: Option<TokenFacts>, now: Timestamp) -> Owner {
+    let Some(facts) = facts else { return (None, None, "ended") };
+    let state = if facts.is_alive(now) { "active" } else { "inactive" };
+    let client = &facts.client;
+    (Some(client.client_id.to_string()), Some(client.state.as_str()), state)
+}
 
 fn of_secret(owned: Option<OwnedSecret>, now: Timestamp) -> Owner {
     let Some(OwnedSecret { client, secret }) = owned else { return (None, None, "deleted") };

@@ -1,14 +1,14 @@
-//! Whose a secret or a token is, on Postgres.
+//! Whose a secret is, on Postgres.
 
 use async_trait::async_trait;
 use sqlx::PgConnection;
 
 use super::{PostgresStore, fault::fault, moment::Moment};
 use crate::{
-    domain::{Error, SecretId, Timestamp, TokenId},
+    domain::{Error, SecretId, Timestamp},
     store::{
-        FoundOrFault, OwnedSecret, OwnerStore,
-        columns::{client_columns, secret_columns, token_columns},
+        OwnedSecret, OwnerStore,
+        columns::{client_columns, secret_columns},
         row,
     },
 };
@@ -17,10 +17,6 @@ use crate::{
 impl OwnerStore for PostgresStore {
     async fn owned_secret(&self, id: SecretId) -> Result<Option<OwnedSecret>, Error> {
         on_session!(self.primary, self.lane, |connection, _| secret(connection, id))
-    }
-
-    async fn owned_token(&self, id: TokenId) -> Result<Option<FoundOrFault>, Error> {
-        on_session!(self.primary, self.lane, |connection, _| token(connection, id))
     }
 
     async fn count_tokens(&self, secret: SecretId, now: Timestamp) -> Result<u64, Error> {
@@ -42,20 +38,6 @@ async fn secret(connection: &mut PgConnection, id: SecretId) -> Result<Option<Ow
     .await
     .map_err(fault)?;
     Ok(row.as_ref().map(row::owned_secret))
-}
-
-async fn token(connection: &mut PgConnection, id: TokenId) -> Result<Option<FoundOrFault>, Error> {
-    let rows = sqlx::query(concat!(
-        "select ",
-        token_columns!("sha256('')"),
-        " from access_token as token join client on client.id = token.client
-         where token.id = $1"
-    ))
-    .bind(id.0)
-    .fetch_all(connection)
-    .await
-    .map_err(fault)?;
-    Ok(row::found_tokens(&rows, &[id]).pop().map(|(_, found)| found))
 }
 
 async fn count(

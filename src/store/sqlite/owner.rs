@@ -1,13 +1,13 @@
-//! Whose a secret or a token is, on SQLite.
+//! Whose a secret is, on SQLite.
 
 use async_trait::async_trait;
 
 use super::{SqliteStore, fault::fault};
 use crate::{
-    domain::{Error, SecretId, Timestamp, TokenId},
+    domain::{Error, SecretId, Timestamp},
     store::{
-        FoundOrFault, OwnedSecret, OwnerStore,
-        columns::{client_columns, secret_columns, token_columns},
+        OwnedSecret, OwnerStore,
+        columns::{client_columns, secret_columns},
         row,
     },
 };
@@ -28,20 +28,6 @@ impl OwnerStore for SqliteStore {
         .await
         .map_err(fault)?;
         Ok(row.as_ref().map(row::owned_secret))
-    }
-
-    async fn owned_token(&self, id: TokenId) -> Result<Option<FoundOrFault>, Error> {
-        let rows = sqlx::query(concat!(
-            "select ",
-            token_columns!("zeroblob(32)"),
-            " from access_token as token join client on client.id = token.client
-             where token.id = $1"
-        ))
-        .bind(id.0)
-        .fetch_all(&self.reader)
-        .await
-        .map_err(fault)?;
-        Ok(row::found_tokens(&rows, &[id]).pop().map(|(_, found)| found))
     }
 
     async fn count_tokens(&self, secret: SecretId, now: Timestamp) -> Result<u64, Error> {

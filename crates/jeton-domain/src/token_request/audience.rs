@@ -59,7 +59,8 @@ fn must_name_one_of(audiences: &BTreeSet<Audience>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::tests::client, *};
+    use super::*;
+    use crate::client::client_for_tests;
 
     fn audiences(names: &[&str]) -> BTreeSet<Audience> {
         Audience::parse_set(names).unwrap()
@@ -75,7 +76,7 @@ mod tests {
             audiences: audiences(registered),
             default_audience: default.map(|name| Audience::parse(name).unwrap()),
             several_audiences,
-            ..client()
+            ..client_for_tests()
         };
         granted_audiences(&client, audiences(asked)).map_err(|error| error.to_string())
     }
