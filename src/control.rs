@@ -17,6 +17,7 @@ use std::{
     time::Duration,
 };
 
+use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status};
 
 use self::{caller::Caller, refusal::Refusal};
@@ -28,6 +29,10 @@ use crate::{
     rpc::Admission,
     store::Store,
 };
+
+/// Calls that may wait for nodes to write down uses of secrets, for some twenty seconds each. Each
+/// holds a permit of the lane meanwhile, of which there must be some left to end access with.
+const MAX_WAITS: usize = 4;
 
 /// Dependencies and options of the service.
 pub struct ClientRpcOptions {
@@ -59,6 +64,8 @@ pub struct ClientRpc {
     clock: Arc<dyn Clock>,
     secret_lifetime: Option<Duration>,
     issuer: Arc<str>,
+    /// Permits to wait for evidence.
+    waits: Arc<Semaphore>,
 }
 
 impl ClientRpc {
@@ -77,6 +84,7 @@ impl ClientRpc {
             clock: options.clock,
             secret_lifetime: options.secret_lifetime,
             issuer: options.issuer.into(),
+            waits: Arc::new(Semaphore::new(MAX_WAITS)),
         }
     }
 

@@ -5,13 +5,19 @@ use std::time::Duration;
 
 use jeton::{
     domain::{Clock, Recorder, SystemClock, Timestamp, Verdict},
+    pb::v1::{ListSecretsRequest, RetirementVerdict, client_service_client::ClientServiceClient},
     registry::Registry,
 };
 use sqlx::{Connection, PgConnection};
+use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
 
 use super::{NEVER, OFTEN, more, until, uses, writing};
 use crate::support::{
-    Database, Kind, TestNode, binary::Served, http::post_form, node::Credentials,
+    Database, Kind, TestNode, TestNodeOptions,
+    binary::Served,
+    control::{self, administrator, bearer, channel},
+    http::post_form,
+    node::Credentials,
 };
 
 const DAY: Duration = Duration::from_hours(24);
@@ -178,5 +184,40 @@ async fn a_restore_leaves_a_gap_from_the_newest_row_of_the_backup_on() {
         let gap = after.iter().find(|gap| gap.since != Timestamp::MIN).unwrap();
         assert_eq!(Some(gap.since), finished.found.newest, "{kind:?}");
         assert!(gap.until > gap.since);
+    }
+}
+
+/// The node writes only when it stops, so each of these calls would wait for it, and together they
+/// would take all permits for administration.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn those_who_wait_for_evidence_leave_room_for_other_administrators() {
+    const WAIT: usize = 4;
+    for kind in Kind::BOTH {
+        let database = Database::new(kind).await;
+        rotated(&database).await;
+        let options = TestNodeOptions { secret_use_interval: NEVER, ..control::options() };
+        let node = TestNode::on(database.shared(), options).await;
+        let ops = administrator(&node, "ops", &["jeton:read"]).await;
+        let token = node.issue(&ops).await.unwrap().access_token;
+        let client = ClientServiceClient::new(channel(&node));
+        let (answered, mut answers) = mpsc::unbounded_channel();
+        let ask = || {
+            let (mut client, token) = (client.clone(), token.clone());
+            let answered = answered.clone();
+            tokio::spawn(async move {
+                let list = ListSecretsRequest { client_id: "orders".to_owned(), window: None };
+                let _ = answered.send(client.list_secrets(bearer(&token, list)).await);
+            })
+        };
+        let mut calls: Vec<_> = (0..WAIT).map(|_| ask()).collect();
+        // While as many wait, each other one is answered, and says that it does not know.
+        for _ in 0..16 {
+            calls.push(ask());
+            let answer = timeout(Duration::from_secs(10), answers.recv()).await.unwrap().unwrap();
+            let secrets = answer.unwrap().into_inner().secrets;
+            let verdict = secrets[0].advice.as_ref().unwrap().verdict();
+            assert_eq!(verdict, RetirementVerdict::EvidenceGap, "{kind:?}");
+        }
+        calls.iter().for_each(JoinHandle::abort);
     }
 }
