@@ -72,7 +72,7 @@ async fn session(url: &str) -> Result<(bool, Option<String>), String> {
     Ok(said)
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn every_way_to_write_the_host_leads_to_it() {
     let Some(server) = serve() else {
         println!("not run: a Postgres with other settings must be one of our own");
@@ -105,7 +105,7 @@ async fn every_way_to_write_the_host_leads_to_it() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_certificate_of_the_server_is_held_against_what_was_asked() {
     let Some(server) = serve() else {
         println!("not run: a Postgres with other settings must be one of our own");

@@ -43,7 +43,7 @@ fn named(client_id: &str) -> ClientId {
     ClientId::parse(client_id).unwrap()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_client_lives_from_its_creation_to_its_deletion() {
     for kind in Kind::BOTH {
         let at = Controlled::start(kind).await;
@@ -92,7 +92,7 @@ async fn a_client_lives_from_its_creation_to_its_deletion() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn secrets_are_added_retired_and_declared_leaked() {
     for kind in Kind::BOTH {
         let at = Controlled::start(kind).await;
@@ -141,7 +141,7 @@ async fn secrets_are_added_retired_and_declared_leaked() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_list_goes_on_where_the_page_before_it_ended_and_nowhere_else() {
     for kind in Kind::BOTH {
         let at = Controlled::start(kind).await;
@@ -197,7 +197,7 @@ async fn a_list_goes_on_where_the_page_before_it_ended_and_nowhere_else() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_audit_trail_is_read_in_pages_without_a_gap() {
     for kind in Kind::BOTH {
         let at = Controlled::start(kind).await;
@@ -226,7 +226,7 @@ async fn the_audit_trail_is_read_in_pages_without_a_gap() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn each_client_of_a_batch_succeeds_or_fails_by_itself() {
     for kind in Kind::BOTH {
         let at = Controlled::start(kind).await;
@@ -282,7 +282,7 @@ async fn tokens_are_issued_while_a_batch_of_clients_is_created() {
 }
 
 /// Without the schema nothing is known of anybody, and so nothing is answered.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_is_away_is_no_reason_to_turn_an_administrator_away() {
     for kind in Kind::BOTH {
         let at = Controlled::start(kind).await;

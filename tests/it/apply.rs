@@ -143,7 +143,7 @@ client:
     live_tokens: 7
 ";
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_file_creates_clients_and_toml_and_yaml_say_the_same() {
     for kind in Kind::BOTH {
         let world = World::new(kind).await;
@@ -178,7 +178,7 @@ async fn a_file_creates_clients_and_toml_and_yaml_say_the_same() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_file_changes_what_it_names_and_a_field_that_it_does_not_name_has_its_default() {
     for kind in Kind::BOTH {
         let world = World::new(kind).await;
@@ -218,7 +218,7 @@ async fn a_file_changes_what_it_names_and_a_field_that_it_does_not_name_has_its_
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_exported_changes_nothing_when_it_is_applied() {
     for kind in Kind::BOTH {
         let world = World::new(kind).await;
@@ -247,7 +247,7 @@ async fn what_is_exported_changes_nothing_when_it_is_applied() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_client_of_another_set_or_of_none_is_taken_over_only_if_the_file_says_so() {
     for kind in Kind::BOTH {
         let world = World::new(kind).await;

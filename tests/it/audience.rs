@@ -47,7 +47,7 @@ async fn issue(
     Ok(issued)
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_token_is_for_the_default_audience_or_the_only_one_or_those_that_are_named() {
     for kind in Kind::BOTH {
         let node = TestNode::start(kind).await;
@@ -70,7 +70,7 @@ async fn a_token_is_for_the_default_audience_or_the_only_one_or_those_that_are_n
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_is_for_no_one_audience_is_refused_and_told_what_to_send() {
     for kind in Kind::BOTH {
         let node = TestNode::start(kind).await;
@@ -101,7 +101,7 @@ async fn a_request_that_is_for_no_one_audience_is_refused_and_told_what_to_send(
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_resource_server_sees_its_own_audience_alone() {
     for kind in Kind::BOTH {
         let node = TestNode::start(kind).await;
@@ -131,7 +131,7 @@ async fn a_resource_server_sees_its_own_audience_alone() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_default_that_is_no_audience_of_the_client_is_refused_when_it_is_written() {
     for kind in Kind::BOTH {
         let node = TestNode::start(kind).await;
@@ -161,7 +161,7 @@ async fn a_default_that_is_no_audience_of_the_client_is_refused_when_it_is_writt
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn commands_register_and_show_the_default_audience() {
     for kind in Kind::BOTH {
         let database = Database::ready(kind).await;
@@ -245,7 +245,7 @@ fn insert_of_the_version_before(kind: Kind) -> impl Fn(&str, &str) -> String {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_migration_names_the_clients_that_must_name_an_audience_from_then_on() {
     for kind in Kind::BOTH {
         let database = of_the_version_before(kind).await;
@@ -263,7 +263,7 @@ async fn a_migration_names_the_clients_that_must_name_an_audience_from_then_on()
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn migrate_says_how_to_give_a_default_and_a_node_that_migrates_warns() {
     for kind in Kind::BOTH {
         let database = of_the_version_before(kind).await;
@@ -278,7 +278,7 @@ async fn migrate_says_how_to_give_a_default_and_a_node_that_migrates_warns() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_client_of_the_version_before_gets_tokens_once_it_has_a_default() {
     for kind in Kind::BOTH {
         let database = of_the_version_before(kind).await;

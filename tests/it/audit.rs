@@ -62,7 +62,7 @@ fn detail(entry: &AuditEntry) -> Value {
     serde_json::from_str(&entry.detail).unwrap()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn every_change_has_one_row_that_says_who_and_what() {
     for kind in Kind::BOTH {
         let node = TestNode::start(kind).await;
@@ -126,7 +126,7 @@ async fn every_change_has_one_row_that_says_who_and_what() {
 }
 
 /// FC-10: two clients of one name, one after the other, are told apart.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_name_that_is_given_again_is_another_client_in_the_trail() {
     for kind in Kind::BOTH {
         let node = TestNode::start(kind).await;
@@ -141,7 +141,7 @@ async fn a_name_that_is_given_again_is_another_client_in_the_trail() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_edited_by_hand_is_in_the_trail_and_is_nobodys_of_jeton() {
     for kind in Kind::BOTH {
         let node = TestNode::start(kind).await;
@@ -189,7 +189,7 @@ async fn what_is_edited_by_hand_is_in_the_trail_and_is_nobodys_of_jeton() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn upkeep_seals_what_was_edited_by_hand() {
     let node = TestNode::start(Kind::Sqlite).await;
     until_looked_after(&node).await;
@@ -203,7 +203,7 @@ async fn upkeep_seals_what_was_edited_by_hand() {
     assert_eq!((last.action.as_str(), &last.actor), ("client.update", &None));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn each_change_names_the_actor_of_its_call() {
     for kind in Kind::BOTH {
         let node = TestNode::start(kind).await;
@@ -219,7 +219,7 @@ async fn each_change_names_the_actor_of_its_call() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn what_did_not_happen_is_not_in_the_trail() {
     for kind in Kind::BOTH {
         let node = TestNode::start(kind).await;
@@ -285,7 +285,7 @@ async fn writers_at_once_make_one_trail() {
 }
 
 /// Only what a client does to its own token, now and until it expires, is routine.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_revocation_that_is_not_routine_says_everything() {
     let node = TestNode::start(Kind::Postgres).await;
     let owner = node.client("orders").await;

@@ -19,7 +19,7 @@ fn bench(database: &Database, served: &Served, profile: &str, more: &[&str]) -> 
     run_json(&arguments, database)
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn each_profile_asks_what_it_says_over_both_faces_and_leaves_no_client_behind() {
     for kind in Kind::BOTH {
         let database = Database::new(kind).await;
@@ -70,7 +70,7 @@ async fn revocations(database: &Database) -> usize {
 
 /// The text of a report has its figures in the order in which they are read, and another run of the
 /// same profile is put beside it.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_run_is_compared_with_an_earlier_one_of_its_profile() {
     let database = Database::new(Kind::Sqlite).await;
     let served = Served::start(&database, &[]);
@@ -115,7 +115,7 @@ async fn a_run_is_compared_with_an_earlier_one_of_its_profile() {
     assert_eq!(run_json(&["client", "list"], &database), Value::Array(vec![]));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_picture_is_drawn_and_mistakes_leave_nothing_behind() {
     let database = Database::new(Kind::Sqlite).await;
     let served = Served::start(&database, &[]);

@@ -30,7 +30,7 @@ fn secret_in(path: &Path) -> ClientSecret {
     ClientSecret::parse(text.strip_suffix('\n').unwrap()).unwrap()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_first_administrator_is_made_once_and_another_only_to_recover() {
     for kind in Kind::BOTH {
         let database = Database::ready(kind).await;
@@ -80,7 +80,7 @@ async fn the_first_administrator_is_made_once_and_another_only_to_recover() {
 }
 
 /// A disabled administrator can do nothing, so that it keeps nobody out.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_disabled_administrator_is_none() {
     let database = Database::ready(Kind::Sqlite).await;
     let folder = tempfile::tempdir().unwrap();
@@ -96,7 +96,7 @@ async fn a_disabled_administrator_is_none() {
     assert_eq!(shown["recovered"], false);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_made_if_its_secret_cannot_be_kept() {
     let database = Database::ready(Kind::Sqlite).await;
     let refused = bootstrap(&database, "ops", Path::new("/nowhere/ops"), &[]);

@@ -87,7 +87,7 @@ async fn until_remembered(node: &TestNode) {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_acknowledged_is_true_on_every_node() {
     for kind in Kind::BOTH {
         let town = Town::new(kind).await;
@@ -130,7 +130,7 @@ async fn what_is_acknowledged_is_true_on_every_node() {
 }
 
 /// Nobody waits for the nodes there, so the answer follows within moments.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_row_that_is_edited_by_hand_is_true_on_running_nodes() {
     for kind in Kind::BOTH {
         let town = Town::new(kind).await;
@@ -179,7 +179,7 @@ async fn listening(town: &Town) -> i64 {
 }
 
 /// As behind a pooler that pools by transaction, where listening would be somebody else's.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn nodes_that_do_not_listen_hear_of_changes_all_the_same() {
     let town = Town::deaf().await;
     let client = town.nodes[0].client("orders").await;
@@ -198,7 +198,7 @@ async fn nodes_that_do_not_listen_hear_of_changes_all_the_same() {
     assert_eq!(listening(&town).await, 0);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_does_not_hear_of_changes_stops_relying_on_its_memory() {
     let database = Database::new(Kind::Postgres).await;
     let proxy = Proxy::before(&database.url).await;
@@ -257,7 +257,7 @@ async fn a_thousand_who_ask_for_the_same_token_cost_one_statement() {
 }
 
 /// A lease that its node does not give back is waited for, and not for longer.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_died_holds_a_revocation_up_for_its_lease_and_one_that_stopped_does_not() {
     let town = Town::new(Kind::Postgres).await;
     let client = town.nodes[0].client("orders").await;

@@ -103,7 +103,7 @@ impl Outcome {
 }
 
 /// Prints a table. `JETON_CLIENTS` names the clients to try, by the beginnings of their names.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the clients: ./test --clients installs them"]
 async fn every_client_works_unchanged() {
     let house = House::new().await;
@@ -132,7 +132,7 @@ async fn every_client_works_unchanged() {
 }
 
 /// The lines for Rust need nothing that is not here.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_lines_for_rust_get_a_token_over_tls() {
     let database = Database::ready(Kind::Sqlite).await;
     let created = run_json(&["client", "create", "--client-id", "orders"], &database);

@@ -72,7 +72,7 @@ impl<'a> Caller<'a> {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_life_of_a_client_from_its_creation_to_its_deletion() {
     for kind in Kind::BOTH {
         let database = Database::ready(kind).await;
@@ -133,7 +133,7 @@ async fn the_life_of_a_client_from_its_creation_to_its_deletion() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_audit_trail_is_listed_and_verified() {
     for kind in Kind::BOTH {
         let database = Database::ready(kind).await;
@@ -177,7 +177,7 @@ async fn the_audit_trail_is_listed_and_verified() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_mistake_is_answered_with_what_to_do() {
     let database = Database::ready(Kind::Sqlite).await;
     let created = run_json(&["client", "create", "--client-id", "orders"], &database);
@@ -239,7 +239,7 @@ fn config_shows_what_is_in_force_and_where_it_came_from_without_the_password() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn dev_works_at_the_first_start_and_at_the_second() {
     let database = Database::new(Kind::Sqlite).await;
     let ports = ["--grpc-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0"];
@@ -349,7 +349,7 @@ async fn try_example(example: &str, postgres: &Database) {
     assert!(output.status.success() || has_finding, "{example}: {complaint}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn every_help_ends_with_an_example_that_works() {
     let postgres = Database::ready(Kind::Postgres).await;
     let mut tried = 0;

@@ -98,7 +98,7 @@ async fn answers(node: &Served, database: &Database) -> u16 {
 }
 
 /// Threads that hash are apart: 256 of them at 64 MiB each are more than a machine of tests has.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_node_with_every_knob_at_its_maximum_answers() {
     for kind in Kind::BOTH {
         let database = Database::ready(kind).await;
@@ -117,7 +117,7 @@ async fn a_node_with_every_knob_at_its_maximum_answers() {
 
 /// Within a millisecond nothing can be answered, but each answer says so. Three knobs are longer,
 /// or there would be no node and no connection to ask.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_node_with_every_knob_at_its_minimum_does_not_panic() {
     for kind in Kind::BOTH {
         let database = Database::ready(kind).await;

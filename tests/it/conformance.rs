@@ -105,7 +105,7 @@ async fn fixture(kind: Kind) -> Fixture {
     Fixture { store, client, secret, _database: database }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_client_reads_back_as_it_was_written_and_its_name_is_given_once() {
     for kind in Kind::BOTH {
         let Fixture { store, client, secret, _database } = fixture(kind).await;
@@ -130,7 +130,7 @@ async fn a_client_reads_back_as_it_was_written_and_its_name_is_given_once() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_noted_of_a_client_reads_back_as_it_was_written() {
     for kind in Kind::BOTH {
         let database = Database::new(kind).await;
@@ -156,7 +156,7 @@ async fn what_is_noted_of_a_client_reads_back_as_it_was_written() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_secret_is_found_only_with_its_own_client() {
     for kind in Kind::BOTH {
         let Fixture { store, client, secret, _database } = fixture(kind).await;
@@ -175,7 +175,7 @@ async fn a_secret_is_found_only_with_its_own_client() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_secret_is_retired_once_and_can_still_be_burnt() {
     for kind in Kind::BOTH {
         let Fixture { store, client, secret, _database } = fixture(kind).await;
@@ -200,7 +200,7 @@ async fn a_secret_is_retired_once_and_can_still_be_burnt() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn tokens_are_recorded_all_or_none_and_read_back_with_what_decides_their_worth() {
     for kind in Kind::BOTH {
         let Fixture { store, client, secret, _database } = fixture(kind).await;
@@ -234,7 +234,7 @@ async fn tokens_are_recorded_all_or_none_and_read_back_with_what_decides_their_w
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn what_ends_a_token_is_seen_with_it() {
     for kind in Kind::BOTH {
         let Fixture { store, client, secret, _database } = fixture(kind).await;
@@ -275,7 +275,7 @@ async fn what_ends_a_token_is_seen_with_it() {
 }
 
 /// The secret may have leaked, and the installation may say that no token counts.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_row_that_is_missing_lets_no_token_live() {
     for kind in Kind::BOTH {
         let Fixture { store, client, secret, _database: database } = fixture(kind).await;
@@ -290,7 +290,7 @@ async fn a_row_that_is_missing_lets_no_token_live() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn clients_are_listed_in_pages_in_the_same_order_on_both() {
     let mut orders = Vec::new();
     for kind in Kind::BOTH {
@@ -316,7 +316,7 @@ async fn clients_are_listed_in_pages_in_the_same_order_on_both() {
     assert_eq!(orders[0], orders[1]);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_tag_key_is_made_once_and_migrating_again_changes_nothing() {
     for kind in Kind::BOTH {
         let database = Database::new(kind).await;
@@ -335,7 +335,7 @@ async fn the_tag_key_is_made_once_and_migrating_again_changes_nothing() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn upkeep_removes_what_is_long_dead_and_keeps_what_lives() {
     for kind in Kind::BOTH {
         let Fixture { store, client, secret, _database } = fixture(kind).await;

@@ -44,7 +44,7 @@ async fn socket(path: &Path) -> ClientServiceClient<Channel> {
     ClientServiceClient::new(channel.unwrap())
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_user_of_the_node_administers_through_its_socket_without_a_token() {
     for kind in Kind::BOTH {
         let directory = tempfile::tempdir().unwrap();
@@ -76,7 +76,7 @@ async fn the_user_of_the_node_administers_through_its_socket_without_a_token() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_socket_that_a_killed_node_left_behind_is_taken_over_and_one_in_use_is_not() {
     let database = Database::new(Kind::Sqlite).await;
     let path = database.dir.path().join("control.sock");
@@ -101,7 +101,7 @@ async fn a_socket_that_a_killed_node_left_behind_is_taken_over_and_one_in_use_is
     control.get_installation(GetInstallationRequest {}).await.unwrap();
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_listener_reports_health_and_describes_the_one_service_that_it_has() {
     let Controlled { node, .. } = Controlled::start(Kind::Sqlite).await;
     let service = "jeton.v1.ClientService";
@@ -120,7 +120,7 @@ async fn the_listener_reports_health_and_describes_the_one_service_that_it_has()
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn on_tcp_it_has_the_tls_of_the_other_listeners_and_does_without_on_this_machine_alone() {
     let database = Database::new(Kind::Sqlite).await;
     let exposed = Served::attempt(&database, &["--control-addr", "0.0.0.0:50099"]).err().unwrap();
@@ -163,7 +163,7 @@ async fn reflected(channel: Channel) -> Vec<String> {
     list.service.into_iter().map(|service| service.name).collect()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_call_is_in_the_access_log_and_in_the_metrics_of_its_listener() {
     let Controlled { node, ops, mut control } = Controlled::start(Kind::Sqlite).await;
     let token = node.issue(&ops).await.unwrap().access_token;

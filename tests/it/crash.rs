@@ -296,7 +296,7 @@ async fn connections_that_are_cut_cost_errors_and_no_truth() {
 }
 
 /// A file that was removed takes writes as before, and nobody will ever read them.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_written_into_a_removed_file_is_not_acknowledged() {
     let node = TestNode::start(Kind::Sqlite).await;
     let caller = node.client("orders").await;

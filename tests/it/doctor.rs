@@ -23,7 +23,7 @@ fn check(said: &Value, name: &str) -> (String, String) {
     (text("state"), format!("{} {}", text("found"), text("to_do")))
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_in_order_is_ok_and_the_status_is_0() {
     for kind in Kind::BOTH {
         let database = Database::ready(kind).await;
@@ -40,7 +40,7 @@ async fn what_is_in_order_is_ok_and_the_status_is_0() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn what_needs_an_operator_is_said_with_what_to_do() {
     for kind in Kind::BOTH {
         let database = Database::ready(kind).await;
@@ -67,7 +67,7 @@ async fn what_needs_an_operator_is_said_with_what_to_do() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_directory_that_is_open_and_a_schema_that_is_missing_are_faults() {
     let database = Database::ready(Kind::Sqlite).await;
     let folder = database.dir.path();

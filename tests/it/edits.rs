@@ -160,7 +160,7 @@ pub(crate) async fn until_trusted(node: &TestNode) {
 }
 
 /// The version is the etag of the row: it must not name two different ones.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn every_edit_of_a_client_makes_a_new_version_of_it() {
     let version = "select version from client where client_id = 'orders'";
     for (kind, session) in [

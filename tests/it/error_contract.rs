@@ -119,7 +119,7 @@ async fn check(node: &TestNode, reason: &str, caller: &Credentials, asked: &Issu
     row.check_http(&answer);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn each_reason_of_a_bad_request_has_its_code_status_and_headers() {
     for kind in Kind::BOTH {
         let options = TestNodeOptions { cache: NO_CACHE, ..TestNodeOptions::default() };
@@ -177,7 +177,7 @@ async fn check_away(node: &TestNode, caller: &Credentials, token: &str) {
 }
 
 /// A database that runs and does not let us in is as far away as one that does not run.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_is_closed_renamed_or_dropped_is_away_and_is_found_again() {
     let options = TestNodeOptions { cache: NO_CACHE, ..TestNodeOptions::default() };
     let node = TestNode::start_with(Kind::Postgres, options).await;
@@ -218,7 +218,7 @@ async fn a_database_that_is_closed_renamed_or_dropped_is_away_and_is_found_again
     check_away(&node, &caller, &token).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_full_hash_queue_says_come_back_and_nothing_else_is_refused() {
     let slow = HashCost { memory_kib: 65_536, passes: 2, lanes: 1 };
     let options = TestNodeOptions { hash_queue: 1, hash_cost: slow, ..TestNodeOptions::default() };
@@ -260,7 +260,7 @@ async fn a_full_hash_queue_says_come_back_and_nothing_else_is_refused() {
     assert!(refused > 0 && issued > 0 && refused + issued == 12, "{refused} and {issued}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_has_used_up_its_quota_is_told_when_to_come_back() {
     for kind in Kind::BOTH {
         let quota = quota(QuotaMode::Enforce, 1, 1_000, 1);
@@ -286,7 +286,7 @@ fn details(status: &Status) -> (Code, String, Vec<u8>) {
     (status.code(), status.message().to_owned(), status.details().to_vec())
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn whoever_does_not_authenticate_is_told_the_same_bytes() {
     for kind in Kind::BOTH {
         let node = TestNode::start(kind).await;

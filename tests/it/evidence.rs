@@ -54,7 +54,7 @@ async fn more(node: &TestNode, client: &Credentials) -> Credentials {
     Credentials { client: client.client.clone(), secret: added.unwrap().1 }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn every_authentication_is_a_use_and_every_refusal_of_an_ended_secret_is_counted() {
     for kind in Kind::BOTH {
         let node = TestNode::start_with(kind, writing(OFTEN)).await;
@@ -103,7 +103,7 @@ fn literal(kind: Kind, SecretId(id): SecretId) -> String {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_stops_writes_what_it_has_counted_and_leaves_no_gap() {
     for kind in Kind::BOTH {
         let database = Database::new(kind).await;
@@ -124,7 +124,7 @@ async fn a_node_that_stops_writes_what_it_has_counted_and_leaves_no_gap() {
 }
 
 /// The writing may wait for as long as it likes: requests are answered, and nothing is lost.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn requests_do_not_wait_for_uses_to_be_written() {
     for kind in Kind::BOTH {
         let node = TestNode::start_with(kind, writing(OFTEN)).await;

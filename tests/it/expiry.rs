@@ -25,7 +25,7 @@ fn days_until(moment: &Value) -> Option<i64> {
     Some(hours / 24)
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_new_secret_ends_after_a_year_unless_a_command_or_the_policy_says_otherwise() {
     for kind in Kind::BOTH {
         let database = Database::ready(kind).await;
@@ -61,7 +61,7 @@ async fn a_new_secret_ends_after_a_year_unless_a_command_or_the_policy_says_othe
 }
 
 /// A secret that was there before the policy stays as it was.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_node_tells_of_secrets_that_end_soon_and_of_those_that_have_ended() {
     for kind in Kind::BOTH {
         let database = Database::new(kind).await;
@@ -94,7 +94,7 @@ async fn a_node_tells_of_secrets_that_end_soon_and_of_those_that_have_ended() {
 }
 
 /// The password is not in an argument, which every user of the machine can read.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_password_of_the_database_comes_from_a_file_that_only_its_owner_can_read() {
     use std::{fs, os::unix::fs::PermissionsExt};
 

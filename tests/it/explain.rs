@@ -104,7 +104,7 @@ impl World {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn each_reason_is_told_with_whoever_brought_it_about() {
     const TESTS: &str = "operator:tests";
     for kind in Kind::BOTH {
@@ -172,7 +172,7 @@ async fn each_reason_is_told_with_whoever_brought_it_about() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_text_that_is_not_the_token_is_told_from_one_that_is() {
     for kind in Kind::BOTH {
         let at = World::new(kind).await;
@@ -206,7 +206,7 @@ async fn a_text_that_is_not_the_token_is_told_from_one_that_is() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn several_reasons_are_told_together_the_strongest_first() {
     for kind in Kind::BOTH {
         let at = World::new(kind).await;
@@ -236,7 +236,7 @@ async fn several_reasons_are_told_together_the_strongest_first() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_resource_server_is_told_what_it_sees() {
     for kind in Kind::BOTH {
         let at = World::new(kind).await;

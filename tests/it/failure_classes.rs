@@ -35,7 +35,7 @@ fn neighbours(text: &str) -> Vec<String> {
 }
 
 /// FC-07: what is presented is compared whole, and is of the right kind.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn fc_07_nothing_but_the_very_token_is_active() {
     let node = TestNode::start(Kind::Sqlite).await;
     let client = node.client("orders").await;
@@ -51,7 +51,7 @@ async fn fc_07_nothing_but_the_very_token_is_active() {
 }
 
 /// FC-16: no part and no extension of a secret authenticates.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn fc_16_nothing_but_the_very_secret_authenticates() {
     let node = TestNode::start(Kind::Sqlite).await;
     let client = node.client("orders").await;
@@ -64,7 +64,7 @@ async fn fc_16_nothing_but_the_very_secret_authenticates() {
 }
 
 /// FC-11: whatever is asked for, what is granted is registered.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn fc_11_what_is_granted_is_registered() {
     for kind in Kind::BOTH {
         let node = TestNode::start(kind).await;
@@ -158,7 +158,7 @@ fn fc_22_secrets_are_made_of_even_randomness() {
 }
 
 /// FC-28: whatever operators write comes back as it was, and is never part of a statement.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn fc_28_texts_are_never_part_of_a_statement() {
     let texts = [
         "'; drop table client; --",
@@ -196,7 +196,7 @@ async fn fc_28_texts_are_never_part_of_a_statement() {
 }
 
 /// FC-38: every method of the contract asks who is calling, those too that are added some day.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn fc_38_no_method_is_served_to_nobody() {
     let node = TestNode::start(Kind::Sqlite).await;
     let url = format!("http://{}", node.node.grpc_addr());
@@ -224,7 +224,7 @@ async fn fc_38_no_method_is_served_to_nobody() {
 }
 
 /// FC-44: one row that cannot be read fails its own client and no other.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn fc_44_a_broken_row_is_the_misfortune_of_one_client() {
     for kind in Kind::BOTH {
         let node = TestNode::start(kind).await;

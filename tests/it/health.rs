@@ -36,7 +36,7 @@ fn unhealthy(output: &Output) -> String {
     said
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn health_is_the_readiness_of_the_node_as_exit_status() {
     for kind in Kind::BOTH {
         let database = Database::new(kind).await;
@@ -67,7 +67,7 @@ async fn health_is_the_readiness_of_the_node_as_exit_status() {
 
 /// In a container the probe listener is bound to all addresses, and the variable of the node is
 /// that of the command too.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn health_finds_the_listener_that_the_environment_and_the_file_name() {
     let database = Database::new(Kind::Sqlite).await;
     let node = Served::start(&database, &[]);
@@ -82,7 +82,7 @@ async fn health_finds_the_listener_that_the_environment_and_the_file_name() {
     assert_eq!(healthy(&command.output().unwrap()), "ready\n");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn health_of_another_listener_is_refused() {
     let database = Database::new(Kind::Sqlite).await;
     let node = Served::start(&database, &[]);
@@ -118,7 +118,7 @@ impl Manager {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_service_manager_hears_when_a_node_is_ready_and_when_it_stops() {
     for kind in Kind::BOTH {
         let (manager, database) = (Manager::new(), Database::new(kind).await);
@@ -134,7 +134,7 @@ async fn the_service_manager_hears_when_a_node_is_ready_and_when_it_stops() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_service_manager_does_not_hear_that_a_node_without_its_database_is_ready() {
     let manager = Manager::new();
     // Nothing answers there, but something is bound to the port.
@@ -149,7 +149,7 @@ async fn the_service_manager_does_not_hear_that_a_node_without_its_database_is_r
     assert!(manager.has_heard_nothing());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_service_manager_hears_of_a_shim_too() {
     let manager = Manager::new();
     let mut shim = jeton()

@@ -59,7 +59,7 @@ macro_rules! reflected {
     }};
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn both_versions_of_reflection_serve_the_contract_and_the_details_of_errors() {
     let node = TestNode::start(Kind::Sqlite).await;
     let channel = channel(&node).await;
@@ -95,7 +95,7 @@ fn every_file_of_the_contract_names_its_go_package() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_watch_of_an_unknown_service_says_so_and_stays_open_until_the_drain() {
     let node = TestNode::start(Kind::Sqlite).await;
     let mut health = HealthClient::new(channel(&node).await);
@@ -114,7 +114,7 @@ fn oversized(client: &Credentials) -> IssueTokenRequest {
     IssueTokenRequest { scopes: vec!["x".repeat(100 * 1024)], ..issue_request(client) }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_compressed_message_is_read_and_bounded_by_its_inflated_size() {
     let node = TestNode::start(Kind::Sqlite).await;
     let client = node.client("orders").await;
@@ -141,7 +141,7 @@ async fn call(channel: &Channel, path: &'static str) -> Status {
     client.unary(request, PathAndQuery::from_static(path), codec).await.unwrap_err()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn an_unknown_method_is_unimplemented_and_the_message_says_where_to_look() {
     let node = TestNode::start(Kind::Sqlite).await;
     let channel = channel(&node).await;
@@ -157,7 +157,7 @@ async fn an_unknown_method_is_unimplemented_and_the_message_says_where_to_look()
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_form_at_the_grpc_port_is_an_unsupported_media_type() {
     let node = TestNode::start(Kind::Sqlite).await;
     for wire in Wire::both(node.node.grpc_addr(), None) {
@@ -171,7 +171,7 @@ async fn a_form_at_the_grpc_port_is_an_unsupported_media_type() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_missing_grant_is_explained_for_both_transports() {
     let node = TestNode::start(Kind::Sqlite).await;
     let client = node.client("orders").await;
@@ -184,7 +184,7 @@ async fn a_missing_grant_is_explained_for_both_transports() {
     assert!(refused.message().ends_with(expected), "{refused}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn whoever_fails_too_often_is_told_to_check_the_secret() {
     let node = TestNode::start(Kind::Sqlite).await;
     let client = node.client("orders").await;

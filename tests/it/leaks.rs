@@ -43,7 +43,7 @@ async fn is_active(node: &TestNode, caller: &Credentials, token: &str) -> bool {
     node.introspect(caller, token).await.unwrap().active
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_secret_of_which_only_the_text_is_known_ends_with_its_tokens_alone() {
     for kind in Kind::BOTH {
         let node = TestNode::start(kind).await;
@@ -91,7 +91,7 @@ async fn a_secret_of_which_only_the_text_is_known_ends_with_its_tokens_alone() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_last_live_secret_ends_only_if_somebody_says_so() {
     for kind in Kind::BOTH {
         let node = TestNode::start(kind).await;
@@ -115,7 +115,7 @@ async fn the_last_live_secret_ends_only_if_somebody_says_so() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_text_without_a_secret_of_this_installation_burns_nothing() {
     for kind in Kind::BOTH {
         let node = TestNode::start(kind).await;
@@ -140,7 +140,7 @@ async fn a_text_without_a_secret_of_this_installation_burns_nothing() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_scan_names_owners_and_states_and_shows_no_text() {
     for kind in Kind::BOTH {
         let node = TestNode::start(kind).await;
@@ -210,7 +210,7 @@ async fn a_scan_names_owners_and_states_and_shows_no_text() {
 }
 
 /// A table and a word for people.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_scan_finds_is_a_table() {
     let database = Database::ready(Kind::Sqlite).await;
     let created = run_json(&["client", "create", "--client-id", "orders"], &database);

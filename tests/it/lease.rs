@@ -56,7 +56,7 @@ impl Act {
 }
 
 /// The statement has looked at client and secret already, and its commit is held up.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_is_recorded_while_its_client_changes_is_refused_or_dead() {
     for cache in [TestNodeOptions::default().cache, NO_CACHE] {
         let database = Database::new(Kind::Postgres).await;
@@ -103,7 +103,7 @@ async fn a_token_that_is_recorded_while_its_client_changes_is_refused_or_dead() 
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn all_tokens_of_a_client_are_revoked_by_a_number_that_never_goes_down() {
     for kind in Kind::BOTH {
         let first = TestNode::start(kind).await;
@@ -141,7 +141,7 @@ async fn all_tokens_of_a_client_are_revoked_by_a_number_that_never_goes_down() {
 }
 
 /// A row of a node that nobody renews, and whose end is far away by the clock of the database.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_lease_that_is_not_renewed_is_over_whatever_clock_its_row_names() {
     let node = TestNode::start(Kind::Postgres).await;
     let caller = node.client("orders").await;
@@ -167,7 +167,7 @@ async fn a_lease_that_is_not_renewed_is_over_whatever_clock_its_row_names() {
 }
 
 /// The lock that puts revocations in order is held by a session that does not let go.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_revocation_that_finds_its_lock_taken_ends_and_leaves_nothing_behind() {
     let node = TestNode::start(Kind::Postgres).await;
     let caller = node.client("orders").await;
@@ -187,7 +187,7 @@ async fn a_revocation_that_finds_its_lock_taken_ends_and_leaves_nothing_behind()
 }
 
 /// Both clocks were set by more than what is made ahead, as when a machine slept for days.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_token_for_which_there_is_no_partition_makes_one() {
     let node = TestNode::start(Kind::Postgres).await;
     let caller = node.client("orders").await;
@@ -208,7 +208,7 @@ async fn a_token_for_which_there_is_no_partition_makes_one() {
 }
 
 /// A node that was cut off for long enough to lose its row joins anew by itself.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_node_whose_lease_was_ended_by_others_joins_anew() {
     let node = TestNode::start(Kind::Postgres).await;
     let caller = node.client("orders").await;

@@ -74,7 +74,7 @@ fn on_a_trusted_network_every_link_is_tried() {
     Served::shim(&shim);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn links_on_this_machine_need_no_tls() {
     let database = Database::new(Kind::Postgres).await;
     let node = Served::start(&database, &["--issuer", "http://localhost:8080"]);

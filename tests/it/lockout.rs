@@ -101,7 +101,7 @@ async fn assert_served(http: SocketAddr, from: IpAddr, secret: &str, context: &s
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn an_old_secret_at_the_address_of_a_client_does_not_lock_it_out() {
     for (cache, more) in [("warm", &[][..]), ("cold", &COLD)] {
         let database = Database::ready(Kind::Sqlite).await;
@@ -117,7 +117,7 @@ async fn an_old_secret_at_the_address_of_a_client_does_not_lock_it_out() {
 }
 
 /// The operator finds out which secret it is, and where it comes from; at most once a second each.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_refused_secret_is_logged_by_its_id_and_source() {
     let database = Database::ready(Kind::Sqlite).await;
     let old = old_secret(&database);
@@ -135,7 +135,7 @@ async fn a_refused_secret_is_logged_by_its_id_and_source() {
 }
 
 /// Each attempt names another client, so none of them is locked out.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn an_old_secret_from_many_addresses_does_not_fill_the_hash_queue() {
     let database = Database::ready(Kind::Sqlite).await;
     let (victim, old) = (secret(&database, "victim"), old_secret(&database));

@@ -17,7 +17,7 @@ fn assert_says(output: &Output, expected: &[&str]) {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_client_or_a_secret_that_is_not_there_is_named() {
     let secret_id = "0b8d9d5e-7c6b-4e0f-8f0e-2f1d6a3c9b7a";
     for kind in Kind::BOTH {
@@ -36,7 +36,7 @@ async fn a_client_or_a_secret_that_is_not_there_is_named() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_client_cannot_be_is_refused_before_anything_is_stored() {
     for kind in Kind::BOTH {
         let database = Database::ready(kind).await;
@@ -145,7 +145,7 @@ fn a_secret_or_a_token_that_is_missing_is_asked_for() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_cannot_be_called_as_it_was_is_told_from_one_that_is_not_there() {
     let database = Database::ready(Kind::Sqlite).await;
     run_json(&["client", "create", "--client-id", "orders"], &database);
@@ -167,7 +167,7 @@ async fn a_node_that_cannot_be_called_as_it_was_is_told_from_one_that_is_not_the
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_scope_or_a_resource_that_is_refused_is_named() {
     let database = Database::ready(Kind::Sqlite).await;
     let created = run_json(&["client", "create", "--client-id", "orders"], &database);
@@ -185,7 +185,7 @@ async fn a_scope_or_a_resource_that_is_refused_is_named() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn migrate_says_what_it_did_and_that_there_is_nothing_left_to_do() {
     for kind in Kind::BOTH {
         let database = Database::new(kind).await;

@@ -120,7 +120,7 @@ fn names(texts: &[String]) -> BTreeSet<&str> {
     texts.iter().map(String::as_str).collect()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_scope_or_an_audience_that_is_taken_from_a_client_is_gone_from_its_live_tokens() {
     let all = |names: [&'static str; 3]| Names::from(names);
     for kind in Kind::BOTH {
@@ -156,7 +156,7 @@ async fn a_scope_or_an_audience_that_is_taken_from_a_client_is_gone_from_its_liv
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_resource_server_that_serves_an_audience_no_longer_sees_its_tokens_no_longer() {
     for kind in Kind::BOTH {
         let town = Town::new(kind).await;
@@ -190,7 +190,7 @@ fn expected(issued: &Issued, now: (&Names, &Names), served: Option<&Names>) -> O
     (!own.is_empty()).then_some([scopes, own])
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn whatever_is_taken_and_given_the_answers_are_those_of_the_rule() {
     for kind in Kind::BOTH {
         let (town, mut dice) = (Town::new(kind).await, Dice::new());

@@ -85,7 +85,7 @@ async fn equal_requests_at_once_share_one_hash() {
 }
 
 /// I3, FC-02: what was verified is forgotten at once where it matters, on every node.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_verified_secret_is_refused_as_soon_as_it_is_retired_or_its_client_disabled() {
     for kind in Kind::BOTH {
         let node = TestNode::start(kind).await;
@@ -118,7 +118,7 @@ async fn a_verified_secret_is_refused_as_soon_as_it_is_retired_or_its_client_dis
 }
 
 /// FC-15: a wrong secret straight after the right one is wrong.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn what_was_verified_is_that_secret_and_no_other() {
     let node = TestNode::start(Kind::Sqlite).await;
     let (client, other) = (node.client("orders").await, node.client("other").await);
@@ -142,7 +142,7 @@ async fn ask(node: &TestNode, from: &str, client_id: &str, secret: &str) -> (u16
 }
 
 /// FC-18: guessing is slowed for each client and secret, and locks nobody out.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn who_guesses_waits_and_the_client_does_not() {
     let node = TestNode::start(Kind::Sqlite).await;
     let (client, other) = (node.client("orders").await, node.client("other").await);
@@ -190,7 +190,7 @@ async fn a_request_without_a_place_is_answered_at_once_and_the_other_kind_has_it
 }
 
 /// A connection that keeps failing is read more slowly; another one from the same address is not.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn who_is_turned_away_again_and_again_slows_its_own_connection() {
     let limits = Limits { max_failures_per_second: 20, ..TestNodeOptions::default().limits };
     let node = TestNode::start_with(
@@ -216,7 +216,7 @@ async fn who_is_turned_away_again_and_again_slows_its_own_connection() {
 }
 
 /// A wrong path costs a line in the log, as a wrong secret does.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_flood_of_wrong_paths_slows_its_own_connection() {
     let limits = Limits { max_failures_per_second: 20, ..TestNodeOptions::default().limits };
     let options = TestNodeOptions { limits, ..TestNodeOptions::default() };

@@ -31,7 +31,7 @@ async fn with_client(kind: Kind) -> Database {
     database
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_change_that_a_lock_holds_up_ends_at_the_deadline_and_names_who_holds_it() {
     let database = with_client(Kind::Postgres).await;
     let mut holder = PgConnection::connect(&database.url).await.unwrap();
@@ -62,7 +62,7 @@ async fn a_change_that_a_lock_holds_up_ends_at_the_deadline_and_names_who_holds_
 }
 
 /// A node that died a moment ago, or hangs, still has its lease.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_change_says_that_it_waits_for_the_lease_of_a_node() {
     let database = with_client(Kind::Postgres).await;
     database
@@ -77,7 +77,7 @@ async fn a_change_says_that_it_waits_for_the_lease_of_a_node() {
     assert!(told.contains("Waiting for 1 node that has not applied the change"), "{told}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_command_ends_beside_somebody_who_writes_to_the_file_for_ever() {
     let database = with_client(Kind::Sqlite).await;
     let _writing = database.lock_tokens().await;
@@ -136,7 +136,7 @@ fn asking(command: &str, server: &str) -> Command {
 }
 
 /// Whoever has had enough presses Ctrl-C.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn an_interrupt_ends_a_command_that_waits() {
     let database = with_client(Kind::Postgres).await;
     let mut holder = PgConnection::connect(&database.url).await.unwrap();

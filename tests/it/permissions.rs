@@ -59,7 +59,7 @@ fn has(permission: domain::Permission, required: Permission) -> bool {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn each_method_is_for_those_callers_alone_whom_the_contract_names() {
     for kind in Kind::BOTH {
         let node = TestNode::start_with(kind, options()).await;

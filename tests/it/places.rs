@@ -28,7 +28,7 @@ const COMMANDS: [&[&str]; 8] = [
     &["audit", "verify"],
 ];
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_command_in_the_wrong_place_makes_no_database_and_says_how_to_name_one() {
     let folder = tempfile::tempdir().unwrap();
     let empty = Database::new(Kind::Postgres).await;
@@ -52,7 +52,7 @@ async fn a_command_in_the_wrong_place_makes_no_database_and_says_how_to_name_one
     assert_eq!(tables, 0);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_database_of_somebody_else_is_left_as_it_is() {
     for kind in Kind::BOTH {
         let database = Database::new(kind).await;
@@ -72,7 +72,7 @@ async fn a_database_of_somebody_else_is_left_as_it_is() {
 }
 
 /// The mend is a grant, and neither the password nor a line of the source code of Postgres.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_role_without_rights_is_told_so() {
     let database = Database::ready(Kind::Postgres).await;
     let role = format!("without_rights_{}", std::process::id());
@@ -87,7 +87,7 @@ async fn a_role_without_rights_is_told_so() {
 }
 
 /// Whoever runs a command sees on which database, and never its password.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_command_that_changes_something_and_a_node_name_their_database() {
     for kind in Kind::BOTH {
         let mut database = Database::ready(kind).await;
@@ -117,7 +117,7 @@ fn starting(database: &Database) -> Child {
 }
 
 /// A command that comes while a node makes the schema waits for it.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_command_beside_a_node_that_migrates_waits_until_that_is_done() {
     for kind in Kind::BOTH {
         for _ in 0..8 {
@@ -145,7 +145,7 @@ async fn a_command_beside_a_node_that_migrates_waits_until_that_is_done() {
 }
 
 /// The same, with somebody who is in the middle of it for sure.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_command_waits_for_the_lock_of_migrations_and_gives_up_with_words() {
     for kind in Kind::BOTH {
         let database = Database::ready(kind).await;
@@ -204,7 +204,7 @@ fn mode(path: &Path) -> u32 {
 }
 
 /// A directory that was there before, as a service manager makes it, is open to others.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_in_the_data_directory_is_for_others_from_the_first_run_on() {
     let database = Database::new(Kind::Sqlite).await;
     let folder = database.dir.path();
@@ -219,7 +219,7 @@ async fn nothing_in_the_data_directory_is_for_others_from_the_first_run_on() {
 }
 
 /// What others put there is neither followed nor emptied.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_lock_that_is_a_link_is_refused_and_its_target_is_left_alone() {
     let database = Database::new(Kind::Sqlite).await;
     let victim = tempfile::NamedTempFile::new().unwrap();
@@ -231,7 +231,7 @@ async fn a_lock_that_is_a_link_is_refused_and_its_target_is_left_alone() {
 }
 
 /// Many at once, again and again: all of them serve, and what they leave is one pair.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn nodes_that_start_at_once_share_one_certificate_and_its_key() {
     for _ in 0..8 {
         let database = Database::new(Kind::Sqlite).await;

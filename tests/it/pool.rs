@@ -67,7 +67,7 @@ async fn connections_that_die_silently_are_replaced() {
 }
 
 /// M-05: while the database is away the answer says so; it comes back, and so does the node.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_was_away_is_found_again() {
     let database = Database::new(Kind::Postgres).await;
     let proxy = Proxy::before(&database.url).await;

@@ -182,7 +182,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 
 /// S-08: behind NAT and behind each kind of proxy, with the attacker at the address of the victim
 /// and at another one.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_right_secret_succeeds_through_every_proxy_beside_an_old_one() {
     let ways = [
         (Way::Direct, "127.0.0.2", &[][..]),

@@ -93,7 +93,7 @@ async fn metric(node: &TestNode, name: &str) -> u64 {
     line.unwrap_or_else(|| panic!("no {name} in {page}")).parse().unwrap()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_used_up_rate_is_refused_over_both_transports_with_an_honest_wait() {
     for kind in Kind::BOTH {
         let (node, clock) = node(kind, QuotaMode::Enforce, 3, 1_000).await;
@@ -119,7 +119,7 @@ async fn a_used_up_rate_is_refused_over_both_transports_with_an_honest_wait() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn live_tokens_have_a_ceiling_and_expired_ones_make_room() {
     for kind in Kind::BOTH {
         let (node, clock) = node(kind, QuotaMode::Enforce, 1_000, 5).await;
@@ -139,7 +139,7 @@ async fn live_tokens_have_a_ceiling_and_expired_ones_make_room() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn monitoring_refuses_nobody_and_counts_what_would_be_refused() {
     for kind in Kind::BOTH {
         let (node, _) = node(kind, QuotaMode::Monitor, 10, 1_000).await;
@@ -160,7 +160,7 @@ async fn monitoring_refuses_nobody_and_counts_what_would_be_refused() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_node_without_quotas_counts_and_says_nothing() {
     let (node, _) = node(Kind::Sqlite, QuotaMode::Off, 1, 1).await;
     let caller = node.client("orders").await;
@@ -173,7 +173,7 @@ async fn a_node_without_quotas_counts_and_says_nothing() {
 }
 
 /// Nobody uses up the quota of a client without its secret.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn wrong_secrets_and_requests_that_fail_use_up_nothing() {
     for kind in Kind::BOTH {
         let (node, _) = node(kind, QuotaMode::Enforce, 3, 1_000).await;
@@ -194,7 +194,7 @@ async fn wrong_secrets_and_requests_that_fail_use_up_nothing() {
 }
 
 /// Each node counts by itself: two give out twice as much, as documented, and no more.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn two_nodes_issue_at_most_twice_the_quota() {
     for kind in Kind::BOTH {
         let (first, clock) = node(kind, QuotaMode::Enforce, 4, 1_000).await;
@@ -230,7 +230,7 @@ async fn ask(node: &Served, secret: &str) -> Answer {
 
 /// The operator raises and lowers the quota of one client beside running nodes, and a shim passes
 /// the fields and the wait on.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_command_sets_the_quota_of_a_client_on_running_nodes() {
     for kind in Kind::BOTH {
         let database = Database::ready(kind).await;
@@ -276,7 +276,7 @@ async fn a_command_sets_the_quota_of_a_client_on_running_nodes() {
 }
 
 /// `jeton bench` measures the node and not its quotas.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_benchmark_runs_on_a_node_that_enforces_quotas() {
     let database = Database::new(Kind::Sqlite).await;
     let node = Served::start(&database, &["--quota", "enforce", "--client-token-burst", "3"]);
@@ -286,7 +286,7 @@ async fn a_benchmark_runs_on_a_node_that_enforces_quotas() {
     assert!(report["requests"].as_u64().unwrap() > 10, "{report}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_limit_out_of_range_is_refused_with_the_range() {
     let database = Database::ready(Kind::Sqlite).await;
     let create = ["client", "create", "--client-id", "orders"];
@@ -299,7 +299,7 @@ async fn a_limit_out_of_range_is_refused_with_the_range() {
 }
 
 /// What clients that were not set apart have, in the store and in the registry.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_quota_is_stored_as_it_was_set() {
     for kind in Kind::BOTH {
         let (node, _) = node(kind, QuotaMode::Off, 1, 1).await;

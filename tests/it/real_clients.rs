@@ -44,7 +44,7 @@ fn assert_token_response(answer: &str) {
     assert!(!answer.contains("refresh"), "{answer}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn both_requests_of_the_page_are_answered_over_a_self_signed_certificate() {
     for kind in Kind::BOTH {
         let database = Database::ready(kind).await;
@@ -105,7 +105,7 @@ impl<'c> AsyncHttpClient<'c> for Plain {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_oauth2_crate_gets_introspects_and_revokes_a_token() {
     for kind in Kind::BOTH {
         let node = TestNode::start(kind).await;
@@ -149,7 +149,7 @@ async fn channel(served: &Served, directory: &Path) -> Channel {
     Endpoint::from_shared(url).unwrap().tls_config(tls).unwrap().connect().await.unwrap()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn grpc_over_tls_serves_tokens_health_and_reflection() {
     let database = Database::ready(Kind::Sqlite).await;
     let created = run_json(&["client", "create", "--client-id", "orders"], &database);
@@ -206,7 +206,7 @@ async fn grpc_over_tls_serves_tokens_health_and_reflection() {
 }
 
 /// The lines that `jeton dev` prints are run as they stand.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_lines_that_dev_prints_work_when_they_are_pasted() {
     let database = Database::new(Kind::Sqlite).await;
     let dev = Served::dev(&database);

@@ -40,7 +40,7 @@ async fn revoked(store: &Arc<dyn Store>) -> BTreeMap<TokenId, Option<String>> {
 }
 
 /// Each is in force on both nodes when it is acknowledged, although both have cached its token.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn revocations_that_arrive_together_share_statements_and_keep_a_row_each() {
     const EACH: usize = 60;
     for kind in Kind::BOTH {
@@ -76,7 +76,7 @@ async fn revocations_that_arrive_together_share_statements_and_keep_a_row_each()
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_revocation_that_fails_fails_alone() {
     for kind in Kind::BOTH {
         let node = Arc::new(TestNode::start(kind).await);
@@ -117,7 +117,7 @@ async fn a_revocation_that_fails_fails_alone() {
 }
 
 /// As the function of Postgres and the statement of SQLite do it alike.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_batch_passes_over_what_is_unknown_or_revoked() {
     for kind in Kind::BOTH {
         let node = TestNode::start(kind).await;

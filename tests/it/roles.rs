@@ -24,7 +24,7 @@ async fn texts(database: &Database, query: &'static str) -> Vec<String> {
 }
 
 /// Every function there is, so that a migration that adds one has to guard it as well.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn no_function_trusts_the_path_of_its_caller_or_is_for_everybody() {
     let database = Database::new(Kind::Postgres).await;
     database.migrated().await;
@@ -68,7 +68,7 @@ async fn no_function_trusts_the_path_of_its_caller_or_is_for_everybody() {
 
 /// Every table there is. Whoever may update, delete or truncate as a whole may also lock, and keep
 /// all others from reading; so even what a role may change is granted by columns.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn no_role_may_lock_a_table_or_change_one_as_a_whole() {
     let world = World::new().await;
     let granted = format!(
@@ -97,7 +97,7 @@ async fn no_role_may_lock_a_table_or_change_one_as_a_whole() {
 }
 
 /// Every table and column there is: a new one is for nobody until somebody says for whom.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_secret_is_read_by_those_who_need_it_and_no_table_is_forgotten() {
     let world = World::new().await;
     let secret = [

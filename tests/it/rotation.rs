@@ -83,7 +83,7 @@ async fn is_active(nodes: &[TestNode; 2], caller: &Credentials, token: &str) -> 
 }
 
 /// A node without a cache follows the feed as well.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_rotation_under_load_loses_no_request_and_a_retired_key_is_refused_everywhere() {
     for kind in Kind::BOTH {
         for cache in [TestNodeOptions::default().cache, NO_CACHE] {
@@ -120,7 +120,7 @@ async fn a_rotation_under_load_loses_no_request_and_a_retired_key_is_refused_eve
 }
 
 /// Of what both nodes have cached as active, too.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn all_tokens_are_inactive_on_both_nodes_when_their_revocation_returns() {
     for kind in Kind::BOTH {
         let nodes = two(kind, TestNodeOptions::default()).await;
@@ -143,7 +143,7 @@ async fn all_tokens_are_inactive_on_both_nodes_when_their_revocation_returns() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_command_that_revokes_everything_asks_first_and_is_audited() {
     for kind in Kind::BOTH {
         let node = TestNode::start(kind).await;
@@ -169,7 +169,7 @@ async fn the_command_that_revokes_everything_asks_first_and_is_audited() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_rotation_is_shown_completed_and_retired_by_commands_and_audited_without_keys() {
     for kind in Kind::BOTH {
         let database = Database::ready(kind).await;
@@ -226,7 +226,7 @@ fn audited(database: &Database, key: &TagKey) {
 }
 
 /// The machine on which it was made may have a clock that is behind.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_secret_of_the_current_key_is_never_taken_for_an_earlier_one() {
     for kind in Kind::BOTH {
         let node = TestNode::start(kind).await;
@@ -248,7 +248,7 @@ async fn a_secret_of_the_current_key_is_never_taken_for_an_earlier_one() {
 }
 
 /// It would refuse what is made with the new key.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_rotation_waits_for_nodes_of_earlier_versions_to_be_replaced() {
     let node = TestNode::start(Kind::Postgres).await;
     let caller = node.client("orders").await;
@@ -271,7 +271,7 @@ async fn a_rotation_waits_for_nodes_of_earlier_versions_to_be_replaced() {
 }
 
 /// It cannot know whether the key was rotated meanwhile.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_node_without_a_lease_calls_no_token_inactive_and_no_secret_wrong() {
     let database = Database::new(Kind::Postgres).await;
     let proxy = Proxy::before(&database.url).await;

@@ -206,7 +206,7 @@ async fn every_column(kind: Kind) {
 }
 
 /// A table that a migration adds has to be tried, or be named among those that are not read.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn no_table_is_forgotten() {
     for kind in Kind::BOTH {
         let database = Database::new(kind).await;
@@ -219,12 +219,12 @@ async fn no_table_is_forgotten() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn whatever_stands_in_a_column_harms_only_its_own_client_on_postgres() {
     every_column(Kind::Postgres).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn whatever_stands_in_a_column_harms_only_its_own_client_on_sqlite() {
     every_column(Kind::Sqlite).await;
 }
@@ -253,7 +253,7 @@ async fn changes(registry: &Registry) {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn whatever_stands_in_a_row_of_the_trail_is_told_and_stops_nothing() {
     for kind in Kind::BOTH {
         let mut world = World::new(kind, changes).await;

@@ -16,7 +16,7 @@ async fn texts(connection: &mut PgConnection, query: &'static str) -> Vec<String
     sqlx::query_scalar(query).fetch_all(connection).await.unwrap()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn every_table_and_column_is_explained_and_every_constraint_is_named() {
     let database = Database::new(Kind::Postgres).await;
     database.migrated().await;
@@ -43,7 +43,7 @@ async fn every_table_and_column_is_explained_and_every_constraint_is_named() {
     assert_eq!(unnamed.await, [""; 0]);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn both_databases_have_the_same_tables_and_columns() {
     let (postgres, sqlite) =
         (Database::new(Kind::Postgres).await, Database::new(Kind::Sqlite).await);
@@ -81,7 +81,7 @@ async fn both_databases_have_the_same_tables_and_columns() {
 }
 
 /// A look-up by id goes to one partition, by its primary key, however many there are.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_token_is_looked_up_in_the_one_partition_of_its_time() {
     let database = Database::new(Kind::Postgres).await;
     let url = database.url.clone();
@@ -110,7 +110,7 @@ async fn a_token_is_looked_up_in_the_one_partition_of_its_time() {
 }
 
 /// The id of a token says when it was issued, and so does the name of its partition.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_token_lies_in_the_partition_of_its_time() {
     let database = Database::new(Kind::Postgres).await;
     database.migrated().await;
@@ -172,7 +172,7 @@ async fn drained(node: TestNode, admin: &mut PgConnection) {
 }
 
 /// The statement of the node itself, once its plan is no longer made anew for each id.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn introspection_asks_the_index_of_one_partition_and_reads_no_table_as_a_whole() {
     const TIMES: i64 = 30;
     let database = Database::new(Kind::Postgres).await;
@@ -210,7 +210,7 @@ async fn introspection_asks_the_index_of_one_partition_and_reads_no_table_as_a_w
 }
 
 /// No look-up reads a table as a whole, and deleting a client does not search all secrets.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn every_table_has_a_primary_key_and_every_reference_an_index() {
     let database = Database::new(Kind::Postgres).await;
     database.migrated().await;
@@ -253,7 +253,7 @@ async fn every_table_has_a_primary_key_and_every_reference_an_index() {
 }
 
 /// A view that forgets a column would leave its changes out of the audit trail.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_audit_views_of_sqlite_show_every_column() {
     let database = Database::new(Kind::Sqlite).await;
     database.migrated().await;
@@ -294,7 +294,7 @@ async fn first_upkeep(node: &TestNode) {
 }
 
 /// A reader holds up the drop, and not the drop the reader; what lives and what is not ours stays.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn only_dead_partitions_that_nobody_reads_are_dropped() {
     let database = Database::new(Kind::Postgres).await;
     let url = database.url.clone();
@@ -327,7 +327,7 @@ async fn only_dead_partitions_that_nobody_reads_are_dropped() {
 
 /// The rate of issuing decides how large a partition is, and nothing else grows: what is dead goes
 /// as a whole, and no statement updates or deletes a token.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn dead_partitions_are_dropped_and_no_token_is_deleted() {
     let database = Database::new(Kind::Postgres).await;
     let url = database.url.clone();

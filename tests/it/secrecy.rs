@@ -68,7 +68,7 @@ fn read_files(directory: &Path, found: &mut String) {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn no_log_no_answer_and_no_database_holds_a_secret_or_a_token() {
     for (kind, format) in [
         (Kind::Postgres, "text"),
@@ -100,7 +100,7 @@ async fn no_log_no_answer_and_no_database_holds_a_secret_or_a_token() {
 }
 
 /// Here the credentials pass through a client of gRPC as well.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_log_of_a_shim_holds_neither() {
     let database = Database::ready(Kind::Sqlite).await;
     let secrets = [create("orders", &database), create("stock", &database)];

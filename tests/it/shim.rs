@@ -59,7 +59,7 @@ fn bytes(answer: &Answer) -> (u16, HeaderMap, String) {
     (answer.status.as_u16(), headers, String::from_utf8_lossy(&answer.body).into_owned())
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn before_a_remote_node_the_shim_answers_as_in_process() {
     for kind in Kind::BOTH {
         let node = TestNode::start(kind).await;
@@ -130,7 +130,7 @@ fn assert_unavailable(answer: &Answer) {
     assert_eq!(answer.header("cache-control"), "no-store");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_is_away_or_silent_is_said_to_be_and_is_found_again() {
     // Nobody listens there.
     let dead = free_port();
@@ -193,7 +193,7 @@ async fn over_all_faces(
     (code, [ask(node.node.http_addr()).await, ask(shim.http_addr()).await])
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_panic_is_one_callers_fault_on_every_face() {
     let clock = Arc::<Fragile>::default();
     let options = TestNodeOptions { clock: Arc::<Fragile>::clone(&clock), ..Default::default() };
@@ -210,7 +210,7 @@ async fn a_panic_is_one_callers_fault_on_every_face() {
 }
 
 /// The database holds still, in the middle of a call, for longer than a call may take.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_deadline_ends_a_call_alike_on_every_face_and_leaves_nothing_behind() {
     for kind in Kind::BOTH {
         let request_timeout = Duration::from_millis(500);
@@ -232,7 +232,7 @@ async fn a_deadline_ends_a_call_alike_on_every_face_and_leaves_nothing_behind() 
 }
 
 /// Upstreams that take a connection and are no node: none of their words reaches a caller.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn an_upstream_that_hangs_up_or_talks_nonsense_is_unavailable() {
     for said in ["", "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\ncanary", "canary\r\n\r\n"] {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -276,7 +276,7 @@ impl Void {
 }
 
 /// The node behind it says nothing, so that a call that is under way stays so.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_shim_refuses_at_once_what_is_beyond_its_concurrency_limit() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let request_timeout = Duration::from_mins(1);
@@ -305,7 +305,7 @@ async fn a_shim_refuses_at_once_what_is_beyond_its_concurrency_limit() {
 }
 
 /// Callers who come together wait together, and not one after the other.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_is_off_costs_nobody_more_than_the_request_timeout() {
     let void = Void::new().await;
     let shim = shim(void.address, Duration::from_millis(500), "http://x.test").await;

@@ -56,7 +56,7 @@ async fn count(database: &Database, rows: &str) -> i64 {
 
 /// On the embedded database too, though it is for one node: a start that meets another, for one
 /// because a supervisor was hasty, must not spoil anything.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn nodes_that_start_at_once_migrate_an_empty_database_once() {
     for kind in Kind::BOTH {
         let database = Database::new(kind).await;
@@ -86,7 +86,7 @@ async fn nodes_that_start_at_once_migrate_an_empty_database_once() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_schema_of_a_later_version_is_refused_and_one_that_is_missing_too() {
     for kind in Kind::BOTH {
         let database = Database::new(kind).await;
@@ -128,7 +128,7 @@ fn refusing(code: &str, words: &str) -> String {
     url
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_with_the_start_is_said_in_one_line() {
     let database = Database::new(Kind::Postgres).await;
     let embedded = Database::new(Kind::Sqlite).await;
@@ -192,7 +192,7 @@ async fn status(health: &mut HealthClient<Channel>, service: &str) -> ServingSta
 }
 
 /// A balancer sees a node that waits for its database, and callers are told to come back.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_node_says_that_it_does_not_serve_until_its_database_is_there() {
     let nobody = free_port();
     let url = format!("postgres://jeton@{nobody}/jeton");
@@ -217,7 +217,7 @@ async fn a_node_says_that_it_does_not_serve_until_its_database_is_there() {
 }
 
 /// Its database takes connections and closes them, and then it does not.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_waits_serves_as_soon_as_its_database_answers() {
     let database = Database::new(Kind::Postgres).await;
     let proxy = Proxy::before(&database.url).await;
@@ -243,7 +243,7 @@ async fn a_node_that_waits_serves_as_soon_as_its_database_answers() {
     assert!(starting.await.unwrap().unwrap().drain().await);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_drain_says_so_lets_requests_finish_and_refuses_new_connections() {
     let limits = Limits {
         pre_stop: Duration::from_millis(300),
@@ -277,7 +277,7 @@ async fn a_drain_says_so_lets_requests_finish_and_refuses_new_connections() {
 }
 
 /// From outside, with a request whose body is still on its way when the signal comes.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn sigterm_lets_an_open_request_finish_and_ends_with_status_0() {
     for kind in Kind::BOTH {
         let database = Database::ready(kind).await;
@@ -324,7 +324,7 @@ async fn sigterm_lets_an_open_request_finish_and_ends_with_status_0() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_second_signal_does_not_wait_for_the_first_one_to_end() {
     let database = Database::new(Kind::Sqlite).await;
     // The pre-stop wait would hold this one for a day.
@@ -336,7 +336,7 @@ async fn a_second_signal_does_not_wait_for_the_first_one_to_end() {
 }
 
 /// Who did not ask for a port of the administration listener is not refused for one.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_second_node_on_a_machine_needs_no_flag_for_its_administration() {
     let mut addresses = Vec::new();
     let mut nodes = Vec::new();

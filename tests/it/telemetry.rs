@@ -28,7 +28,7 @@ fn value<'a>(page: &'a str, metric: &str) -> &'a str {
     line.unwrap_or_else(|| panic!("no {metric} in {page}"))
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_metrics_tell_what_happened_and_name_nobody() {
     for kind in Kind::BOTH {
         let node = TestNode::start(kind).await;
@@ -82,7 +82,7 @@ async fn the_metrics_tell_what_happened_and_name_nobody() {
 }
 
 /// The tools that do not ask for OpenMetrics read its samples under the names of the older format.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn without_a_wish_the_metrics_come_in_the_text_format() {
     let node = TestNode::start(Kind::Sqlite).await;
     let openmetrics = scrape(&node).await;
@@ -97,7 +97,7 @@ async fn without_a_wish_the_metrics_come_in_the_text_format() {
 }
 
 /// A name that changes must change where people look for it.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn every_metric_that_the_manual_and_the_dashboard_name_is_there() {
     let node = TestNode::start(Kind::Postgres).await;
     let client = node.client("orders").await;
@@ -141,7 +141,7 @@ async fn every_metric_that_the_manual_and_the_dashboard_name_is_there() {
 }
 
 /// How many series there are does not depend on what callers send.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn what_callers_invent_makes_no_series() {
     let node = TestNode::start(Kind::Sqlite).await;
     let client = node.client("orders").await;
@@ -160,7 +160,7 @@ async fn what_callers_invent_makes_no_series() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn probes_tell_a_node_that_starts_serves_drains_and_has_lost_its_database() {
     let limits = Limits { pre_stop: Duration::from_millis(300), ..Limits::default() };
     let options = TestNodeOptions { limits, ..TestNodeOptions::default() };

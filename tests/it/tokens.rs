@@ -16,7 +16,7 @@ use crate::support::{
     node::{Credentials, audiences, issue_request, new_client},
 };
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_token_issued_over_either_face_is_introspected_over_both() {
     for kind in Kind::BOTH {
         let node = TestNode::start(kind).await;
@@ -60,7 +60,7 @@ async fn a_token_issued_over_either_face_is_introspected_over_both() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn scopes_and_resources_are_narrowed_to_what_is_asked_and_registered() {
     for kind in Kind::BOTH {
         let node = TestNode::start(kind).await;
@@ -84,7 +84,7 @@ async fn scopes_and_resources_are_narrowed_to_what_is_asked_and_registered() {
 }
 
 /// Each of these ends a token, and each reads like a token that never was.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn whatever_ends_a_token_the_answer_is_the_same_bytes() {
     for kind in Kind::BOTH {
         let clock = Arc::new(ManualClock::at(SystemClock.now()));
@@ -169,7 +169,7 @@ async fn inactive(node: &TestNode, caller: &Credentials, token: &str) {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_disabled_client_that_is_enabled_again_has_its_tokens_back() {
     for kind in Kind::BOTH {
         let node = TestNode::start(kind).await;
@@ -185,7 +185,7 @@ async fn a_disabled_client_that_is_enabled_again_has_its_tokens_back() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn revocation_is_for_the_owner_and_happens_once_or_twice_alike() {
     for kind in Kind::BOTH {
         let node = TestNode::start(kind).await;
@@ -205,7 +205,7 @@ async fn revocation_is_for_the_owner_and_happens_once_or_twice_alike() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn two_secrets_live_side_by_side_and_end_one_by_one() {
     for kind in Kind::BOTH {
         let clock = Arc::new(ManualClock::at(SystemClock.now()));

@@ -47,7 +47,7 @@ fn assert_untrusted(output: &Output, advice: &str) {
     assert!(said.contains(advice) && said.contains("--data-dir"), "{said}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_directory_that_others_can_write_to_is_refused_and_a_new_one_inside_it_is_not() {
     let database = Database::ready(Kind::Sqlite).await;
     let folder = database.dir.path();
@@ -68,7 +68,7 @@ async fn a_directory_that_others_can_write_to_is_refused_and_a_new_one_inside_it
 }
 
 /// As a volume of Kubernetes with `fsGroup` is.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_group_may_write_to_a_directory_of_root_and_to_no_other() {
     if !is_root() {
         return;
@@ -87,7 +87,7 @@ async fn the_group_may_write_to_a_directory_of_root_and_to_no_other() {
     assert_untrusted(&run_as(SERVICE, &["client", "list"], &database), "chmod 700");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_directory_of_another_user_is_refused() {
     if !is_root() {
         return;
@@ -103,7 +103,7 @@ async fn a_directory_of_another_user_is_refused() {
 }
 
 /// A node serves what it finds, so root must not find it at somebody else's.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_certificate_of_an_attacker_is_not_served() {
     if !is_root() {
         return;
@@ -123,7 +123,7 @@ async fn the_certificate_of_an_attacker_is_not_served() {
 }
 
 /// Root administers a service, whose files stay the service's own.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn commands_of_root_leave_nothing_that_the_service_cannot_use() {
     if !is_root() {
         return;
@@ -159,7 +159,7 @@ async fn commands_of_root_leave_nothing_that_the_service_cannot_use() {
     assert!(["before", "beside", "after"].iter().all(|name| listed.contains(name)), "{listed}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_is_a_link_or_belongs_to_another_user_is_refused() {
     let database = Database::ready(Kind::Sqlite).await;
     let file = database.dir.path().join("jeton.db");
@@ -181,7 +181,7 @@ async fn a_database_that_is_a_link_or_belongs_to_another_user_is_refused() {
 }
 
 /// Modes as libpq allows them: those of mounted secrets, and nothing for all others.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_private_key_that_other_users_can_read_or_replace_is_refused() {
     let (files, database) = (Files::new(), Database::new(Kind::Sqlite).await);
     let (cert, key) = (files.path("cert.pem"), files.path("key.pem"));

@@ -19,7 +19,7 @@ fn scopes(names: &[&str]) -> BTreeSet<Scope> {
     Scope::parse_set(names).unwrap()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_named_changes_and_nothing_else_and_every_node_knows_at_once() {
     for kind in Kind::BOTH {
         let node = TestNode::start(kind).await;
@@ -70,7 +70,7 @@ async fn what_is_named_changes_and_nothing_else_and_every_node_knows_at_once() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn an_update_that_changes_nothing_writes_nothing() {
     for kind in Kind::BOTH {
         let node = TestNode::start(kind).await;
@@ -90,7 +90,7 @@ async fn an_update_that_changes_nothing_writes_nothing() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn an_update_keeps_the_rules_of_creation() {
     for kind in Kind::BOTH {
         let node = TestNode::start(kind).await;
@@ -127,7 +127,7 @@ async fn an_update_keeps_the_rules_of_creation() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn an_etag_of_another_content_is_refused_and_the_error_names_what_differs() {
     for kind in Kind::BOTH {
         let node = TestNode::start(kind).await;
@@ -225,7 +225,7 @@ async fn writers_of_different_fields_both_succeed() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_database_refuses_what_a_terminal_would_obey() {
     for kind in Kind::BOTH {
         let database = Database::ready(kind).await;
@@ -272,7 +272,7 @@ async fn the_database_refuses_what_a_terminal_would_obey() {
 }
 
 /// A row with labels that are none is a fault of its own, of administration only.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn labels_that_cannot_be_read_stop_no_request() {
     for kind in Kind::BOTH {
         let node = TestNode::start(kind).await;
@@ -291,7 +291,7 @@ async fn labels_that_cannot_be_read_stop_no_request() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_loses_its_grant_is_refused_at_once() {
     for kind in Kind::BOTH {
         let node = TestNode::start(kind).await;

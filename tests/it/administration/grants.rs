@@ -32,7 +32,7 @@ fn assert_not_granted(refused: Result<(), Status>) {
     assert_eq!(why(&refused.unwrap_err()).0, ErrorReason::GrantNotPermitted);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_caller_makes_and_changes_administrators_only_with_all_of_their_scopes() {
     for kind in Kind::BOTH {
         let at = Controlled::start(kind).await;
@@ -73,7 +73,7 @@ async fn a_caller_makes_and_changes_administrators_only_with_all_of_their_scopes
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_permission_that_was_taken_away_is_gone_from_live_tokens() {
     for kind in Kind::BOTH {
         let at = Controlled::start(kind).await;
@@ -99,7 +99,7 @@ async fn a_permission_that_was_taken_away_is_gone_from_live_tokens() {
 }
 
 /// By a command, and by hand.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_reserved_for_administration_is_used_for_nothing_else() {
     for kind in Kind::BOTH {
         let at = Controlled::start(kind).await;
@@ -150,7 +150,7 @@ async fn what_is_reserved_for_administration_is_used_for_nothing_else() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_token_for_administration_is_worth_nothing_elsewhere() {
     for kind in Kind::BOTH {
         let at = Controlled::start(kind).await;
@@ -171,7 +171,7 @@ async fn a_token_for_administration_is_worth_nothing_elsewhere() {
 
 /// A client may have used the names before they were reserved. It is no administrator, and any node
 /// can end it.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_client_from_before_is_no_administrator_and_can_be_disabled() {
     let at = Controlled::start(Kind::Postgres).await;
     let old = at.node.client("old").await;

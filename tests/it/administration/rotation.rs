@@ -54,7 +54,7 @@ impl Controlled {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_secret_is_replaced_by_what_is_known_of_its_use() {
     for kind in Kind::BOTH {
         let often =
@@ -125,7 +125,7 @@ async fn a_secret_is_replaced_by_what_is_known_of_its_use() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_duration_that_cannot_be_is_refused_by_its_field() {
     let at = Controlled::start(Kind::Sqlite).await;
     let mut control = at.control.clone();

@@ -31,7 +31,7 @@ impl Controlled {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_fields_of_the_mask_are_changed_and_no_others() {
     for kind in Kind::BOTH {
         let at = Controlled::start(kind).await;
@@ -73,7 +73,7 @@ async fn the_fields_of_the_mask_are_changed_and_no_others() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn an_etag_keeps_what_somebody_else_changed_in_between() {
     for kind in Kind::BOTH {
         let at = Controlled::start(kind).await;
@@ -96,7 +96,7 @@ async fn an_etag_keeps_what_somebody_else_changed_in_between() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_changed_is_refused_with_the_field_at_fault() {
     let at = Controlled::start(Kind::Sqlite).await;
     let mut control = at.control.clone();
@@ -122,7 +122,7 @@ async fn what_cannot_be_changed_is_refused_with_the_field_at_fault() {
 }
 
 /// Whoever could give a scope to a client could use it himself soon.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn nobody_gives_or_takes_a_permission_that_he_cannot_grant() {
     for kind in Kind::BOTH {
         let at = Controlled::start(kind).await;
@@ -164,7 +164,7 @@ async fn nobody_gives_or_takes_a_permission_that_he_cannot_grant() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_filter_selects_clients_over_pages_that_are_bound_to_it() {
     for kind in Kind::BOTH {
         let at = Controlled::start(kind).await;

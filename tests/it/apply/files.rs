@@ -37,7 +37,7 @@ const YAML_FAULTS: [Row<'static>; 9] = [
     ("client:\n  b:\n    several_audiences: no", "5:24", "must be true or false"),
 ];
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_fault_is_told_with_its_place_and_nothing_is_applied() {
     let world = World::new(Kind::Sqlite).await;
     let good = world.file("good.toml", "format = 1\n[client.good]\n");
@@ -53,7 +53,7 @@ async fn a_fault_is_told_with_its_place_and_nothing_is_applied() {
     assert_eq!(world.clients().await, 0);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn what_yaml_might_take_for_something_else_stays_a_text() {
     let world = World::new(Kind::Sqlite).await;
     let text = "format: 1\nclient:\n  no:\n    name: 1.10\n    owner: on\n    note: 2027-01-01\n";
@@ -63,7 +63,7 @@ async fn what_yaml_might_take_for_something_else_stays_a_text() {
     assert_eq!((record.about.owner.as_str(), record.about.note.as_str()), ("on", "2027-01-01"));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_client_is_declared_once_over_all_files() {
     let world = World::new(Kind::Sqlite).await;
     let first = world.file("a.toml", "format = 1\n[client.orders]\n");
@@ -73,7 +73,7 @@ async fn a_client_is_declared_once_over_all_files() {
     assert!(why.contains("b.yaml:3:3") && why.contains("a.toml:2:9"), "{why}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_secret_in_a_file_is_refused_and_never_repeated() {
     let world = World::new(Kind::Sqlite).await;
     let created =
@@ -87,7 +87,7 @@ async fn a_secret_in_a_file_is_refused_and_never_repeated() {
     assert_eq!(world.clients().await, 1);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_file_of_clients_is_refused() {
     let world = World::new(Kind::Sqlite).await;
     let rows = [

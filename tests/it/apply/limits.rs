@@ -11,7 +11,7 @@ fn of(set: &str, clients: usize) -> String {
     format!("format = 1\nset = \"{set}\"\n") + &clients.collect::<String>()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn prune_disables_what_no_file_declares_and_only_in_the_set() {
     for kind in Kind::BOTH {
         let world = World::new(kind).await;
@@ -36,7 +36,7 @@ async fn prune_disables_what_no_file_declares_and_only_in_the_set() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn prune_is_refused_beyond_its_limits_and_names_the_clients() {
     let world = World::new(Kind::Sqlite).await;
     let file = world.file("a.toml", &of("a", 12));
@@ -61,7 +61,7 @@ async fn prune_is_refused_beyond_its_limits_and_names_the_clients() {
     assert!(said.contains("--prune needs a set"), "{said}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn an_administrator_is_never_pruned() {
     let world = World::new(Kind::Sqlite).await;
     let mut admin = new_client("ops");

@@ -114,7 +114,7 @@ fn assert_is(record: &ClientRecord, known: &Known) {
     assert_eq!(about.labels.texts(), labels);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn after_200_random_edits_the_clients_are_what_the_file_says() {
     let edits = vec(edit(), 8);
     for kind in Kind::BOTH {

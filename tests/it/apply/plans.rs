@@ -2,7 +2,7 @@
 
 use super::*;
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_plan_does_later_what_it_said() {
     for kind in Kind::BOTH {
         let world = World::new(kind).await;
@@ -35,7 +35,7 @@ async fn a_plan_does_later_what_it_said() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_plan_is_refused_as_a_whole_if_a_client_was_changed_meanwhile() {
     for kind in Kind::BOTH {
         let world = World::new(kind).await;

@@ -34,7 +34,7 @@ async fn trail_to_attack(kind: Kind) -> (Database, Arc<dyn Store>, AuditMark) {
 }
 
 /// M-25.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn whatever_is_done_to_the_rows_shows() {
     let attacks = [
         ("update audit set actor = 'operator:else' where seq = 3", Tampered::Altered(3)),
@@ -67,7 +67,7 @@ async fn whatever_is_done_to_the_rows_shows() {
 }
 
 /// A trail that is written anew as a whole is consistent, and still not the one that was marked.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_trail_that_is_written_anew_shows_against_a_mark() {
     for kind in Kind::BOTH {
         let (database, store, mark) = trail_to_attack(kind).await;
@@ -98,7 +98,7 @@ const REHASH: &str = "do $$
         end loop;
     end $$";
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn rows_are_not_changed_by_accident() {
     for kind in Kind::BOTH {
         let node = TestNode::start(kind).await;
@@ -113,7 +113,7 @@ async fn rows_are_not_changed_by_accident() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn old_rows_are_cut_off_and_what_is_left_still_verifies() {
     for kind in Kind::BOTH {
         let (database, store, _) = trail_to_attack(kind).await;
@@ -164,7 +164,7 @@ async fn old_rows_are_cut_off_and_what_is_left_still_verifies() {
 }
 
 /// Whoever may edit clients is told of, and may neither write the trail nor cut it.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_trail_is_not_for_those_who_edit_clients() {
     let node = TestNode::start(Kind::Postgres).await;
     node.client("orders").await;

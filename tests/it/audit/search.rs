@@ -34,7 +34,7 @@ async fn world(kind: Kind) -> Database {
     database
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn who_gave_a_client_a_scope_is_one_command() {
     for kind in Kind::BOTH {
         let database = world(kind).await;
@@ -49,7 +49,7 @@ async fn who_gave_a_client_a_scope_is_one_command() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn each_filter_of_the_trail_finds_what_it_names() {
     let rows: [(&str, &[i64]); 20] = [
         ("", &[1, 2, 3, 4, 5, 6, 7, 8]),
@@ -90,7 +90,7 @@ async fn each_filter_of_the_trail_finds_what_it_names() {
 }
 
 /// More rows than a page of the search has, of which the filter keeps a few.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_search_reaches_over_all_pages() {
     for kind in Kind::BOTH {
         let database = world(kind).await;
@@ -109,7 +109,7 @@ async fn a_search_reaches_over_all_pages() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_watch_prints_what_changes_until_ctrl_c() {
     for kind in Kind::BOTH {
         let database = world(kind).await;

@@ -248,7 +248,7 @@ async fn feed(database: &Database) -> i64 {
 }
 
 /// A file that was copied beside a running node, without what SQLite keeps beside it.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_copy_that_lost_everything_is_told_when_a_node_starts_on_it() {
     let database = Database::new(Kind::Sqlite).await;
     let _node = Served::start(&database, &[]);

@@ -38,7 +38,7 @@ fn file_of(database: &Database) -> SqliteConnectOptions {
     SqliteConnectOptions::new().filename(database.dir.path().join("jeton.db"))
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_backup_is_for_its_owner_alone_and_replaces_nothing() {
     for kind in Kind::BOTH {
         let database = with_client(kind).await;
@@ -59,7 +59,7 @@ async fn a_backup_is_for_its_owner_alone_and_replaces_nothing() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_restore_refuses_a_file_that_is_no_backup_and_leaves_nothing() {
     for kind in Kind::BOTH {
         let database = Database::new(kind).await;
@@ -90,7 +90,7 @@ async fn a_restore_refuses_a_file_that_is_no_backup_and_leaves_nothing() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_is_there_or_in_use_is_not_restored_over() {
     for kind in Kind::BOTH {
         let database = with_client(kind).await;
@@ -121,7 +121,7 @@ async fn a_database_that_is_there_or_in_use_is_not_restored_over() {
 }
 
 /// What was there is kept whole, its newest rows too, and can be looked at.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_embedded_database_that_is_replaced_is_kept_beside() {
     let database = with_client(Kind::Sqlite).await;
     let folder = tempfile::tempdir().unwrap();
@@ -142,7 +142,7 @@ async fn the_embedded_database_that_is_replaced_is_kept_beside() {
 }
 
 /// The log of one database would be read into the other one.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_log_without_its_database_does_not_get_into_the_restored_one() {
     let source = with_client(Kind::Sqlite).await;
     let folder = tempfile::tempdir().unwrap();
@@ -167,7 +167,7 @@ async fn a_log_without_its_database_does_not_get_into_the_restored_one() {
 }
 
 /// A backup of the version before, and one of a version that is not known yet.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_backup_of_an_older_schema_is_migrated_and_one_of_a_newer_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let old = folder.path().join("old.backup");
@@ -254,7 +254,7 @@ fn children(parent: u32) -> Vec<u32> {
 
 /// Held up in the middle, so that one can look: the password is where only its owner reads it, and
 /// what was begun is gone after an interrupt, and after a deadline.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_backup_that_is_interrupted_leaves_nothing_and_never_showed_the_password() {
     let mut database = with_client(Kind::Postgres).await;
     database.url = database.url.replace("postgres@", "postgres:canary@");

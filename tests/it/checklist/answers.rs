@@ -10,7 +10,7 @@ use super::{GRANT, House, TOKEN, assert_sound};
 const TOKEN_LENGTH: usize = 79;
 
 /// 61–63, 65
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn success_has_the_members_of_the_rfc_and_no_others() {
     let house = House::new().await;
     for wire in &house.wires {
@@ -37,7 +37,7 @@ async fn success_has_the_members_of_the_rfc_and_no_others() {
 
 /// 52: of what can be seen in enough of them, at least 256 bits are sometimes 0 and sometimes 1, and
 /// no two of these bits go together in all of them.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn tokens_and_secrets_hold_256_bits_of_chance() {
     const SEEN: usize = 128;
     let house = House::new().await;

@@ -15,7 +15,7 @@ use crate::support::{TestNodeOptions, http::FORM, wire::AnyBody};
 const ANY: &str = "grant_type=client_credentials&token=x";
 
 /// 11–15, 17
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_body_is_a_form_in_utf8_and_nothing_else() {
     let house = House::new().await;
     let mut rows: Vec<Row> = Vec::new();
@@ -72,7 +72,7 @@ async fn a_body_is_a_form_in_utf8_and_nothing_else() {
 }
 
 /// 16, 19
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_form_is_bounded_in_bytes_and_in_parameters() {
     let house = House::new().await;
     let mut rows: Vec<Row> = Vec::new();
@@ -117,7 +117,7 @@ fn streamed(parts: &[&[u8]], trailers: bool, ends: bool) -> AnyBody {
 }
 
 /// 16, 18: a body without a length is measured as it comes, and its trailers are passed over.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_body_without_a_length_is_bounded_like_any_other() {
     let house = House::new().await;
     for wire in &house.wires {
@@ -141,7 +141,7 @@ async fn a_body_without_a_length_is_bounded_like_any_other() {
 }
 
 /// 16, 18: who is slow or does not end is told so, since he still waits for us.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_does_not_end_is_refused() {
     let limits = Limits { body_timeout: Duration::from_millis(500), ..Limits::default() };
     let endless = vec![b'x'; limits.max_body_bytes + 1024 * 1024 + 1];
@@ -159,7 +159,7 @@ async fn a_body_that_does_not_end_is_refused() {
 }
 
 /// 18: of a body that is not as long as was announced, nothing is believed; HTTP/1.1 is in `bytes`.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_body_on_http2_that_is_not_as_long_as_announced_is_refused() {
     let mut house = House::new().await;
     house.wires.retain(|wire| wire.is_h2);
@@ -178,7 +178,7 @@ async fn a_body_on_http2_that_is_not_as_long_as_announced_is_refused() {
 }
 
 /// 2, 13, 16: an answer is no reason to lose the connection, not even where a body came with it.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn after_an_error_the_same_connection_serves_the_next_request() {
     let house = House::new().await;
     let long = format!("{GRANT}&foo={}", "x".repeat(30_000));
@@ -207,7 +207,7 @@ async fn after_an_error_the_same_connection_serves_the_next_request() {
 }
 
 /// 9: a client that asks whether to go on, and does not wait for it. One that waits is in `bytes`.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_does_not_wait_to_be_told_to_continue_is_served() {
     let house = House::new().await;
     let rows = ENDPOINTS.map(|path| {

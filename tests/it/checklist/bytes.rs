@@ -63,7 +63,7 @@ async fn read_until(stream: &mut Stream, wanted: &str) -> String {
 const POST: &str = "POST /oauth2/token HTTP/1.1";
 
 /// 16, 18: chunks have extensions and trailers, which are passed over.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_chunked_body_is_read_like_any_other_and_bounded_like_any_other() {
     let house = House::new().await.without_h2();
     let head = house.head(POST) + "Connection: close\r\nTransfer-Encoding: chunked\r\n";
@@ -85,7 +85,7 @@ async fn a_chunked_body_is_read_like_any_other_and_bounded_like_any_other() {
 }
 
 /// 16, 18: of a body that does not end, or not as it was announced, nothing is believed.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_is_cut_short_or_endless_or_slow_is_refused_and_the_connection_is_given_up() {
     let limits = Limits { body_timeout: Duration::from_millis(200), ..Limits::default() };
     let endless = "x".repeat(limits.max_body_bytes + 1024 * 1024 + 1);
@@ -117,7 +117,7 @@ async fn a_body_that_is_cut_short_or_endless_or_slow_is_refused_and_the_connecti
 }
 
 /// 9: it is told to go on, and if it does not wait for that, it is served as well.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_client_may_wait_to_be_told_to_continue_or_not() {
     let house = House::new().await.without_h2();
     let head = house.head(POST) + "Connection: close\r\nExpect: 100-continue\r\n";
@@ -136,7 +136,7 @@ async fn a_client_may_wait_to_be_told_to_continue_or_not() {
 }
 
 /// 8: old and odd request lines are served or refused, and never believed about who we are.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_request_line_says_of_the_host_is_of_no_consequence() {
     let house = House::new().await.without_h2();
     let body = format!("Connection: close\r\nContent-Length: {}\r\n\r\n{GRANT}", GRANT.len());
@@ -163,7 +163,7 @@ async fn what_a_request_line_says_of_the_host_is_of_no_consequence() {
 }
 
 /// 14, 46: two header lines with one name, one value of which is folded away or empty, are two.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_header_that_is_written_twice_counts_twice() {
     let house = House::new().await.without_h2();
     let body = format!("Connection: close\r\nContent-Length: {}\r\n\r\n{GRANT}", GRANT.len());
@@ -176,7 +176,7 @@ async fn a_header_that_is_written_twice_counts_twice() {
 }
 
 /// 18: where two readers could disagree on where a request ends, there is no second request.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_request_whose_length_is_ambiguous_smuggles_nothing() {
     let house = House::new().await.without_h2();
     let hidden = house.last_request(POST, GRANT);
@@ -207,7 +207,7 @@ async fn a_request_whose_length_is_ambiguous_smuggles_nothing() {
 }
 
 /// A header that a proxy in front could read otherwise (RFC 9112, sections 3.2 and 6.1).
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_header_that_can_be_read_in_two_ways_is_refused_and_the_connection_is_given_up() {
     let house = House::new().await.without_h2();
     let head = house.head(POST);

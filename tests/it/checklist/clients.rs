@@ -19,7 +19,7 @@ use crate::support::{
 const ANY: &str = "grant_type=client_credentials&token=x";
 
 /// 37–39, 42–44
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_client_authenticates_in_one_way_and_in_any_spelling_of_it() {
     let house = House::new().await;
     let (id, secret) = (house.client.id(), house.client.secret());
@@ -47,7 +47,7 @@ async fn a_client_authenticates_in_one_way_and_in_any_spelling_of_it() {
 }
 
 /// 42, 46, 99: two ways of saying who one is are refused, also where both are right.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn nobody_authenticates_twice() {
     let house = House::new().await;
     let (good, secret) = (house.basic(), house.client.secret());
@@ -81,7 +81,7 @@ async fn nobody_authenticates_twice() {
 
 /// 38, 40, 41, 44, 45, 47–49, 53, 54, 98: what cannot be a client of ours is told one thing,
 /// wherever it stood and whatever was wrong. It is challenged once, unless it stood in the body.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn whatever_does_not_authenticate_is_challenged_in_the_same_bytes() {
     let house = House::new().await;
     let (id, secret) = (house.client.id(), house.client.secret());
@@ -174,7 +174,7 @@ const LONG: &str = "jts_01234567890123456789012345678901234567890123456789012345
 
 /// 50: of a client that is there no more than of one that never was; how long it takes is measured
 /// by `cargo bench --bench overload`.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn nobody_learns_which_clients_there_are() {
     let house = House::new().await;
     let node = &house.nodes[0];
@@ -217,7 +217,7 @@ async fn nobody_learns_which_clients_there_are() {
 }
 
 /// 51, 69: who guesses waits, and the client itself does not, even at the same address.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn guessing_is_slowed_for_each_client_and_secret() {
     let house = House::new().await;
     for (number, wire) in house.wires.iter().enumerate() {
@@ -244,7 +244,7 @@ async fn guessing_is_slowed_for_each_client_and_secret() {
 }
 
 /// 55: two secrets, each with its own end.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_client_has_two_secrets_while_it_changes_them() {
     let house = House::new().await;
     let node = &house.nodes[0];
@@ -267,7 +267,7 @@ async fn a_client_has_two_secrets_while_it_changes_them() {
 }
 
 /// 98: what is sent as a token beside the credentials of a client is a parameter that nobody knows.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_token_in_the_query_or_the_body_is_no_credential() {
     let house = House::new().await;
     let mut rows: Vec<Row> = Vec::new();

@@ -18,7 +18,7 @@ const KNOWN: [&str; 9] = [
 ];
 
 /// 22–30: what a form is not, and what it is but does not mean what somebody hoped.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_form_is_decoded_strictly() {
     let house = House::new().await;
     let mut rows: Vec<Row> = Vec::new();
@@ -66,7 +66,7 @@ async fn a_form_is_decoded_strictly() {
 }
 
 /// 21: a plus that is meant is encoded.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn an_encoded_plus_is_a_plus() {
     let house = House::new().await;
     let scopes = Scope::parse_set(["a+b", "a", "b"]).unwrap();
@@ -82,7 +82,7 @@ async fn an_encoded_plus_is_a_plus() {
 }
 
 /// 24, 30, 32: of each parameter, whichever endpoint it is sent to.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn each_known_parameter_is_single_and_plain() {
     let house = House::new().await;
     let mut rows: Vec<Row> = Vec::new();
@@ -119,7 +119,7 @@ async fn each_known_parameter_is_single_and_plain() {
 }
 
 /// 31–34: what is ignored, what may repeat, and which grants there are.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn unknown_parameters_are_ignored_and_unknown_grants_are_not() {
     let house = House::new().await;
     let mut rows: Vec<Row> = Vec::new();
@@ -155,7 +155,7 @@ async fn unknown_parameters_are_ignored_and_unknown_grants_are_not() {
 }
 
 /// 20: what is no form is refused by each endpoint in the same bytes.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn all_endpoints_read_forms_by_one_parser() {
     let house = House::new().await;
     let known = format!("client_id={}&client_id=", house.client.id());

@@ -31,7 +31,7 @@ async fn ask(wire: &Wire, authorization: &str, form: &str) -> Answer {
 }
 
 /// 70, 71, 76, 77: who asks, by which method, for what.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_caller_authenticates_and_names_a_token() {
     let house = House::new().await;
     let token = house.issue().await;
@@ -63,7 +63,7 @@ async fn a_caller_authenticates_and_names_a_token() {
 }
 
 /// 72, 75, 79: all that is told of an active token, whatever is hinted and whatever is accepted.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn an_active_token_is_described_in_the_types_of_the_rfc() {
     let house = House::new().await;
     let two = ["https://api.test", "https://other.test"];
@@ -111,7 +111,7 @@ async fn an_active_token_is_described_in_the_types_of_the_rfc() {
 }
 
 /// 73, 74, 76: whatever is wrong with a token, the answer is the same bytes.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn an_inactive_token_does_not_say_why() {
     let clock = Arc::new(ManualClock::at(SystemClock.now()));
     let options =
@@ -175,7 +175,7 @@ async fn an_inactive_token_does_not_say_why() {
 }
 
 /// 78: what is revoked at one node is inactive at each as soon as the revocation is answered.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_revocation_is_true_everywhere_once_it_is_answered() {
     let house = House::new().await;
     let own = house.basic();

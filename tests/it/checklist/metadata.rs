@@ -7,7 +7,7 @@ use super::{GRANT, House, METADATA, TOKEN, post};
 
 /// 7, 85–87: every method that the document names works, no endpoint has a query or a fragment, and
 /// the issuer is that of the tokens.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_metadata_is_true() {
     let house = House::new().await;
     let (id, secret) = (house.client.id(), house.client.secret());

@@ -19,7 +19,7 @@ use crate::support::{TestNodeOptions, http::basic, node::NO_CACHE};
 const ANY: &str = "grant_type=client_credentials&token=x";
 
 /// 36: of two faults the earlier one is told.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn faults_are_told_in_a_fixed_order() {
     let house = House::new().await;
     let wrong = basic("canary", "canary");
@@ -63,7 +63,7 @@ async fn faults_are_told_in_a_fixed_order() {
 
 /// 64, 66, 68, 69: every status that there is, on every endpoint, has the headers and the members
 /// that are asked for.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn every_refusal_is_json_and_is_not_kept() {
     let limits = Limits { body_timeout: Duration::from_millis(300), ..Limits::default() };
     let options = TestNodeOptions { cache: NO_CACHE, limits, ..TestNodeOptions::default() };
@@ -124,7 +124,7 @@ async fn every_refusal_is_json_and_is_not_kept() {
 }
 
 /// 67: whatever comes in, what goes out is JSON of the letters that RFC 6749, section 5.2, allows.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn no_input_brings_a_forbidden_letter_into_an_answer() {
     let house = House::new().await;
     let mut runner = TestRunner::deterministic();

@@ -7,7 +7,7 @@ use super::{House, INTROSPECT, REVOKE, Row, assert_sound, post};
 use crate::support::http::{Answer, basic};
 
 /// 80, 82, 84: 200 and an empty object, for what there is to revoke and for what there is not.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_revocation_succeeds_once_or_twice_alike() {
     let house = House::new().await;
     for wire in &house.wires {
@@ -34,7 +34,7 @@ async fn a_revocation_succeeds_once_or_twice_alike() {
 }
 
 /// 80, 81: the token of another client is not ended, and who tries learns nothing about it.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_token_is_revoked_by_its_owner_alone() {
     let house = House::new().await;
     let form = format!("token={}", house.issue().await);

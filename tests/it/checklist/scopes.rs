@@ -7,7 +7,7 @@ use crate::support::{http::basic, node::new_client};
 use jeton::{domain::Scope, registry::NewClient};
 
 /// 35, 56, 57, 59, 60
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_scope_is_registered_and_spelled_as_the_grammar_says() {
     let house = House::new().await;
     let mut rows: Vec<Row> = Vec::new();
@@ -39,7 +39,7 @@ async fn a_scope_is_registered_and_spelled_as_the_grammar_says() {
 }
 
 /// 57, 58, 59: what is granted is what was asked for, or else the default.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn without_a_scope_the_default_is_granted_or_nothing() {
     let house = House::new().await;
     let node = &house.nodes[0];

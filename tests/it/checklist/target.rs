@@ -10,7 +10,7 @@ fn by(method: &str, mut request: Request<Vec<u8>>) -> Request<Vec<u8>> {
 }
 
 /// 1, 3, 4: each path names its own methods, and no origin is let in.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn only_post_is_served_and_a_wrong_method_is_told_the_right_ones() {
     let house = House::new().await;
     let mut rows: Vec<Row> = Vec::new();
@@ -44,7 +44,7 @@ async fn only_post_is_served_and_a_wrong_method_is_told_the_right_ones() {
 }
 
 /// 2: an answer to HEAD has no body, and the connection is good for another request.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn head_is_refused_without_a_body() {
     let house = House::new().await;
     for wire in &house.wires {
@@ -59,7 +59,7 @@ async fn head_is_refused_without_a_body() {
 }
 
 /// 5: nothing in the URI is used, not even a whole and right grant.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn what_stands_in_the_query_is_refused_or_ignored() {
     let house = House::new().await;
     let (id, secret) = (house.client.id(), house.client.secret());
@@ -100,7 +100,7 @@ async fn what_stands_in_the_query_is_refused_or_ignored() {
 }
 
 /// 6: a path that is nearly right is not right, and nobody is redirected.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_path_has_one_spelling() {
     let house = House::new().await;
     let mut rows: Vec<Row> = Vec::new();
@@ -120,7 +120,7 @@ async fn a_path_has_one_spelling() {
 }
 
 /// 8: what a caller writes into headers and the authority changes nothing that others read.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn no_request_says_who_we_are() {
     let house = House::new().await;
     for wire in &house.wires {

@@ -10,7 +10,7 @@ use crate::support::{
     binary::{complaint, jeton, run, run_json},
 };
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_reader_that_goes_away_ends_no_command_with_a_panic() {
     let database = Database::ready(Kind::Sqlite).await;
     run_json(&["client", "create", "--client-id", "orders"], &database);
@@ -41,7 +41,7 @@ async fn a_reader_that_goes_away_ends_no_command_with_a_panic() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn output_that_cannot_be_written_is_an_error() {
     let database = Database::ready(Kind::Sqlite).await;
     run_json(&["client", "create", "--client-id", "orders"], &database);
@@ -53,7 +53,7 @@ async fn output_that_cannot_be_written_is_an_error() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn tables_fit_the_terminal_and_are_complete_in_a_pipe() {
     let database = Database::ready(Kind::Sqlite).await;
     for number in 0..3 {
@@ -83,7 +83,7 @@ async fn tables_fit_the_terminal_and_are_complete_in_a_pipe() {
     assert_eq!(first, ["client_id", "client-0", "client-1", "client-2"]);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn texts_that_a_terminal_obeys_are_refused_and_replaced_where_they_are_shown() {
     for kind in Kind::BOTH {
         let database = Database::ready(kind).await;
@@ -110,7 +110,7 @@ async fn texts_that_a_terminal_obeys_are_refused_and_replaced_where_they_are_sho
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_change_is_visible_on_a_terminal_of_80_columns() {
     let database = Database::ready(Kind::Sqlite).await;
     run_json(&["client", "create", "--client-id", "a-client-with-a-long-name"], &database);
@@ -125,7 +125,7 @@ async fn a_change_is_visible_on_a_terminal_of_80_columns() {
 
 /// What the trail says of one act does not depend on the database, but for what only one of them
 /// knows.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_trail_reads_the_same_from_both_databases() {
     let mut trails = Vec::new();
     for kind in Kind::BOTH {
@@ -184,7 +184,7 @@ fn mask_moments(value: &mut Value) {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn every_command_names_its_database_and_json_stays_json() {
     for kind in Kind::BOTH {
         let database = Database::ready(kind).await;
@@ -220,7 +220,7 @@ async fn every_command_names_its_database_and_json_stays_json() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn an_error_is_json_where_json_is_asked_for() {
     let database = Database::ready(Kind::Sqlite).await;
     let rows: [(&[&str], u8, &str, &str); 3] = [
@@ -239,7 +239,7 @@ async fn an_error_is_json_where_json_is_asked_for() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_log_is_in_colour_on_a_terminal_unless_no_color_is_set() {
     let database = Database::new(Kind::Sqlite).await;
     let dev = ["dev", "--exit-after-check", "--grpc-addr", "127.0.0.1:0", "--http-addr"];

@@ -12,7 +12,7 @@ use crate::support::{
     binary::{complaint, jeton, run, run_json},
 };
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_secret_is_not_made_if_nobody_could_read_it() {
     let database = Database::ready(Kind::Sqlite).await;
     run_json(&["client", "create", "--client-id", "orders"], &database);
@@ -41,7 +41,7 @@ async fn a_secret_is_not_made_if_nobody_could_read_it() {
 
 /// A file that cannot grow passes every check before. Only Postgres can be used, because the
 /// embedded database would be a file as well.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_secret_that_was_lost_on_its_way_is_retired() {
     let database = Database::ready(Kind::Postgres).await;
     let file = database.dir.path().join("secret");
@@ -63,7 +63,7 @@ async fn a_secret_that_was_lost_on_its_way_is_retired() {
     assert_eq!(shown["secrets"][0]["state"], "retired", "{shown}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_secret_in_the_wrong_place_is_not_echoed() {
     let database = Database::ready(Kind::Sqlite).await;
     let created = run_json(&["client", "create", "--client-id", "orders"], &database);
@@ -92,7 +92,7 @@ async fn a_secret_in_the_wrong_place_is_not_echoed() {
     assert!(said.contains("JETON_TIMEOUT") && !said.contains(&secret[4..20]), "{said}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_secret_is_taken_only_from_a_file_of_its_owner() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("orders.secret");

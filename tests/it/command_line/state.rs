@@ -6,7 +6,7 @@ use crate::support::{
     binary::{complaint, run, run_json},
 };
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn what_ends_something_asks_a_person_first_and_does_not_stop_a_script() {
     for kind in Kind::BOTH {
         let database = Database::ready(kind).await;
@@ -52,7 +52,7 @@ async fn what_ends_something_asks_a_person_first_and_does_not_stop_a_script() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_client_is_shown_with_the_moments_that_decide_about_its_tokens_and_secrets() {
     for kind in Kind::BOTH {
         let database = Database::ready(kind).await;
@@ -79,7 +79,7 @@ async fn a_client_is_shown_with_the_moments_that_decide_about_its_tokens_and_sec
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn secrets_that_a_tag_key_takes_along_are_named_before_and_shown_as_retired_after() {
     for kind in Kind::BOTH {
         let database = Database::ready(kind).await;
@@ -111,7 +111,7 @@ async fn secrets_that_a_tag_key_takes_along_are_named_before_and_shown_as_retire
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn what_the_server_refuses_is_told_apart() {
     let database = Database::ready(Kind::Postgres).await;
     let with = |from: &str, to: &str| {

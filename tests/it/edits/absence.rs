@@ -24,7 +24,7 @@ async fn scenes() -> Vec<Scene> {
     scenes
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn deleting_the_row_of_a_leaked_secret_does_not_revive_its_tokens() {
     for scene in scenes().await {
         let leaked = scene.client("orders").await;
@@ -39,7 +39,7 @@ async fn deleting_the_row_of_a_leaked_secret_does_not_revive_its_tokens() {
 }
 
 /// A connection without foreign keys leaves the secrets of a client behind, as a replica does.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_secret_whose_client_is_gone_grants_nothing() {
     for scene in scenes().await {
         let gone = scene.client("orders").await;
@@ -62,7 +62,7 @@ async fn a_secret_whose_client_is_gone_grants_nothing() {
 }
 
 /// The moment before which all tokens are dead is gone with it, and a fault is never "inactive".
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn without_the_row_of_the_installation_no_token_is_told_to_be_active() {
     for scene in scenes().await {
         let known = scene.client("orders").await;
@@ -77,7 +77,7 @@ async fn without_the_row_of_the_installation_no_token_is_told_to_be_active() {
 }
 
 /// Jeton removes revocations when their tokens are dead, and goes by what the row says of that.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_revocation_by_hand_is_kept_for_as_long_as_its_token_lives() {
     for scene in scenes().await {
         let known = scene.client("orders").await;

@@ -7,7 +7,7 @@ use jeton::domain::{Clock, ManualClock, SystemClock};
 use super::{Scene, until_trusted};
 use crate::support::{Kind, TestNode, TestNodeOptions, node::CACHE};
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn an_edit_that_no_trigger_saw_is_true_when_the_cache_has_expired() {
     for kind in Kind::BOTH {
         let clock = Arc::new(ManualClock::at(SystemClock.now()));

@@ -37,7 +37,7 @@ fn of_partition(statement: &str) -> String {
 
 const DETACH: &str = "execute format('alter table access_token detach partition %s', partition);";
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_partition_that_is_detached_or_dropped_is_gone_for_running_nodes() {
     for (statement, audit) in [
         (DETACH.to_owned(), "token.truncate"),
@@ -65,7 +65,7 @@ async fn a_partition_that_is_detached_or_dropped_is_gone_for_running_nodes() {
 }
 
 /// Jeton drops a partition when all in it is dead, and that is nobody's doing.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_dead_partition_that_jeton_drops_is_no_change() {
     let scene = Scene::new(Kind::Postgres).await;
     let seen = "select count(*) from token_partition";
@@ -86,7 +86,7 @@ async fn a_dead_partition_that_jeton_drops_is_no_change() {
 }
 
 /// Two nodes look at the same partitions. One that the other has just dropped fails nothing.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn upkeep_of_many_nodes_at_once_does_not_fail() {
     let scene = Scene::new(Kind::Postgres).await;
     for days in 4..12 {
@@ -99,7 +99,7 @@ async fn upkeep_of_many_nodes_at_once_does_not_fail() {
 }
 
 /// As an older version of Jeton does, or a person.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_partition_that_others_attach_is_watched_from_the_next_upkeep_on() {
     let scene = Scene::new(Kind::Postgres).await;
     let known = scene.client("orders").await;

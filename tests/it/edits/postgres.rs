@@ -189,7 +189,7 @@ fn of_the_installation() -> Vec<Edit> {
     ]
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn whatever_is_written_in_postgres_is_true_at_once_and_audited() {
     let edits = [of_clients(), of_secrets(), of_tokens(), of_revocations(), of_the_installation()];
     let edits: Vec<_> = edits.into_iter().flatten().collect();
@@ -199,7 +199,7 @@ async fn whatever_is_written_in_postgres_is_true_at_once_and_audited() {
 }
 
 /// These end the resource server as well, so each has a node of its own.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_table_that_is_truncated_is_empty_to_running_nodes_at_once() {
     let edits = [
         edit("truncate client_secret", false, false, &["secret.truncate"]),
@@ -213,7 +213,7 @@ async fn a_table_that_is_truncated_is_empty_to_running_nodes_at_once() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_merged_or_copied_is_true_at_once_and_audited() {
     for session in SESSIONS {
         let scene = Scene::new(Kind::Postgres).await;
@@ -268,7 +268,7 @@ async fn what_is_merged_or_copied_is_true_at_once_and_audited() {
 }
 
 /// It would make every issue wait for the one before it.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn tokens_that_a_node_issues_are_neither_announced_nor_audited() {
     let scene = Scene::new(Kind::Postgres).await;
     let known = scene.client("orders").await;

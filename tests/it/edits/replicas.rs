@@ -22,7 +22,7 @@ fn run(name: &str, arguments: &[&str], database: &Database) -> bool {
     !is_older
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_is_dumped_and_restored_has_its_triggers_and_its_trail() {
     let scene = Scene::new(Kind::Postgres).await;
     let known = scene.client("orders").await;
@@ -55,7 +55,7 @@ async fn a_database_that_is_dumped_and_restored_has_its_triggers_and_its_trail()
 }
 
 /// A server with two databases, one of which follows the tables of the other.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn what_logical_replication_writes_is_true_on_the_nodes_of_the_replica() {
     if !is_installed() {
         return;

@@ -29,7 +29,7 @@ async fn write_without_rule(scene: &Scene, set: &str) {
     scene.node.database.heard().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn default_scopes_are_issued_only_as_far_as_they_are_registered() {
     for kind in Kind::BOTH {
         let scene = Scene::new(kind).await;
@@ -58,7 +58,7 @@ async fn default_scopes_are_issued_only_as_far_as_they_are_registered() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn default_scopes_that_are_not_registered_are_refused_when_they_are_written() {
     let scene = Scene::new(Kind::Sqlite).await;
     scene.client("orders").await;
@@ -91,7 +91,7 @@ async fn default_scopes_that_are_not_registered_are_refused_when_they_are_writte
 }
 
 /// A file of the version before, with a row that breaks the rule.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_row_that_broke_the_rule_before_is_migrated_and_can_be_changed() {
     let database = Database::new(Kind::Sqlite).await;
     let before = tempfile::tempdir().unwrap();

@@ -261,7 +261,7 @@ fn of_the_installation(connection: Connection) -> Vec<Edit> {
     ]
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn whatever_is_written_in_sqlite_is_true_at_once_and_audited() {
     for (foreign_keys, recursive_triggers) in
         [(true, false), (false, false), (true, true), (false, true)]

@@ -56,7 +56,7 @@ async fn rotated(database: &Database) -> Credentials {
     old
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_is_killed_between_two_writings_never_makes_a_secret_safe() {
     for kind in Kind::BOTH {
         let database = Database::new(kind).await;
@@ -106,7 +106,7 @@ async fn a_node_that_is_killed_between_two_writings_never_makes_a_secret_safe() 
 }
 
 /// It writes nothing, so only the list of leases shows it, and a gap when it has gone.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_node_of_an_earlier_version_is_a_gap_for_as_long_as_it_serves() {
     let database = Database::new(Kind::Postgres).await;
     let old = rotated(&database).await;
@@ -132,7 +132,7 @@ async fn a_node_of_an_earlier_version_is_a_gap_for_as_long_as_it_serves() {
 }
 
 /// Whatever cannot be written waits in memory, with the time at which it happened.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn uses_that_cannot_be_written_are_written_later_and_leave_no_gap() {
     for kind in Kind::BOTH {
         let node = TestNode::start_with(kind, writing(OFTEN)).await;
@@ -168,7 +168,7 @@ async fn uses_that_cannot_be_written_are_written_later_and_leave_no_gap() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_restore_leaves_a_gap_from_the_newest_row_of_the_backup_on() {
     for kind in Kind::BOTH {
         let database = Database::ready(kind).await;

@@ -44,7 +44,7 @@ async fn restore(
 }
 
 /// Nodes apply the moment by their clocks, with and without a cache.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_later_retirement_refuses_a_secret_from_its_moment_on_and_not_before() {
     for kind in Kind::BOTH {
         for cache in [TestNodeOptions::default().cache, NO_CACHE] {
@@ -76,7 +76,7 @@ async fn a_later_retirement_refuses_a_secret_from_its_moment_on_and_not_before()
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_restore_puts_the_expiry_back_and_what_leaked_or_expired_stays_out_of_use() {
     for kind in Kind::BOTH {
         let node = TestNode::start_with(kind, writing(OFTEN)).await;
@@ -127,7 +127,7 @@ async fn a_restore_puts_the_expiry_back_and_what_leaked_or_expired_stays_out_of_
 }
 
 /// An edit by hand cannot announce a retirement that nodes would not apply.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_retirement_that_is_not_the_expiry_is_refused_by_the_schema() {
     for kind in Kind::BOTH {
         let node = TestNode::start_with(kind, writing(OFTEN)).await;

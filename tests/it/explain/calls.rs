@@ -11,7 +11,7 @@ use crate::support::{
     control::{Controlled, why},
 };
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn an_administrator_lists_explains_and_revokes_a_token() {
     for kind in Kind::BOTH {
         let at = Controlled::start(kind).await;
@@ -66,7 +66,7 @@ async fn an_administrator_lists_explains_and_revokes_a_token() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_names_no_token_is_refused_by_its_field() {
     let at = Controlled::start(Kind::Sqlite).await;
     let mut control = at.control.clone();
@@ -92,7 +92,7 @@ async fn a_request_that_names_no_token_is_refused_by_its_field() {
     assert_eq!(why(&missing).0, ErrorReason::TokenNotFound);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn an_administrator_simulates_a_request() {
     for kind in Kind::BOTH {
         let at = Controlled::start(kind).await;

@@ -29,7 +29,7 @@ fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn an_operator_lists_explains_and_revokes_a_token() {
     for kind in Kind::BOTH {
         let at = World::new(kind).await;
@@ -80,7 +80,7 @@ async fn an_operator_lists_explains_and_revokes_a_token() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_list_of_tokens_is_bounded_and_says_so() {
     for kind in Kind::BOTH {
         let at = World::new(kind).await;
@@ -100,7 +100,7 @@ async fn a_list_of_tokens_is_bounded_and_says_so() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn an_operator_simulates_a_request() {
     for kind in Kind::BOTH {
         let at = World::new(kind).await;

@@ -88,7 +88,7 @@ impl Case {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_simulated_request_gets_what_a_real_one_gets() {
     for kind in Kind::BOTH {
         let node = TestNode::start(kind).await;
@@ -132,7 +132,7 @@ async fn a_simulated_request_gets_what_a_real_one_gets() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_cannot_authenticate_would_get_nothing() {
     for kind in Kind::BOTH {
         let node = TestNode::start(kind).await;

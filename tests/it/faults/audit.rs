@@ -140,7 +140,7 @@ fn differs_from_history(trail: &[AuditEntry], past: &Past) -> Vec<String> {
 }
 
 /// A trail that lacks something or has something made up is found out.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_trail_that_does_not_match_is_found_out() {
     let tables = ["client", "client_secret", "revoked_token", "audit"];
     let unseen = tables.map(|table| format!("alter table {table} disable trigger user; ")).concat();

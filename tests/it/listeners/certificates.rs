@@ -33,7 +33,7 @@ fn der(pem: &str) -> CertificateDer<'static> {
     CertificateDer::from_pem_slice(pem.as_bytes()).unwrap()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_renewed_certificate_is_shown_to_new_connections_and_old_ones_go_on() {
     let files = Files::new();
     let (_database, served) = served(&files).await;
@@ -49,7 +49,7 @@ async fn a_renewed_certificate_is_shown_to_new_connections_and_old_ones_go_on() 
     metadata_over(old).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_renewal_that_cannot_be_used_leaves_the_old_certificate_in_force() {
     let files = Files::new();
     let (_database, served) = served(&files).await;
@@ -92,7 +92,7 @@ async fn is_served(node: &TlsNode, shows: Option<(String, String)>) -> bool {
     true
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_client_certificate_is_verified_if_there_is_one() {
     let node = TlsNode::with_clients(Limits::default(), true, false).await;
     let good = node.files.authority.issue();
@@ -101,7 +101,7 @@ async fn a_client_certificate_is_verified_if_there_is_one() {
     assert!(!is_served(&node, Some(Authority::new().issue())).await);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_client_without_certificate_is_refused_where_one_is_required() {
     let node = TlsNode::with_clients(Limits::default(), true, true).await;
     let good = node.files.authority.issue();

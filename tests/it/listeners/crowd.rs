@@ -52,7 +52,7 @@ async fn assert_served(attacked: &Attacked, context: &str) {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn connections_that_have_not_authenticated_keep_nobody_out() {
     let metadata = b"GET /.well-known/oauth-authorization-server HTTP/1.1\r\nHost: x\r\n\r\n";
     let unfinished = b"POST /oauth2/token HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n";
@@ -70,7 +70,7 @@ async fn connections_that_have_not_authenticated_keep_nobody_out() {
 }
 
 /// A client that keeps its connection has it still.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_connection_on_which_a_call_succeeded_is_kept() {
     let attacked = Attacked::start(Limits { max_connections: 20, ..Limits::default() }).await;
     let call = format!(
@@ -91,7 +91,7 @@ async fn a_connection_on_which_a_call_succeeded_is_kept() {
 }
 
 /// Kubernetes would restart a node whose probes are not answered.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_probe_listener_cannot_be_held_shut() {
     let attacked = Attacked::start(Limits::default()).await;
     let probes = attacked.node.node.probe_addr();

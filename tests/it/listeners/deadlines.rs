@@ -39,7 +39,7 @@ async fn all_closed(addresses: [SocketAddr; 2], beginnings: &[&[u8]]) {
 }
 
 // FC-37, M-13, F3: the beginning of a preface could be one of HTTP/1.1 as well.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_sends_nothing_or_stops_in_its_first_bytes_is_closed() {
     let node = Attacked::start(short_handshake()).await;
     let beginnings = [&b""[..], b"P", &PREFACE[..23], HTTP1_HEADER.as_bytes()];
@@ -48,7 +48,7 @@ async fn a_connection_that_sends_nothing_or_stops_in_its_first_bytes_is_closed()
 }
 
 // FC-37, M-13
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn half_a_tls_handshake_is_closed() {
     let node = TlsNode::start(short_handshake()).await;
     let client_hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03";
@@ -57,7 +57,7 @@ async fn half_a_tls_handshake_is_closed() {
 }
 
 // FC-37, M-13: that a handshake was finished gives a peer no more time.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_stops_after_its_tls_handshake_is_closed() {
     let node = TlsNode::start(short_handshake()).await;
     let mut stalled = Vec::new();
@@ -97,7 +97,7 @@ async fn drip(stream: impl AsyncRead + AsyncWrite, bytes: &[u8]) -> String {
 
 // FC-37, M-13: a deadline for the whole, since one for each byte would never pass. An answer would
 // show that the preface had been taken after all.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_preface_or_a_first_header_that_drips_ends_at_the_deadline() {
     let node = Attacked::start(short_handshake()).await;
     let secure = TlsNode::start(short_handshake()).await;
@@ -114,7 +114,7 @@ async fn a_preface_or_a_first_header_that_drips_ends_at_the_deadline() {
 }
 
 // FC-37, M-13
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_drips_is_answered_at_the_deadline() {
     let limits = Limits { body_timeout: SOON, request_timeout: SOON, ..Limits::default() };
     let node = Attacked::start(limits).await;
@@ -143,7 +143,7 @@ async fn a_body_that_drips_is_answered_at_the_deadline() {
 }
 
 // M-13: a header that drips within HTTP/2 leaves no room for the answer to a ping.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_peer_that_does_not_answer_a_ping_is_gone() {
     let node = Attacked::start(Limits { ping_interval: SOON, ..Limits::default() }).await;
     let started = RawH2::connect(node.grpc(), &[]).await;
@@ -153,7 +153,7 @@ async fn a_peer_that_does_not_answer_a_ping_is_gone() {
 }
 
 // M-13
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_connection_without_requests_is_closed_in_time_and_one_with_requests_is_not() {
     let node = Attacked::start(Limits { idle_timeout: SOON, ..Limits::default() }).await;
     let mut http1 = TcpStream::connect(node.http()).await.unwrap();
@@ -180,7 +180,7 @@ async fn a_connection_without_requests_is_closed_in_time_and_one_with_requests_i
 }
 
 // F3: tonic's own limit cuts an old connection, and what is under way on it.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn an_old_connection_ends_and_every_request_that_was_taken_is_answered() {
     let node = Attacked::start(Limits { max_connection_age: SOON, ..Limits::default() }).await;
     let (idle, busy) =
@@ -200,7 +200,7 @@ async fn an_old_connection_ends_and_every_request_that_was_taken_is_answered() {
 }
 
 // M-13
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn places_taken_by_silent_peers_are_free_again_at_the_deadline() {
     let limits = Limits { max_connections: 4, ..short_handshake() };
     let node = Attacked::start(limits).await;
@@ -214,7 +214,7 @@ async fn places_taken_by_silent_peers_are_free_again_at_the_deadline() {
 }
 
 /// A message that does not arrive holds no permit, and its call has an end.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_message_that_does_not_arrive_ends_its_call() {
     const TIMEOUT: Duration = Duration::from_millis(200);
     let limits = Limits { request_timeout: TIMEOUT, max_requests: 1, ..Limits::default() };

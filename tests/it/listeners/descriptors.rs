@@ -41,7 +41,7 @@ fn issue(created: &Value) -> IssueTokenRequest {
 }
 
 // M-17: the database opens its files late, when connections could have taken everything.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn connections_leave_descriptors_for_the_database() {
     let database = Database::new(Kind::Sqlite).await;
     let limit = 150;
@@ -68,7 +68,7 @@ async fn connections_leave_descriptors_for_the_database() {
 }
 
 // M-17, FC-36, F4: tonic's own loop spun: 1.1 seconds of processor time in 3.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_node_without_descriptors_rests_and_accepts_again_when_there_are_some() {
     let database = Database::new(Kind::Sqlite).await;
     let served = Served::start(&database, &["--handshake-timeout-ms", "60000"]);
@@ -93,7 +93,7 @@ async fn a_node_without_descriptors_rests_and_accepts_again_when_there_are_some(
 }
 
 // FC-36: RUSTSEC-2024-0376, where the loop ended with the first such error.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn peers_that_are_gone_before_they_are_accepted_do_not_end_the_loop() {
     let node = super::Attacked::start(super::short_handshake()).await;
     for _ in 0..1_000 {

@@ -31,7 +31,7 @@ fn of_the_server() -> HealthCheckRequest {
 }
 
 // M-21
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_stops_says_so_and_serves_on_until_balancers_have_noticed() {
     let limits = Limits { pre_stop: 4 * SOON, drain_timeout: LONG, ..Limits::default() };
     let attacked = Attacked::start(limits).await;
@@ -100,7 +100,7 @@ async fn unfinished(served: &Served, count: usize) -> (Vec<RawH2>, Vec<TcpStream
 const PATIENT: [&str; 4] = ["--handshake-timeout-ms", "600000", "--body-timeout-ms", "600000"];
 
 // M-21, F3
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_node_ends_at_its_deadline_whatever_its_peers_do() {
     let database = Database::new(Kind::Sqlite).await;
     let flags = [&PATIENT[..], &["--drain-timeout-seconds", "1"]].concat();
@@ -115,7 +115,7 @@ async fn a_node_ends_at_its_deadline_whatever_its_peers_do() {
 }
 
 // M-13, F3: who has not asked for anything yet has nothing that could be finished.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn stalled_connections_do_not_hold_the_drain_at_all() {
     let database = Database::new(Kind::Sqlite).await;
     let files = Files::new();
@@ -133,7 +133,7 @@ async fn stalled_connections_do_not_hold_the_drain_at_all() {
 }
 
 // M-21
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_second_signal_ends_the_process_at_once() {
     let database = Database::new(Kind::Sqlite).await;
     let flags = [&PATIENT[..], &["--drain-timeout-seconds", "600"]].concat();

@@ -22,7 +22,7 @@ fn tls_flags(files: &Files) -> [String; 4] {
     ["--tls-cert".into(), path("cert.pem"), "--tls-key".into(), path("key.pem")]
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_failed_handshake_is_logged_with_source_and_cause_and_counted() {
     let (files, database) = (Files::new(), Database::new(Kind::Sqlite).await);
     let flags = tls_flags(&files);
@@ -56,7 +56,7 @@ async fn a_failed_handshake_is_logged_with_source_and_cause_and_counted() {
     assert_eq!(served.end().matches("a TLS handshake failed").count(), 0);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_shim_that_does_not_trust_its_upstream_says_so() {
     let (files, database) = (Files::new(), Database::new(Kind::Sqlite).await);
     let flags = tls_flags(&files);
@@ -76,7 +76,7 @@ async fn a_shim_that_does_not_trust_its_upstream_says_so() {
     assert!(!metrics(&node).await.contains("jeton_upstream_failures"));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_signal_to_reload_ends_no_service_and_ends_a_trial() {
     let database = Database::new(Kind::Sqlite).await;
     for flags in [&[][..], &["--tls-self-signed"]] {
@@ -94,7 +94,7 @@ async fn a_signal_to_reload_ends_no_service_and_ends_a_trial() {
     assert!(dev.ended(Duration::from_secs(30)).await.success());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_revocation_list_of_another_authority_is_refused_and_the_changed_file_is_named() {
     let (files, database) = (Files::new(), Database::new(Kind::Sqlite).await);
     let other = Authority::named("Another authority");
@@ -123,7 +123,7 @@ async fn a_revocation_list_of_another_authority_is_refused_and_the_changed_file_
     assert!(said.contains("some revocation lists are not of an authority"), "{said}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_is_missing_is_not_called_a_wrong_one() {
     let (files, database) = (Files::new(), Database::new(Kind::Sqlite).await);
     let flags = tls_flags(&files);

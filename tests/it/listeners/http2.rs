@@ -29,7 +29,7 @@ async fn attack(node: &Attacked, bytes: Vec<u8>) -> End {
 }
 
 // FC-35, M-14: RUSTSEC-2023-0034, CVE-2023-44487
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn streams_that_are_opened_and_reset_at_once_end_the_connection() {
     let node = Attacked::start(Limits::default()).await;
     let bytes = streams(20_000).flat_map(|stream| {
@@ -41,7 +41,7 @@ async fn streams_that_are_opened_and_reset_at_once_end_the_connection() {
 }
 
 // FC-35, M-14: RUSTSEC-2024-0003
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn faulty_streams_without_number_end_the_connection() {
     let node = Attacked::start(Limits::default()).await;
     // The body ends where the header promises five bytes.
@@ -53,7 +53,7 @@ async fn faulty_streams_without_number_end_the_connection() {
 }
 
 // FC-35, M-14: grpc-go GHSA-m425-mq94-257g
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn more_streams_than_are_allowed_are_refused_and_end_the_connection() {
     let node = Attacked::start(Limits { max_streams: 16, ..Limits::default() }).await;
     let bytes =
@@ -63,7 +63,7 @@ async fn more_streams_than_are_allowed_are_refused_and_end_the_connection() {
 }
 
 // FC-35, M-14: RUSTSEC-2024-0332
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_header_without_end_ends_the_connection() {
     let node = Attacked::start(Limits::default()).await;
     // A field that is in no table, with a value of a kilobyte: what it says does not matter.
@@ -79,7 +79,7 @@ async fn a_header_without_end_ends_the_connection() {
 }
 
 // FC-35, M-14: RUSTSEC-2026-0258
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn data_frames_without_data_end_the_connection() {
     let node = Attacked::start(Limits::default()).await;
     let mut bytes = frame(HEADERS, END_HEADERS, 1, &call(ISSUE));
@@ -90,7 +90,7 @@ async fn data_frames_without_data_end_the_connection() {
 
 // FC-35, M-14: a peer that makes us answer and does not read. What we owe it does not grow, so that
 // it must wait for us, and in the end it is cut.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_flood_of_settings_or_pings_is_not_stored_and_comes_to_an_end() {
     let limits = Limits { idle_timeout: SOON, drain_timeout: SOON, ..Limits::default() };
     let node = Attacked::start(limits).await;
@@ -105,7 +105,7 @@ async fn a_flood_of_settings_or_pings_is_not_stored_and_comes_to_an_end() {
 }
 
 // FC-35, M-14: answers that nobody fetches, on a connection that looks alive.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_reader_with_a_window_of_zero_comes_to_an_end() {
     let limits = Limits { idle_timeout: SOON, drain_timeout: SOON, ..Limits::default() };
     let node = Attacked::start(limits).await;
@@ -124,7 +124,7 @@ async fn a_reader_with_a_window_of_zero_comes_to_an_end() {
 }
 
 // M-15
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_header_that_is_too_large_is_refused_on_both_protocols() {
     let node = Attacked::start(Limits::default()).await;
     let long = "x".repeat(20_000);

@@ -39,7 +39,7 @@ async fn until_counted(node: &Attacked, outcome: &str, expected: u64) {
 /// Requests that run on a connection before one has authenticated.
 const EARLY: usize = 16;
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_connection_of_a_stranger_has_few_streams_and_each_counts_until_its_body_ends() {
     let node = Attacked::start(Limits::default()).await;
     let mut health = health(node.grpc()).await;
@@ -59,7 +59,7 @@ async fn a_connection_of_a_stranger_has_few_streams_and_each_counts_until_its_bo
     watch.message().await.unwrap().unwrap();
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stream_ends_at_the_deadline_of_its_caller() {
     let node = Attacked::start(Limits::default()).await;
     let mut health = health(node.grpc()).await;

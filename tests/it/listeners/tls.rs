@@ -59,7 +59,7 @@ async fn negotiated(
     Ok([found[0], found[1]])
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn tls_1_2_is_ephemeral_with_aes_gcm_and_nothing_else() {
     let node = TlsNode::start(Limits::default()).await;
     let gcm = client(&node.files, |suite| is_tls12(suite) && !is_chacha(suite), |_| true);
@@ -74,7 +74,7 @@ async fn tls_1_2_is_ephemeral_with_aes_gcm_and_nothing_else() {
     negotiated(&node, &chacha).await.unwrap();
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_key_exchange_that_resists_quantum_computers_is_preferred() {
     let node = TlsNode::start(Limits::default()).await;
     let new = NamedGroup::X25519MLKEM768;
@@ -95,7 +95,7 @@ async fn second_handshake(address: SocketAddr, client: &Arc<ClientConfig>) -> Ha
 }
 
 /// A certificate that was revoked in between would not be seen.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_session_is_not_resumed_where_clients_have_certificates() {
     let asking = TlsNode::with_clients(Limits::default(), true, false).await;
     let plain = TlsNode::start(Limits::default()).await;
@@ -140,7 +140,7 @@ async fn answer(stream: impl AsyncRead + AsyncWrite, head: &str) -> String {
     closed(&mut reader).await
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_revoked_certificate_is_refused_and_so_is_every_one_once_the_list_has_expired() {
     let (files, database) = (Files::new(), Database::new(Kind::Sqlite).await);
     let (good, bad) =
@@ -185,7 +185,7 @@ async fn a_revoked_certificate_is_refused_and_so_is_every_one_once_the_list_has_
     assert!(refused.contains("crl.pem"), "{refused}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn every_answer_over_http_says_what_browsers_must_not_do() {
     let with_tls = TlsNode::start(Limits::default()).await;
     let plain = TestNode::start(Kind::Sqlite).await;
@@ -217,7 +217,7 @@ fn certificate(path: &Path) -> CertificateDer<'static> {
 }
 
 /// The node starts when the clock shows a day two months ago, and then the clock is set.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_self_signed_certificate_is_made_again_while_the_node_runs() {
     let Some(clock) = Clock::new() else {
         println!("not run: libfaketime is missing");

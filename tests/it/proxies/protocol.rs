@@ -30,7 +30,7 @@ fn proxies() -> Proxies {
     Proxies { proxy_protocol: Some(PROXY.parse().unwrap()), ..Proxies::default() }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_header_is_required_from_these_proxies_and_refused_from_others() {
     let secrets = Secrets::new().await;
     let node = secrets.serve(&[&CHEAP, &["--proxy-protocol", PROXY]]);
@@ -53,7 +53,7 @@ async fn the_header_is_required_from_these_proxies_and_refused_from_others() {
     assert!(lines.len() == 1 && lines[0].contains(PROXY), "it is logged once: {log}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_proxy_that_stays_silent_is_cut() {
     let limits = Limits {
         handshake_timeout: Duration::from_millis(500),
@@ -69,7 +69,7 @@ async fn a_proxy_that_stays_silent_is_cut() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_header_comes_before_tls() {
     let files = Files::new();
     let pem = PemFiles { cert: files.path("cert.pem"), key: files.path("key.pem") };

@@ -10,7 +10,7 @@ use crate::support::{
 const TRUSTED: [&str; 2] = ["--trusted-proxy", "127.0.0.1"];
 const CALLER: &str = "127.0.0.5";
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_right_secret_succeeds_through_a_shim_beside_an_old_one() {
     let secrets = Secrets::new().await;
     for (cache, more) in [("warm", &[][..]), ("cold", &COLD)] {
@@ -28,7 +28,7 @@ async fn the_right_secret_succeeds_through_a_shim_beside_an_old_one() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_node_logs_the_caller_of_a_shim_that_it_trusts() {
     let secrets = Secrets::new().await;
     for (trust, expected) in [(&TRUSTED[..], CALLER), (&[], "127.0.0.1")] {
@@ -41,7 +41,7 @@ async fn the_node_logs_the_caller_of_a_shim_that_it_trusts() {
 }
 
 /// The certificate is of the authority for clients in any case; only its name makes a difference.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_shim_is_trusted_by_the_name_in_its_certificate() {
     let secrets = Secrets::new().await;
     let files = Files::new();

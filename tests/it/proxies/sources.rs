@@ -22,7 +22,7 @@ fn foreign<const N: usize>(secrets: &Secrets) -> [String; N] {
     std::array::from_fn(|number| Secrets::create(&secrets.database, &format!("other-{number}")))
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_trusted_proxy_names_the_source_and_nobody_else_does() {
     let secrets = Secrets::new().await;
     let node = secrets.serve(&[&CHEAP, &TRUSTED]);
@@ -48,7 +48,7 @@ async fn a_trusted_proxy_names_the_source_and_nobody_else_does() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_source_is_the_same_over_http_2_and_grpc() {
     let secrets = Secrets::new().await;
     // The connection of the gRPC client comes from 127.0.0.1.
@@ -91,7 +91,7 @@ async fn call(grpc: SocketAddr, secret: &str, forwarded: &'static str) {
 }
 
 /// The address of a caller behind the PROXY protocol may be a trusted proxy itself.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn both_ways_to_name_a_source_work_together() {
     let secrets = Secrets::new().await;
     let flags = ["--proxy-protocol", PROXY, "--trusted-proxy", "10.1.0.0/16"];

@@ -25,7 +25,7 @@ async fn median(shim: &Served, secret: &str) -> Duration {
 /// S-10. Each attacker fails at more than the rate that its source has, and they exceed it ten
 /// times together. On a connection that is slowed as a whole, each call would wait for a quarter of
 /// a second; the least bound is for the share of the machine that the attack takes.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_caller_of_a_shim_does_not_wait_for_eight_who_fail() {
     let secrets = Secrets::new().await;
     for trust in [&["--trusted-proxy", "127.0.0.1"][..], &[]] {
@@ -43,7 +43,7 @@ async fn a_caller_of_a_shim_does_not_wait_for_eight_who_fail() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_source_that_keeps_failing_is_told_to_wait_and_fills_no_log() {
     let secrets = Secrets::new().await;
     let node = secrets.serve(&[&CHEAP, &COLD, &LIMIT, &TRUSTED]);

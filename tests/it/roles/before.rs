@@ -12,7 +12,7 @@ async fn number(connection: &mut PgConnection, query: &str) -> i64 {
 }
 
 /// Its statements as they were, and that nodes of both versions wait for each other.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_node_of_the_version_before_goes_on() {
     let world = World::new().await;
     let mut old = world.connect("owner").await;

@@ -32,7 +32,7 @@ fn assert_names_the_grants(output: &Output) {
 const CREATE: [&str; 8] =
     ["client", "create", "--client-id", "orders", "--scope", "read", "--serves", "https://a.test"];
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn an_operator_administers_clients_and_is_in_the_trail() {
     let world = World::new().await;
     let operator = world.of("operator");
@@ -65,7 +65,7 @@ async fn an_operator_administers_clients_and_is_in_the_trail() {
     assert_eq!(text(&last[0], "login"), world.roles.name("operator"));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn an_operator_rotates_a_secret_and_a_reader_sees_the_evidence() {
     let world = World::new().await;
     let (operator, reader) = (world.of("operator"), world.of("reader"));
@@ -84,7 +84,7 @@ async fn an_operator_rotates_a_secret_and_a_reader_sees_the_evidence() {
     assert_eq!(text(&run_json(&restore, &operator), "done"), "restored");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_reader_looks_and_changes_nothing() {
     let world = World::new().await;
     let reader = world.of("reader");
@@ -114,7 +114,7 @@ async fn a_reader_looks_and_changes_nothing() {
     assert_eq!(run_json(&["audit", "list"], &reader).as_array().unwrap().len(), 2);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_node_serves_without_the_rights_of_the_owner() {
     let world = World::new().await;
     let created = run_json(&CREATE, &world.of("operator"));
@@ -143,7 +143,7 @@ async fn a_node_serves_without_the_rights_of_the_owner() {
 }
 
 /// A node that was away for longer than partitions were made for finds none.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_does_not_migrate_makes_room_before_it_serves() {
     let world = World::new().await;
     let created = run_json(&CREATE, &world.of("operator"));
@@ -158,7 +158,7 @@ async fn a_node_that_does_not_migrate_makes_room_before_it_serves() {
     assert_eq!(issued.status, 200);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_missing_grant_is_named_and_so_is_what_mends_it() {
     let world = World::new().await;
     run_json(&CREATE, &world.of("operator"));
@@ -192,7 +192,7 @@ async fn a_missing_grant_is_named_and_so_is_what_mends_it() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn only_the_owner_migrates() {
     let world = World::new().await;
     assert!(said(&run(&["migrate"], &world.of("owner"))).contains("up to date"));
@@ -212,7 +212,7 @@ async fn only_the_owner_migrates() {
     Served::start(&service, &["--no-migrate"]);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_roles_are_printed_without_a_database_and_nothing_is_changed() {
     let folder = tempfile::tempdir().unwrap();
     let print = |arguments: &[&str]| {
@@ -231,7 +231,7 @@ async fn the_roles_are_printed_without_a_database_and_nothing_is_changed() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_script_may_be_run_again_and_takes_away_what_it_does_not_give() {
     let world = World::new().await;
     let (owner, service) = (world.roles.name("owner"), world.roles.name("service"));
@@ -275,7 +275,7 @@ async fn the_script_may_be_run_again_and_takes_away_what_it_does_not_give() {
     assert_eq!(world.ask::<String>(&others).await, "");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_script_says_what_it_needs_and_changes_nothing_else() {
     let (world, made) = (World::new().await, Roles::new(true));
     let empty = Database::new(Kind::Postgres).await;
@@ -300,7 +300,7 @@ async fn the_script_says_what_it_needs_and_changes_nothing_else() {
 }
 
 /// Two installations on one server have roles of their own.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn no_role_has_rights_in_another_database() {
     let (here, there) = (World::new().await, World::new().await);
     let node = TestNode::on(there.database.shared(), TestNodeOptions::default()).await;

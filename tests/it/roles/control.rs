@@ -16,7 +16,7 @@ use crate::support::{
     http::post_form,
 };
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_node_changes_clients_only_as_a_role_that_may() {
     let world = World::new().await;
     let folder = tempfile::tempdir().unwrap();

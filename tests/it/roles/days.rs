@@ -62,7 +62,7 @@ impl Caller<'_> {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_node_serves_for_days_without_the_rights_of_the_owner() {
     let Some(clock) = Clock::new().filter(|_| postgres::is_installed()) else {
         return println!("not run: it wants a Postgres of its own, and libfaketime to set clocks");

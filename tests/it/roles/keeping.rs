@@ -34,7 +34,7 @@ async fn age_trail(world: &World, days: [u32; 4]) {
         .await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_node_cannot_erase_what_happened_lately() {
     let world = World::new().await;
     age_trail(&world, [60, 40, 20, 0]).await;
@@ -72,7 +72,7 @@ fn is_dead(end: i64, now: Timestamp) -> bool {
     end + 86_401 + 3_600 < now.unix_seconds()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn no_moment_drops_a_living_partition_or_makes_room_without_end() {
     let world = World::new().await;
     let mut node = world.connect("service").await;
@@ -98,7 +98,7 @@ async fn no_moment_drops_a_living_partition_or_makes_room_without_end() {
 }
 
 /// Triggers of a statement are not passed on to partitions, which therefore get some of their own.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn each_new_partition_is_watched() {
     let world = World::new().await;
     let mut node = world.connect("service").await;
@@ -114,7 +114,7 @@ async fn each_new_partition_is_watched() {
 
 /// A clock that is a day and more ahead, be it that of the database or that of the node, takes no
 /// living token away: what counts is the other one.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_earlier_of_both_clocks_decides_what_is_dead() {
     let world = World::new().await;
     let store = service_store(&world);
@@ -135,7 +135,7 @@ async fn the_earlier_of_both_clocks_decides_what_is_dead() {
 }
 
 /// The mark of a token that says that it may go at once would take the place of one that counts.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_revocation_cannot_be_forgotten_before_its_token_is_dead() {
     let world = World::new().await;
     let node = TestNode::on(world.database.shared(), TestNodeOptions::default()).await;
@@ -159,7 +159,7 @@ async fn a_revocation_cannot_be_forgotten_before_its_token_is_dead() {
 }
 
 /// The function that revokes batches tells the triggers by a setting that the trail has its rows.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_node_cannot_say_that_the_trail_has_a_revocation_already() {
     let world = World::new().await;
     let node = TestNode::on(world.database.shared(), TestNodeOptions::default()).await;
@@ -185,7 +185,7 @@ async fn a_node_cannot_say_that_the_trail_has_a_revocation_already() {
 }
 
 /// Of a client that was deleted is known for as long as a token of it could live.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_deleted_key_is_remembered_while_its_tokens_could_live() {
     let world = World::new().await;
     let store = service_store(&world);
@@ -212,7 +212,7 @@ async fn a_deleted_key_is_remembered_while_its_tokens_could_live() {
 }
 
 /// However old a change is: as long as one node has not applied it, it stays.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn changes_are_forgotten_once_every_node_has_applied_them_and_not_before() {
     let world = World::new().await;
     let mut node = world.connect("service").await;
@@ -258,7 +258,7 @@ async fn changes_are_forgotten_once_every_node_has_applied_them_and_not_before()
 }
 
 /// Anybody who may connect may wake the nodes, which look and find nothing.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn being_woken_for_nothing_changes_nothing() {
     let world = World::new().await;
     let node = TestNode::on(world.database.shared(), TestNodeOptions::default()).await;

@@ -31,7 +31,7 @@ const HELD: [(&str, &str); 4] = [
 ];
 
 /// Not even all of them together stop a node from starting, issuing, answering and revoking.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn nobody_stops_a_node_by_a_lock() {
     let world = World::new().await;
     let operator = world.of("operator");
@@ -69,7 +69,7 @@ async fn nobody_stops_a_node_by_a_lock() {
 }
 
 /// Postgres lets each role change its own settings and password, which stops whoever logs in as it.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_node_with_a_login_of_its_own_is_not_stopped_through_that_of_another() {
     let world = World::new().await;
     let secret = run_json(&["client", "create", "--client-id", "orders"], &world.of("operator"));

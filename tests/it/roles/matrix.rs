@@ -320,7 +320,7 @@ const DATABASE: &[Act] = &[
     ("read a file", NOBODY, "select pg_read_file('/etc/passwd')"),
 ];
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn each_role_may_do_what_it_needs_and_nothing_else() {
     let world = World::new().await;
     let deleted = furnish(&world).await;

@@ -149,7 +149,7 @@ async fn outcome(world: &World, attack: &Attack) -> (bool, bool) {
     (world.ask(&shows(attack.change[1])).await, world.ask(&shows(attack.promised)).await)
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn no_object_of_somebody_else_is_taken_for_one_of_ours() {
     let mut fell = Vec::new();
     for attack in ATTACKS {
@@ -164,7 +164,7 @@ async fn no_object_of_somebody_else_is_taken_for_one_of_ours() {
 }
 
 /// That the attacks are ones: without the search paths of their own all of them succeed.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn functions_that_trust_the_path_of_their_caller_fall_for_every_one_of_them() {
     let mut stood = Vec::new();
     for attack in ATTACKS {
@@ -179,7 +179,7 @@ async fn functions_that_trust_the_path_of_their_caller_fall_for_every_one_of_the
 
 /// Tables, functions, operators and types of the names that our functions use, in a schema that the
 /// role owns and that its search path names first.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_schema_of_ones_own_is_not_looked_into() {
     let world = World::new().await;
     let (operator, mut connection) =
@@ -237,7 +237,7 @@ async fn a_schema_of_ones_own_is_not_looked_into() {
 }
 
 /// A restore runs with no search path at all, and triggers may fire in it.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn triggers_and_functions_need_nothing_of_the_callers_search_path() {
     let world = World::new().await;
     let mut admin = PgConnection::connect(&world.database.url).await.unwrap();

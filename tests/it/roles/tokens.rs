@@ -8,7 +8,7 @@ use crate::support::{
     binary::{complaint, jeton},
 };
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn an_operator_explains_lists_and_revokes_and_a_reader_looks() {
     let world = World::new().await;
     let node = TestNode::on(world.database.shared(), TestNodeOptions::default()).await;

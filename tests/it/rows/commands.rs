@@ -49,7 +49,7 @@ fn shown(arguments: &[&str], database: &Database, said: &[&str]) -> (Value, Stri
 }
 
 ///
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_list_shows_the_other_clients_and_names_the_one_that_cannot_be_read() {
     for kind in Kind::BOTH {
         let (database, mut editor) = clients(kind).await;
@@ -97,7 +97,7 @@ async fn a_list_shows_the_other_clients_and_names_the_one_that_cannot_be_read() 
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_client_without_a_proper_name_is_known_by_its_id() {
     for kind in Kind::BOTH {
         let (database, mut editor) = clients(kind).await;
@@ -119,7 +119,7 @@ async fn a_client_without_a_proper_name_is_known_by_its_id() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_secret_that_cannot_be_read_is_marked_among_the_others() {
     for kind in Kind::BOTH {
         let (database, mut editor) = clients(kind).await;
@@ -145,7 +145,7 @@ async fn a_secret_that_cannot_be_read_is_marked_among_the_others() {
 }
 
 /// What people write in Postgres who mean "never" and "for good".
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn infinity_is_a_moment_like_any_other() {
     let (database, mut editor) = clients(Kind::Postgres).await;
     editor
@@ -166,7 +166,7 @@ async fn infinity_is_a_moment_like_any_other() {
     assert_eq!(client["secrets"][0]["retired_at"], "-infinity");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_row_of_the_trail_that_cannot_be_read_is_listed_and_fails_the_verification() {
     for kind in Kind::BOTH {
         let (database, mut editor) = clients(kind).await;
@@ -187,7 +187,7 @@ async fn a_row_of_the_trail_that_cannot_be_read_is_listed_and_fails_the_verifica
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn an_installation_without_its_key_is_named_as_such() {
     for kind in Kind::BOTH {
         let (database, mut editor) = clients(kind).await;
@@ -205,7 +205,7 @@ async fn an_installation_without_its_key_is_named_as_such() {
 }
 
 /// What a backup has kept must not fail the restore.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_restore_is_finished_whatever_moments_there_are() {
     for kind in Kind::BOTH {
         let (database, mut editor) = clients(kind).await;

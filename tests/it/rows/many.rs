@@ -27,7 +27,7 @@ const ENDLESS: [(Kind, &str); 2] =
 const TOKENS: usize = 400;
 
 /// S-06.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn one_bad_token_among_four_hundred_fails_alone() {
     for (kind, endless) in ENDLESS {
         let database = Database::new(kind).await;
@@ -90,7 +90,7 @@ async fn one_bad_token_among_four_hundred_fails_alone() {
 }
 
 /// More rows than a page holds whose names are no text, or no client ids: the list goes on.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_list_goes_on_over_pages_of_rows_that_cannot_be_read() {
     for kind in Kind::BOTH {
         let database = Database::new(kind).await;
@@ -138,7 +138,7 @@ async fn a_list_goes_on_over_pages_of_rows_that_cannot_be_read() {
 }
 
 /// What lies beyond every moment is so in the database as well, and reads back as it was.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_ends_of_time_are_kept() {
     for (kind, as_written) in
         [(Kind::Postgres, "-infinity"), (Kind::Sqlite, "-9223372036854775808")]
@@ -179,7 +179,7 @@ async fn the_ends_of_time_are_kept() {
 
 /// A name that somebody wrote in another encoding, which a shell of SQLite lets through: the client
 /// is the only one that suffers. Its row in the trail is sealed, with what can be read of it.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_name_in_another_encoding_does_not_stop_the_trail() {
     let node = TestNode::start(Kind::Sqlite).await;
     let (good, bad) = (node.client("good").await, node.client("bad").await);

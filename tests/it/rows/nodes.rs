@@ -28,7 +28,7 @@ async fn revoke_and_look(world: &World, neighbours: &Neighbours, what: &str) {
 }
 
 /// The row of a node that has died: whoever changes something waits for it until its lease is over.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn whatever_stands_in_the_row_of_a_node_delays_a_change_and_fails_none() {
     let mut world = World::new(Kind::Postgres, async |_| {}).await;
     let neighbours = Neighbours::of(&world).await;
@@ -61,7 +61,7 @@ async fn whatever_stands_in_the_row_of_a_node_delays_a_change_and_fails_none() {
 }
 
 /// The node whose row it is says for moments that it cannot answer, takes a new lease, and goes on.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_node_whose_own_row_cannot_be_read_takes_a_new_lease() {
     let mut world = World::new(Kind::Postgres, async |_| {}).await;
     let neighbours = Neighbours::of(&world).await;
@@ -96,7 +96,7 @@ async fn a_node_whose_own_row_cannot_be_read_takes_a_new_lease() {
 }
 
 /// What somebody writes into the feed by hand: it concerns anything, and the feed goes on.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn whatever_stands_in_the_feed_the_next_change_is_heard_of() {
     for kind in Kind::BOTH {
         let mut world = World::new(kind, async |_| {}).await;

@@ -15,6 +15,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 use super::{Database, everything};
 
@@ -29,8 +30,12 @@ pub(crate) fn jeton() -> Command {
     command
 }
 
-/// Runs `jeton` with these arguments and the flags of the database.
+/// Runs `jeton` with these arguments and the flags of the database, and blocks the thread meanwhile.
 pub(crate) fn run(arguments: &[&str], database: &Database) -> Output {
+    // The command may wait for a lock or an answer of a node in this process, which must go on.
+    let flavor = Handle::try_current().map(|runtime| runtime.runtime_flavor());
+    let is_alone = flavor.is_ok_and(|flavor| flavor == RuntimeFlavor::CurrentThread);
+    assert!(!is_alone, "a test that runs commands needs #[tokio::test(flavor = \"multi_thread\")]");
     jeton().args(arguments).args(database.flags()).output().unwrap()
 }
 

@@ -45,7 +45,7 @@ fn authentication(client_id: &str, client_secret: &str) -> ClientAuthentication 
     ClientAuthentication { client_id, client_secret }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_request_has_one_id_and_one_line_on_every_face() {
     let database = Database::ready(Kind::Sqlite).await;
     let client = ["client", "create", "--client-id", "orders", "--scope", "read"];
@@ -155,7 +155,7 @@ async fn forge(node: &Served) {
 }
 
 // FC-34 (RUSTSEC-2025-0055), at the level at which libraries log as well.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn nobody_can_forge_a_line_or_paint_the_terminal() {
     for format in ["text", "json"] {
         let database = Database::new(Kind::Sqlite).await;

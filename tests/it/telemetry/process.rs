@@ -15,7 +15,7 @@ use crate::support::{
     binary::{Served, free_port, jeton},
 };
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_waits_for_its_database_is_alive_and_not_ready() {
     let (probes, dead) = (free_port(), free_port());
     let mut child = jeton()
@@ -36,7 +36,7 @@ async fn a_node_that_waits_for_its_database_is_alive_and_not_ready() {
 }
 
 /// Such a node calls itself `localhost`, which no client on another machine does.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_node_beyond_loopback_without_an_issuer_warns() {
     let database = Database::ready(Kind::Sqlite).await;
     let everywhere = |port: u16| SocketAddr::from(([0, 0, 0, 0], port));
@@ -52,7 +52,7 @@ async fn a_node_beyond_loopback_without_an_issuer_warns() {
 
 // S8: a dump of the memory would hold what is in flight.
 #[cfg(target_os = "linux")]
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_node_leaves_no_core_dump_whatever_its_parent_allows() {
     let database = Database::new(Kind::Sqlite).await;
     let mut shell = Command::new("sh");
@@ -67,7 +67,7 @@ async fn a_node_leaves_no_core_dump_whatever_its_parent_allows() {
 
 // M-08: a full disk under the log costs no request.
 #[cfg(target_os = "linux")]
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_log_that_cannot_be_written_costs_no_request() {
     let database = Database::new(Kind::Sqlite).await;
     let (http, probes) = (free_port(), free_port());

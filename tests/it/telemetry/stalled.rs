@@ -96,7 +96,7 @@ impl Drop for Node {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_log_that_nobody_reads_holds_up_nothing_and_says_what_it_lost() {
     let (mut reader, writer) = io::pipe().unwrap();
     let mut node = Node::start(writer).await;
@@ -119,7 +119,7 @@ async fn a_log_that_nobody_reads_holds_up_nothing_and_says_what_it_lost() {
     assert!(text.ends_with('\n') && text.contains("stopped"), "the last lines arrive");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stalled_log_does_not_hold_up_the_end_of_a_node() {
     let (reader, writer) = io::pipe().unwrap();
     let mut node = Node::start(writer).await;
@@ -128,7 +128,7 @@ async fn a_stalled_log_does_not_hold_up_the_end_of_a_node() {
     drop(reader);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_log_whose_reader_is_gone_costs_no_request() {
     let (reader, writer) = io::pipe().unwrap();
     let mut node = Node::start(writer).await;

@@ -32,7 +32,7 @@ fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn an_operator_changes_what_he_names_and_sees_what_changed() {
     for kind in Kind::BOTH {
         let database = with_orders(kind).await;
@@ -79,7 +79,7 @@ async fn an_operator_changes_what_he_names_and_sees_what_changed() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_new_client_has_its_labels_and_its_owner_at_once() {
     for kind in Kind::BOTH {
         let database = Database::ready(kind).await;
@@ -95,7 +95,7 @@ async fn a_new_client_has_its_labels_and_its_owner_at_once() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_dry_run_shows_the_difference_and_changes_nothing() {
     for kind in Kind::BOTH {
         let database = with_orders(kind).await;
@@ -110,7 +110,7 @@ async fn a_dry_run_shows_the_difference_and_changes_nothing() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stale_etag_is_a_conflict_that_names_the_fields() {
     for kind in Kind::BOTH {
         let database = with_orders(kind).await;
@@ -130,7 +130,7 @@ async fn a_stale_etag_is_a_conflict_that_names_the_fields() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_mistake_is_refused_with_what_to_do() {
     let database = with_orders(Kind::Sqlite).await;
     stdout(&update("--label team=payments", &database));
@@ -160,7 +160,7 @@ async fn a_mistake_is_refused_with_what_to_do() {
     assert_eq!(nobody.status.code(), Some(4), "{nobody:?}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn an_operator_finds_clients_by_filters() {
     for kind in Kind::BOTH {
         let database = with_orders(kind).await;
@@ -196,7 +196,7 @@ async fn an_operator_finds_clients_by_filters() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_default_audience_is_one_of_the_audiences_or_none() {
     for kind in Kind::BOTH {
         let database = with_orders(kind).await;

@@ -63,7 +63,7 @@ fn id(text: &str) -> ClientId {
     ClientId::parse(text).unwrap()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn each_filter_finds_what_it_names_and_nothing_similar() {
     const ALL: &[&str] = &["Orders-1", "stockX1", "stock_1"];
     let text = |text: &str| ClientFilter { text: Some(text.to_owned()), ..Default::default() };
@@ -121,7 +121,7 @@ async fn each_filter_finds_what_it_names_and_nothing_similar() {
 }
 
 /// More clients than a page has, of which the filter leaves some.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_filter_reaches_over_all_pages() {
     for kind in Kind::BOTH {
         let database = Database::new(kind).await;

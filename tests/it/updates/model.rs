@@ -263,7 +263,7 @@ impl World {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_registry_does_what_a_model_says() {
     let acts = vec((0..3_usize, act()), 30);
     let names = ["orders", "stock", "billing"].map(|name| ClientId::parse(name).unwrap());
