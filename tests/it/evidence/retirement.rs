@@ -150,7 +150,7 @@ struct Callers {
 impl Callers {
     fn begin(
         self: &Arc<Self>,
-        nodes: &Arc<[TestNode; 2]>,
+        nodes: &Arc<Vec<TestNode>>,
         credentials: &Arc<Credentials>,
         tasks: &mut JoinSet<()>,
     ) {
@@ -160,7 +160,7 @@ impl Callers {
             tasks.spawn(async move {
                 while !all.stop.load(Ordering::Relaxed) {
                     let began = SystemClock.now();
-                    let issued = nodes[number % 2].issue(&credentials).await;
+                    let issued = nodes[number % nodes.len()].issue(&credentials).await;
                     let ended = SystemClock.now();
                     let refused_from = *all.refused_from.lock().unwrap();
                     let margin = Duration::from_millis(50);
@@ -193,8 +193,12 @@ impl Callers {
 async fn a_rotation_with_undo_on_two_nodes_under_load_has_no_wrong_failure_and_no_wrong_success() {
     for kind in Kind::BOTH {
         let first = TestNode::start_with(kind, writing(OFTEN)).await;
-        let second = TestNode::beside(&first, writing(OFTEN)).await;
-        let nodes = Arc::new([first, second]);
+        let mut nodes = vec![first];
+        // An embedded database is for one node.
+        if kind == Kind::Postgres {
+            nodes.push(TestNode::beside(&nodes[0], writing(OFTEN)).await);
+        }
+        let nodes = Arc::new(nodes);
         let node = &nodes[0];
         let old = Arc::new(node.client("orders").await);
         let (mut tasks, callers) = (JoinSet::new(), Arc::<Callers>::default());
