@@ -1,7 +1,8 @@
 //! Client use cases: create, disable and delete clients, and add secrets. `rotation.rs` has those
 //! that end secrets, `listing.rs` shows and finds clients, `update.rs` changes them, `audit.rs`
 //! finds what was changed, and `installation.rs` has what concerns all clients. `explain.rs` and
-//! `simulate.rs` tell why a token is inactive and what a request would get.
+//! `simulate.rs` tell why a token is inactive and what a request would get, and `usage.rs` which
+//! clients were used lately.
 
 mod administrators;
 mod audit;
@@ -17,6 +18,7 @@ mod rotation;
 mod simulate;
 mod tokens;
 mod update;
+mod usage;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -43,6 +45,7 @@ pub use self::{
     simulate::{Simulated, Simulation},
     tokens::{RevokedToken, TokenPage},
     update::{AudienceChange, ClientUpdate, Updated, check as check_record},
+    usage::Usage,
 };
 
 /// Properties of a client to be created.

@@ -28,7 +28,7 @@ use super::{
     target::{Target, UNCHANGED},
 };
 use crate::{
-    domain::ClientRecord,
+    domain::{ClientRecord, Clock, SystemClock},
     registry::Registry,
     store::{ClientFilter, Readable},
 };
@@ -40,7 +40,8 @@ files are checked before anything is changed. A field that a file does not name 
 the state and the secrets of a client stay as they are. A client of another set, or of none, is
 refused unless the file says `adopt = true`.
 
-Signs: + is created, ~ is changed, - is disabled because no file declares it any more (--prune).
+Signs: + is created, ~ is changed, - is disabled because no file declares it any more (--prune),
+x is deleted because that was long ago.
 
 Examples:
   jeton apply clients.toml --plan
@@ -162,7 +163,13 @@ impl Work<'_> {
         let reading = self.target.ready_for(self.clients());
         let clients = self.target.step(self.deadline, UNCHANGED, reading).await?;
         let plan = match source {
-            Source::Declarations(declared) => self.plan(declared, &clients)?,
+            Source::Declarations(declared) => {
+                let plan = self.plan(declared, &clients)?;
+                let pruned = plan.pruned();
+                let checking = self.prune.check_unused(&pruned, &self.registry);
+                self.target.step(self.deadline, UNCHANGED, checking).await?;
+                plan
+            }
             Source::Saved(saved) => saved::restored(saved, &clients)?,
         };
         if !self.is_json {
@@ -204,12 +211,13 @@ impl Work<'_> {
     fn plan(&self, declared: Declarations, clients: &Clients) -> anyhow::Result<Plan> {
         let sets = declared.sets.clone();
         let ids: BTreeSet<_> = declared.clients.keys().cloned().collect();
+        let now = SystemClock.now();
         let mut plan = Plan::of(declared, clients)?;
         for set in &sets {
-            let undeclared = Undeclared::of(set, &ids, clients);
+            let undeclared = Undeclared::of(set, &ids, clients, now);
             plan.remarks.extend(undeclared.remarks(self.prune.is_wanted));
             if self.prune.is_wanted {
-                plan.prune(self.prune.pruned(undeclared, ids.is_empty())?);
+                plan.prune(self.prune.actions(undeclared, ids.is_empty(), now)?);
             }
         }
         Ok(plan)
@@ -219,11 +227,12 @@ impl Work<'_> {
     fn tell_of(&self, plan: &Plan) {
         let count = |verb| plan.changes.iter().filter(|change| change.verb() == verb).count();
         output::remark(&format!(
-            "In {}: {} clients created, {} changed, {} disabled.",
+            "In {}: {} clients created, {} changed, {} disabled, {} deleted.",
             self.target.place,
             count("create"),
             count("update"),
-            count("prune")
+            count("prune"),
+            count("delete")
         ));
         for change in &plan.changes {
             let client_id = &change.client_id;
@@ -234,7 +243,7 @@ impl Work<'_> {
                 Action::Prune(_) => output::remark(&format!(
                     "Client {client_id} is disabled: `jeton client enable {client_id}` undoes it."
                 )),
-                Action::Update(_) => {}
+                Action::Update(_) | Action::Delete(_) => {}
             }
         }
     }

@@ -226,6 +226,23 @@ impl Registry {
         }
     }
 
+    /// Evidence for a question of this moment. Waits up to `patience` for nodes to write what they
+    /// counted until now.
+    pub(super) async fn awaited_evidence(
+        &self,
+        patience: Duration,
+    ) -> Result<Evidence, RegistryError> {
+        let deadline = self.clock.uptime() + patience;
+        let asked_at = self.store.evidence(self.clock.now()).await?.now;
+        loop {
+            let evidence = self.evidence(asked_at).await?;
+            if !evidence.is_awaited(Duration::ZERO) || self.clock.uptime() > deadline {
+                return Ok(evidence);
+            }
+            sleep(LOOK).await;
+        }
+    }
+
     async fn evidence(&self, asked_at: Timestamp) -> Result<Evidence, RegistryError> {
         let stored = self.store.evidence(self.clock.now()).await?;
         Ok(Evidence::new(asked_at, stored.gaps, &stored.recorders))

@@ -10,6 +10,9 @@ pub const MAX_LABELS: usize = 32;
 /// Key of the label that names the set of a client: the clients that belong to the same files.
 pub const SET_LABEL: &str = "jeton/set";
 
+/// Key of the label of a client that no file declares any more: when it may be deleted.
+pub const DELETE_AFTER_LABEL: &str = "jeton/delete-after";
+
 /// Maximum length of the value of a label, in bytes.
 const MAX_VALUE_LENGTH: usize = 128;
 
@@ -113,7 +116,13 @@ impl Labels {
     /// Name of the set that the client belongs to.
     #[must_use]
     pub fn set_name(&self) -> Option<&str> {
-        self.iter().find(|(key, _)| key.as_str() == SET_LABEL).map(|(_, name)| name)
+        self.get(SET_LABEL)
+    }
+
+    /// Value of the label of this key.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.iter().find(|(of, _)| of.as_str() == key).map(|(_, value)| value)
     }
 
     /// Keys and values, in order of the keys.

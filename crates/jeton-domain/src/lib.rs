@@ -47,7 +47,7 @@ pub use error::{Cause, Error, Malformed, SharedCause, chain};
 pub use etag::Etag;
 pub use evidence::{Advice, Evidence, Gap, Recorder, Successor, Verdict};
 pub use inactive_reason::InactiveReason;
-pub use label::{Label, LabelKey, Labels, MAX_LABELS, SET_LABEL};
+pub use label::{DELETE_AFTER_LABEL, Label, LabelKey, Labels, MAX_LABELS, SET_LABEL};
 pub use lane::{Lane, PerLane};
 pub use node_clock::{CLOCK_TOLERANCE, ClockOffset, ClocksDisagree, NodeClock};
 pub use page_token::{page_token, position_in};

@@ -19,8 +19,11 @@ pub(super) enum Action {
     Create(ClientRecord),
     /// Its declared fields are changed.
     Update(Box<Updated>),
-    /// It is disabled, because no file declares it any more.
-    Prune(ClientRecord),
+    /// It is disabled, because no file declares it any more, and gets a label that says when it may
+    /// be deleted.
+    Prune(Box<Updated>),
+    /// It is deleted, because no file has declared it since it was disabled.
+    Delete(ClientRecord),
 }
 
 /// A change of one client.
@@ -97,14 +100,17 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Adds the clients that are to be disabled.
-    pub(super) fn prune(&mut self, records: impl IntoIterator<Item = ClientRecord>) {
-        let change = |record: ClientRecord| {
-            let client_id = record.client.client_id.clone();
-            Change { client_id, action: Action::Prune(record) }
-        };
-        self.changes.extend(records.into_iter().map(change));
+    /// Adds what is to be done to clients that no file declares.
+    pub(super) fn prune(&mut self, actions: impl IntoIterator<Item = Action>) {
+        let change = |action: Action| Change { client_id: action.client_id().clone(), action };
+        self.changes.extend(actions.into_iter().map(change));
         self.sort();
+    }
+
+    /// The clients that are to be disabled.
+    pub(super) fn pruned(&self) -> Vec<&ClientId> {
+        let pruned = self.changes.iter().filter(|of| matches!(of.action, Action::Prune(_)));
+        pruned.map(|change| &change.client_id).collect()
     }
 
     /// First what gives access and then what takes it away, so that nothing is missing in between
@@ -119,6 +125,7 @@ impl Plan {
             }
             Action::Update(_) => 2,
             Action::Prune(_) => 3,
+            Action::Delete(_) => 4,
         });
     }
 }
@@ -144,21 +151,27 @@ pub(super) fn onto(declared: &ClientRecord, now: &ClientRecord) -> ClientRecord 
     ClientRecord { client, about: declared.about.clone() }
 }
 
+impl Action {
+    /// The client as it is afterwards; as it was, if it is deleted.
+    pub(super) fn record(&self) -> &ClientRecord {
+        match self {
+            Self::Create(record) | Self::Delete(record) => record,
+            Self::Update(updated) | Self::Prune(updated) => &updated.after,
+        }
+    }
+
+    fn client_id(&self) -> &ClientId {
+        &self.record().client.client_id
+    }
+}
+
 impl Change {
     /// Etag of the client as the plan saw it; `None` if it did not exist.
     pub(super) fn etag(&self) -> Option<Etag> {
         match &self.action {
             Action::Create(_) => None,
-            Action::Update(updated) => Some(Etag::of(&updated.before)),
-            Action::Prune(before) => Some(Etag::of(before)),
-        }
-    }
-
-    /// The client as it is declared; as it is, if no file declares it any more.
-    pub(super) fn record(&self) -> &ClientRecord {
-        match &self.action {
-            Action::Create(record) | Action::Prune(record) => record,
-            Action::Update(updated) => &updated.after,
+            Action::Update(updated) | Action::Prune(updated) => Some(Etag::of(&updated.before)),
+            Action::Delete(before) => Some(Etag::of(before)),
         }
     }
 
@@ -177,12 +190,8 @@ impl Change {
                 };
                 said.map(change).collect()
             }
-            Action::Update(updated) => updated.changes(),
-            Action::Prune(_) => {
-                let state = |state: ClientState| FieldValue::Text(state.as_str().to_owned());
-                let (before, after) = (state(ClientState::Active), state(ClientState::Disabled));
-                vec![FieldChange { field: "state", before, after }]
-            }
+            Action::Update(updated) | Action::Prune(updated) => updated.changes(),
+            Action::Delete(_) => vec![],
         }
     }
 }

@@ -1,14 +1,19 @@
 //! `--prune`: disables the clients of a set that no file declares any more, within limits, because
-//! a file that was cut or mistaken must not end a whole set.
+//! a file that was cut or mistaken must not end a whole set. It deletes those that nobody has
+//! enabled or declared for a while after that.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use clap::Args;
 
-use super::plan::Clients;
+use super::plan::{Action, Clients};
 use crate::{
-    cli::exit::Exit,
-    domain::{ClientId, ClientRecord, ClientState},
+    cli::{
+        duration::{in_words, parse_duration, parse_moment},
+        exit::Exit,
+    },
+    domain::{ClientId, ClientRecord, ClientState, DELETE_AFTER_LABEL, Label, Timestamp},
+    registry::{EVIDENCE_PATIENCE, Registry, Updated, Usage},
 };
 
 /// How many clients of a set may be pruned without `--prune-limit`.
@@ -17,9 +22,13 @@ const MOST: usize = 10;
 /// And how large a part of the set: one in so many.
 const ONE_IN: usize = 10;
 
+/// A client that was used within this time is pruned only with `--prune-used`.
+const LATELY: Duration = Duration::from_hours(7 * 24);
+
 #[derive(Debug, Args)]
 pub(super) struct Prune {
-    /// Disable the clients of the set that no file declares any more
+    /// Disable the clients of the set that no file declares any more, and delete those that have
+    /// been disabled like this for a while
     #[arg(id = "prune", long)]
     pub(super) is_wanted: bool,
 
@@ -30,6 +39,14 @@ pub(super) struct Prune {
     /// Prune also if the files declare no client at all
     #[arg(long, requires = "prune")]
     allow_empty: bool,
+
+    /// Prune also clients that have authenticated within 7 days, or of which that is not known
+    #[arg(long = "prune-used", requires = "prune")]
+    allow_used: bool,
+
+    /// How long a pruned client stays disabled before `--prune` deletes it
+    #[arg(long, value_name = "TIME", default_value = "14d", value_parser = parse_duration)]
+    delete_after: Duration,
 }
 
 /// The clients of a set that no file declares.
@@ -37,6 +54,8 @@ pub(super) struct Undeclared<'a> {
     set: &'a str,
     /// Those that are not disabled yet, and are no administrators.
     active: Vec<&'a ClientRecord>,
+    /// Those that were pruned so long ago that they may be deleted.
+    due: Vec<&'a ClientRecord>,
     /// Those with a scope that begins with `jeton:`, which are never pruned.
     administrators: Vec<&'a ClientId>,
     /// How many clients belong to the set.
@@ -44,19 +63,27 @@ pub(super) struct Undeclared<'a> {
 }
 
 impl<'a> Undeclared<'a> {
-    pub(super) fn of(set: &'a str, declared: &BTreeSet<ClientId>, clients: &'a Clients) -> Self {
+    pub(super) fn of(
+        set: &'a str,
+        declared: &BTreeSet<ClientId>,
+        clients: &'a Clients,
+        now: Timestamp,
+    ) -> Self {
         let members = clients.values().flatten();
         let members: Vec<_> =
             members.filter(|record| record.about.labels.set_name() == Some(set)).collect();
         let size = members.len();
         let gone =
             members.into_iter().filter(|record| !declared.contains(&record.client.client_id));
-        let gone = gone.filter(|record| record.client.state == ClientState::Active);
-        let (active, administrators): (Vec<_>, Vec<_>) =
+        let (gone, administrators): (Vec<_>, Vec<_>) =
             gone.partition(|record| record.client.permissions().is_empty());
-        let administrators =
-            administrators.into_iter().map(|record| &record.client.client_id).collect();
-        Self { set, active, administrators, size }
+        let is_active = |record: &&ClientRecord| record.client.state == ClientState::Active;
+        let administrators = administrators.into_iter().filter(is_active);
+        let administrators = administrators.map(|record| &record.client.client_id).collect();
+        let (active, disabled): (Vec<_>, Vec<_>) = gone.into_iter().partition(is_active);
+        let is_due = |record: &&ClientRecord| delete_after(record).is_some_and(|due| due <= now);
+        let due = disabled.into_iter().filter(is_due).collect();
+        Self { set, active, due, administrators, size }
     }
 
     /// What people should know of those that stay as they are.
@@ -68,6 +95,12 @@ impl<'a> Undeclared<'a> {
             remarks.push(format!(
                 "In set {set} but in no file: {names}. They stay as they are; --prune disables \
                  them."
+            ));
+        }
+        if !is_pruned && !self.due.is_empty() {
+            let names = named(self.due.iter().map(|record| &record.client.client_id));
+            remarks.push(format!(
+                "Disabled since no file of set {set} declares them: {names}. --prune deletes them."
             ));
         }
         if !self.administrators.is_empty() {
@@ -82,16 +115,17 @@ impl<'a> Undeclared<'a> {
 }
 
 impl Prune {
-    /// The clients to disable.
+    /// What is to be done to the clients that no file declares.
     ///
     /// # Errors
-    /// If they are too many, or if no file declares any client.
-    pub(super) fn pruned(
+    /// If too many would be disabled, or if no file declares any client.
+    pub(super) fn actions(
         &self,
         undeclared: Undeclared<'_>,
         declares_nothing: bool,
-    ) -> anyhow::Result<Vec<ClientRecord>> {
-        let Undeclared { set, active, size, .. } = undeclared;
+        now: Timestamp,
+    ) -> anyhow::Result<Vec<Action>> {
+        let Undeclared { set, active, due, size, .. } = undeclared;
         let names = || named(active.iter().map(|record| &record.client.client_id));
         let refused = |why: String| Err(Exit::Conflict.error(why));
         if declares_nothing && !active.is_empty() && !self.allow_empty {
@@ -111,8 +145,60 @@ impl Prune {
                 active.len()
             ));
         }
-        Ok(active.into_iter().cloned().collect())
+        let delete_after = now.plus(self.delete_after);
+        let disable = |of: &ClientRecord| Action::Prune(Box::new(disabled(of, delete_after)));
+        let delete = |of: &ClientRecord| Action::Delete(of.clone());
+        Ok(active.into_iter().map(disable).chain(due.into_iter().map(delete)).collect())
     }
+
+    /// Checks that the clients to disable were not used lately.
+    ///
+    /// # Errors
+    /// If some were, or may have been; the message names them.
+    pub(super) async fn check_unused(
+        &self,
+        clients: &[&ClientId],
+        registry: &Registry,
+    ) -> anyhow::Result<()> {
+        if self.allow_used {
+            return Ok(());
+        }
+        let Usage { used, unknown } = registry.usage(clients, LATELY, EVIDENCE_PATIENCE).await?;
+        let time = in_words(LATELY);
+        let are = match (used.is_empty(), unknown.is_empty()) {
+            (true, true) => return Ok(()),
+            (false, _) => format!("these were used within {time}: {}", named(used.iter())),
+            (true, false) => format!(
+                "it is not known whether these were used within {time}: {}",
+                named(unknown.iter())
+            ),
+        };
+        Err(Exit::Conflict.error(format!(
+            "nothing was changed: --prune would disable clients, and {are}. `jeton client secrets` \
+             shows their uses. If that is meant, add --prune-used"
+        )))
+    }
+}
+
+/// The client as it is after it was pruned. One with the most labels that a client can have gets no
+/// other, so it stays disabled.
+pub(super) fn disabled(before: &ClientRecord, delete_after: Timestamp) -> Updated {
+    let mut after = before.clone();
+    after.client.state = ClientState::Disabled;
+    if let Ok(label) = Label::parse(&format!("{DELETE_AFTER_LABEL}={delete_after}")) {
+        let mut labels = after.about.labels.clone();
+        if labels.set(label).is_ok() {
+            after.about.labels = labels;
+        }
+    }
+    Updated { before: before.clone(), after }
+}
+
+/// From when on a pruned client may be deleted.
+pub(super) fn delete_after(record: &ClientRecord) -> Option<Timestamp> {
+    let text = record.about.labels.get(DELETE_AFTER_LABEL)?;
+    // An age such as 7d would be a moment in the past.
+    if text.contains('-') { parse_moment(text).ok() } else { None }
 }
 
 fn named<'a>(ids: impl Iterator<Item = &'a ClientId>) -> String {

@@ -5,14 +5,18 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::plan::{Action, Change, Clients, Plan, onto};
+use super::{
+    plan::{Action, Change, Clients, Plan, onto},
+    prune::{delete_after, disabled},
+};
 use crate::{
     cli::{
         declared::{Document, Fields, Format, Table, Written, entries, write_toml_table},
+        duration::parse_moment,
         exit::Exit,
     },
     data_dir::Draft,
-    domain::{ClientId, ClientRecord, Etag, Malformed},
+    domain::{ClientId, ClientRecord, Etag, Malformed, Timestamp},
     registry::{Updated, check_record},
 };
 
@@ -30,6 +34,7 @@ enum Verb {
     Create,
     Update,
     Prune,
+    Delete,
 }
 
 impl Verb {
@@ -38,7 +43,8 @@ impl Verb {
             "create" => Ok(Self::Create),
             "update" => Ok(Self::Update),
             "prune" => Ok(Self::Prune),
-            _ => Err(Malformed("this is create, update or prune")),
+            "delete" => Ok(Self::Delete),
+            _ => Err(Malformed("this is create, update, prune or delete")),
         }
     }
 }
@@ -48,6 +54,8 @@ pub(super) struct Saved {
     client_id: ClientId,
     verb: Verb,
     etag: Option<Etag>,
+    /// When a client that is disabled may be deleted.
+    delete_after: Option<Timestamp>,
     declared: Option<ClientRecord>,
 }
 
@@ -66,11 +74,13 @@ pub(super) fn write(path: &Path, plan: &Plan) -> anyhow::Result<()> {
         let path = ["change", change.client_id.as_str()];
         let mut about = vec![("action", Written::text(change.verb()))];
         about.extend(change.etag().map(|etag| ("etag", Written::text(&etag.to_string()))));
-        if matches!(change.action, Action::Prune(_)) {
+        let record = change.action.record();
+        if matches!(change.action, Action::Prune(_) | Action::Delete(_)) {
+            let due = delete_after(record).map(|due| Written::text(&due.to_string()));
+            about.extend(due.map(|due| ("delete_after", due)));
             write_toml_table(&mut text, &path, &about);
             continue;
         }
-        let record = change.record();
         about.extend(record.about.labels.set_name().map(|set| ("set", Written::text(set))));
         write_toml_table(&mut text, &path, &about);
         write_toml_table(&mut text, &[path[0], path[1], "client"], &entries(record));
@@ -102,11 +112,12 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Vec<Saved>> {
 }
 
 fn saved(client_id: &str, table: &Table<'_>) -> anyhow::Result<Saved> {
-    table.check_keys(&["action", "etag", "set", "client"], &[])?;
+    table.check_keys(&["action", "etag", "delete_after", "set", "client"], &[])?;
     let client_id = ClientId::parse(client_id).map_err(|why| table.refuse(why))?;
     let verb = table.text("action", Verb::parse)?;
     let verb = verb.ok_or_else(|| table.refuse("the key `action` is missing"))?;
     let etag = table.text("etag", Etag::parse)?;
+    let delete_after = table.text("delete_after", parse_moment)?;
     let set = table.text("set", |text| Ok(text.to_owned()))?;
     let fields = table.table("client")?.as_ref().map(Fields::read).transpose()?;
     let declared = fields.map(|fields| {
@@ -114,7 +125,7 @@ fn saved(client_id: &str, table: &Table<'_>) -> anyhow::Result<Saved> {
         check_record(&record).map(|()| record)
     });
     let declared = declared.transpose().map_err(|why: Malformed| table.refuse(why))?;
-    Ok(Saved { client_id, verb, etag, declared })
+    Ok(Saved { client_id, verb, etag, delete_after, declared })
 }
 
 /// The plan, if every client is as it was when the plan was made.
@@ -123,7 +134,7 @@ fn saved(client_id: &str, table: &Table<'_>) -> anyhow::Result<Saved> {
 /// If some are not; the message names each, and its fields that differ.
 pub(super) fn restored(saved: Vec<Saved>, clients: &Clients) -> anyhow::Result<Plan> {
     let (mut plan, mut moved) = (Plan::default(), Vec::new());
-    for Saved { client_id, verb, etag, declared } in saved {
+    for Saved { client_id, verb, etag, delete_after, declared } in saved {
         let now = match clients.get(client_id.as_str()) {
             Some(Err(row)) => return Err(anyhow::anyhow!("nothing was changed: {row}")),
             Some(Ok(now)) => Some(now),
@@ -135,7 +146,7 @@ pub(super) fn restored(saved: Vec<Saved>, clients: &Clients) -> anyhow::Result<P
                 moved.push(format!("{client_id} (exists by now)"));
                 continue;
             }
-            (Verb::Update | Verb::Prune, _, None, _) => {
+            (Verb::Update | Verb::Prune | Verb::Delete, _, None, _) => {
                 moved.push(format!("{client_id} (does not exist any more)"));
                 continue;
             }
@@ -147,7 +158,11 @@ pub(super) fn restored(saved: Vec<Saved>, clients: &Clients) -> anyhow::Result<P
                 let after = onto(&declared, now);
                 Action::Update(Box::new(Updated { before: now.clone(), after }))
             }
-            (Verb::Prune, _, Some(now), Some(_)) => Action::Prune(now.clone()),
+            (Verb::Prune, _, Some(now), Some(_)) => {
+                let delete_after = delete_after.unwrap_or(Timestamp::MAX);
+                Action::Prune(Box::new(disabled(now, delete_after)))
+            }
+            (Verb::Delete, _, Some(now), Some(_)) => Action::Delete(now.clone()),
             _ => {
                 let why =
                     format!("nothing was changed: the plan for client {client_id} lacks a key");

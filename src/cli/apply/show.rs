@@ -15,6 +15,7 @@ impl Change {
             Action::Create(_) => "create",
             Action::Update(_) => "update",
             Action::Prune(_) => "prune",
+            Action::Delete(_) => "delete",
         }
     }
 
@@ -23,15 +24,16 @@ impl Change {
             Action::Create(_) => '+',
             Action::Update(_) => '~',
             Action::Prune(_) => '-',
+            Action::Delete(_) => 'x',
         }
     }
 
     fn must_name_audience(&self) -> bool {
-        let now = self.record().client.must_name_audience();
+        let now = self.action.record().client.must_name_audience();
         match &self.action {
             Action::Create(_) => now,
             Action::Update(updated) => now && !updated.before.client.must_name_audience(),
-            Action::Prune(_) => false,
+            Action::Prune(_) | Action::Delete(_) => false,
         }
     }
 }

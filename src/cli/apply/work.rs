@@ -6,7 +6,7 @@ use super::plan::{Action, Change, Plan, creation, update};
 use crate::{
     cli::{deadline::Deadline, target::Target},
     domain::{ClientState, Etag},
-    registry::{Registry, RegistryError},
+    registry::{ClientUpdate, Registry, RegistryError},
 };
 
 /// Makes all changes of a plan. Each is atomic.
@@ -51,13 +51,20 @@ async fn make(change: &Change, registry: &Registry) -> anyhow::Result<()> {
             let etag = Etag::of(&updated.before);
             registry.update_client(client_id, &update(&updated.after), Some(&etag)).await?;
         }
-        Action::Prune(before) => {
+        Action::Prune(pruned) => {
+            let etag = Etag::of(&pruned.before);
+            let labels = Some(pruned.after.about.labels.clone());
+            let marked = ClientUpdate { labels, ..ClientUpdate::default() };
+            registry.update_client(client_id, &marked, Some(&etag)).await?;
+            registry.set_client_state(client_id, ClientState::Disabled).await?;
+        }
+        Action::Delete(before) => {
             let (etag, now) = (Etag::of(before), registry.record(client_id).await?);
             if !etag.matches(&now) {
                 let differing = etag.differing(&now);
                 return Err(RegistryError::EtagMismatch(client_id.clone(), differing).into());
             }
-            registry.set_client_state(client_id, ClientState::Disabled).await?;
+            registry.delete_client(client_id).await?;
         }
     }
     Ok(())
