@@ -19,7 +19,8 @@ use std::{env, process::Command, time::Instant};
 use comfy_table::{CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
 use jeton::pb::v1::{
     ClientCredentialsGrant, IntrospectTokenRequest, IntrospectTokenResponse, IssueTokenRequest,
-    IssueTokenResponse, RevokeTokenRequest, RevokeTokenResponse,
+    IssueTokenResponse, ReportLeakedSecretRequest, ReportLeakedSecretResponse, RevokeTokenRequest,
+    RevokeTokenResponse,
     issue_token_request::Grant,
     token_service_client::TokenServiceClient,
     token_service_server::{TokenService, TokenServiceServer},
@@ -241,5 +242,12 @@ impl TokenService for Empty {
         _: Request<RevokeTokenRequest>,
     ) -> Result<Response<RevokeTokenResponse>, Status> {
         Ok(Response::new(RevokeTokenResponse {}))
+    }
+
+    async fn report_leaked_secret(
+        &self,
+        _: Request<ReportLeakedSecretRequest>,
+    ) -> Result<Response<ReportLeakedSecretResponse>, Status> {
+        Ok(Response::new(ReportLeakedSecretResponse {}))
     }
 }

@@ -1,15 +1,16 @@
-//! Token use cases: issue, introspect and revoke. Each function is a list of numbered steps.
+//! Token use cases: issue, introspect and revoke; and reports of leaked secrets. Each function is a
+//! list of numbered steps.
 
 mod administrator;
 mod authenticate;
 mod introspect;
 mod issue;
 mod quota;
+mod report;
 mod revoke;
 
 use std::{sync::Arc, time::Duration};
 
-use self::quota::Quotas;
 pub use self::{
     administrator::Administrator,
     authenticate::AuthenticatedClient,
@@ -17,6 +18,7 @@ pub use self::{
     issue::IssuedToken,
     quota::QuotaOptions,
 };
+use self::{quota::Quotas, report::Reports};
 use crate::{
     cache::{CacheOptions, CachedStore, Follower},
     credentials::{FingerprintKey, HashPool, Lockout, Uses, VerifiedCache},
@@ -61,6 +63,7 @@ pub struct Authority {
     lockout: Lockout,
     uses: Arc<Uses>,
     quotas: Quotas,
+    reports: Reports,
     active: Count,
     inactive: Count,
     lease: Duration,
@@ -80,6 +83,7 @@ impl Authority {
             lockout: Lockout::new(LOCKOUT_ENTRIES),
             uses: Arc::default(),
             quotas: Quotas::new(options.quota),
+            reports: Reports::default(),
             active: Count::default(),
             inactive: Count::default(),
             cache: CachedStore::new(

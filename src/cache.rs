@@ -27,7 +27,8 @@ use self::{
 };
 use crate::{
     domain::{
-        AccessToken, ClientId, Clock, CredentialId, Error, Lane, NodeClock, TagKeys, TokenId,
+        AccessToken, Actor, ClientId, Clock, CredentialId, Error, Lane, NodeClock, SecretId,
+        StoredSecret, TagKeys, Timestamp, TokenId,
     },
     stats::{BatchStats, CacheStats},
     store::{FoundClient, FoundToken, Stores},
@@ -192,6 +193,23 @@ impl CachedStore {
         credential: CredentialId,
     ) -> Result<Option<FoundClient>, Error> {
         self.stores.of(lane).find_client(client_id, Some(credential)).await
+    }
+
+    /// Reads a secret from the database, whatever client it belongs to.
+    pub(super) async fn read_secret(&self, id: SecretId) -> Result<Option<StoredSecret>, Error> {
+        self.epoch().await?;
+        self.stores.inspect.secret_with_hash(id).await
+    }
+
+    /// Declares a secret leaked, durably. False if it does not exist, or if it leaked before. Other
+    /// nodes have applied it after [`settle`](Self::settle).
+    pub(super) async fn burn_secret(
+        &self,
+        id: SecretId,
+        now: Timestamp,
+        actor: &Actor,
+    ) -> Result<bool, Error> {
+        self.stores.inspect.burn_secret(id, now, actor).await
     }
 
     /// Whether a client is still as it was read, given every change acknowledged so far. False if

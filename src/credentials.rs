@@ -13,7 +13,7 @@ pub use self::{
 };
 pub(crate) use self::{
     lockout::Lockout,
-    verified::{FingerprintKey, VerifiedCache},
+    verified::{Fingerprint, FingerprintKey, VerifiedCache},
 };
 use crate::domain::{ClientId, ClientSecret, PresentedCredential};
 

@@ -1,7 +1,7 @@
 //! The HTTP shim: turns plain OAuth requests into RPCs, and their results into OAuth responses.
 //!
 //! ```text
-//! request ─ endpoint ─ form_request ─ form ─ token, introspect or revoke ─ TokenService
+//! request ─ endpoint ─ form_request ─ form ─ token, introspect, revoke … ─ TokenService
 //!           path,      query, type,   names,  form → message → method         │
 //!           method     size, time     values                                  ▼
 //! response ◄──────── cache headers ◄─────── JSON, or error_response ◄─ message or status
@@ -19,6 +19,7 @@ mod framing;
 mod introspect;
 mod metadata;
 mod rate_limit;
+mod report;
 mod request_error;
 mod revoke;
 mod token;
@@ -60,7 +61,7 @@ pub struct Options {
 
 /// The endpoints, in front of a service in this process or on a remote node. Clones share it.
 ///
-/// There are four paths, so they are compared one by one. A router of axum would box the request,
+/// There are five paths, so they are compared one by one. A router of axum would box the request,
 /// its body, the response and three futures for each request.
 #[derive(Clone)]
 pub struct Endpoints(Arc<Shim>);
@@ -120,6 +121,10 @@ impl Shim {
             Endpoint::Revocation => {
                 let form = FormRequest::read(request, options).await?;
                 revoke::answer(service, form).await
+            }
+            Endpoint::LeakReport => {
+                let form = FormRequest::read(request, options).await?;
+                report::answer(service, form).await
             }
             Endpoint::Metadata => {
                 drain(request.into_body(), options).await?;

@@ -4,7 +4,7 @@ use std::env;
 
 use jeton::pb::v1::{
     IntrospectTokenRequest, IntrospectTokenResponse, IssueTokenRequest, IssueTokenResponse,
-    RevokeTokenRequest, RevokeTokenResponse,
+    ReportLeakedSecretRequest, ReportLeakedSecretResponse, RevokeTokenRequest, RevokeTokenResponse,
     token_service_server::{TokenService, TokenServiceServer},
 };
 use tonic::{Request, Response, Status, transport::Server};
@@ -37,6 +37,13 @@ impl TokenService for Empty {
         _: Request<RevokeTokenRequest>,
     ) -> Result<Response<RevokeTokenResponse>, Status> {
         Ok(Response::new(RevokeTokenResponse {}))
+    }
+
+    async fn report_leaked_secret(
+        &self,
+        _: Request<ReportLeakedSecretRequest>,
+    ) -> Result<Response<ReportLeakedSecretResponse>, Status> {
+        Ok(Response::new(ReportLeakedSecretResponse {}))
     }
 }
 

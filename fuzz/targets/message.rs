@@ -5,7 +5,7 @@ use std::fmt::Debug;
 
 use jeton::pb::v1::{
     ClientAuthentication, IntrospectTokenRequest, IntrospectTokenResponse, IssueTokenRequest,
-    IssueTokenResponse, RevokeTokenRequest,
+    IssueTokenResponse, ReportLeakedSecretRequest, RevokeTokenRequest,
 };
 use prost::Message;
 
@@ -22,6 +22,7 @@ pub(super) fn target(data: &[u8]) {
         message.token = CANARY.into();
         hide(&mut message.client_authentication);
     });
+    check(data, |message: &mut ReportLeakedSecretRequest| message.client_secret = CANARY.into());
     check(data, |_: &mut IntrospectTokenResponse| {});
 }
 

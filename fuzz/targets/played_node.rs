@@ -11,7 +11,8 @@ use jeton::{
     oauth_http,
     pb::v1::{
         IntrospectTokenRequest, IntrospectTokenResponse, IssueTokenRequest, IssueTokenResponse,
-        RevokeTokenRequest, RevokeTokenResponse, token_service_server::TokenService,
+        ReportLeakedSecretRequest, ReportLeakedSecretResponse, RevokeTokenRequest,
+        RevokeTokenResponse, token_service_server::TokenService,
     },
 };
 use prost::Message;
@@ -66,6 +67,13 @@ impl TokenService for Player {
         &self,
         request: tonic::Request<RevokeTokenRequest>,
     ) -> Result<Response<RevokeTokenResponse>, Status> {
+        self.answer(&request)
+    }
+
+    async fn report_leaked_secret(
+        &self,
+        request: tonic::Request<ReportLeakedSecretRequest>,
+    ) -> Result<Response<ReportLeakedSecretResponse>, Status> {
         self.answer(&request)
     }
 }

@@ -42,6 +42,8 @@ pub(super) enum Refusal {
     },
     /// Without this secret the client cannot authenticate.
     LastLiveSecret,
+    /// The secret of a text does not exist any more.
+    SecretDeleted,
 }
 
 impl Refusal {
@@ -85,6 +87,12 @@ impl Refusal {
                 ErrorReason::LastLiveSecret,
                 "this is the last live secret of the client: add another first, or set \
                  even_if_last",
+                None,
+                &[],
+            ),
+            Self::SecretDeleted => refused(
+                ErrorReason::SecretNotFound,
+                "this secret was deleted, with its client perhaps: nothing can be done with it",
                 None,
                 &[],
             ),

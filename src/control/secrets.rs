@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Caller, ClientRpc, Refusal, parse, render};
 use crate::{
-    domain::{ClientId, SecretId, StoredSecret, Timestamp},
+    domain::{ClientId, ClientSecret, SecretId, StoredSecret, Timestamp},
     pb::v1,
     registry::{EVIDENCE_PATIENCE, RegistryError},
     store::{Readable, Retirement},
@@ -125,10 +125,32 @@ impl ClientRpc {
         caller: Caller,
         message: v1::BurnSecretRequest,
     ) -> Result<v1::BurnSecretResponse, Refusal> {
-        let client_id = parse::client_id(&message.client_id)?;
-        let id = parse::secret_id(&message.secret_id)?;
+        let (client_id, id) = match &*message.client_secret {
+            "" => (parse::client_id(&message.client_id)?, parse::secret_id(&message.secret_id)?),
+            _ if !message.secret_id.is_empty() => return Err(one_name("secret_id")),
+            _ if !message.client_id.is_empty() => return Err(one_name("client_id")),
+            text => self.owner_of(text).await?,
+        };
         let (secret, live) = self.end(&caller, &client_id, id, Retirement::Leaked).await?;
-        Ok(v1::BurnSecretResponse { secret: Some(secret), live_secrets_left: live })
+        Ok(v1::BurnSecretResponse {
+            secret: Some(secret),
+            client_id: client_id.to_string(),
+            live_secrets_left: live,
+        })
+    }
+
+    /// The client of the secret with this text, and the id of the secret.
+    async fn owner_of(&self, text: &str) -> Result<(ClientId, SecretId), Refusal> {
+        const FIELD: &str = "client_secret";
+        let secret = ClientSecret::parse(text).map_err(Refusal::of_field(FIELD))?;
+        if !secret.has_tag_of(&self.registry.tag_keys().await?) {
+            let remedy = "was made elsewhere, or with a tag key that is retired: it means nothing \
+                here";
+            return Err(Refusal::invalid(FIELD, remedy));
+        }
+        let owned = self.registry.owned_secret(secret.id()).await?;
+        let client = owned.ok_or(Refusal::SecretDeleted)?.client;
+        Ok((client.map_err(RegistryError::Unreadable)?.client_id, secret.id()))
     }
 
     /// Takes a secret out of use. Returns it, and how many live ones its client has left.
@@ -147,6 +169,10 @@ impl ClientRpc {
         let secret = secrets.iter().flatten().find(|secret| secret.id == id);
         Ok((render::secret(secret.ok_or_else(missing)?, now), render::count(live)))
     }
+}
+
+fn one_name(field: &'static str) -> Refusal {
+    Refusal::invalid(field, "send either client_secret alone, or secret_id and client_id")
 }
 
 /// Whether this secret is live and no other one is known to be.

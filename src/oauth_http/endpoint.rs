@@ -5,9 +5,11 @@ use http::{HeaderValue, Method};
 pub(super) const TOKEN_PATH: &str = "/oauth2/token";
 pub(super) const INTROSPECTION_PATH: &str = "/oauth2/introspect";
 pub(super) const REVOCATION_PATH: &str = "/oauth2/revoke";
+pub(super) const LEAK_REPORT_PATH: &str = "/oauth2/report-leak";
 
 /// Paths of the endpoints that take a form.
-pub(super) const PATHS: [&str; 3] = [TOKEN_PATH, INTROSPECTION_PATH, REVOCATION_PATH];
+pub(super) const PATHS: [&str; 4] =
+    [TOKEN_PATH, INTROSPECTION_PATH, REVOCATION_PATH, LEAK_REPORT_PATH];
 
 /// An endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +17,7 @@ pub(super) enum Endpoint {
     Token,
     Introspection,
     Revocation,
+    LeakReport,
     Metadata,
 }
 
@@ -25,6 +28,7 @@ impl Endpoint {
             TOKEN_PATH => Some(Self::Token),
             INTROSPECTION_PATH => Some(Self::Introspection),
             REVOCATION_PATH => Some(Self::Revocation),
+            LEAK_REPORT_PATH => Some(Self::LeakReport),
             path => metadata_paths.iter().any(|known| known == path).then_some(Self::Metadata),
         }
     }
@@ -33,7 +37,9 @@ impl Endpoint {
     pub(super) fn supports(self, method: &Method) -> bool {
         match self {
             Self::Metadata => method == Method::GET || method == Method::HEAD,
-            Self::Token | Self::Introspection | Self::Revocation => method == Method::POST,
+            Self::Token | Self::Introspection | Self::Revocation | Self::LeakReport => {
+                method == Method::POST
+            }
         }
     }
 
@@ -41,7 +47,7 @@ impl Endpoint {
     pub(super) const fn allow(self) -> HeaderValue {
         HeaderValue::from_static(match self {
             Self::Metadata => "GET,HEAD",
-            Self::Token | Self::Introspection | Self::Revocation => "POST",
+            Self::Token | Self::Introspection | Self::Revocation | Self::LeakReport => "POST",
         })
     }
 }

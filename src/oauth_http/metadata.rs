@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::{
     Response,
-    endpoint::{INTROSPECTION_PATH, REVOCATION_PATH, TOKEN_PATH},
+    endpoint::{INTROSPECTION_PATH, LEAK_REPORT_PATH, REVOCATION_PATH, TOKEN_PATH},
     json,
 };
 
@@ -15,17 +15,19 @@ const WELL_KNOWN_PATH: &str = "/.well-known/oauth-authorization-server";
 /// Unlike every other response, this one is public, and each client fetches it when it starts.
 const CACHE_CONTROL: HeaderValue = HeaderValue::from_static("public, max-age=300");
 
-/// Authentication methods that all three endpoints accept. The header comes first, because RFC 6749
-/// recommends it.
+/// Authentication methods of the three endpoints that authenticate clients. The header comes first,
+/// because RFC 6749 recommends it.
 const AUTH_METHODS: &[&str] = &["client_secret_basic", "client_secret_post"];
 
-/// The members of RFC 8414, section 2, that apply.
+/// The members of RFC 8414, section 2, that apply, and one of our own.
 #[derive(Serialize)]
 struct Metadata<'a> {
     issuer: &'a str,
     token_endpoint: String,
     introspection_endpoint: String,
     revocation_endpoint: String,
+    /// Where anybody reports a leaked secret. No standard has a name for it.
+    leak_report_endpoint: String,
     /// Must be sent: the default lists grants that this server does not support.
     grant_types_supported: &'static [&'static str],
     /// Empty, because there is no authorization endpoint. The RFC requires the member and also says
@@ -44,6 +46,7 @@ pub(super) fn document(issuer: &str) -> Response {
         token_endpoint: format!("{issuer}{TOKEN_PATH}"),
         introspection_endpoint: format!("{issuer}{INTROSPECTION_PATH}"),
         revocation_endpoint: format!("{issuer}{REVOCATION_PATH}"),
+        leak_report_endpoint: format!("{issuer}{LEAK_REPORT_PATH}"),
         grant_types_supported: &["client_credentials"],
         response_types_supported: &[],
         token_endpoint_auth_methods_supported: AUTH_METHODS,

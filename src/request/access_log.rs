@@ -85,7 +85,7 @@ impl<H: Handler> Handler for AccessLog<H> {
             let Some(outcome) = entry.outcome_of(response.status()) else {
                 return response.map(|body| LoggedBody::new(body, Some(entry)));
             };
-            if let Some(standing) = outcome.standing(entry.context.is_call()) {
+            if let Some(standing) = outcome.standing(entry.context.call()) {
                 response.extensions_mut().insert(standing);
             }
             entry.status = Some(response.status());

@@ -91,6 +91,11 @@ impl RequestContext {
         self.record.is_call.load(Ordering::Relaxed)
     }
 
+    /// The method that was called, if the message arrived and became a call of the contract.
+    pub(super) fn call(&self) -> Option<Method> {
+        self.method().filter(|_| self.is_call())
+    }
+
     /// The recorded outcome; `None` if none was recorded.
     pub(super) fn outcome(&self) -> Option<Outcome> {
         self.record.outcome.get().copied()

@@ -45,7 +45,7 @@ impl Drop for Entry {
         let outcome = self.outcome.as_str();
         self.metrics.answered(self.listener, rpc, outcome, took);
         // A throttled source would fill the log, which says that it is throttled.
-        let standing = self.outcome.standing(self.context.is_call());
+        let standing = self.outcome.standing(self.context.call());
         let fails = matches!(standing, Some(Standing::Failed | Standing::Unfinished));
         if self.context.is_throttled && (fails || self.outcome == Outcome::Cancelled) {
             return;

@@ -4,7 +4,11 @@ use http::StatusCode;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use crate::pb::{ERROR_DOMAIN, v1::ErrorReason};
+use super::Method;
+use crate::pb::{
+    ERROR_DOMAIN,
+    v1::{ErrorReason, Permission},
+};
 
 /// What a request says about the connection that it came on, in the extensions of its response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,7 +16,8 @@ pub(crate) enum Standing {
     /// A call of the contract succeeded, or was refused by a quota or for want of a permission, so
     /// the caller has authenticated.
     Authenticated,
-    /// The request was refused for a reason that counts for the read throttle.
+    /// The request counts for the read throttle: it was refused for such a reason, or anybody may
+    /// make it.
     Failed,
     /// The message did not arrive in time. It counts for the read throttle too.
     Unfinished,
@@ -89,11 +94,17 @@ impl Outcome {
         }
     }
 
-    /// What the outcome says about the connection of the request. `is_call`: its message arrived
-    /// and became a call. A wrong path or a malformed request costs a log line as well, and counts
-    /// like a failed authentication.
-    pub(super) const fn standing(self, is_call: bool) -> Option<Standing> {
+    /// What the outcome says about the connection of the request. `call`: its method, if its
+    /// message arrived and became a call. A wrong path or a malformed request costs a log line as
+    /// well, and counts like a failed authentication.
+    pub(super) const fn standing(self, call: Option<Method>) -> Option<Standing> {
+        let is_call = call.is_some();
         match self {
+            // A call that anybody may make proves nothing. It counts as well, so that one source
+            // cannot make as many of them as it likes.
+            Self::Ok | Self::Error(ErrorReason::InvalidRequest) if is_for_anybody(call) => {
+                Some(Standing::Failed)
+            }
             Self::Ok if is_call => Some(Standing::Authenticated),
             // The caller has authenticated, and others may share its connection.
             Self::Error(
@@ -127,6 +138,13 @@ impl Outcome {
     }
 }
 
+const fn is_for_anybody(call: Option<Method>) -> bool {
+    match call {
+        Some(method) => matches!(method.requires(), Permission::None),
+        None => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use tonic_types::ErrorDetails;
@@ -141,10 +159,21 @@ mod tests {
         };
         let ours = Outcome::of_status(&status(ERROR_DOMAIN, "INVALID_CLIENT"));
         assert_eq!(ours, Outcome::Error(ErrorReason::InvalidClient));
-        assert_eq!(ours.standing(true), Some(Standing::Failed));
+        assert_eq!(ours.standing(Some(Method::IssueToken)), Some(Standing::Failed));
         for foreign in [status("proxy.test", "INVALID_CLIENT"), status(ERROR_DOMAIN, "NO_SUCH")] {
             assert_eq!(Outcome::of_status(&foreign), Outcome::Status(Code::Unauthenticated));
         }
+    }
+
+    #[test]
+    fn a_call_that_anybody_may_make_proves_nothing() {
+        let of = |outcome: Outcome| {
+            [Method::IssueToken, Method::ReportLeakedSecret]
+                .map(|method| outcome.standing(Some(method)))
+        };
+        assert_eq!(of(Outcome::Ok), [Some(Standing::Authenticated), Some(Standing::Failed)]);
+        let malformed = Outcome::Error(ErrorReason::InvalidRequest);
+        assert_eq!(of(malformed), [None, Some(Standing::Failed)]);
     }
 
     #[test]

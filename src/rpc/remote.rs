@@ -9,7 +9,8 @@ use super::{Admission, rate_limit, upstream_link::UpstreamLink};
 use crate::{
     pb::v1::{
         IntrospectTokenRequest, IntrospectTokenResponse, IssueTokenRequest, IssueTokenResponse,
-        RevokeTokenRequest, RevokeTokenResponse, token_service_client::TokenServiceClient,
+        ReportLeakedSecretRequest, ReportLeakedSecretResponse, RevokeTokenRequest,
+        RevokeTokenResponse, token_service_client::TokenServiceClient,
         token_service_server::TokenService,
     },
     request::{Method, RequestContext},
@@ -108,5 +109,16 @@ impl TokenService for RemoteTokens {
             Ok(self.noted(answer)?.into_inner())
         };
         self.admission.run(Method::RevokeToken, request, call).await
+    }
+
+    async fn report_leaked_secret(
+        &self,
+        request: Request<ReportLeakedSecretRequest>,
+    ) -> Result<Response<ReportLeakedSecretResponse>, Status> {
+        let call = async |request, context: RequestContext| {
+            let request = forwarded(request, &context);
+            Ok(self.noted(self.client.clone().report_leaked_secret(request).await)?.into_inner())
+        };
+        self.admission.run(Method::ReportLeakedSecret, request, call).await
     }
 }

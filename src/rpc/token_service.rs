@@ -16,7 +16,8 @@ use crate::{
     domain::{Audience, Error, Scope, Timestamp},
     pb::v1::{
         IntrospectTokenRequest, IntrospectTokenResponse, IssueTokenRequest, IssueTokenResponse,
-        RevokeTokenRequest, RevokeTokenResponse, token_service_server::TokenService,
+        ReportLeakedSecretRequest, ReportLeakedSecretResponse, RevokeTokenRequest,
+        RevokeTokenResponse, token_service_server::TokenService,
     },
     request::{Method, RequestContext, lane_of},
     stats::Stats,
@@ -107,6 +108,21 @@ impl TokenRpc {
             None => Ok(()),
         }
     }
+
+    /// Nobody is authenticated: the text is the proof. A source that reports without end is told to
+    /// wait where its connection is not slowed.
+    async fn report(
+        &self,
+        request: Request<ReportLeakedSecretRequest>,
+        context: RequestContext,
+    ) -> Result<(), Error> {
+        let authority = self.authority()?;
+        if context.is_throttled {
+            return Err(Error::queue_full(RequestContext::THROTTLE_WAIT));
+        }
+        let secret = parse::leaked_secret(&request.get_ref().client_secret)?;
+        authority.report_leak(secret, &context).await
+    }
 }
 
 /// Authenticates the caller and adds its client id to all later log lines of this request. Earlier
@@ -169,6 +185,17 @@ impl TokenService for TokenRpc {
             Ok(RevokeTokenResponse {})
         };
         self.admission.run(Method::RevokeToken, request, call).await
+    }
+
+    async fn report_leaked_secret(
+        &self,
+        request: Request<ReportLeakedSecretRequest>,
+    ) -> Result<Response<ReportLeakedSecretResponse>, Status> {
+        let call = async |request, context| {
+            self.report(request, context).await.map_err(status::from_error)?;
+            Ok(ReportLeakedSecretResponse {})
+        };
+        self.admission.run(Method::ReportLeakedSecret, request, call).await
     }
 }
 

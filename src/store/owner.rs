@@ -1,9 +1,9 @@
-//! Whose a secret is, for an operator who has only its text.
+//! What can be found out and done about a secret of which only the text is known.
 
 use async_trait::async_trait;
 
 use super::Readable;
-use crate::domain::{Client, Error, SecretId, StoredSecret, Timestamp};
+use crate::domain::{Actor, Client, Error, SecretId, StoredSecret, Timestamp};
 
 /// A secret, with its hash left empty, and its client.
 #[derive(Debug, Clone)]
@@ -14,7 +14,8 @@ pub struct OwnedSecret {
     pub secret: Readable<StoredSecret>,
 }
 
-/// Looks up secrets by the id in their texts, for operators.
+/// Looks up secrets by the id in their texts, for operators, and for nodes to which leaked ones are
+/// reported.
 ///
 /// # Errors
 /// As described at [`Store`](super::Store).
@@ -22,6 +23,16 @@ pub struct OwnedSecret {
 pub trait OwnerStore: Send + Sync {
     /// Finds a secret with its client. `None` if it does not exist any more.
     async fn owned_secret(&self, id: SecretId) -> Result<Option<OwnedSecret>, Error>;
+
+    /// Finds a secret with its hash, which nodes alone may read. `None` if it does not exist any
+    /// more.
+    async fn secret_with_hash(&self, id: SecretId) -> Result<Option<StoredSecret>, Error>;
+
+    /// Declares a secret leaked, in the name of `actor`. Returns false if it does not exist any
+    /// more, or if it leaked before. Does not wait for other nodes: see
+    /// [`FeedStore::settle`](super::FeedStore::settle).
+    async fn burn_secret(&self, id: SecretId, now: Timestamp, actor: &Actor)
+    -> Result<bool, Error>;
 
     /// Counts the tokens that were issued with a secret, have not expired at `now` and are not
     /// revoked. It reads all live tokens.

@@ -1,6 +1,7 @@
 //! `ClientService`: what administrators do, and what they are refused.
 
 mod grants;
+mod leaks;
 mod rotation;
 mod updates;
 
@@ -121,7 +122,11 @@ async fn secrets_are_added_retired_and_declared_leaked() {
         assert_eq!(retired.secret.unwrap().state(), SecretState::Retired);
         at.node.issue(&first).await.unwrap_err();
 
-        let burn = BurnSecretRequest { secret_id: second.id.clone(), client_id: id("orders") };
+        let burn = BurnSecretRequest {
+            secret_id: second.id.clone(),
+            client_id: id("orders"),
+            ..Default::default()
+        };
         let burnt = control.burn_secret(at.ask(burn).await).await.unwrap().into_inner();
         assert_eq!(burnt.live_secrets_left, 0);
         let list = ListSecretsRequest { client_id: id("orders"), window: None };

@@ -34,6 +34,7 @@ mod failure_classes;
 mod faults;
 mod health;
 mod interop;
+mod leak_reports;
 mod leaks;
 mod lease;
 mod links;

@@ -165,11 +165,13 @@ fn every_field_of_the_contract_that_is_a_secret_prints_as_redacted() {
     fields.sort_unstable();
     let expected = [
         "AddSecretResponse.client_secret",
+        "BurnSecretRequest.client_secret",
         "ClientAuthentication.client_secret",
         "CreateClientResponse.client_secret",
         "ExplainTokenRequest.token",
         "IntrospectTokenRequest.token",
         "IssueTokenResponse.access_token",
+        "ReportLeakedSecretRequest.client_secret",
         "RevokeTokenRequest.token",
     ];
     assert_eq!(fields, expected);

@@ -12,7 +12,7 @@ use std::{
 use ::http::{HeaderMap, Request, header};
 use jeton::{
     config::Proxies,
-    domain::{Clock, OsRandom, SystemClock, Timestamp},
+    domain::{ClientSecret, Clock, OsRandom, SystemClock, TagKey, Timestamp},
     net::Limits,
     node::{Shim, ShimOptions},
 };
@@ -69,6 +69,8 @@ async fn before_a_remote_node_the_shim_answers_as_in_process() {
         let token = node.issue(&client).await.unwrap().access_token;
         let (id, secret) = (client.id(), client.secret());
         let introspect = format!("token={token}");
+        let foreign = ClientSecret::generate(&OsRandom, &TagKey::from_bytes([7; 32])).unwrap();
+        let foreign = format!("client_secret={}", foreign.expose());
         let posted = [
             ("/oauth2/token", id, secret, ""),
             ("/oauth2/token", id, secret, "grant_type=password"),
@@ -84,6 +86,9 @@ async fn before_a_remote_node_the_shim_answers_as_in_process() {
             ("/oauth2/introspect", id, secret, ""),
             ("/oauth2/revoke", server.id(), server.secret(), &introspect),
             ("/oauth2/revoke", id, secret, "token=garbage"),
+            ("/oauth2/report-leak", id, secret, ""),
+            ("/oauth2/report-leak", id, secret, "client_secret=garbage"),
+            ("/oauth2/report-leak", id, secret, &foreign),
             ("/nowhere", id, secret, ""),
         ];
         for (path, id, secret, form) in posted {

@@ -1,9 +1,11 @@
 //! Actors: the originators of changes, as the audit trail names them.
 
+use std::net::IpAddr;
+
 use super::{ClientId, Malformed};
 
 /// Originator of a change in the audit trail: `client`, `client:<id>`, `operator:<name>`,
-/// `unix:uid=<number>` or `jeton`.
+/// `unix:uid=<number>`, `holder:<address>` or `jeton`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Actor(String);
 
@@ -33,6 +35,12 @@ impl Actor {
     #[must_use]
     pub fn local_user(uid: u32) -> Self {
         Self(format!("unix:uid={uid}"))
+    }
+
+    /// The holder of a secret, who reports it as leaked, by the source of the report.
+    #[must_use]
+    pub fn holder(source: Option<IpAddr>) -> Self {
+        Self(source.map_or_else(|| "holder".to_owned(), |source| format!("holder:{source}")))
     }
 
     /// A node that runs upkeep on its database.

@@ -1,11 +1,11 @@
-//! Whose a secret is, on Postgres.
+//! A secret of which only the text is known, on Postgres.
 
 use async_trait::async_trait;
 use sqlx::PgConnection;
 
-use super::{PostgresStore, fault::fault, moment::Moment};
+use super::{PostgresStore, fault::fault, lease::Lease, moment::Moment};
 use crate::{
-    domain::{Error, SecretId, Timestamp},
+    domain::{Actor, Error, SecretId, StoredSecret, Timestamp},
     store::{
         OwnedSecret, OwnerStore,
         columns::{client_columns, secret_columns},
@@ -17,6 +17,19 @@ use crate::{
 impl OwnerStore for PostgresStore {
     async fn owned_secret(&self, id: SecretId) -> Result<Option<OwnedSecret>, Error> {
         on_session!(self.primary, self.lane, |connection, _| secret(connection, id))
+    }
+
+    async fn secret_with_hash(&self, id: SecretId) -> Result<Option<StoredSecret>, Error> {
+        on_session!(self.primary, self.lane, |connection, lease| with_hash(connection, id, lease))
+    }
+
+    async fn burn_secret(
+        &self,
+        id: SecretId,
+        _now: Timestamp,
+        actor: &Actor,
+    ) -> Result<bool, Error> {
+        on_session!(self.primary, self.lane, |connection, _| burn(connection, id, actor))
     }
 
     async fn count_tokens(&self, secret: SecretId, now: Timestamp) -> Result<u64, Error> {
@@ -38,6 +51,37 @@ async fn secret(connection: &mut PgConnection, id: SecretId) -> Result<Option<Ow
     .await
     .map_err(fault)?;
     Ok(row.as_ref().map(row::owned_secret))
+}
+
+async fn with_hash(
+    connection: &mut PgConnection,
+    id: SecretId,
+    lease: Option<Lease>,
+) -> Result<Option<StoredSecret>, Error> {
+    let row = sqlx::query(concat!(
+        "select ",
+        secret_columns!(),
+        " from client_secret as secret where secret.id = $1 and (select require_lease($2, $3))"
+    ))
+    .bind(id.0)
+    .bind(lease.map(|lease| lease.node))
+    .bind(lease.map(|lease| lease.renewals))
+    .fetch_optional(connection)
+    .await
+    .map_err(fault)?;
+    Ok(row.as_ref().map(row::secret).transpose()?)
+}
+
+/// By a function, because a node may not change secrets otherwise.
+async fn burn(connection: &mut PgConnection, id: SecretId, actor: &Actor) -> Result<bool, Error> {
+    sqlx::query_scalar(
+        "select burn_secret($1) from (select set_config('jeton.actor', $2, true)) as actor",
+    )
+    .bind(id.0)
+    .bind(actor.as_str())
+    .fetch_one(connection)
+    .await
+    .map_err(fault)
 }
 
 async fn count(

@@ -225,7 +225,8 @@ grant execute on function
     to jeton_operator;
 
 -- A node checks secrets and tokens, and records tokens and revocations. It records the uses of
--- secrets and does the upkeep through functions that limit what it can do.
+-- secrets, declares those leaked that are reported to it, and does the upkeep through functions that
+-- limit what it can do.
 grant select on
     access_token, change, client, client_secret, installation, revoked_token, _sqlx_migrations
     to jeton_service;
@@ -234,7 +235,7 @@ grant select (handle, applied, renewals, lease_until, lease_ms, joined_at, schem
     on node to jeton_service;
 grant select (seq, hash) on audit to jeton_service;
 grant execute on function
-    revoke_tokens(uuid[]),
+    revoke_tokens(uuid[]), burn_secret(uuid),
     require_lease(uuid, bigint), join_feed(integer), join_feed(integer, integer),
     join_feed(integer, integer, uuid), begin_evidence(integer),
     record_secret_uses(uuid[], timestamptz[], timestamptz[], text[], bigint[], bigint[],

@@ -1,10 +1,10 @@
-//! Whose a secret is, on SQLite.
+//! A secret of which only the text is known, on SQLite.
 
 use async_trait::async_trait;
 
-use super::{SqliteStore, fault::fault};
+use super::{SqliteStore, audit, fault::fault};
 use crate::{
-    domain::{Error, SecretId, Timestamp},
+    domain::{Actor, Error, SecretId, StoredSecret, Timestamp},
     store::{
         OwnedSecret, OwnerStore,
         columns::{client_columns, secret_columns},
@@ -28,6 +28,35 @@ impl OwnerStore for SqliteStore {
         .await
         .map_err(fault)?;
         Ok(row.as_ref().map(row::owned_secret))
+    }
+
+    async fn secret_with_hash(&self, id: SecretId) -> Result<Option<StoredSecret>, Error> {
+        let row = sqlx::query(concat!(
+            "select ",
+            secret_columns!(),
+            " from client_secret as secret where secret.id = $1"
+        ))
+        .bind(id.0)
+        .fetch_optional(&self.reader)
+        .await
+        .map_err(fault)?;
+        Ok(row.as_ref().map(row::secret).transpose()?)
+    }
+
+    async fn burn_secret(
+        &self,
+        id: SecretId,
+        now: Timestamp,
+        actor: &Actor,
+    ) -> Result<bool, Error> {
+        let statement = sqlx::query(
+            "update client_secret set retired_at = coalesce(retired_at, $2), burnt_at = $2
+             where id = $1 and burnt_at is null",
+        )
+        .bind(id.0)
+        .bind(now.unix_micros());
+        let burned = audit::change(&self.writer, actor, vec![statement]).await? == 1;
+        self.still_there().map(|()| burned)
     }
 
     async fn count_tokens(&self, secret: SecretId, now: Timestamp) -> Result<u64, Error> {

@@ -115,8 +115,11 @@ async fn a_secret_is_replaced_by_what_is_known_of_its_use() {
         control.restore_secret(at.ask(restore(&old)).await).await.unwrap();
         at.node.issue(&caller).await.unwrap();
 
-        let burn =
-            jeton::pb::v1::BurnSecretRequest { client_id: id("orders"), secret_id: old.clone() };
+        let burn = jeton::pb::v1::BurnSecretRequest {
+            client_id: id("orders"),
+            secret_id: old.clone(),
+            ..Default::default()
+        };
         control.burn_secret(at.ask(burn).await).await.unwrap();
         let refused = control.restore_secret(at.ask(restore(&old)).await).await.unwrap_err();
         assert_eq!(why(&refused).0, ErrorReason::SecretEnded, "{kind:?}");

@@ -140,6 +140,13 @@ async fn a_node_serves_without_the_rights_of_the_owner() {
     let trail = run_json(&["audit", "list", "--last", "2"], &world.of("reader"));
     assert_eq!(text(&trail[0], "action"), "token.revoke");
     assert_eq!(text(&trail[0], "login"), world.roles.name("service"));
+    // It declares leaked what is reported to it, although it may not change secrets otherwise.
+    let form = format!("client_secret={secret}");
+    let reported = post_form(served.http, "/oauth2/report-leak", "", "", &form).await;
+    assert_eq!(reported.status, 202, "{:?}", reported.body);
+    let trail = run_json(&["audit", "list", "--last", "1"], &world.of("reader"));
+    assert_eq!(text(&trail[0], "action"), "secret.update");
+    assert_eq!(text(&trail[0], "actor"), "holder:127.0.0.1");
 }
 
 /// A node that was away for longer than partitions were made for finds none.

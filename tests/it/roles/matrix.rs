@@ -127,6 +127,7 @@ const CLIENTS: &[Act] = &[
         "update client_secret set retire_at = now(), expires_at = now(), kept_expires_at = null",
     ),
     ("declare a secret leaked", OPERATOR, "update client_secret set burnt_at = now()"),
+    ("declare a reported secret leaked", SERVICE, "select burn_secret(id) from client_secret"),
     (
         "declare a leaked secret sound",
         NOBODY,
