@@ -40,7 +40,7 @@ impl RemoteTokens {
 
     /// Notes the failures of the link.
     fn noted<T>(&self, answered: Result<T, Status>) -> Result<T, Status> {
-        answered.inspect_err(|status| self.link.note(status))
+        answered.map_err(|status| self.link.note(status))
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::{error::Error, time::Instant};
 
-use tonic::Status;
+use tonic::{Code, Status};
 
 use crate::{
     domain::chain,
@@ -24,12 +24,19 @@ impl UpstreamLink {
         self.failures.get()
     }
 
-    /// Notes the error of a call. An answer of the upstream has no source, whatever it says.
-    pub(super) fn note(&self, status: &Status) {
-        let Some(cause) = status.source() else { return };
+    /// Notes the error of a call, and returns what to answer. An answer of the upstream has no
+    /// source, whatever it says.
+    pub(super) fn note(&self, status: Status) -> Status {
+        let Some(cause) = status.source() else { return status };
         self.failures.add_one();
         if let Some(not_logged) = self.log.take(Instant::now()) {
             tracing::warn!(cause = chain(cause), not_logged, "the upstream cannot be reached");
+        }
+        match status.code() {
+            // So HTTP/2 calls a link that broke or speaks something else, depending on how far the
+            // call had come. It is no fault of this call.
+            Code::Internal | Code::Unknown => Status::unavailable("the upstream cannot be reached"),
+            _ => status,
         }
     }
 }
