@@ -11,6 +11,7 @@ mod completions;
 mod config;
 mod confirm;
 mod control;
+mod copy;
 mod core_dumps;
 mod deadline;
 mod declared;
@@ -81,7 +82,7 @@ struct Cli {
     config: Option<PathBuf>,
 
     /// Timeout of commands that wait for a database or a node, in seconds; 0 for none
-    /// [default: 30, and none for backup and restore, whose work itself takes long]
+    /// [default: 30, and none for backup, restore and copy, whose work itself takes long]
     #[arg(
         long,
         global = true,
@@ -107,6 +108,8 @@ enum Command {
     Backup(backup::Backup),
     /// Restore a backup; all tokens issued until then become inactive
     Restore(restore::Restore),
+    /// Copy the embedded database to Postgres, with everything that was issued
+    Copy(copy::CopyCommand),
     /// Run only the HTTP shim, in front of a node elsewhere
     Shim(shim::Shim),
     /// Create the first administrator, directly in the database
@@ -260,6 +263,7 @@ async fn run(asked: Asked) -> anyhow::Result<()> {
         Command::Migrate(migrate) => migrate.run(deadline).await,
         Command::Backup(backup) => backup.run(deadline, whole).await,
         Command::Restore(restore) => restore.run(deadline, whole).await,
+        Command::Copy(copy) => Box::pin(copy.run(deadline, whole)).await,
         Command::Shim(shim) => shim.run(&unknown_variables).await,
         Command::Bootstrap(bootstrap) => Box::pin(bootstrap.run(deadline)).await,
         Command::Doctor(doctor) => Box::pin(doctor.run(deadline)).await,

@@ -48,7 +48,7 @@ pub use self::{
     recovery::RecoveryStore,
     rotation::{RotationStore, StoredEvidence},
     row::UnreadableRow,
-    sqlite::{Replacement, SqliteStore},
+    sqlite::{EmbeddedSource, Replacement, SqliteStore},
     traits::{
         ClientStore, ExpiryStore, FeedStore, InstallationStore, MaintainedStore, SchemaStore,
         Store, TokenStore,

@@ -110,7 +110,7 @@ const TAMPERED: &str = "the audit trail does not verify";
 /// Prints the result. An empty trail verifies nothing, which is what a command in the wrong place
 /// would report for ever.
 fn report(summary: &AuditSummary, place: &str, as_json: bool) -> anyhow::Result<()> {
-    let AuditSummary { rows, first, head, unsealed } = *summary;
+    let AuditSummary { rows, first, head, unsealed, cut: _ } = *summary;
     if as_json {
         output::json(&json!({
             "rows": rows,

@@ -272,7 +272,8 @@ pub(super) fn make_directory(directory: &DataDir, worker: Worker) -> anyhow::Res
     check_directory(directory, worker)
 }
 
-fn check_directory(directory: &DataDir, worker: Worker) -> anyhow::Result<()> {
+/// Checks that no other user can change the data directory, if it is there.
+pub(super) fn check_directory(directory: &DataDir, worker: Worker) -> anyhow::Result<()> {
     data_dir::check(&directory.data_dir, worker)
         .context("the data directory cannot be trusted; name another with --data-dir")
 }

@@ -1,6 +1,6 @@
 //! Database that a command works on directly, without a node.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use tokio::time::timeout;
@@ -114,6 +114,11 @@ pub(super) fn place(database: &Database) -> String {
     if let Some(url) = &database.database_url {
         return url.redacted();
     }
-    let file = SqliteStore::file_in(&database.directory.data_dir);
+    embedded_place(&database.directory.data_dir)
+}
+
+/// Names the embedded database in a data directory for people: its file.
+pub(super) fn embedded_place(directory: &Path) -> String {
+    let file = SqliteStore::file_in(directory);
     std::path::absolute(&file).unwrap_or(file).display().to_string()
 }

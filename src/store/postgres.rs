@@ -19,6 +19,7 @@ mod address;
 mod audit;
 mod cells;
 mod clients;
+mod copy;
 mod evidence;
 mod expiry;
 mod explain;

@@ -7,6 +7,7 @@
 mod audit;
 mod cells;
 mod clients;
+mod copy;
 mod evidence;
 mod expiry;
 mod explain;
@@ -36,7 +37,7 @@ use sqlx::sqlite::{
 };
 use uuid::Uuid;
 
-pub use self::replace::Replacement;
+pub use self::{copy::EmbeddedSource, replace::Replacement};
 use self::{fault::fault, feed::SqliteFeed};
 use super::{
     AuditFilter, AuditStore, ClientChange, ClientStore, Connections, Creation, Feed, FeedStore,

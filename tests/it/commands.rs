@@ -283,6 +283,10 @@ fn examples(path: &[&str]) -> Vec<String> {
 /// speak of: the client `orders`, its secret in a file, and a token.
 async fn try_example(example: &str, postgres: &Database) {
     let database = Database::ready(Kind::Sqlite).await;
+    // A copy is made into an empty one.
+    let is_copy = example.contains("jeton copy");
+    let empty = if is_copy { Some(Database::new(Kind::Postgres).await) } else { None };
+    let postgres = empty.as_ref().unwrap_or(postgres);
     let folder = database.dir.path();
     symlink(env!("CARGO_BIN_EXE_jeton"), folder.join("jeton")).unwrap();
     let mut line = example.replace("postgres://jeton@localhost/jeton", "\"$DATABASE\"");

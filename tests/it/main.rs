@@ -21,6 +21,7 @@ mod commands;
 mod config;
 mod conformance;
 mod control_listener;
+mod copy;
 mod crash;
 mod doctor;
 mod documented;

@@ -104,6 +104,9 @@ impl AuditEntry {
     /// Action of a row that records that the database was restored from a backup.
     pub const RESTORE: &str = "installation.restore";
 
+    /// Action of a row that records that the database was copied from an embedded one.
+    pub const COPY: &str = "installation.copy";
+
     /// Action of a row that records the revocation of a token.
     pub const REVOKE: &str = "token.revoke";
 

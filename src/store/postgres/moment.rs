@@ -41,7 +41,7 @@ impl Moment {
 
     /// Converts to the microseconds of Postgres. The ends of [`Timestamp`], and moments before
     /// [`FIRST`], become infinite.
-    const fn to_postgres(self) -> i64 {
+    pub(super) const fn to_postgres(self) -> i64 {
         match self.0.unix_micros() {
             i64::MAX => INFINITY,
             finite if finite >= FIRST + EPOCH => finite - EPOCH,

@@ -106,7 +106,8 @@ const NEWEST: &str = "
                    order by id desc limit 1)
         union all (select at from audit where isfinite(at) order by seq desc limit 1)) as moments";
 
-async fn count(connection: &mut PgConnection) -> Result<Holdings, Error> {
+/// Counts the rows of the database.
+pub(super) async fn count(connection: &mut PgConnection) -> Result<Holdings, Error> {
     type Counts = (i64, i64, i64, i64, i64, i64);
     let (schema, clients, secrets, tokens, revocations, audit): Counts = sqlx::query_as(
         "select (select max(version) from _sqlx_migrations where success),

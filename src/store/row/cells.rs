@@ -28,7 +28,7 @@ impl BadCell {
 
     /// Turns the bad value into an unreadable row of `table`. Statements with joins add a prefix to
     /// the columns of some tables. It is removed here, because the table itself does not have it.
-    pub(super) fn of(self, table: &'static str) -> UnreadableRow {
+    pub(in crate::store) fn of(self, table: &'static str) -> UnreadableRow {
         let prefix = match table {
             "client_secret" => "secret_",
             "access_token" => "token_",

@@ -4,7 +4,8 @@ use std::ops::RangeInclusive;
 
 use serde_json::json;
 use sqlx::{
-    Sqlite, SqliteConnection, SqlitePool, query::Query, sqlite::SqliteArguments, sqlite::SqliteRow,
+    Sqlite, SqliteConnection, SqliteExecutor, SqlitePool, query::Query, sqlite::SqliteArguments,
+    sqlite::SqliteRow,
 };
 
 use super::{cells::Mended, fault::fault};
@@ -105,7 +106,7 @@ pub(super) async fn seal(
 }
 
 pub(super) async fn after(
-    pool: &SqlitePool,
+    executor: impl SqliteExecutor<'_>,
     seq: i64,
     limit: u32,
 ) -> Result<Vec<Readable<AuditEntry>>, Error> {
@@ -115,7 +116,7 @@ pub(super) async fn after(
     )
     .bind(seq)
     .bind(limit)
-    .fetch_all(pool)
+    .fetch_all(executor)
     .await
     .map_err(fault)?;
     Ok(rows.iter().map(entry).collect())

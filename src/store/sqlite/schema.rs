@@ -122,7 +122,7 @@ fn make_file(path: &Path) -> io::Result<bool> {
 
 /// Checks the files that SQLite is about to open. It follows a link to the database itself, and
 /// opens the others without following links.
-fn check_files(path: &Path) -> io::Result<()> {
+pub(super) fn check_files(path: &Path) -> io::Result<()> {
     let beside = ["-wal", "-shm", "-journal"].map(|suffix| beside(path, suffix));
     data_dir::check_entry(path)?;
     beside.iter().try_for_each(|file| data_dir::check_entry(file))
@@ -179,11 +179,15 @@ async fn version_on(connection: &mut SqliteConnection) -> Result<i64, SchemaErro
     Ok(version.unwrap_or(0))
 }
 
+/// Fails unless the schema has the version of this binary.
+pub(super) async fn require_current(connection: &mut SqliteConnection) -> Result<(), SchemaError> {
+    require_exact(version_on(connection).await?, &MIGRATOR)
+}
+
 /// Whether a copy has the schema version of this binary. An older version is false, any other an
 /// error.
 pub(super) async fn is_current(copy: &mut SqliteConnection) -> Result<bool, SchemaError> {
-    let version = version_on(copy).await?;
-    match require_exact(version, &MIGRATOR) {
+    match require_current(copy).await {
         Ok(()) => Ok(true),
         Err(SchemaError::Older { .. }) => Ok(false),
         Err(error) => Err(error),

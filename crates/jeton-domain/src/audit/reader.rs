@@ -73,6 +73,8 @@ pub struct AuditSummary {
     pub head: Option<AuditMark>,
     /// Number of rows at the end that are not sealed yet, as after edits by hand on SQLite.
     pub unsealed: u64,
+    /// Mark of the row before the first one, if the start was cut off.
+    pub cut: Option<AuditMark>,
 }
 
 impl AuditReader {
@@ -125,6 +127,7 @@ impl AuditReader {
 
     /// Completes the verification after the last row: start, marks and end of the trail.
     pub fn finish(self) -> Result<AuditSummary, Tampered> {
+        let mut cut_off = None;
         if let Some(first) = &self.first {
             let before = self.cut.filter(|cut| cut.seq + 1 == first.seq);
             let before = before.ok_or(Tampered::Beheaded(first.seq))?;
@@ -135,6 +138,7 @@ impl AuditReader {
             if let Some(lost) = lost.find(|kept| **kept != before) {
                 return Err(Tampered::CutAway { first: first.seq, mark: lost.seq });
             }
+            cut_off = Some(before);
         }
         let end = self.last.map_or(0, |last| last.seq);
         if let Some(missing) = self.marks.iter().find(|kept| kept.seq > end) {
@@ -145,7 +149,13 @@ impl AuditReader {
             (None, 0) => None,
             (None, _) => Some(1),
         };
-        Ok(AuditSummary { rows: self.rows, first, head: self.last, unsealed: self.unsealed })
+        Ok(AuditSummary {
+            rows: self.rows,
+            first,
+            head: self.last,
+            unsealed: self.unsealed,
+            cut: cut_off,
+        })
     }
 }
 
