@@ -1,8 +1,9 @@
-//! Administration over gRPC: `ClientService`. Each call finds out who calls and what the contract
-//! requires of the caller, parses its message, and runs a use case of the registry.
+//! Administration over gRPC: `ClientService`. The gate finds out who calls and what the contract
+//! requires of the caller. Then the call parses its message, and runs a use case of the registry.
 
 mod caller;
 mod clients;
+mod gate;
 mod installation;
 mod parse;
 mod refusal;
@@ -20,18 +21,19 @@ use std::{
 use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status};
 
+pub use self::gate::Gate;
 use self::{caller::Caller, refusal::Refusal};
 use crate::{
     authority::Authority,
     domain::{Actor, Client, ClientId, Clock, Error, HashCost, Random},
     registry::Registry,
-    request::{LocalUser, Method, RequestContext},
+    request::RequestContext,
     rpc::Admission,
     store::Store,
 };
 
 /// Calls that may wait for nodes to write down uses of secrets, for some twenty seconds each. Each
-/// holds a permit of the lane meanwhile, of which there must be some left to end access with.
+/// holds a permit meanwhile, of which some must be left for others who read.
 const MAX_WAITS: usize = 4;
 
 /// Dependencies and options of the service.
@@ -88,10 +90,9 @@ impl ClientRpc {
         }
     }
 
-    /// Runs one call, within the limits of its lane, for a caller who may make it.
+    /// Runs one call, for the caller whom the gate let through. Without a gate there is none.
     async fn run<M, T, F>(
         &self,
-        method: Method,
         request: Request<M>,
         call: impl FnOnce(Caller, M) -> F + Send,
     ) -> Result<Response<T>, Status>
@@ -100,17 +101,15 @@ impl ClientRpc {
         T: Send,
         F: Future<Output = Result<T, Refusal>> + Send,
     {
-        let permitted = move |request: Request<M>, context: RequestContext| async move {
-            let (metadata, extensions, message) = request.into_parts();
-            let user = extensions.get::<LocalUser>().copied();
-            let caller = self.caller(method, &metadata, user, &context).await;
-            let answered = match caller {
-                Ok(caller) => call(caller, message).await,
-                Err(refusal) => Err(refusal),
-            };
-            answered.map_err(Refusal::into_status)
+        let (_, extensions, message) = request.into_parts();
+        if let Some(context) = extensions.get::<RequestContext>() {
+            context.record_call();
+        }
+        let answered = match extensions.get::<Caller>().cloned() {
+            Some(caller) => call(caller, message).await,
+            None => Err(Refusal::InvalidToken),
         };
-        self.admission.run(method, request, permitted).await
+        answered.map(Response::new).map_err(Refusal::into_status)
     }
 
     fn authority(&self) -> Result<&Authority, Error> {

@@ -8,6 +8,7 @@ mod caller;
 mod grpc_rules;
 mod grpc_service;
 mod parse;
+mod permits;
 mod rate_limit;
 mod remote;
 pub mod status;

@@ -11,7 +11,8 @@ use crate::{
     request::{LocalUser, Method, RequestContext},
 };
 
-/// An administrator, and what it may do.
+/// An administrator, and what it may do. The gate puts it into the extensions of a request.
+#[derive(Clone)]
 pub(super) struct Caller {
     /// Who it is in the audit trail.
     pub(super) actor: Actor,

@@ -3,10 +3,7 @@
 use tonic::{Request, Response, Status};
 
 use super::ClientRpc;
-use crate::{
-    pb::v1::{self, client_service_server::ClientService},
-    request::Method,
-};
+use crate::pb::v1::{self, client_service_server::ClientService};
 
 #[tonic::async_trait]
 impl ClientService for ClientRpc {
@@ -14,162 +11,146 @@ impl ClientService for ClientRpc {
         &self,
         request: Request<v1::CreateClientRequest>,
     ) -> Result<Response<v1::CreateClientResponse>, Status> {
-        self.run(Method::CreateClient, request, |caller, message| self.create_one(caller, message))
-            .await
+        self.run(request, |caller, message| self.create_one(caller, message)).await
     }
 
     async fn batch_create_clients(
         &self,
         request: Request<v1::BatchCreateClientsRequest>,
     ) -> Result<Response<v1::BatchCreateClientsResponse>, Status> {
-        self.run(Method::BatchCreateClients, request, |caller, message| {
-            self.create_batch(caller, message)
-        })
-        .await
+        self.run(request, |caller, message| self.create_batch(caller, message)).await
     }
 
     async fn get_client(
         &self,
         request: Request<v1::GetClientRequest>,
     ) -> Result<Response<v1::GetClientResponse>, Status> {
-        self.run(Method::GetClient, request, |_, message| self.get(message)).await
+        self.run(request, |_, message| self.get(message)).await
     }
 
     async fn list_clients(
         &self,
         request: Request<v1::ListClientsRequest>,
     ) -> Result<Response<v1::ListClientsResponse>, Status> {
-        self.run(Method::ListClients, request, |_, message| self.list(message)).await
+        self.run(request, |_, message| self.list(message)).await
     }
 
     async fn update_client(
         &self,
         request: Request<v1::UpdateClientRequest>,
     ) -> Result<Response<v1::UpdateClientResponse>, Status> {
-        self.run(Method::UpdateClient, request, |caller, message| self.update(caller, message))
-            .await
+        self.run(request, |caller, message| self.update(caller, message)).await
     }
 
     async fn enable_client(
         &self,
         request: Request<v1::EnableClientRequest>,
     ) -> Result<Response<v1::EnableClientResponse>, Status> {
-        self.run(Method::EnableClient, request, |caller, message| self.enable(caller, message))
-            .await
+        self.run(request, |caller, message| self.enable(caller, message)).await
     }
 
     async fn disable_client(
         &self,
         request: Request<v1::DisableClientRequest>,
     ) -> Result<Response<v1::DisableClientResponse>, Status> {
-        self.run(Method::DisableClient, request, |caller, message| self.disable(caller, message))
-            .await
+        self.run(request, |caller, message| self.disable(caller, message)).await
     }
 
     async fn delete_client(
         &self,
         request: Request<v1::DeleteClientRequest>,
     ) -> Result<Response<v1::DeleteClientResponse>, Status> {
-        self.run(Method::DeleteClient, request, |caller, message| self.delete(caller, message))
-            .await
+        self.run(request, |caller, message| self.delete(caller, message)).await
     }
 
     async fn add_secret(
         &self,
         request: Request<v1::AddSecretRequest>,
     ) -> Result<Response<v1::AddSecretResponse>, Status> {
-        self.run(Method::AddSecret, request, |caller, message| self.add(caller, message)).await
+        self.run(request, |caller, message| self.add(caller, message)).await
     }
 
     async fn list_secrets(
         &self,
         request: Request<v1::ListSecretsRequest>,
     ) -> Result<Response<v1::ListSecretsResponse>, Status> {
-        self.run(Method::ListSecrets, request, |_, message| self.secrets(message)).await
+        self.run(request, |_, message| self.secrets(message)).await
     }
 
     async fn retire_secret(
         &self,
         request: Request<v1::RetireSecretRequest>,
     ) -> Result<Response<v1::RetireSecretResponse>, Status> {
-        self.run(Method::RetireSecret, request, |caller, message| self.retire(caller, message))
-            .await
+        self.run(request, |caller, message| self.retire(caller, message)).await
     }
 
     async fn restore_secret(
         &self,
         request: Request<v1::RestoreSecretRequest>,
     ) -> Result<Response<v1::RestoreSecretResponse>, Status> {
-        self.run(Method::RestoreSecret, request, |caller, message| self.restore(caller, message))
-            .await
+        self.run(request, |caller, message| self.restore(caller, message)).await
     }
 
     async fn burn_secret(
         &self,
         request: Request<v1::BurnSecretRequest>,
     ) -> Result<Response<v1::BurnSecretResponse>, Status> {
-        self.run(Method::BurnSecret, request, |caller, message| self.burn(caller, message)).await
+        self.run(request, |caller, message| self.burn(caller, message)).await
     }
 
     async fn revoke_client_tokens(
         &self,
         request: Request<v1::RevokeClientTokensRequest>,
     ) -> Result<Response<v1::RevokeClientTokensResponse>, Status> {
-        self.run(Method::RevokeClientTokens, request, |caller, message| {
-            self.revoke_tokens(caller, message)
-        })
-        .await
+        self.run(request, |caller, message| self.revoke_tokens(caller, message)).await
     }
 
     async fn raise_not_before(
         &self,
         request: Request<v1::RaiseNotBeforeRequest>,
     ) -> Result<Response<v1::RaiseNotBeforeResponse>, Status> {
-        self.run(Method::RaiseNotBefore, request, |caller, _| self.revoke_all(caller)).await
+        self.run(request, |caller, _| self.revoke_all(caller)).await
     }
 
     async fn list_tokens(
         &self,
         request: Request<v1::ListTokensRequest>,
     ) -> Result<Response<v1::ListTokensResponse>, Status> {
-        self.run(Method::ListTokens, request, |_, message| self.tokens(message)).await
+        self.run(request, |_, message| self.tokens(message)).await
     }
 
     async fn revoke_token_by_id(
         &self,
         request: Request<v1::RevokeTokenByIdRequest>,
     ) -> Result<Response<v1::RevokeTokenByIdResponse>, Status> {
-        self.run(Method::RevokeTokenById, request, |caller, message| {
-            self.revoke_token(caller, message)
-        })
-        .await
+        self.run(request, |caller, message| self.revoke_token(caller, message)).await
     }
 
     async fn simulate_issue(
         &self,
         request: Request<v1::SimulateIssueRequest>,
     ) -> Result<Response<v1::SimulateIssueResponse>, Status> {
-        self.run(Method::SimulateIssue, request, |_, message| self.simulate(message)).await
+        self.run(request, |_, message| self.simulate(message)).await
     }
 
     async fn explain_token(
         &self,
         request: Request<v1::ExplainTokenRequest>,
     ) -> Result<Response<v1::ExplainTokenResponse>, Status> {
-        self.run(Method::ExplainToken, request, |_, message| self.explain(message)).await
+        self.run(request, |_, message| self.explain(message)).await
     }
 
     async fn list_audit_events(
         &self,
         request: Request<v1::ListAuditEventsRequest>,
     ) -> Result<Response<v1::ListAuditEventsResponse>, Status> {
-        self.run(Method::ListAuditEvents, request, |_, message| self.events(message)).await
+        self.run(request, |_, message| self.events(message)).await
     }
 
     async fn get_installation(
         &self,
         request: Request<v1::GetInstallationRequest>,
     ) -> Result<Response<v1::GetInstallationResponse>, Status> {
-        self.run(Method::GetInstallation, request, |_, _| self.describe()).await
+        self.run(request, |_, _| self.describe()).await
     }
 }

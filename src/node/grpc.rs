@@ -9,14 +9,9 @@ use tonic_reflection::server::Builder;
 
 use super::{StartError, health::Health};
 use crate::{
-    control::ClientRpc,
+    control::{ClientRpc, Gate},
     net::Limits,
-    pb::{
-        self,
-        v1::{
-            client_service_server::ClientServiceServer, token_service_server::TokenServiceServer,
-        },
-    },
+    pb::{self, v1::token_service_server::TokenServiceServer},
     request::Method,
     rpc::{Calls, GrpcService, Streams, TokenRpc},
 };
@@ -24,9 +19,6 @@ use crate::{
 /// Maximum gRPC message in bytes, before and after it is inflated. A request holds a token and
 /// credentials; as a form it is smaller.
 const MAX_MESSAGE_BYTES: usize = 64 * 1024;
-
-/// The same for administrators, whose requests may hold 200 clients.
-const MAX_CONTROL_BYTES: usize = 4 * 1024 * 1024;
 
 /// Descriptors that reflection serves beside those of the service and of the details of errors:
 /// health, and both versions of reflection itself.
@@ -51,17 +43,15 @@ pub(super) fn service(
     Ok(GrpcService::new(tokens, &Method::TOKEN_SERVICE, others, limits.request_timeout, streams))
 }
 
-/// Builds the services for administrators.
+/// Builds the services for administrators, whose messages may be compressed as well.
 pub(super) fn control(
     rpc: ClientRpc,
     health: &Health,
     limits: &Limits,
     streams: Streams,
 ) -> Result<GrpcService<impl Calls>, StartError> {
-    let clients = ClientServiceServer::new(rpc)
-        .max_decoding_message_size(MAX_CONTROL_BYTES)
-        .accept_compressed(Gzip);
     let others = others(health, pb::CLIENT_SERVICE_DESCRIPTORS)?;
+    let clients = Gate::new(rpc);
     Ok(GrpcService::new(clients, &Method::CLIENT_SERVICE, others, limits.request_timeout, streams))
 }
 

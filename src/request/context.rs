@@ -97,7 +97,7 @@ impl RequestContext {
     }
 
     /// The recorded outcome; `None` if none was recorded.
-    pub(super) fn outcome(&self) -> Option<Outcome> {
+    pub(crate) fn outcome(&self) -> Option<Outcome> {
         self.record.outcome.get().copied()
     }
 }

@@ -4,23 +4,17 @@
 use std::{
     panic::AssertUnwindSafe,
     pin::{Pin, pin},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use futures_util::FutureExt;
-use tokio::{
-    sync::Semaphore,
-    time::{error::Elapsed, sleep_until, timeout_at},
-};
-use tonic::{Request, Response, Status};
+use tokio::time::{error::Elapsed, sleep_until, timeout_at};
+use tonic::{Request, Response, Status, body::Body};
 
-use super::status;
+use super::{grpc_rules, permits::Permits, status};
 use crate::{
-    pb::v1::{ErrorReason, Lane},
+    pb::v1::ErrorReason,
     request::{Method, Outcome, RequestContext},
 };
 
@@ -28,49 +22,29 @@ use crate::{
 /// in a loop takes the whole node with refusals.
 const QUOTA_DELAY: Duration = Duration::from_millis(100);
 
-/// Maximum calls in flight in the lane of administration. More of them would only wait for the
-/// database.
-const MAX_CONTROL: usize = 16;
-
-/// Timeout of a call in that lane. A batch computes 200 hashes one after the other, and a change
-/// may wait for a node that has died.
+/// Timeout of a call of administration. A batch computes 200 hashes one after the other, and a
+/// change may wait for a node that has died.
 const CONTROL_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Admits calls up to the concurrency limit. Clones share the limit.
 #[derive(Debug, Clone)]
 pub struct Admission {
-    limits: Arc<ConcurrencyLimits>,
+    permits: Arc<Permits>,
     /// Timeout of a call, from its complete message to its response.
     request_timeout: Duration,
-}
-
-/// Permits for calls in flight. Each lane has its own, so that neither takes those of the other.
-#[derive(Debug)]
-struct ConcurrencyLimits {
-    issue: Semaphore,
-    inspect: Semaphore,
-    control: Semaphore,
-    refused: AtomicU64,
 }
 
 impl Admission {
     /// Admits at most `max_requests` calls in flight per lane, each for at most `request_timeout`.
     #[must_use]
     pub fn new(max_requests: u32, request_timeout: Duration) -> Self {
-        let permits = || Semaphore::new(max_requests as usize);
-        let limits = ConcurrencyLimits {
-            issue: permits(),
-            inspect: permits(),
-            control: Semaphore::new(MAX_CONTROL),
-            refused: AtomicU64::new(0),
-        };
-        Self { limits: Arc::new(limits), request_timeout }
+        Self { permits: Arc::new(Permits::new(max_requests)), request_timeout }
     }
 
     /// Number of calls refused because their lane had no free permit.
     #[must_use]
     pub fn refused(&self) -> u64 {
-        self.limits.refused.load(Ordering::Relaxed)
+        self.permits.refused()
     }
 
     /// Runs one call: takes a permit, then applies the deadline, then the panic guard. Records the
@@ -78,8 +52,8 @@ impl Admission {
     ///
     /// # Errors
     /// `UNAVAILABLE` if the lane has no free permit, `DEADLINE_EXCEEDED` at the caller's deadline
-    /// or after `request_timeout` (in the lane of administration a minute), whichever comes first,
-    /// `INTERNAL` after a panic; otherwise the error of the call.
+    /// or after `request_timeout`, whichever comes first, `INTERNAL` after a panic; otherwise the
+    /// error of the call.
     pub(crate) async fn run<M, T, F>(
         &self,
         method: Method,
@@ -92,21 +66,14 @@ impl Admission {
         let context = request.extensions().get::<RequestContext>().cloned().unwrap_or_default();
         context.record_method(method);
         context.record_call();
-        let (permits, timeout) = match method.lane() {
-            Lane::Issue => (&self.limits.issue, self.request_timeout),
-            Lane::Inspect => (&self.limits.inspect, self.request_timeout),
-            Lane::Control | Lane::Unspecified => (&self.limits.control, CONTROL_TIMEOUT),
-        };
-        // Refuse immediately instead of queueing: a caller that is told to retry is better served
-        // than one that waits until its deadline.
-        let answered = if let Ok(_permit) = permits.try_acquire() {
-            let deadline = context.deadline_within(timeout);
-            let mut limited = context.clone();
-            limited.deadline = Some(deadline);
-            guarded(deadline, pin!(call(request, limited))).await
-        } else {
-            self.limits.refused.fetch_add(1, Ordering::Relaxed);
-            Err(status::overloaded())
+        let answered = match self.permits.take(method) {
+            Ok(_permit) => {
+                let deadline = context.deadline_within(self.request_timeout);
+                let mut limited = context.clone();
+                limited.deadline = Some(deadline);
+                guarded(deadline, pin!(call(request, limited))).await
+            }
+            Err(refused) => Err(refused),
         };
         let (outcome, answer) = with_outcome(answered);
         context.record_outcome(outcome);
@@ -116,6 +83,33 @@ impl Admission {
             return Box::pin(answer_at(context.deadline_within(QUOTA_DELAY), answer)).await;
         }
         answer
+    }
+
+    /// Runs one call of administration, whose message is not read yet. First `check` finds the
+    /// caller, without a permit, so that those it refuses take none from others. Then `call` reads
+    /// the message and answers, within a permit. The deadline and the panic guard are around both.
+    pub(crate) async fn run_unread<C, F>(
+        &self,
+        method: Method,
+        context: &RequestContext,
+        check: impl Future<Output = Result<C, Status>>,
+        call: impl FnOnce(C) -> F,
+    ) -> http::Response<Body>
+    where
+        F: Future<Output = http::Response<Body>>,
+    {
+        let answering = async {
+            let caller = check.await?;
+            let _permit = self.permits.take(method)?;
+            let response = call(caller).await;
+            let is_call = context.is_call();
+            let response = if is_call { response } else { grpc_rules::blame_caller(response) };
+            Status::from_header_map(response.headers()).map_or(Ok(response), Err)
+        };
+        let deadline = context.deadline_within(CONTROL_TIMEOUT);
+        let (outcome, answer) = with_outcome(guarded(deadline, pin!(answering)).await);
+        context.record_outcome(outcome);
+        answer.map_or_else(Status::into_http, Response::into_inner)
     }
 }
 
@@ -234,5 +228,22 @@ mod tests {
         assert_eq!(admission.refused(), 1);
         let again = admission.run(Method::IssueToken, Request::new(()), async |_, _| Ok(()));
         again.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn those_whom_the_check_refuses_take_no_permit_and_nothing_of_theirs_is_read() {
+        let admission = Admission::new(1, Duration::from_mins(1));
+        let all = || admission.permits.take(Method::DisableClient).ok();
+        let taken: Vec<_> = std::iter::from_fn(all).collect();
+        assert!(!taken.is_empty());
+        let code = async |check: Result<(), Status>| {
+            let context = RequestContext::default();
+            let (method, check) = (Method::DisableClient, std::future::ready(check));
+            let call = async |()| panic!("it is read");
+            let response = admission.run_unread(method, &context, check, call).await;
+            Status::from_header_map(response.headers()).unwrap().code()
+        };
+        assert_eq!(code(Err(Status::unauthenticated("no token"))).await, Code::Unauthenticated);
+        assert_eq!(code(Ok(())).await, Code::Unavailable);
     }
 }

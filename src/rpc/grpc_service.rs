@@ -75,7 +75,7 @@ impl<S: Calls> Handler for GrpcService<S> {
             Some(refusal) => std::future::ready(refusal).boxed(),
         };
         answering.map(move |response| {
-            if context.is_call() {
+            if context.outcome().is_some() {
                 return response;
             }
             // An unknown path, a message that cannot be read, or a request that is not gRPC.

@@ -34,14 +34,13 @@ use crate::support::{
 };
 
 /// A connection to a Unix socket.
-async fn socket(path: &Path) -> ClientServiceClient<Channel> {
+pub(crate) async fn socket(path: &Path) -> Channel {
     let path = path.to_owned();
     let connect = service_fn(move |_: Uri| {
         let path = path.clone();
         async move { Ok::<_, std::io::Error>(TokioIo::new(UnixStream::connect(path).await?)) }
     });
-    let channel = Endpoint::from_static("http://localhost").connect_with_connector(connect).await;
-    ClientServiceClient::new(channel.unwrap())
+    Endpoint::from_static("http://localhost").connect_with_connector(connect).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -55,7 +54,7 @@ async fn the_user_of_the_node_administers_through_its_socket_without_a_token() {
         assert_eq!(node.node.control(), Some(&*format!("unix:{}", path.display())));
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
 
-        let mut control = socket(&path).await;
+        let mut control = ClientServiceClient::new(socket(&path).await);
         control.raise_not_before(RaiseNotBeforeRequest {}).await.unwrap();
         let events = control.list_audit_events(ListAuditEventsRequest::default()).await.unwrap();
         let event = events.into_inner().events.pop().unwrap();
@@ -81,7 +80,7 @@ async fn a_socket_that_a_killed_node_left_behind_is_taken_over_and_one_in_use_is
     let database = Database::new(Kind::Sqlite).await;
     let path = database.dir.path().join("control.sock");
     let served = Served::start(&database, &[]);
-    let mut control = socket(&path).await;
+    let mut control = ClientServiceClient::new(socket(&path).await);
     control.get_installation(GetInstallationRequest {}).await.unwrap();
     // A second node with a directory of its own wants the same socket.
     let address = format!("unix:{}", path.display());
@@ -97,7 +96,7 @@ async fn a_socket_that_a_killed_node_left_behind_is_taken_over_and_one_in_use_is
     served.end();
     assert!(path.exists(), "it was killed");
     let _served = Served::start(&database, &[]);
-    let mut control = socket(&path).await;
+    let mut control = ClientServiceClient::new(socket(&path).await);
     control.get_installation(GetInstallationRequest {}).await.unwrap();
 }
 

@@ -20,6 +20,7 @@ mod command_line;
 mod commands;
 mod config;
 mod conformance;
+mod control_attacks;
 mod control_listener;
 mod copy;
 mod crash;

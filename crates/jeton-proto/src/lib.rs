@@ -12,10 +12,9 @@ pub mod v1 {
     tonic::include_proto!("jeton.v1");
 }
 
-use std::marker::PhantomData;
+mod codec;
 
-use tonic::codec::BufferSettings;
-use tonic_prost::{ProstCodec, ProstDecoder, ProstEncoder};
+pub use self::codec::{BoundedDecoder, Codec};
 
 /// Encoded file descriptor set of `proto/`.
 pub const DESCRIPTORS: &[u8] =
@@ -35,42 +34,6 @@ pub const ERROR_DOMAIN: &str = "jeton";
 /// Metadata of an issued token, and header fields over HTTP: the limits on issuing tokens to the
 /// client, and their state (draft-ietf-httpapi-ratelimit-headers-10).
 pub const RATE_LIMIT_FIELDS: [&str; 2] = ["ratelimit-policy", "ratelimit"];
-
-/// Codec buffers: 512 bytes allocated before the size of a message is known, and at most 32 KiB of
-/// encoded messages waiting to be sent. Nearly all messages are smaller than 512 bytes. tonic's own
-/// buffers take 8 KiB, one to read and one to write, for each of hundreds of requests in flight.
-fn buffers() -> BufferSettings {
-    BufferSettings::new(512, 32 * 1024)
-}
-
-/// tonic's protobuf codec with small buffers.
-#[derive(Debug, Clone)]
-pub struct Codec<T, U>(PhantomData<(T, U)>);
-
-impl<T, U> Default for Codec<T, U> {
-    fn default() -> Self {
-        Self(PhantomData)
-    }
-}
-
-impl<T, U> tonic::codec::Codec for Codec<T, U>
-where
-    T: prost::Message + 'static,
-    U: prost::Message + Default + 'static,
-{
-    type Encode = T;
-    type Decode = U;
-    type Encoder = ProstEncoder<T>;
-    type Decoder = ProstDecoder<U>;
-
-    fn encoder(&mut self) -> Self::Encoder {
-        ProstCodec::<T, U>::raw_encoder(buffers())
-    }
-
-    fn decoder(&mut self) -> Self::Decoder {
-        ProstCodec::<T, U>::raw_decoder(buffers())
-    }
-}
 
 const REASON_PREFIX: &str = "ERROR_REASON_";
 
