@@ -218,6 +218,11 @@ impl CachedStore {
         watch.is_some_and(|watch| self.local.is_current(watch))
     }
 
+    /// Whether this node may record tokens for administration.
+    pub(super) async fn may_record_for_administration(&self) -> Result<bool, Error> {
+        self.stores.issue.may_create_clients().await
+    }
+
     /// Records a token durably: it survives a crash. False if the database refused it because its
     /// client or its credential is no longer usable.
     pub(super) async fn record(&self, token: AccessToken) -> Result<bool, Error> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Authority;
 use crate::domain::{
-    Client, ClientId, Clock, Error, Permissions, TokenText, is_administration_alone,
+    Client, ClientId, Clock, Error, Permissions, TokenLifetime, TokenText, is_administration_alone,
 };
 
 /// Proof that a caller presented an active token for administration. Only
@@ -44,11 +44,13 @@ impl Authority {
         // 2. Look the token up.
         let Some(found) = self.cache.find_token(token.id()).await? else { return Ok(None) };
 
-        // 3. It must be active, and for nothing but administration. The same holds for its client,
-        //    whatever an edit by hand has made of it.
+        // 3. It must be active, short-lived, and for nothing but administration. The latter holds
+        //    for its client too, whatever an edit by hand has made of it.
         let (facts, client) = (&found.facts, &found.facts.client);
         let is_good = found.digest.matches(&token.digest())
             && facts.is_alive(self.clock.now())
+            && facts.expires_at.since(facts.issued_at)
+                <= TokenLifetime::OF_ADMINISTRATORS.duration()
             && client.is_for_administration_alone();
         let granted = facts.granted.as_ref().filter(|_| is_good);
         let granted = granted.filter(|granted| is_administration_alone(&granted.audiences));

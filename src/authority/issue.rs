@@ -4,8 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use super::{AuthenticatedClient, Authority};
 use crate::domain::{
-    AccessToken, ClientState, Clock, Error, Granted, Lane, QuotaState, TokenRequest, TokenText,
+    AccessToken, ClientState, Clock, Error, Granted, Lane, QuotaState, TokenLifetime, TokenRequest,
+    TokenText, includes_administration,
 };
+
+/// Why a node refuses a token for administration.
+const NOT_HERE: &str = "this node issues no tokens for administration, because its role in the \
+                        database may not change clients: ask a node that serves administrators";
 
 /// A token that has been recorded durably.
 #[derive(Debug)]
@@ -42,7 +47,17 @@ impl Authority {
         // 2. Take the token from the client's quota, before anything is made for it.
         let quota = self.quotas.take(client, self.clock.uptime())?;
 
-        // 3. Mint the token. Its lifetime is exact to the microsecond, so it lives neither longer
+        // 3. A token for administration is for a node whose role may change clients. The database
+        //    would refuse it to others, together with the tokens of the same batch.
+        let mut lifetime = client.token_lifetime;
+        if includes_administration(&granted.audiences) {
+            if !self.cache.may_record_for_administration().await? {
+                return Err(Error::InvalidTarget(NOT_HERE.into()));
+            }
+            lifetime = lifetime.min(TokenLifetime::OF_ADMINISTRATORS);
+        }
+
+        // 4. Mint the token. Its lifetime is exact to the microsecond, so it lives neither longer
         //    nor shorter than registered. Truncation to seconds takes the same fraction off `iat`
         //    and `exp`.
         let now = self.clock.now();
@@ -55,21 +70,21 @@ impl Authority {
             credential: caller.credential,
             granted: Arc::clone(&granted),
             issued_at: now,
-            expires_at: now.plus(client.token_lifetime.duration()),
+            expires_at: now.plus(lifetime.duration()),
         };
 
-        // 4. Record it durably, if the client and its secret are still in use; only then does the
+        // 5. Record it durably, if the client and its secret are still in use; only then does the
         //    token exist. The client may have been disabled while this request waited for its hash.
         let expires_at = recorded.expires_at;
         let is_recorded = self.cache.record(recorded).await?;
 
-        // 5. Check that the client has not changed since it was read. A change that is acknowledged
+        // 6. Check that the client has not changed since it was read. A change that is acknowledged
         //    later is acknowledged after the token was recorded, and so applies to it.
         if !is_recorded || !self.cache.is_current(caller.watch.as_ref()) {
             self.check_again(caller, is_recorded).await?;
         }
 
-        // 6. Return the lifetime that remains now, rounded to the nearest second. Rounding down
+        // 7. Return the lifetime that remains now, rounded to the nearest second. Rounding down
         //    would take a second off every token, because the write took a few milliseconds.
         let left = expires_at.since(self.clock.now());
         let expires_in = Duration::from_secs((left + Duration::from_millis(500)).as_secs());

@@ -41,6 +41,12 @@ impl ClientFilter {
 /// As described at [`Store`](super::Store).
 #[async_trait]
 pub trait RecordStore: Send + Sync {
+    /// Whether this role may create clients, without which the database lets it record no tokens
+    /// for administration. True where the database has no roles.
+    async fn may_create_clients(&self) -> Result<bool, Error> {
+        Ok(true)
+    }
+
     /// Finds a client by its `client_id`.
     async fn find_record(&self, client_id: &ClientId) -> Result<Option<ClientRecord>, Error>;
 

@@ -127,7 +127,7 @@ impl Client {
                  jeton:security",
             ));
         }
-        if reserved.next().is_none() && !self.audiences.iter().any(is_administration) {
+        if reserved.next().is_none() && !includes_administration(&self.audiences) {
             return Ok(());
         }
         if !self.is_for_administration_alone() {
@@ -147,6 +147,13 @@ impl Client {
 #[must_use]
 pub fn is_administration_alone(audiences: &BTreeSet<Audience>) -> bool {
     !audiences.is_empty() && audiences.iter().all(is_administration)
+}
+
+/// Whether a token for these audiences is one for administration, or becomes one when the others
+/// are taken from its client.
+#[must_use]
+pub fn includes_administration(audiences: &BTreeSet<Audience>) -> bool {
+    audiences.iter().any(is_administration)
 }
 
 fn is_administration(audience: &Audience) -> bool {

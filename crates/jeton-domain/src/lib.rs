@@ -34,7 +34,9 @@ mod token_facts;
 mod token_request;
 
 pub use actor::Actor;
-pub use administration::{ADMINISTRATION, Permission, Permissions, is_administration_alone};
+pub use administration::{
+    ADMINISTRATION, Permission, Permissions, includes_administration, is_administration_alone,
+};
 pub use audience::{Audience, MAX_AUDIENCES};
 pub use audit::{AuditEntry, AuditHash, AuditMark, AuditReader, AuditSummary, Tampered};
 pub use client::{

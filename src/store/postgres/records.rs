@@ -15,6 +15,10 @@ use crate::{
 
 #[async_trait]
 impl RecordStore for PostgresStore {
+    async fn may_create_clients(&self) -> Result<bool, Error> {
+        on_session!(self.primary, self.lane, |connection, _| may_create(connection))
+    }
+
     async fn find_record(&self, client_id: &ClientId) -> Result<Option<ClientRecord>, Error> {
         on_session!(self.primary, self.lane, |connection, _| find(connection, client_id))
     }
@@ -39,6 +43,13 @@ impl RecordStore for PostgresStore {
         ))?;
         self.settle().await.map(|()| is_stored)
     }
+}
+
+async fn may_create(connection: &mut PgConnection) -> Result<bool, Error> {
+    sqlx::query_scalar("select has_table_privilege('client', 'insert')")
+        .fetch_one(connection)
+        .await
+        .map_err(fault)
 }
 
 async fn find(

@@ -169,6 +169,26 @@ async fn a_token_for_administration_is_worth_nothing_elsewhere() {
     }
 }
 
+/// As somebody records it who may write to the table.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_for_administration_that_lives_too_long_is_refused() {
+    for kind in Kind::BOTH {
+        let at = Controlled::start(kind).await;
+        let mut control = at.control.clone();
+        let token = at.node.issue(&at.ops).await.unwrap().access_token;
+        let second = match kind {
+            Kind::Postgres => "interval '1 s'",
+            Kind::Sqlite => "1000000",
+        };
+        let prolong = format!("update access_token set expires_at = expires_at + {second}");
+        at.node.database.execute(&prolong).await;
+        let get = || GetClientRequest { client_id: id("ops") };
+        let refused = control.get_client(bearer(&token, get())).await.unwrap_err();
+        assert_eq!(why(&refused).0, ErrorReason::InvalidToken, "{kind:?}");
+        control.get_client(at.ask(get()).await).await.unwrap();
+    }
+}
+
 /// A client may have used the names before they were reserved. It is no administrator, and any node
 /// can end it.
 #[tokio::test(flavor = "multi_thread")]
@@ -191,8 +211,10 @@ async fn a_client_from_before_is_no_administrator_and_can_be_disabled() {
         resources: vec![id(ADMINISTRATION)],
         ..issue_request(&old)
     };
-    let issued = at.node.grpc.clone().issue_token(asked).await.unwrap();
-    let token = issued.into_inner().access_token;
+    let issued = at.node.grpc.clone().issue_token(asked).await.unwrap().into_inner();
+    // It is registered for an hour.
+    assert!(issued.expires_in.unwrap().seconds <= 900);
+    let token = issued.access_token;
     everything::note_secrets_in(&token);
     let mut control = at.control.clone();
     let get = GetClientRequest { client_id: id("old") };

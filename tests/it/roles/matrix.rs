@@ -2,7 +2,9 @@
 
 use std::fmt::Write;
 
-use super::world::World;
+use jeton::domain::ADMINISTRATION;
+
+use super::world::{World, recording};
 use crate::support::{TestNode, TestNodeOptions};
 
 /// Refused for want of a right, or by a trigger whoever asks, and for no other reason.
@@ -147,16 +149,9 @@ const CLIENTS: &[Act] = &[
 ];
 
 const TOKENS: &[Act] = &[
-    (
-        "record a token",
-        SERVICE,
-        "insert into access_token
-             (id, digest, client, secret, scopes, audiences, issued_at, expires_at)
-         values ((lpad(to_hex((extract(epoch from now()) * 1000)::bigint), 12, '0')
-                      || '70008000000000000000')::uuid,
-                 sha256('x'), gen_random_uuid(), gen_random_uuid(), '{}', '{}', now(),
-                 now() + interval '1 hour')",
-    ),
+    ("record a token", SERVICE, "ANY TOKEN"),
+    ("record one for administration", NOBODY, "ADMINISTRATION"),
+    ("record one that is also for it", NOBODY, "BOTH AUDIENCES"),
     (
         "record one in a partition",
         NOBODY,
@@ -336,7 +331,10 @@ async fn each_role_may_do_what_it_needs_and_nothing_else() {
         let statements = statements
             .replace("OWNER", &world.roles.name("owner"))
             .replace("DELETED", &deleted.0)
-            .replace("ENDED", &deleted.1);
+            .replace("ENDED", &deleted.1)
+            .replace("ANY TOKEN", &recording("", "1 hour"))
+            .replace("ADMINISTRATION", &recording(ADMINISTRATION, "15 minutes"))
+            .replace("BOTH AUDIENCES", &recording("urn:jeton:administration,a", "15 minutes"));
         for role in ROLES {
             let refusal = world.refusal(role, &statements).await;
             let mark = if refusal.is_none() { "yes" } else { "-" };

@@ -16,6 +16,18 @@ const PASSWORD: &str = "not-a-secret";
 
 static NUMBER: AtomicU32 = AtomicU32::new(0);
 
+/// Records a token of nobody for these audiences.
+pub(super) fn recording(audiences: &str, lifetime: &str) -> String {
+    format!(
+        "insert into access_token
+             (id, digest, client, secret, scopes, audiences, issued_at, expires_at)
+         values ((lpad(to_hex((extract(epoch from now()) * 1000)::bigint), 12, '0')
+                      || '70008000000000000000')::uuid,
+                 sha256('x'), gen_random_uuid(), gen_random_uuid(), '{{}}', '{{{audiences}}}',
+                 now(), now() + interval '{lifetime}')"
+    )
+}
+
 pub(super) struct World {
     /// As superuser.
     pub(super) database: Database,
