@@ -152,11 +152,12 @@ impl Node {
         let (store, uses) = (Arc::clone(&self.stores.issue), authority.uses());
         let recording = Recording::begin(store, Arc::clone(&clock), uses, secret_use_interval);
         let recording = recording.await.map_err(SchemaError::from)?;
-        self.server.spawn(Arc::clone(&recording).run(self.server.stop.clone()));
-        let _ = self.recording.set(recording);
+        let _ = self.recording.set(Arc::clone(&recording));
         self.following.begin(authority.follower());
         rpc.begin(authority);
         self.look_after_lease(rpc).await;
+        // With the first lease the clock became that of the database, and was not set since.
+        self.server.spawn(recording.run(self.server.stop.clone()));
         self.look_after_stores(&clock, audit_days);
         self.readiness.set_serving(true);
         self.health.set_serving().await;

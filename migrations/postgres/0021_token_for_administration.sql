@@ -32,4 +32,32 @@ create trigger access_token_is_not_for_administration before insert on access_to
     execute function refuse_token_for_administration();
 alter table access_token enable always trigger access_token_is_not_for_administration;
 
-select guard_functions('^refuse_token_for_administration$');
+-- Says how far a node has written, as before. What is new: flushed_at follows a clock that was set
+-- back. It stayed in the future before, and stood for uses that were still to be written.
+create or replace function mark_evidence(
+    recorder_id uuid, flushed timestamptz, due_ms integer, lost_since timestamptz)
+    returns void language plpgsql security definer as $$
+declare
+    now timestamptz := clock_timestamp();
+    -- A clock that is ahead does not vouch for a time that is still to come.
+    known timestamptz := least(flushed, now);
+begin
+    insert into evidence (recorder, since, flushed_at, due_at)
+        values (recorder_of(recorder_id), known, known,
+                now + make_interval(secs => due_ms / 1000.0))
+        on conflict on constraint evidence_pk do update
+        set flushed_at = excluded.flushed_at, due_at = excluded.due_at;
+    insert into evidence_gap (since, until)
+        select least(lost_since, now), now where lost_since is not null
+        on conflict on constraint evidence_gap_pk do nothing;
+    with gone as (
+        delete from evidence where recorder in (
+            select recorder from evidence
+            where due_at < now
+              and not exists (select from node where node.recorder = evidence.recorder)
+            for update skip locked)
+        returning flushed_at)
+    insert into evidence_gap (since, until) select flushed_at, now from gone
+        on conflict on constraint evidence_gap_pk do nothing;
+end $$;
+select guard_functions('^(mark_evidence|refuse_token_for_administration)$');

@@ -1,6 +1,7 @@
 //! Evidence of the use of secrets: what is counted, and that what is not known never reads as
 //! "unused".
 
+mod clocks;
 mod commands;
 mod gaps;
 mod retirement;

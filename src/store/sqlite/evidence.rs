@@ -139,7 +139,7 @@ pub(super) async fn mark(
         sqlx::query(
             "insert into evidence (recorder, since, flushed_at, due_at) values ($1, $2, $2, $3)
              on conflict (recorder) do update
-             set flushed_at = max(flushed_at, excluded.flushed_at), due_at = excluded.due_at",
+             set flushed_at = excluded.flushed_at, due_at = excluded.due_at",
         )
         .bind(recorder)
         .bind(now)

@@ -37,7 +37,11 @@ async fn age(database: &Database) {
 }
 
 /// The verdict on the oldest secret of a client, by what is written now.
-async fn verdict(registry: &Registry, client: &Credentials, patience: Duration) -> Verdict {
+pub(super) async fn verdict(
+    registry: &Registry,
+    client: &Credentials,
+    patience: Duration,
+) -> Verdict {
     let id = &client.client.client_id;
     let report = registry.report_secrets(id, DAY, patience).await.unwrap();
     report.secrets[0].advice.unwrap().verdict
@@ -45,7 +49,7 @@ async fn verdict(registry: &Registry, client: &Credentials, patience: Duration) 
 
 /// A client whose first secret is old and unused, and whose second one is used. The node writes
 /// when it is drained.
-async fn rotated(database: &Database) -> Credentials {
+pub(super) async fn rotated(database: &Database) -> Credentials {
     let node = TestNode::on(database.shared(), writing(NEVER)).await;
     let old = node.client("orders").await;
     let new = more(&node, &old).await;
