@@ -4,7 +4,10 @@ use std::{
     fs::{self, Permissions},
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream},
-    os::unix::{fs::PermissionsExt, net::UnixStream},
+    os::unix::{
+        fs::{FileTypeExt, PermissionsExt},
+        net::UnixStream,
+    },
     path::{Path, PathBuf},
 };
 
@@ -99,10 +102,20 @@ impl SocketFile {
             let text = format!("another node serves {}", path.display());
             return Err(io::Error::new(io::ErrorKind::AddrInUse, text));
         };
-        match fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(Self { path: path.to_owned(), _lock: lock }),
+        match fs::symlink_metadata(path) {
+            // A path that was mistyped may be that of a key or of a database.
+            Ok(found) if !found.file_type().is_socket() => {
+                let text = format!(
+                    "{} is there and is no socket: choose a path at which nothing is",
+                    path.display()
+                );
+                return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
+            }
+            Ok(_) => fs::remove_file(path)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
         }
+        Ok(Self { path: path.to_owned(), _lock: lock })
     }
 }
 

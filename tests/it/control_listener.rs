@@ -76,23 +76,32 @@ async fn the_user_of_the_node_administers_through_its_socket_without_a_token() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_socket_that_a_killed_node_left_behind_is_taken_over_and_one_in_use_is_not() {
+async fn a_socket_that_a_killed_node_left_is_taken_over_and_nothing_else_is() {
     let database = Database::new(Kind::Sqlite).await;
     let path = database.dir.path().join("control.sock");
     let served = Served::start(&database, &[]);
     let mut control = ClientServiceClient::new(socket(&path).await);
     control.get_installation(GetInstallationRequest {}).await.unwrap();
+    let refused_at = |path: &Path| {
+        let served = jeton()
+            .args(["serve", "--control-addr", &format!("unix:{}", path.display())])
+            .args(["--grpc-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0"])
+            .args(["--probe-addr", "127.0.0.1:0", "--data-dir"])
+            .arg(database.dir.path().join("second"))
+            .output()
+            .unwrap();
+        assert!(!served.status.success());
+        String::from_utf8(served.stderr).unwrap()
+    };
     // A second node with a directory of its own wants the same socket.
-    let address = format!("unix:{}", path.display());
-    let refused = jeton()
-        .args(["serve", "--control-addr", &address])
-        .args(["--grpc-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0"])
-        .args(["--probe-addr", "127.0.0.1:0", "--data-dir"])
-        .arg(database.dir.path().join("second"))
-        .output()
-        .unwrap();
-    let told = String::from_utf8(refused.stderr).unwrap();
-    assert!(!refused.status.success() && told.contains("another node serves"), "{told}");
+    let told = refused_at(&path);
+    assert!(told.contains("another node serves"), "{told}");
+    // And one whose path was mistyped would replace a file.
+    let file = database.dir.path().join("jeton.toml");
+    fs::write(&file, "kept").unwrap();
+    let told = refused_at(&file);
+    assert!(told.contains("is no socket"), "{told}");
+    assert_eq!(fs::read_to_string(&file).unwrap(), "kept");
     served.end();
     assert!(path.exists(), "it was killed");
     let _served = Served::start(&database, &[]);

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use crate::support::{
     Database, Kind, TestNode,
     binary::{jeton, run_json},
+    everything,
     node::Credentials,
 };
 
@@ -103,6 +104,15 @@ async fn the_last_live_secret_ends_only_if_somebody_says_so() {
         assert!(why.contains("the last live secret") && why.contains("of client orders"), "{why}");
         assert!(why.contains("nothing was changed") && why.contains("--yes"), "{why}");
         node.issue(&client).await.unwrap();
+        // Nor do all of several at once.
+        let id = &client.client.client_id;
+        let other = node.registry.add_secret(id, NewSecret::default()).await.unwrap().1;
+        everything::note_secrets_in(other.expose());
+        let both = format!("{}\n{}\n", client.secret(), other.expose());
+        let refused = secret(&["burn"], both.as_bytes(), &node.database);
+        assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+        let burned = secret(&["burn"], other.expose().as_bytes(), &node.database);
+        assert!(burned.status.success(), "{burned:?}");
 
         let burned = secret(&["burn", "--yes"], text, &node.database);
         assert!(burned.status.success(), "{burned:?}");

@@ -16,7 +16,7 @@ use crate::{
         exit::Exit,
     },
     data_dir::Draft,
-    domain::{ClientId, ClientRecord, Etag, Malformed, Timestamp},
+    domain::{ClientId, ClientRecord, ClientState, Clock, Etag, Malformed, SystemClock, Timestamp},
     registry::{Updated, check_record},
 };
 
@@ -128,6 +128,21 @@ fn saved(client_id: &str, table: &Table<'_>) -> anyhow::Result<Saved> {
     Ok(Saved { client_id, verb, etag, delete_after, declared })
 }
 
+/// Why `--prune` would not do this to a client, although a plan says so.
+fn kept(verb: Verb, now: &ClientRecord) -> Option<&'static str> {
+    let is_due = || {
+        let due = delete_after(now).is_some_and(|due| due <= SystemClock.now());
+        due && now.client.state == ClientState::Disabled
+    };
+    match verb {
+        Verb::Create | Verb::Update => None,
+        _ if !now.client.permissions().is_empty() => Some("it is an administrator"),
+        _ if now.about.labels.set_name().is_none() => Some("it belongs to no set"),
+        Verb::Delete if !is_due() => Some("it was not disabled long enough"),
+        Verb::Prune | Verb::Delete => None,
+    }
+}
+
 /// The plan, if every client is as it was when the plan was made.
 ///
 /// # Errors
@@ -140,6 +155,11 @@ pub(super) fn restored(saved: Vec<Saved>, clients: &Clients) -> anyhow::Result<P
             Some(Ok(now)) => Some(now),
             None => None,
         };
+        if let Some(why) = now.and_then(|now| kept(verb, now)) {
+            let why =
+                format!("nothing was changed: client {client_id} is not pruned, because {why}");
+            return Err(Exit::Conflict.error(why));
+        }
         let action = match (verb, declared, now, etag) {
             (Verb::Create, Some(record), None, _) => Action::Create(record),
             (Verb::Create, _, Some(_), _) => {

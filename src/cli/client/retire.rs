@@ -53,7 +53,7 @@ impl Retire {
         let target = Target::of(self.ending.changing.database)?;
         if self.ending.confirmation.is_to_be_asked() {
             let (_, secrets) = found(&target, deadline, client).await?;
-            if is_last_live(&secrets, secret) {
+            if are_all_live(&secrets, &[secret]) {
                 self.ending.confirmation.ask(&format!(
                     "Secret {id} is the last live secret of client {client} in {}: without it \
                      the client cannot authenticate. `jeton client add-secret {client}` adds \
@@ -177,14 +177,14 @@ impl Restore {
     }
 }
 
-/// Whether this secret is live and no other one is.
-pub(in crate::cli) fn is_last_live(secrets: &[Readable<StoredSecret>], id: SecretId) -> bool {
-    let is_it = |secret: &Readable<StoredSecret>| match secret {
-        Ok(secret) => secret.id == id,
-        Err(row) => row.id == Some(id.0),
+/// Whether a client has live secrets, and these are all of them.
+pub(in crate::cli) fn are_all_live(secrets: &[Readable<StoredSecret>], ids: &[SecretId]) -> bool {
+    let is_one = |secret: &Readable<StoredSecret>| match secret {
+        Ok(secret) => ids.contains(&secret.id),
+        Err(row) => row.id.is_some_and(|id| ids.contains(&SecretId(id))),
     };
     let mut live = secrets.iter().filter(|secret| may_be_live(secret)).peekable();
-    live.peek().is_some() && live.all(is_it)
+    live.peek().is_some() && live.all(is_one)
 }
 
 fn secret_id(text: &str) -> Result<Uuid, &'static str> {

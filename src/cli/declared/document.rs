@@ -1,7 +1,7 @@
 //! A file as a tree of values with positions, the same for TOML and YAML. The reader of a field
 //! decides which kinds of values it accepts.
 
-use std::{fmt::Display, fs, path::Path};
+use std::{fmt::Display, fs::File, io::Read, path::Path};
 
 use anyhow::Context;
 
@@ -91,10 +91,13 @@ impl Document {
     pub(in crate::cli) fn read(path: &Path, format: Format) -> anyhow::Result<Self> {
         let name = path.display().to_string();
         let unreadable = || format!("{name} cannot be read");
-        if fs::metadata(path).with_context(unreadable)?.len() > MAX_BYTES {
+        let mut text = Vec::new();
+        // A device has no length, and may have no end.
+        let file = File::open(path).with_context(unreadable)?;
+        let read = file.take(MAX_BYTES + 1).read_to_end(&mut text).with_context(unreadable)?;
+        if u64::try_from(read).is_ok_and(|read| read > MAX_BYTES) {
             return Err(Exit::Usage.error(format!("{name} is larger than 64 MiB")));
         }
-        let text = fs::read(path).with_context(unreadable)?;
         let text = String::from_utf8(text)
             .map_err(|_| Exit::Usage.error(format!("{name} is not text in UTF-8")))?;
         let positions = Positions::of(&text);

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     cli::{
         arguments::Ending,
-        client::{is_last_live, may_be_live},
+        client::{are_all_live, may_be_live},
         deadline::Deadline,
         exit::Exit,
         output,
@@ -54,8 +54,8 @@ impl Burn {
 
         let look = async {
             let mut leaks = Vec::new();
-            for id in secrets {
-                leaks.push(Leak::of(&registry, id).await?);
+            for id in &secrets {
+                leaks.push(Leak::of(&registry, *id, &secrets).await?);
             }
             Ok(leaks)
         };
@@ -63,8 +63,8 @@ impl Burn {
         let last: Vec<_> = leaks.iter().filter(|leak| leak.is_last).map(Leak::named).collect();
         if !last.is_empty() {
             self.ending.confirmation.ask_at_terminal(&format!(
-                "In {}, the last live secret of a client is among them: {}. Without it the client \
-                 cannot authenticate; `jeton client add-secret` adds another first.",
+                "In {}, these are the last live secrets of their clients: {}. Without them the \
+                 clients cannot authenticate; `jeton client add-secret` adds another first.",
                 target.place,
                 last.join(", ")
             ))?;
@@ -146,7 +146,8 @@ struct Leak {
 }
 
 impl Leak {
-    async fn of(registry: &Registry, id: SecretId) -> anyhow::Result<Self> {
+    /// Looks up a secret, one of those that leaked.
+    async fn of(registry: &Registry, id: SecretId, all: &[SecretId]) -> anyhow::Result<Self> {
         let owned = registry.owned_secret(id).await?;
         let was = match owned.as_ref().map(|owned| &owned.secret) {
             None => "deleted",
@@ -162,8 +163,9 @@ impl Leak {
                 id.0
             )));
         }
-        let is_last = match &client_id {
-            Some(client_id) => is_last_live(&registry.show_client(client_id).await?.1, id),
+        let may_be_live = owned.as_ref().is_some_and(|owned| may_be_live(&owned.secret));
+        let is_last = match client_id.as_ref().filter(|_| may_be_live) {
+            Some(client_id) => are_all_live(&registry.show_client(client_id).await?.1, all),
             None => false,
         };
         // Those of a secret that was declared leaked before were ended then.

@@ -1,5 +1,7 @@
 //! Plans in files: applied to exactly the clients that they were made for.
 
+use jeton::domain::Etag;
+
 use super::*;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -53,5 +55,27 @@ async fn a_plan_is_refused_as_a_whole_if_a_client_was_changed_meanwhile() {
         world.registry.delete_client(&id("stock")).await.unwrap();
         let (why, _) = world.refused(&[&plan]);
         assert!(why.contains("stock (does not exist any more)"), "{why}");
+    }
+}
+
+/// A plan is a file that anybody may write.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_prunes_nothing_that_prune_would_keep() {
+    let world = World::new(Kind::Sqlite).await;
+    let file = world.file("a.toml", TOML);
+    world.applied(&[&file]);
+    world.client(new_client("free")).await;
+    for (client_id, action, why) in [
+        ("free", "prune", "it belongs to no set"),
+        ("orders", "delete", "it was not disabled long enough"),
+    ] {
+        let etag = Etag::of(&world.record(client_id).await);
+        let plan = format!(
+            "plan = 1\njeton = '{}'\n[change.{client_id}]\naction = '{action}'\netag = '{etag}'\n",
+            env!("CARGO_PKG_VERSION")
+        );
+        let (said, status) = world.refused(&[&world.file("a.plan", &plan)]);
+        assert!(status == 6 && said.contains(why), "{said}");
+        assert!(world.is_active(client_id).await);
     }
 }
