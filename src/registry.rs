@@ -41,7 +41,10 @@ pub use self::{
     error::RegistryError,
     explain::{AskedToken, Explanation, Inactivity},
     pages::ClientPage,
-    rotation::{EVIDENCE_PATIENCE, ExpiringSecret, RotationReport, SecretReport, UnusedClients},
+    rotation::{
+        EVIDENCE_PATIENCE, ExpiringSecret, RotationReport, SecretReport, UnusedClients,
+        leaves_no_secret,
+    },
     simulate::{Simulated, Simulation},
     tokens::{RevokedToken, TokenPage},
     update::{AudienceChange, ClientUpdate, Updated, check as check_record},

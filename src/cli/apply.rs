@@ -41,7 +41,7 @@ the state and the secrets of a client stay as they are. A client of another set,
 refused unless the file says `adopt = true`.
 
 Signs: + is created, ~ is changed, - is disabled because no file declares it any more (--prune),
-x is deleted because that was long ago.
+x is deleted, because it was disabled like that and --delete-after has passed.
 
 Examples:
   jeton apply clients.toml --plan

@@ -15,7 +15,6 @@ mod update;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-pub(super) use self::retire::are_all_live;
 use super::{
     arguments::{Changing, Ending, Format},
     deadline::Deadline,

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::{Caller, ClientRpc, Refusal, parse, render};
 use crate::{
-    domain::{ClientId, ClientSecret, SecretId, StoredSecret, Timestamp},
+    domain::{ClientId, ClientSecret, SecretId},
     pb::v1,
-    registry::{EVIDENCE_PATIENCE, RegistryError},
-    store::{Readable, Retirement},
+    registry::{EVIDENCE_PATIENCE, RegistryError, leaves_no_secret},
+    store::Retirement,
 };
 
 /// How long a secret must not have been used before it is safe to retire, unless the caller says
@@ -88,7 +88,7 @@ impl ClientRpc {
         let id = parse::secret_id(&message.secret_id)?;
         self.changeable(&caller, &client_id).await?;
         let (_, secrets) = self.registry.show_client(&client_id).await?;
-        if !message.even_if_last && is_last_live(&secrets, id, self.clock.now()) {
+        if !message.even_if_last && leaves_no_secret(&secrets, &[id], self.clock.now()) {
             return Err(Refusal::LastLiveSecret);
         }
         if !message.even_if_in_use {
@@ -173,11 +173,4 @@ impl ClientRpc {
 
 fn one_name(field: &'static str) -> Refusal {
     Refusal::invalid(field, "send either client_secret alone, or secret_id and client_id")
-}
-
-/// Whether this secret is live and no other one is known to be.
-fn is_last_live(secrets: &[Readable<StoredSecret>], id: SecretId, now: Timestamp) -> bool {
-    let live = secrets.iter().flatten().filter(|secret| secret.is_live(now));
-    let live: Vec<_> = live.map(|secret| secret.id).collect();
-    live == [id]
 }

@@ -249,6 +249,23 @@ impl Registry {
     }
 }
 
+/// Whether a client has a live secret among these, and keeps none once they have ended. A secret
+/// whose retirement was announced is not kept, nor one that cannot be read.
+#[must_use]
+pub fn leaves_no_secret(
+    secrets: &[Readable<StoredSecret>],
+    ended: &[SecretId],
+    now: Timestamp,
+) -> bool {
+    let (ending, kept): (Vec<_>, Vec<_>) = secrets.iter().partition(|secret| match secret {
+        Ok(secret) => ended.contains(&secret.id),
+        Err(row) => row.id.is_some_and(|id| ended.contains(&SecretId(id))),
+    });
+    let is_kept = |secret: &StoredSecret| secret.is_live(now) && secret.retiring.is_none();
+    ending.into_iter().any(|secret| secret.as_ref().map_or(true, |of| of.is_live(now)))
+        && !kept.into_iter().flatten().any(is_kept)
+}
+
 /// Joins secrets, oldest first, with their uses, and judges those that are live.
 fn reports(
     secrets: Vec<Readable<StoredSecret>>,

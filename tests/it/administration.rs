@@ -11,8 +11,8 @@ use jeton::{
         AddSecretRequest, BatchCreateClientsRequest, BurnSecretRequest, Client, ClientState,
         CreateClientRequest, DeleteClientRequest, DisableClientRequest, EnableClientRequest,
         ErrorReason, GetClientRequest, GetInstallationRequest, ListAuditEventsRequest,
-        ListClientsRequest, ListSecretsRequest, RaiseNotBeforeRequest, RetireSecretRequest,
-        RevokeClientTokensRequest, Secret, SecretState, batch_result::Outcome,
+        ListClientsRequest, ListSecretsRequest, RaiseNotBeforeRequest, RestoreSecretRequest,
+        RetireSecretRequest, RevokeClientTokensRequest, Secret, SecretState, batch_result::Outcome,
     },
     store::ClientFilter,
 };
@@ -116,6 +116,15 @@ async fn secrets_are_added_retired_and_declared_leaked() {
         everything::note_secrets_in(&added.client_secret);
         let second = added.secret.unwrap();
         assert_eq!(second.state(), SecretState::Live);
+        // One that is going to end keeps nobody from being locked out.
+        let hour = Some(prost_types::Duration { seconds: 3_600, nanos: 0 });
+        let later = RetireSecretRequest { after: hour, ..retire(&second.id, false) };
+        control.retire_secret(at.ask(later).await).await.unwrap();
+        let the_last = control.retire_secret(at.ask(retire(&first_id, false)).await).await;
+        assert_eq!(why(&the_last.unwrap_err()).0, ErrorReason::LastLiveSecret);
+        let (secret_id, client_id) = (second.id.clone(), id("orders"));
+        let restore = RestoreSecretRequest { secret_id, client_id };
+        control.restore_secret(at.ask(restore).await).await.unwrap();
         let retired = control.retire_secret(at.ask(retire(&first_id, false)).await).await.unwrap();
         let retired = retired.into_inner();
         assert_eq!(retired.live_secrets_left, 1);

@@ -15,6 +15,7 @@ use crate::{
         target::Target,
     },
     domain::{ClientId, Clock, SecretId, StoredSecret, SystemClock, Timestamp},
+    registry::leaves_no_secret,
     store::{Readable, Retirement},
 };
 
@@ -53,7 +54,7 @@ impl Retire {
         let target = Target::of(self.ending.changing.database)?;
         if self.ending.confirmation.is_to_be_asked() {
             let (_, secrets) = found(&target, deadline, client).await?;
-            if are_all_live(&secrets, &[secret]) {
+            if leaves_no_secret(&secrets, &[secret], SystemClock.now()) {
                 self.ending.confirmation.ask(&format!(
                     "Secret {id} is the last live secret of client {client} in {}: without it \
                      the client cannot authenticate. `jeton client add-secret {client}` adds \
@@ -175,16 +176,6 @@ impl Restore {
         }
         Ok(())
     }
-}
-
-/// Whether a client has live secrets, and these are all of them.
-pub(in crate::cli) fn are_all_live(secrets: &[Readable<StoredSecret>], ids: &[SecretId]) -> bool {
-    let is_one = |secret: &Readable<StoredSecret>| match secret {
-        Ok(secret) => ids.contains(&secret.id),
-        Err(row) => row.id.is_some_and(|id| ids.contains(&SecretId(id))),
-    };
-    let mut live = secrets.iter().filter(|secret| may_be_live(secret)).peekable();
-    live.peek().is_some() && live.all(is_one)
 }
 
 fn secret_id(text: &str) -> Result<Uuid, &'static str> {

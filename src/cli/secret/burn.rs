@@ -17,14 +17,14 @@ use super::{
 use crate::{
     cli::{
         arguments::Ending,
-        client::{are_all_live, may_be_live},
+        client::may_be_live,
         deadline::Deadline,
         exit::Exit,
         output,
         target::{Target, UNCHANGED},
     },
     domain::{ClientId, Clock, SecretId, SystemClock, TagKeys},
-    registry::Registry,
+    registry::{Registry, leaves_no_secret},
     store::{OwnedSecret, Retirement},
 };
 
@@ -165,7 +165,10 @@ impl Leak {
         }
         let may_be_live = owned.as_ref().is_some_and(|owned| may_be_live(&owned.secret));
         let is_last = match client_id.as_ref().filter(|_| may_be_live) {
-            Some(client_id) => are_all_live(&registry.show_client(client_id).await?.1, all),
+            Some(client_id) => {
+                let (_, secrets) = registry.show_client(client_id).await?;
+                leaves_no_secret(&secrets, all, SystemClock.now())
+            }
             None => false,
         };
         // Those of a secret that was declared leaked before were ended then.
