@@ -86,3 +86,13 @@ pub(crate) async fn post_form(
 pub(crate) fn basic(client_id: &str, secret: &str) -> String {
     format!("Basic {}", STANDARD.encode(format!("{client_id}:{secret}")))
 }
+
+/// Asserts that an answer gave a token `lifetime` seconds, less what the
+/// answer itself took on a busy machine.
+///
+/// `expires_in` is what is left when the answer is written (RFC 6749, section
+/// 5.1), so a test of a real node must not expect the whole lifetime.
+#[track_caller]
+pub(crate) fn assert_expires_in(seconds: i64, lifetime: i64) {
+    assert!((lifetime - 30..=lifetime).contains(&seconds), "{seconds} s of {lifetime} s");
+}
