@@ -140,6 +140,7 @@ impl Authority {
             verified: self.verified.hits.get(),
             unverified: self.verified.misses.get(),
             throttled: self.lockout.refused.get(),
+            secret_uses: self.uses.stats(),
             quota: self.quotas.stats(),
             evidence_age: self.uses.age(self.clock.uptime()),
             active: self.active.get(),

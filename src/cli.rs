@@ -28,6 +28,7 @@ mod node;
 mod output;
 mod restore;
 mod secret;
+mod secret_file;
 mod serve;
 mod server;
 mod service_manager;

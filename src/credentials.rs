@@ -13,6 +13,7 @@ pub use self::{
 };
 pub(crate) use self::{
     lockout::Lockout,
+    uses::RetiringUses,
     verified::{Fingerprint, FingerprintKey, VerifiedCache},
 };
 use crate::domain::{ClientId, ClientSecret, PresentedCredential};

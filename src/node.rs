@@ -9,6 +9,7 @@ mod health;
 mod options;
 mod prepare;
 mod probes;
+mod retiring_uses;
 mod secret_expiry;
 mod shim;
 mod upkeep;

@@ -6,6 +6,7 @@
 
 mod administrators;
 mod audit;
+mod endings;
 mod error;
 mod explain;
 mod hashing;
@@ -37,14 +38,12 @@ use crate::{
 };
 
 pub use self::{
-    audit::{AuditQuery, DetailChange, canonical_detail, detail_changes},
+    audit::{AuditQuery, act, canonical_detail, detail_changes},
+    endings::leaves_no_secret,
     error::RegistryError,
     explain::{AskedToken, Explanation, Inactivity},
     pages::ClientPage,
-    rotation::{
-        EVIDENCE_PATIENCE, ExpiringSecret, RotationReport, SecretReport, UnusedClients,
-        leaves_no_secret,
-    },
+    rotation::{EVIDENCE_PATIENCE, ExpiringSecret, RotationReport, SecretReport, UnusedClients},
     simulate::{Simulated, Simulation},
     tokens::{RevokedToken, TokenPage},
     update::{AudienceChange, ClientUpdate, Updated, check as check_record},
@@ -216,6 +215,7 @@ impl Registry {
             retired_at: None,
             leaked_at: None,
             retiring: None,
+            forgotten_at: None,
         };
         Ok((stored, secret))
     }
@@ -250,7 +250,8 @@ impl Registry {
         found_or_missing(client_id, self.store.delete_client(client_id, &self.actor).await?)
     }
 
-    /// Adds a secret to a client. The secret is returned here and never again.
+    /// Adds a secret to a client, unless that has as many live ones as it may have. The secret is
+    /// returned here and never again.
     pub async fn add_secret(
         &self,
         client_id: &ClientId,
@@ -258,8 +259,12 @@ impl Registry {
     ) -> Result<(StoredSecret, ClientSecret), RegistryError> {
         let client = self.find(client_id).await?;
         let (stored, secret) = self.make_secret(client.key, secret).await?;
-        found_or_missing(client_id, self.store.add_secret(&stored, &self.actor).await?)?;
-        Ok((stored, secret))
+        if self.store.add_secret(&stored, &self.actor).await? {
+            return Ok((stored, secret));
+        }
+        let is_there = self.find(client_id).await?.key == client.key;
+        found_or_missing(client_id, is_there)?;
+        Err(self.too_many_secrets(client_id).await?)
     }
 
     async fn find(&self, client_id: &ClientId) -> Result<Client, RegistryError> {

@@ -33,6 +33,8 @@ pub struct Stats {
     pub unverified: u64,
     /// Callers that were refused by the lockout.
     pub throttled: u64,
+    /// Uses and refusals of secrets.
+    pub secret_uses: SecretUseStats,
     /// Quotas of clients.
     pub quota: QuotaStats,
     /// How long ago the uses of secrets were written down that had been counted by then.
@@ -41,6 +43,17 @@ pub struct Stats {
     pub active: u64,
     /// Introspections whose result was `active: false`.
     pub inactive: u64,
+}
+
+/// Statistics of the uses of secrets, by the state of the secret.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SecretUseStats {
+    /// Uses of secrets that stay live.
+    pub live: u64,
+    /// Uses of secrets whose retirement begins later.
+    pub retiring: u64,
+    /// Refusals of secrets that have ended, or whose client is disabled.
+    pub refused: u64,
 }
 
 /// Statistics of the quotas. The first of two is the rate, the second the ceiling of live tokens.

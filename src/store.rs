@@ -53,7 +53,7 @@ pub use self::{
         ClientStore, ExpiryStore, FeedStore, InstallationStore, MaintainedStore, SchemaStore,
         Store, TokenStore,
     },
-    upkeep::{Sizes, Upkeep},
+    upkeep::{FORGET_AFTER, Sizes, Upkeep},
 };
 use crate::domain::{
     Client, ClientKey, ClientState, CredentialId, Error, QuotaChange, StoredCredential, TagKeys,

@@ -8,7 +8,7 @@ use crate::{
     credentials::{Credentials, SecretCredentials},
     domain::{
         Client, ClientId, ClientState, Clock, CredentialId, Error, Lane, PresentedCredential,
-        SecretId, Timestamp,
+        SecretId, StoredCredential, Timestamp,
     },
     request::RequestContext,
     store::FoundClient,
@@ -91,18 +91,18 @@ impl Authority {
         };
         // A disabled client has no hash to compare with, exactly like an unknown one.
         let is_active = client.as_ref().is_some_and(|client| client.state == ClientState::Active);
-        let is_known = stored.is_some();
+        let known = stored.clone();
         let hash = stored
             .filter(|stored| is_active && stored.is_live(now))
             .and_then(|stored| stored.secret_hash().cloned());
-        let is_out_of_use = is_known && hash.is_none();
+        let is_out_of_use = known.is_some() && hash.is_none();
 
         // 4. Skip the hash if these credentials matched this very hash recently. For a disabled
         //    client the hash is still computed: a quick refusal would reveal its state to any
         //    holder of its secret.
         if let Some(client) = client.as_ref().filter(|_| verified.is_some() && verified == hash) {
             let client = Arc::clone(client);
-            self.uses.count(secret, context.source, now);
+            self.count_use(&client_id, secret, known.as_deref(), context, now);
             return Ok(AuthenticatedClient { client, credential, watch });
         }
 
@@ -118,10 +118,26 @@ impl Authority {
             (Some(client), Some(hash)) if matches => {
                 self.verified.insert(presented, hash, now);
                 self.lockout.forget(&client_id, secret);
-                self.uses.count(secret, context.source, now);
+                self.count_use(&client_id, secret, known.as_deref(), context, now);
                 Ok(AuthenticatedClient { client, credential, watch })
             }
             _ => Err(self.refuse(&client_id, secret, is_out_of_use, context, now)),
+        }
+    }
+
+    /// Counts a use. One of a retiring secret shows which deployment needs the new one.
+    fn count_use(
+        &self,
+        client_id: &ClientId,
+        secret: SecretId,
+        known: Option<&StoredCredential>,
+        context: &RequestContext,
+        now: Timestamp,
+    ) {
+        if known.is_some_and(StoredCredential::is_retiring) {
+            self.uses.count_retiring(secret, client_id, context.source, now);
+        } else {
+            self.uses.count(secret, context.source, now);
         }
     }
 

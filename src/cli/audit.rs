@@ -34,7 +34,8 @@ Who gave the client orders the scope admin:
 Examples:
   jeton audit list --client orders --last 10 --json
   jeton audit list --actor alice --since 7d
-  jeton audit list --action secret --since 2027-01-01 --until 2027-02-01")]
+  jeton audit list --action secret --since 2027-01-01 --until 2027-02-01
+  jeton audit list --action client.disable")]
     List(list::List),
     /// Print changes as they are made, until Ctrl-C
     #[command(after_help = "\

@@ -2,21 +2,19 @@
 
 use std::{
     collections::BTreeSet,
-    fs,
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::Args;
 use serde_json::json;
 
 use super::{
-    arguments::Changing, confirm::Confirmation, deadline::Deadline, exit::Exit, output, start_log,
-    target::Target,
+    arguments::Changing, confirm::Confirmation, deadline::Deadline, exit::Exit, output,
+    secret_file::SecretFile, start_log, target::Target,
 };
 use crate::{
     config::{Argon2, Log, NewSecrets},
-    data_dir::Draft,
     domain::{
         ADMINISTRATION, About, Audience, ClientId, ClientQuota, ClientSecret, Clock, GrantType,
         Permission, Scope, SystemClock, Timestamp, TokenLifetime,
@@ -67,12 +65,7 @@ impl Bootstrap {
     pub(super) async fn run(self, deadline: Deadline) -> anyhow::Result<()> {
         let _telemetry = start_log(self.on.database.links, &self.log, &[])?;
         let (client_id, out) = (&self.client_id, &self.out);
-        if out.symlink_metadata().is_ok() {
-            let text = format!("{} exists already: name another file with --out", out.display());
-            return Err(Exit::Conflict.error(text));
-        }
-        // The file is there before the client, so that no secret is made that cannot be kept.
-        let draft = Draft::file_beside(out).context("nothing was changed, because of --out")?;
+        let file = SecretFile::prepare(out)?;
         let expires_at = self.new_secrets.expiry(None, SystemClock.now());
         let (cost, actor) = (self.argon2.cost()?, self.on.operator.actor());
         let by = actor.clone();
@@ -92,7 +85,7 @@ impl Bootstrap {
             let secret = NewSecret { label: "made by jeton bootstrap".to_owned(), expires_at };
             let (client, secret) =
                 registry.create_client(administrator(client_id)?, secret).await?;
-            keep(&registry, client_id, &secret, draft, out).await?;
+            keep(&registry, client_id, &secret, file).await?;
             if self.recover {
                 registry.record_recovery(client_id).await?;
                 let actor = by.as_str();
@@ -150,11 +143,9 @@ async fn keep(
     registry: &Registry,
     client_id: &ClientId,
     secret: &ClientSecret,
-    draft: Draft,
-    out: &Path,
+    file: SecretFile,
 ) -> anyhow::Result<()> {
-    let written = fs::write(draft.path(), format!("{}\n", secret.expose()));
-    let Err(error) = written.and_then(|()| draft.become_file(out)) else { return Ok(()) };
+    let Err(error) = file.keep(secret) else { return Ok(()) };
     registry.delete_client(client_id).await?;
     bail!("the secret cannot be written, so client {client_id} was deleted again: {error}");
 }

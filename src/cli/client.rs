@@ -38,7 +38,8 @@ pub(super) enum ClientCommand {
 Examples:
   jeton client create --client-id orders --scope orders.read --audience https://stock.example.com
   jeton client create --client-id orders --label team=payments --owner payments@example.com
-  jeton client create --client-id stock --serves https://stock.example.com --no-grant --json")]
+  jeton client create --client-id stock --serves https://stock.example.com --no-grant --json
+  jeton client create --client-id billing --out billing.secret")]
     Create(Box<create::Create>),
     /// List all clients, or those that a filter selects
     #[command(after_help = "\
@@ -95,12 +96,13 @@ Example:
     /// Add a secret, which is shown once; existing secrets keep working
     #[command(after_help = "\
 Example:
-  jeton client add-secret orders --label 2027")]
+  jeton client add-secret orders --label 2027
+  jeton client add-secret orders --out orders.secret")]
     AddSecret(secrets::Add),
     /// Rotate: add a secret, which is shown once, and tell what to do with the others
     #[command(after_help = "\
 Example:
-  jeton client rotate orders --label 2027")]
+  jeton client rotate orders --label 2027 --out orders-2027.secret")]
     Rotate(secrets::Rotate),
     /// Show when and from where the secrets of a client were used, and which can be retired
     #[command(after_help = "\
@@ -113,7 +115,8 @@ Example:
     /// Retire a secret, so that it no longer authenticates
     #[command(after_help = "\
 A secret that was used within the last day is retired only with --even-if-in-use, and the last live
-secret of a client only after a confirmation. A retired secret can be restored, a leaked one cannot.
+secret of a client only after a confirmation. A retired secret can be restored for 30 days, a leaked
+one cannot.
 
 Examples:
   jeton client retire-secret orders 0b8d9d5e-7c6b-4e0f-8f0e-2f1d6a3c9b7a --after 24h
@@ -164,7 +167,7 @@ pub(super) struct Ended {
 impl ClientCommand {
     pub(super) async fn run(self, deadline: Deadline) -> anyhow::Result<()> {
         match self {
-            Self::Create(create) => create.run(deadline).await,
+            Self::Create(create) => Box::pin(create.run(deadline)).await,
             Self::List(list) => list.run(deadline).await,
             Self::Show(show) => show.run(deadline).await,
             Self::Disable(ended) => ended.disable(deadline).await,

@@ -129,6 +129,8 @@ const fn of_registry(error: &RegistryError) -> Option<Exit> {
         | RegistryError::SecretEnded(..)
         | RegistryError::SecretLeaked(..)
         | RegistryError::SecretExpired(..)
+        | RegistryError::SecretForgotten(..)
+        | RegistryError::TooManySecrets { .. }
         | RegistryError::SecretInUse { .. }
         | RegistryError::PreviousTagKey
         | RegistryError::NoPreviousTagKey

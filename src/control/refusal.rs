@@ -172,8 +172,16 @@ fn of_registry(error: RegistryError) -> Status {
             None,
             &[("last_use_time", at.to_string())],
         ),
+        RegistryError::TooManySecrets { unused, .. } => refused(
+            ErrorReason::TooManySecrets,
+            "the client has eight live secrets, as many as it may have: retire one that nothing \
+             uses any more, such as the one that the metadata name",
+            None,
+            &[("secret_id", unused.to_string())],
+        ),
         RegistryError::SecretEnded(..)
         | RegistryError::SecretLeaked(..)
+        | RegistryError::SecretForgotten(..)
         | RegistryError::SecretExpired(..) => plain(
             ErrorReason::SecretEnded,
             "the secret has leaked, has expired or is retired: add another with AddSecret",

@@ -8,7 +8,7 @@ use crate::{
         SourceUse, StoredSecret, Timestamp, Verdict,
     },
     pb::v1,
-    registry::SecretReport,
+    registry::{SecretReport, act},
     store::{Readable, UnreadableRow},
 };
 
@@ -74,6 +74,7 @@ pub(super) fn secret(secret: &StoredSecret, now: Timestamp) -> v1::Secret {
         SecretState::Retiring => v1::SecretState::Retiring,
         SecretState::Retired => v1::SecretState::Retired,
         SecretState::Expired => v1::SecretState::Expired,
+        SecretState::Forgotten => v1::SecretState::Forgotten,
         SecretState::Leaked => v1::SecretState::Leaked,
     };
     let retirement = secret.retired_at.or(secret.retiring.map(|retiring| retiring.at));
@@ -84,6 +85,7 @@ pub(super) fn secret(secret: &StoredSecret, now: Timestamp) -> v1::Secret {
         create_time: Some(moment(secret.created_at)),
         expire_time: secret.own_expiry().map(moment),
         retire_time: retirement.map(moment),
+        forget_time: secret.forgotten_at.map(moment),
         leak_time: secret.leaked_at.map(moment),
         ..v1::Secret::default()
     }
@@ -153,6 +155,7 @@ pub(super) fn event(entry: &AuditEntry) -> v1::AuditEvent {
         client_id: entry.client_id.clone().unwrap_or_default(),
         subject: id(entry.subject),
         detail: entry.detail.clone(),
+        act: act(entry).to_owned(),
     }
 }
 

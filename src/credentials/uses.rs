@@ -14,7 +14,10 @@ use std::{
     time::Duration,
 };
 
-use crate::domain::{SecretId, SecretUse, Timestamp};
+use crate::{
+    domain::{ClientId, SecretId, SecretUse, Timestamp},
+    stats::{Count, SecretUseStats},
+};
 
 /// Number of parts with a lock of their own. Ids of secrets are random, so they are spread evenly.
 const PARTS: usize = 16;
@@ -22,8 +25,15 @@ const PARTS: usize = 16;
 /// Maximum secrets per part. With more, memory is worth more than complete evidence.
 const MOST: usize = 4_096;
 
+/// Maximum secrets and sources per part of which it is kept that the secret was used although it is
+/// retiring. With more, some are not logged.
+const MOST_RETIRING: usize = 64;
+
 /// Counted uses, each secret once.
 pub type Counted = BTreeMap<SecretId, SecretUse>;
+
+/// Retiring secrets that were used, each with the source, and their clients.
+pub(crate) type RetiringUses = HashMap<(SecretId, Option<IpAddr>), ClientId>;
 
 /// Uses that were counted since they were taken last.
 #[derive(Debug, Default)]
@@ -31,6 +41,9 @@ pub struct Uses {
     parts: [Mutex<Part>; PARTS],
     /// Uptime at which everything counted until then was written, in milliseconds.
     written: AtomicU64,
+    live: Count,
+    retiring: Count,
+    refused: Count,
 }
 
 #[derive(Debug, Default)]
@@ -38,6 +51,7 @@ struct Part {
     uses: HashMap<SecretId, SecretUse>,
     /// When a use could not be counted for want of room.
     lost_since: Option<Timestamp>,
+    retiring: RetiringUses,
 }
 
 impl Uses {
@@ -46,11 +60,29 @@ impl Uses {
 
     /// Counts a use of a secret that authenticated a client.
     pub(crate) fn count(&self, secret: SecretId, source: Option<IpAddr>, now: Timestamp) {
+        self.live.add_one();
         self.with(secret, now, |uses| uses.count(source, now));
+    }
+
+    /// Counts a use of a secret that is live and retiring.
+    pub(crate) fn count_retiring(
+        &self,
+        secret: SecretId,
+        client: &ClientId,
+        source: Option<IpAddr>,
+        now: Timestamp,
+    ) {
+        self.retiring.add_one();
+        self.with(secret, now, |uses| uses.count(source, now));
+        let mut part = self.part(secret);
+        if part.retiring.len() < MOST_RETIRING {
+            part.retiring.entry((secret, source)).or_insert_with(|| client.clone());
+        }
     }
 
     /// Counts a refusal of a secret that a client has, and that is not live.
     pub(crate) fn count_refusal(&self, secret: SecretId, source: Option<IpAddr>, now: Timestamp) {
+        self.refused.add_one();
         self.with(secret, now, |uses| uses.count_refusal(source, now));
     }
 
@@ -73,6 +105,25 @@ impl Uses {
         self.parts[usize::from(last) % PARTS].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How many uses and refusals there were since the start.
+    pub(crate) fn stats(&self) -> SecretUseStats {
+        SecretUseStats {
+            live: self.live.get(),
+            retiring: self.retiring.get(),
+            refused: self.refused.get(),
+        }
+    }
+
+    /// Takes the retiring secrets that were used since they were taken last.
+    pub(crate) fn take_retiring(&self) -> RetiringUses {
+        let mut taken = RetiringUses::new();
+        for part in &self.parts {
+            let mut part = part.lock().unwrap_or_else(PoisonError::into_inner);
+            taken.extend(mem::take(&mut part.retiring));
+        }
+        taken
+    }
+
     /// Records that everything was written that had been counted by this uptime.
     pub fn set_written(&self, uptime: Duration) {
         let millis = u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX);
@@ -90,8 +141,10 @@ impl Uses {
         let mut lost_since = None;
         for part in &self.parts {
             // The lock is held only for this exchange, because requests wait for it.
-            let Part { uses, lost_since: lost } =
-                mem::take(&mut *part.lock().unwrap_or_else(PoisonError::into_inner));
+            let (uses, lost) = {
+                let mut part = part.lock().unwrap_or_else(PoisonError::into_inner);
+                (mem::take(&mut part.uses), part.lost_since.take())
+            };
             lost_since = [lost_since, lost].into_iter().flatten().min();
             for (secret, more) in uses {
                 if counted.len() < Self::MOST || counted.contains_key(&secret) {
@@ -139,6 +192,26 @@ mod tests {
         counted.clear();
         uses.take_into(&mut counted);
         assert!(counted.is_empty());
+    }
+
+    #[test]
+    fn uses_of_retiring_secrets_are_kept_once_per_source_and_bounded() {
+        let (uses, client) = (Uses::default(), ClientId::parse("orders").unwrap());
+        let source = |number| Some(IpAddr::from([10, 0, 0, number]));
+        for number in [1, 2, 1] {
+            uses.count_retiring(secret(1), &client, source(number), at(0));
+        }
+        let taken = uses.take_retiring();
+        assert_eq!((taken.len(), &taken[&(secret(1), source(2))]), (2, &client));
+        assert!(uses.take_retiring().is_empty());
+        for number in 0..=255 {
+            uses.count_retiring(secret(1), &client, source(number), at(0));
+        }
+        assert_eq!(uses.take_retiring().len(), MOST_RETIRING);
+        assert_eq!((uses.stats().retiring, uses.stats().live), (259, 0));
+        let mut counted = Counted::new();
+        uses.take_into(&mut counted);
+        assert_eq!(counted[&secret(1)].uses, 259);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use super::retiring_uses::RetiringWatch;
 use crate::{
     credentials::{Counted, Uses},
     domain::{Clock, Error, SecretId, SecretUse, Timestamp, chain},
@@ -88,9 +89,10 @@ impl Recording {
     pub(super) async fn run(self: Arc<Self>, stop: CancellationToken) {
         let mut rounds = interval_at(Instant::now() + self.every, self.every);
         rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut is_behind = false;
+        let (mut is_behind, mut retiring) = (false, RetiringWatch::default());
         self.unwritten.lock().await.last = Some(Reading::of(&*self.clock));
         while stop.run_until_cancelled(rounds.tick()).await.is_some() {
+            retiring.tell(self.uses.take_retiring(), self.clock.uptime());
             let written = self.write().await;
             if let Err(error) = &written
                 && !is_behind

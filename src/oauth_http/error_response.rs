@@ -58,6 +58,7 @@ const fn rendering(reason: ErrorReason) -> (StatusCode, &'static str) {
         | ErrorReason::EtagMismatch
         | ErrorReason::SecretInUse
         | ErrorReason::SecretEnded
+        | ErrorReason::TooManySecrets
         | ErrorReason::TokenNotFound
         | ErrorReason::UnreadableRow => (StatusCode::INTERNAL_SERVER_ERROR, "server_error"),
     }

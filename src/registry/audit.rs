@@ -8,11 +8,11 @@ use serde_json::Value;
 
 use super::{Registry, RegistryError};
 use crate::{
-    domain::AuditEntry,
+    domain::{AuditEntry, DetailChange, is_act, recorded_action},
     store::{AuditFilter, Readable},
 };
 
-pub use self::detail::{DetailChange, canonical_detail, detail_changes};
+pub use self::detail::{act, canonical_detail, detail_changes};
 
 /// Rows that one query reads.
 const PAGE: u32 = 1_000;
@@ -22,6 +22,8 @@ const PAGE: u32 = 1_000;
 pub struct AuditQuery {
     /// What the database finds.
     pub rows: AuditFilter,
+    /// Entries that record this act, or one of those that have this name in common.
+    pub act: Option<String>,
     /// Entries that say something of this field, such as `scopes`.
     pub field: Option<String>,
     /// Entries in which a field has this value afterwards and had not before. For a list it is one
@@ -32,15 +34,29 @@ pub struct AuditQuery {
 }
 
 impl AuditQuery {
+    /// Entries of this action (`client.update`), of one kind of thing (`client`), of this act
+    /// (`client.disable`) or of several (`client.scopes`). The database does not know acts, so it
+    /// finds the entries of the action that is recorded for them.
+    #[must_use]
+    pub fn of_action(self, action: Option<String>) -> Self {
+        let recorded = action.as_deref().and_then(recorded_action);
+        let act = recorded.and(action.clone());
+        let action = recorded.map(str::to_owned).or(action);
+        Self { rows: AuditFilter { action, ..self.rows }, act, ..self }
+    }
+
     /// Whether every entry that the database finds is looked for.
     const fn is_of_rows_alone(&self) -> bool {
-        self.field.is_none() && self.gained.is_none() && self.lost.is_none()
+        self.act.is_none() && self.field.is_none() && self.gained.is_none() && self.lost.is_none()
     }
 
     /// Whether the detail of an entry is what is looked for.
     fn accepts(&self, entry: &AuditEntry) -> bool {
         if self.is_of_rows_alone() {
             return true;
+        }
+        if self.act.as_ref().is_some_and(|name| !is_act(act(entry), name)) {
+            return false;
         }
         let changes = detail_changes(entry);
         let of_field = changes

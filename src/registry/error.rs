@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use uuid::Uuid;
 
 use crate::{
-    domain::{Cause, ClientId, Error, Malformed, RandomFailed, SecretState, Timestamp},
+    domain::{
+        Cause, ClientId, Error, MAX_LIVE_SECRETS, Malformed, RandomFailed, SecretState, Timestamp,
+    },
     store::UnreadableRow,
 };
 
@@ -39,6 +41,25 @@ pub enum RegistryError {
          `jeton client add-secret {0}` makes another"
     )]
     SecretExpired(ClientId, Uuid, Timestamp),
+    /// The hash of a secret that ended long ago was erased.
+    #[error(
+        "secret {1} of client {0} ended long ago and its hash was erased, so it cannot be \
+         restored; `jeton client add-secret {0}` makes another"
+    )]
+    SecretForgotten(ClientId, Uuid),
+    /// The client has as many live secrets as it may have.
+    #[error(
+        "client {client_id} has {most} live secrets, as many as it may have: retire one \
+         that nothing uses any more, such as {unused} (`jeton client secrets {client_id}` shows \
+         their uses, `jeton client retire-secret {client_id} {unused}` retires it)",
+        most = MAX_LIVE_SECRETS
+    )]
+    TooManySecrets {
+        /// The client.
+        client_id: ClientId,
+        /// The one of its live secrets that has not been used for the longest time.
+        unused: Uuid,
+    },
     /// The secret is still in use.
     #[error(
         "secret {secret} of client {client_id} is still in use: it was used last at {at}{from}. \

@@ -1,4 +1,4 @@
-//! Rotation of secrets: how they end, whether they are still used, and taking a retirement back.
+//! Rotation of secrets: whether they are still used, and which ones can be retired.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -7,10 +7,10 @@ use tokio::time::sleep;
 use super::{Registry, RegistryError};
 use crate::{
     domain::{
-        Advice, ClientId, Evidence, SecretId, SecretState, SecretUse, StoredSecret, Successor,
-        Timestamp, TokenLifetime, Verdict,
+        Advice, ClientId, Evidence, SecretId, SecretUse, StoredSecret, Successor, Timestamp,
+        Verdict,
     },
-    store::{EndingSecret, Readable, Retirement},
+    store::{EndingSecret, Readable},
 };
 
 /// How long a question should wait for nodes to write down what they counted. They do so every ten
@@ -71,45 +71,6 @@ impl UnusedClients {
 }
 
 impl Registry {
-    /// Takes a secret out of use: retires it, now or later, or declares it leaked.
-    pub async fn retire_secret(
-        &self,
-        client_id: &ClientId,
-        secret: SecretId,
-        retirement: Retirement,
-    ) -> Result<(), RegistryError> {
-        let now = self.clock.now();
-        let retired =
-            self.store.retire_secret(client_id, secret, retirement, now, &self.actor).await?;
-        if retired {
-            return Ok(());
-        }
-        // A retirement that begins later is refused for a secret that has ended already.
-        let state = self.secret(client_id, secret).await?.state(now);
-        Err(RegistryError::SecretEnded(client_id.clone(), secret.0, state))
-    }
-
-    /// Fails if a secret was used within the last day, as far as it is known.
-    pub async fn check_unused(
-        &self,
-        client_id: &ClientId,
-        secret: SecretId,
-    ) -> Result<(), RegistryError> {
-        let uses = self.store.secret_uses(client_id).await?;
-        let uses = uses.into_iter().find(|(id, _)| *id == secret).map(|(_, uses)| uses);
-        let uses = uses.transpose().map_err(RegistryError::Unreadable)?.unwrap_or_default();
-        let window = TokenLifetime::MAX.duration();
-        match uses.last_used_at() {
-            Some(at) if at > self.clock.now().minus(window) => Err(RegistryError::SecretInUse {
-                client_id: client_id.clone(),
-                secret: secret.0,
-                at,
-                address: uses.last_source,
-            }),
-            _ => Ok(()),
-        }
-    }
-
     /// Returns the secrets of a client with their uses, without waiting for what nodes have still
     /// to write. Rows that cannot be read are left out.
     pub async fn last_uses(
@@ -124,46 +85,6 @@ impl Registry {
             Some((secret, uses.ok()?))
         });
         Ok(with_uses.collect())
-    }
-
-    /// Takes the retirement of a secret back, whether or not it has begun. Nothing else changes: a
-    /// secret that is live stays as it is.
-    pub async fn restore_secret(
-        &self,
-        client_id: &ClientId,
-        secret: SecretId,
-    ) -> Result<StoredSecret, RegistryError> {
-        let found = self.secret(client_id, secret).await?;
-        let now = self.clock.now();
-        let leaked = || RegistryError::SecretLeaked(client_id.clone(), secret.0);
-        match (found.state(now), found.own_expiry()) {
-            (SecretState::Live, _) => return Ok(found),
-            (SecretState::Leaked, _) => return Err(leaked()),
-            (_, Some(end)) if end <= now => {
-                return Err(RegistryError::SecretExpired(client_id.clone(), secret.0, end));
-            }
-            (SecretState::Retiring | SecretState::Retired | SecretState::Expired, _) => {}
-        }
-        if !self.store.restore_secret(client_id, secret, &self.actor).await? {
-            return Err(leaked());
-        }
-        self.secret(client_id, secret).await
-    }
-
-    async fn secret(
-        &self,
-        client_id: &ClientId,
-        secret: SecretId,
-    ) -> Result<StoredSecret, RegistryError> {
-        for row in self.store.list_secrets(client_id).await? {
-            match row {
-                Ok(found) if found.id == secret => return Ok(found),
-                Err(row) if row.id == Some(secret.0) => return Err(RegistryError::Unreadable(row)),
-                _ => {}
-            }
-        }
-        self.find(client_id).await?;
-        Err(RegistryError::NoSuchSecret(client_id.clone(), secret.0))
     }
 
     /// Reports the secrets of a client, and which of them can be retired because they were not used
@@ -247,23 +168,6 @@ impl Registry {
         let stored = self.store.evidence(self.clock.now()).await?;
         Ok(Evidence::new(asked_at, stored.gaps, &stored.recorders))
     }
-}
-
-/// Whether a client has a live secret among these, and keeps none once they have ended. A secret
-/// whose retirement was announced is not kept, nor one that cannot be read.
-#[must_use]
-pub fn leaves_no_secret(
-    secrets: &[Readable<StoredSecret>],
-    ended: &[SecretId],
-    now: Timestamp,
-) -> bool {
-    let (ending, kept): (Vec<_>, Vec<_>) = secrets.iter().partition(|secret| match secret {
-        Ok(secret) => ended.contains(&secret.id),
-        Err(row) => row.id.is_some_and(|id| ended.contains(&SecretId(id))),
-    });
-    let is_kept = |secret: &StoredSecret| secret.is_live(now) && secret.retiring.is_none();
-    ending.into_iter().any(|secret| secret.as_ref().map_or(true, |of| of.is_live(now)))
-        && !kept.into_iter().flatten().any(is_kept)
 }
 
 /// Joins secrets, oldest first, with their uses, and judges those that are live.

@@ -118,6 +118,7 @@ impl Outcome {
                 | ErrorReason::EtagMismatch
                 | ErrorReason::SecretInUse
                 | ErrorReason::SecretEnded
+                | ErrorReason::TooManySecrets
                 | ErrorReason::TokenNotFound
                 | ErrorReason::UnreadableRow,
             ) => Some(Standing::Authenticated),

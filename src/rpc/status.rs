@@ -110,6 +110,7 @@ pub const fn contract(reason: ErrorReason) -> (Code, &'static str) {
         ErrorReason::LastLiveSecret
         | ErrorReason::SecretInUse
         | ErrorReason::SecretEnded
+        | ErrorReason::TooManySecrets
         | ErrorReason::UnreadableRow => (Code::FailedPrecondition, "invalid_request"),
     }
 }

@@ -32,7 +32,8 @@ macro_rules! secret_columns {
             "secret.id as secret_id, secret.client as secret_client, ",
             $hash,
             " as hash, secret.label, secret.created_at as secret_created_at, secret.expires_at, \
-             secret.retired_at, secret.burnt_at, secret.retire_at, secret.kept_expires_at"
+             secret.retired_at, secret.burnt_at, secret.retire_at, secret.kept_expires_at, \
+             secret.forgotten_at"
         )
     };
 }
@@ -60,6 +61,20 @@ macro_rules! token_columns {
 }
 
 pub(super) use {client_columns, client_record_columns, secret_columns, token_columns};
+
+/// Condition on a row `live` of `client_secret`: it is live at this moment.
+macro_rules! live_secret {
+    ($moment:literal) => {
+        concat!(
+            "live.retired_at is null and live.burnt_at is null \
+             and (live.expires_at is null or live.expires_at > ",
+            $moment,
+            ")"
+        )
+    };
+}
+
+pub(super) use live_secret;
 
 /// The tag keys of the installation.
 pub(super) const TAG_KEYS: &str =

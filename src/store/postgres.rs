@@ -267,7 +267,10 @@ impl MaintainedStore for PostgresStore {
             connection, now
         ))?;
         nodes::forget(&self.primary, self.lane, &mut done).await?;
-        on_session!(self.primary, self.lane, |connection, _| evidence::forget(connection))?;
+        done.hashes_forgotten =
+            on_session!(self.primary, self.lane, |connection, _| evidence::forget(
+                connection, now
+            ))?;
         done.audit_forgotten =
             on_session!(self.primary, self.lane, |connection, _| audit::forget(
                 connection, audit_days

@@ -70,11 +70,13 @@ pub trait RotationStore: Send + Sync {
     ) -> Result<Vec<(ClientId, Option<Timestamp>)>, Error>;
 
     /// Takes the retirement of a secret back, whether or not it has begun. Returns false if the
-    /// client has no secret of this id, or if it leaked.
+    /// client has no secret of this id, if it leaked or its hash was erased, or if the client has
+    /// [`MAX_LIVE_SECRETS`](crate::domain::MAX_LIVE_SECRETS) others that are live at `now`.
     async fn restore_secret(
         &self,
         client_id: &ClientId,
         secret: SecretId,
+        now: Timestamp,
         actor: &Actor,
     ) -> Result<bool, Error>;
 }

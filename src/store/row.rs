@@ -127,6 +127,7 @@ fn secret_cells(row: &impl Cells) -> Cell<StoredSecret> {
         retired_at: row.maybe_moment("retired_at")?,
         leaked_at: row.maybe_moment("burnt_at")?,
         retiring: retiring(row)?,
+        forgotten_at: row.maybe_moment("forgotten_at")?,
     })
 }
 

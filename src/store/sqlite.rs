@@ -15,6 +15,7 @@ mod fault;
 mod feed;
 mod file;
 mod installation;
+mod maintenance;
 mod owner;
 mod records;
 mod recovery;
@@ -27,7 +28,7 @@ mod tokens;
 use std::{
     ops::RangeInclusive,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -37,12 +38,11 @@ use sqlx::sqlite::{
 };
 use uuid::Uuid;
 
+use self::feed::SqliteFeed;
 pub use self::{copy::EmbeddedSource, replace::Replacement};
-use self::{fault::fault, feed::SqliteFeed};
 use super::{
-    AuditFilter, AuditStore, ClientChange, ClientStore, Connections, Creation, Feed, FeedStore,
-    Finished, FoundClient, FoundOrFault, MaintainedStore, Obstacle, Readable, Retirement,
-    SchemaStore, ServerProcess, TokenStore, Upkeep,
+    AuditFilter, AuditStore, ClientChange, ClientStore, Creation, Feed, FeedStore, Finished,
+    FoundClient, FoundOrFault, Readable, Retirement, SchemaStore, TokenStore,
     migrate::{Migrated, SchemaError},
 };
 use crate::{
@@ -261,40 +261,5 @@ impl FeedStore for SqliteStore {
 
     fn needs_lease(&self) -> bool {
         false
-    }
-}
-
-#[async_trait]
-impl MaintainedStore for SqliteStore {
-    async fn upkeep(&self, now: Timestamp, audit_days: u32) -> Result<Upkeep, Error> {
-        let mut done = tokens::upkeep(&self.writer, now).await?;
-        audit::seal_others(&self.writer).await?;
-        evidence::forget(&self.writer).await?;
-        done.audit_forgotten = audit::forget(&self.writer, audit_days, now).await?;
-        Ok(done)
-    }
-
-    async fn obstacles(&self) -> Result<Vec<Obstacle>, Error> {
-        Ok(schema::obstacles(&self.path))
-    }
-
-    async fn check(&self) -> Result<(), Error> {
-        sqlx::query("select 1").execute(&self.reader).await.map_err(fault)?;
-        Ok(())
-    }
-
-    /// Counts the connections for reading. There is always exactly one for writing.
-    fn connections(&self) -> Connections {
-        Connections::of(&self.reader)
-    }
-
-    async fn server_process(&self) -> Result<Option<ServerProcess>, Error> {
-        Ok(None)
-    }
-
-    async fn close(&self) {
-        self.reader.close().await;
-        self.writer.close().await;
-        self.in_use.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 }

@@ -201,7 +201,9 @@ pub trait ClientStore: Send + Sync {
     /// this `client_id`.
     async fn delete_client(&self, client_id: &ClientId, actor: &Actor) -> Result<bool, Error>;
 
-    /// Stores one more secret. Returns false if its client does not exist any more.
+    /// Stores one more secret. Returns false if its client does not exist any more, or has
+    /// [`MAX_LIVE_SECRETS`](crate::domain::MAX_LIVE_SECRETS) live ones when the secret was made. Of
+    /// several that are added at the same time, none exceeds that.
     async fn add_secret(&self, secret: &StoredSecret, actor: &Actor) -> Result<bool, Error>;
 
     /// Takes a secret of this client out of use. Returns false if the client has no secret of this
@@ -263,8 +265,8 @@ pub trait FeedStore: Send + Sync {
 #[async_trait]
 pub trait MaintainedStore: Send + Sync {
     /// Runs one round of upkeep: creates partitions ahead and deletes expired tokens, old
-    /// revocations, old changes, and audit rows older than `audit_days`. Several nodes may call it
-    /// at the same time.
+    /// revocations, old changes, and audit rows older than `audit_days`, and erases the hashes of
+    /// secrets that ended long ago. Several nodes may call it at the same time.
     async fn upkeep(&self, now: Timestamp, audit_days: u32) -> Result<Upkeep, Error>;
 
     /// Lists what changes are waiting for at this moment, as far as the database shows it.

@@ -1,4 +1,9 @@
-//! Result of upkeep, the periodic maintenance of a store.
+//! Upkeep, the periodic maintenance of a store.
+
+use std::time::Duration;
+
+/// How long after a secret has ended its hash is erased.
+pub const FORGET_AFTER: Duration = Duration::from_hours(30 * 24);
 
 /// Counts of one round of upkeep.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -11,6 +16,8 @@ pub struct Upkeep {
     pub revocations_forgotten: u64,
     /// Deleted rows of the change feed that every node has read.
     pub changes_forgotten: u64,
+    /// Erased hashes of client secrets that ended long ago.
+    pub hashes_forgotten: u64,
     /// Deleted rows of the audit trail that were older than its retention.
     pub audit_forgotten: u64,
     /// Sizes after the round.

@@ -60,6 +60,7 @@ pub struct Metrics {
     expired_partitions_dropped: Counter,
     revocations_forgotten: Counter,
     changes_forgotten: Counter,
+    hashes_forgotten: Counter,
     audit_forgotten: Counter,
     sizes: Family<PartLabels, Gauge>,
     secrets_expiring: Gauge,
@@ -84,6 +85,7 @@ impl Metrics {
             expired_partitions_dropped: Counter::default(),
             revocations_forgotten: Counter::default(),
             changes_forgotten: Counter::default(),
+            hashes_forgotten: Counter::default(),
             audit_forgotten: Counter::default(),
             sizes: Family::default(),
             secrets_expiring: Gauge::default(),
@@ -159,6 +161,8 @@ impl Metrics {
         registry.register("revocations_forgotten", help, self.revocations_forgotten.clone());
         let help = "Rows of the change feed deleted after every node has read them";
         registry.register("changes_forgotten", help, self.changes_forgotten.clone());
+        let help = "Hashes of client secrets erased 30 days after the secrets had ended";
+        registry.register("hashes_forgotten", help, self.hashes_forgotten.clone());
         let help = "Rows of the audit trail deleted after their retention period";
         registry.register("audit_forgotten", help, self.audit_forgotten.clone());
         let help = "Bytes on disk after the last round of upkeep: the database, its tokens, and \
@@ -224,6 +228,7 @@ impl Metrics {
             self.expired_partitions_dropped.inc_by(done.expired_partitions_dropped.into());
             self.revocations_forgotten.inc_by(done.revocations_forgotten);
             self.changes_forgotten.inc_by(done.changes_forgotten);
+            self.hashes_forgotten.inc_by(done.hashes_forgotten);
             self.audit_forgotten.inc_by(done.audit_forgotten);
             let Sizes { database, tokens, audit } = done.sizes;
             for (part, size) in [("all", Some(database)), ("tokens", tokens), ("audit", audit)] {

@@ -12,7 +12,7 @@ use prometheus_client::{
 use super::log_writer;
 use crate::{
     domain::Lane,
-    stats::{CacheStats, HashTimes, QuotaStats, Stats},
+    stats::{CacheStats, HashTimes, QuotaStats, SecretUseStats, Stats},
     store::Connections,
 };
 
@@ -92,6 +92,7 @@ impl Collector for ScrapeCollector {
             let help = "Calls that failed because the link to the upstream did";
             encoder.counter("upstream_failures", help, failures)?;
         }
+        encoder.secret_uses(stats.secret_uses)?;
         encoder.quota(&stats.quota)?;
         encoder.cache(&stats.cache)?;
         if is_node {
@@ -171,6 +172,16 @@ impl Encoder<'_> {
         let count = counts.iter().map(|(_, count)| count).sum();
         let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Histogram)?;
         metric.encode_histogram::<NoLabelSet>(times.total.as_secs_f64(), count, &counts, None)
+    }
+
+    fn secret_uses(&mut self, uses: SecretUseStats) -> fmt::Result {
+        let SecretUseStats { live, retiring, refused } = uses;
+        self.counters(
+            "secret_uses",
+            "Authentications with client secrets, and refusals of secrets that have ended",
+            "state",
+            &[("live", live), ("retiring", retiring), ("refused", refused)],
+        )
     }
 
     fn quota(&mut self, quota: &QuotaStats) -> fmt::Result {

@@ -59,6 +59,7 @@ fn secret(client: &Client) -> StoredSecret {
         retired_at: None,
         leaked_at: None,
         retiring: None,
+        forgotten_at: None,
     }
 }
 

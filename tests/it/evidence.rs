@@ -3,7 +3,9 @@
 
 mod clocks;
 mod commands;
+mod endings;
 mod gaps;
+mod limit;
 mod retirement;
 
 use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};

@@ -281,8 +281,8 @@ async fn whatever_stands_in_a_row_of_the_trail_is_told_and_stops_nothing() {
                         assert_eq!(listed.len(), rows, "{what}");
                         assert!(listed.iter().flatten().count() >= rows - 1, "{what}");
                         if column != "seq" {
-                            let (id, new) = (&good.client.client_id, NewSecret::default());
-                            world.registry.add_secret(id, new).await.unwrap();
+                            let id = &good.client.client_id;
+                            world.registry.revoke_tokens(id).await.unwrap();
                         }
                         let restore = "delete from audit; insert into audit select * from kept";
                         world.editor.run(restore).await.unwrap();

@@ -1,5 +1,6 @@
 //! The audit trail: one row per change, each with a hash over its fields and the row before it.
 
+mod act;
 mod reader;
 
 use std::fmt::{self, Write};
@@ -9,7 +10,10 @@ use uuid::Uuid;
 
 use super::{Actor, Malformed, Timestamp};
 
-pub use self::reader::{AuditReader, AuditSummary, Tampered};
+pub use self::{
+    act::{DetailChange, act, is_act, recorded_action},
+    reader::{AuditReader, AuditSummary, Tampered},
+};
 
 /// SHA-256 hash of a row of the trail.
 #[derive(Clone, Copy, PartialEq, Eq)]

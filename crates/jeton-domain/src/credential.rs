@@ -50,6 +50,14 @@ impl StoredCredential {
         }
     }
 
+    /// Whether it is to be retired at a moment that was asked for.
+    #[must_use]
+    pub const fn is_retiring(&self) -> bool {
+        match self {
+            Self::Secret(secret) => secret.retiring.is_some(),
+        }
+    }
+
     /// Hash to compare a presented secret with; `None` for a credential of another kind.
     #[must_use]
     pub const fn secret_hash(&self) -> Option<&SecretHash> {

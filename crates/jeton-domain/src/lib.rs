@@ -38,7 +38,10 @@ pub use administration::{
     ADMINISTRATION, Permission, Permissions, includes_administration, is_administration_alone,
 };
 pub use audience::{Audience, MAX_AUDIENCES};
-pub use audit::{AuditEntry, AuditHash, AuditMark, AuditReader, AuditSummary, Tampered};
+pub use audit::{
+    AuditEntry, AuditHash, AuditMark, AuditReader, AuditSummary, DetailChange, Tampered, act,
+    is_act, recorded_action,
+};
 pub use client::{
     Client, ClientId, ClientKey, ClientState, GrantType, MAX_NAME_LENGTH, TokenLifetime,
 };
@@ -63,7 +66,9 @@ pub use quota::{
 };
 pub use random::{OsRandom, Random, RandomFailed, SeededRandom, uuid_v4, uuid_v7};
 pub use scope::{MAX_SCOPES, Scope};
-pub use secret::{ClientSecret, MAX_LABEL_LENGTH, Retiring, SecretId, SecretState, StoredSecret};
+pub use secret::{
+    ClientSecret, MAX_LABEL_LENGTH, MAX_LIVE_SECRETS, Retiring, SecretId, SecretState, StoredSecret,
+};
 pub use secret_hash::{HashCost, HashCostCap, HashMemory, SecretHash};
 pub use secret_use::{SecretUse, SourceUse, Span};
 pub use tagged_text::{TagKey, TagKeys};

@@ -12,6 +12,9 @@ use super::{
 /// Maximum length of the label of a secret, in bytes.
 pub const MAX_LABEL_LENGTH: usize = 128;
 
+/// Maximum live secrets of a client. A rotation needs two; more are forgotten by everybody.
+pub const MAX_LIVE_SECRETS: u32 = 8;
+
 const PREFIX: &str = "jts_";
 
 /// Id of a secret. The id itself is not secret: it is shown in lists and stored with tokens.
@@ -82,6 +85,8 @@ pub struct StoredSecret {
     pub leaked_at: Option<Timestamp>,
     /// A retirement that was asked for in advance.
     pub retiring: Option<Retiring>,
+    /// Time at which its hash was erased, some time after it had ended.
+    pub forgotten_at: Option<Timestamp>,
 }
 
 /// A retirement that was asked for in advance. It is also the expiry of the secret, by which nodes
@@ -105,6 +110,8 @@ pub enum SecretState {
     Retired,
     /// It is refused since its expiry.
     Expired,
+    /// It is refused for good, because its hash was erased some time after it had ended.
+    Forgotten,
     /// It is refused for good, and tokens issued with it are inactive.
     Leaked,
 }
@@ -118,6 +125,7 @@ impl SecretState {
             Self::Retiring => "retiring",
             Self::Retired => "retired",
             Self::Expired => "expired",
+            Self::Forgotten => "forgotten",
             Self::Leaked => "leaked",
         }
     }
@@ -139,6 +147,7 @@ impl StoredSecret {
             (true, None) => SecretState::Live,
             (true, Some(_)) => SecretState::Retiring,
             _ if self.leaked_at.is_some() => SecretState::Leaked,
+            _ if self.forgotten_at.is_some() => SecretState::Forgotten,
             (false, None) if self.retired_at.is_none() => SecretState::Expired,
             _ => SecretState::Retired,
         }

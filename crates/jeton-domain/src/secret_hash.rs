@@ -95,6 +95,10 @@ impl SecretHash {
         Self(phc.into())
     }
 
+    /// What is stored in place of a hash that was erased. It is the hash of no secret, and a string
+    /// that every version of the schema accepts.
+    pub const ERASED: &str = "$argon2id$";
+
     /// The PHC string, for the store.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -211,6 +215,7 @@ mod tests {
         let strings = [
             "",
             "plain",
+            SecretHash::ERASED,
             "$2b$10$abcdefghijklmnopqrstuv",
             "$argon2i$v=19$m=64,t=1,p=1$c29tZXNhbHQ$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
             "$argon2id$v=19$m=64,t=1,p=1$c29tZXNhbHQ",

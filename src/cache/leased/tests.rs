@@ -65,6 +65,7 @@ fn found_client(number: u128) -> FoundClient {
         retired_at: None,
         leaked_at: None,
         retiring: None,
+        forgotten_at: None,
     };
     let credential = Some(Arc::new(StoredCredential::Secret(secret)));
     FoundClient { client, credential }

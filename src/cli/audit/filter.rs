@@ -22,7 +22,8 @@ pub(super) struct Filter {
     #[arg(long, value_name = "ACTOR")]
     actor: Option<String>,
 
-    /// Only this action, such as client.update, or actions on one kind of thing, such as client
+    /// Only this act, such as secret.retire, acts with one beginning, such as client.scopes, or all
+    /// on one kind of thing, such as client
     #[arg(long, value_name = "ACTION")]
     action: Option<String>,
 
@@ -50,7 +51,7 @@ pub(super) struct Filter {
 impl From<Filter> for AuditQuery {
     fn from(filter: Filter) -> Self {
         let Filter { client, actor, action, since, until, field, gained, lost } = filter;
-        let rows = AuditFilter { client_id: client, actor, id: None, action, since, until };
-        Self { rows, field, gained, lost }
+        let rows = AuditFilter { client_id: client, actor, id: None, action: None, since, until };
+        Self { rows, act: None, field, gained, lost }.of_action(action)
     }
 }

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use crate::{
     cli::{table::Column, unreadable},
-    domain::AuditEntry,
-    registry::{DetailChange, canonical_detail, detail_changes},
+    domain::{AuditEntry, DetailChange},
+    registry::{act, canonical_detail, detail_changes},
     store::Readable,
 };
 
@@ -13,7 +13,7 @@ use crate::{
 pub(super) const COLUMNS: [Column; 6] = [
     Column::whole("seq"),
     Column::whole("at"),
-    Column::whole("action"),
+    Column::whole("act"),
     Column::text("client"),
     Column::text("actor"),
     Column::whole("secret or token"),
@@ -29,7 +29,7 @@ pub(super) fn row(entry: &Readable<AuditEntry>) -> [String; 6] {
     [
         entry.seq.to_string(),
         entry.at.to_string(),
-        entry.action.clone(),
+        act(entry).to_owned(),
         entry.client_id.clone().unwrap_or_default(),
         who,
         entry.subject.map(|id| id.to_string()).unwrap_or_default(),
@@ -47,6 +47,7 @@ pub(super) fn json(entry: &Readable<AuditEntry>) -> Value {
         "actor": entry.actor,
         "login": entry.login,
         "action": entry.action,
+        "act": act(entry),
         "client": entry.client,
         "client_id": entry.client_id,
         "subject": entry.subject,

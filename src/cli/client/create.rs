@@ -7,7 +7,8 @@ use clap::Args;
 use super::{notes::Notes, output, quota::Limits, secrets::Made};
 use crate::{
     cli::{
-        arguments::Changing, deadline::Deadline, duration::parse_token_lifetime, target::Target,
+        arguments::Changing, deadline::Deadline, duration::parse_token_lifetime, secret_file::Out,
+        target::Target,
     },
     config::{Argon2, LifetimeSeconds, NewSecrets},
     domain::{
@@ -81,6 +82,9 @@ pub(in crate::cli) struct Create {
     secret_expires_in: Option<LifetimeSeconds>,
 
     #[command(flatten)]
+    out: Out,
+
+    #[command(flatten)]
     on: Changing,
 
     #[command(flatten)]
@@ -120,13 +124,13 @@ impl Create {
         let expires_at = self.new_secrets.expiry(self.secret_expires_in, SystemClock.now());
         let secret = NewSecret { label: self.secret_label, expires_at };
         let cost = self.argon2.cost()?;
-        output::check_writable()?;
+        let file = Made::prepare(&self.out)?;
         let target = Target::of(self.on.database)?;
         let work = async {
             let registry = target.hashing_registry(self.on.operator.actor(), cost);
             let (client, secret) = registry.create_client(new, secret).await?;
             let made = Made { client: &client.client_id, secret: &secret, expires_at };
-            made.hand_over(&registry, Some(client.key), self.on.format).await?;
+            made.hand_over(&registry, Some(client.key), file, self.on.format).await?;
             if client.must_name_audience() {
                 output::remark(&format!(
                     "Client {} has several audiences and no default, so each of its requests for \

@@ -10,6 +10,7 @@ use crate::{
         arguments::{Changing, Format},
         deadline::Deadline,
         duration::ago,
+        secret_file::{Out, SecretFile},
         target::Target,
     },
     config::{Argon2, LifetimeSeconds, NewSecrets},
@@ -36,6 +37,9 @@ pub(in crate::cli) struct Add {
     expires_in: Option<LifetimeSeconds>,
 
     #[command(flatten)]
+    out: Out,
+
+    #[command(flatten)]
     on: Changing,
 
     #[command(flatten)]
@@ -60,13 +64,13 @@ impl Add {
              {client}`, and retire it before you run the command again."
         );
         let cost = self.argon2.cost()?;
-        output::check_writable()?;
+        let file = Made::prepare(&self.out)?;
         let target = Target::of(self.on.database)?;
         let work = async {
             let registry = target.hashing_registry(self.on.operator.actor(), cost);
             let (_, secret) = registry.add_secret(client, new).await?;
             let made = Made { client, secret: &secret, expires_at };
-            made.hand_over(&registry, None, self.on.format).await?;
+            made.hand_over(&registry, None, file, self.on.format).await?;
             // The secret is made and shown, so what follows is only advice.
             let others = registry.last_uses(client).await.unwrap_or_default();
             let others = others.into_iter().filter(|(other, _)| other.id != secret.id());
@@ -127,26 +131,46 @@ pub(super) struct Made<'a> {
 }
 
 impl Made<'_> {
-    /// Shows the secret, with the `key` of a new client. If it cannot be written, nobody knows it,
-    /// so it is retired.
+    /// Makes room for a secret that is to be made: in a file, or on standard output.
+    pub(super) fn prepare(out: &Out) -> anyhow::Result<Option<SecretFile>> {
+        let file = out.prepare()?;
+        if file.is_none() {
+            output::check_writable()?;
+        }
+        Ok(file)
+    }
+
+    /// Shows the secret, with the `key` of a new client, or writes it to the file and shows the
+    /// rest. If it cannot be written, nobody knows it, so it is retired.
     pub(super) async fn hand_over(
         &self,
         registry: &Registry,
         key: Option<ClientKey>,
+        file: Option<SecretFile>,
         format: Format,
     ) -> anyhow::Result<()> {
         let Self { client, secret, expires_at } = self;
-        if let Err(error) = output::deliver(&format!("{}\n", self.text(key, format))) {
+        let path = file.as_ref().map(|file| file.path().display().to_string());
+        let text = self.text(key, path.as_deref(), format);
+        let written = match file {
+            Some(file) => file.keep(secret),
+            None => output::deliver(&format!("{text}\n")),
+        };
+        if let Err(error) = written {
             let retired = registry.retire_secret(client, secret.id(), Retirement::Retired).await;
             let id = secret.id().0;
             bail!(
-                "the new secret {id} of client {client} is lost, because standard output cannot be \
-                 written: {error}. {}; `jeton client add-secret {client}` makes another",
+                "the new secret {id} of client {client} is lost, because {} cannot be written: \
+                 {error}. {}; `jeton client add-secret {client}` makes another",
+                path.as_deref().unwrap_or("standard output"),
                 match retired {
                     Ok(()) => "It is retired".to_owned(),
                     Err(_) => format!("Retire it: `jeton client retire-secret {client} {id}`"),
                 }
             );
+        }
+        if path.is_some() {
+            output::say(&text);
         }
         output::remark("Keep the secret now: it is not stored and cannot be shown again.");
         output::remark(&match expires_at {
@@ -160,19 +184,24 @@ impl Made<'_> {
         Ok(())
     }
 
-    fn text(&self, key: Option<ClientKey>, format: Format) -> String {
+    /// The new secret, or in its place the `path` of the file that it is in.
+    fn text(&self, key: Option<ClientKey>, path: Option<&str>, format: Format) -> String {
         let Self { client, secret, expires_at } = self;
+        let (name, shown) = match path {
+            Some(path) => ("secret_file", path),
+            None => ("client_secret", secret.expose()),
+        };
         if !format.json {
             return output::properties_text(&[
                 ("client_id", client.to_string()),
-                ("client_secret", secret.expose().to_owned()),
+                (name, shown.to_owned()),
                 ("secret_id", secret.id().0.to_string()),
                 ("secret_expires", ends(*expires_at)),
             ]);
         }
         let mut object = json!({
             "client_id": client.as_str(),
-            "client_secret": secret.expose(),
+            name: shown,
             "secret_id": secret.id().0,
             "secret_expires_at": expires_at.map(|end| end.to_string()),
         });

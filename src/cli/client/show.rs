@@ -275,6 +275,7 @@ pub(super) fn secret_json(secret: &Readable<StoredSecret>, now: Timestamp) -> Va
         "retired_at": moment(secret.retired_at),
         "retire_at": moment(secret.retiring.map(|retiring| retiring.at)),
         "leaked_at": moment(secret.leaked_at),
+        "forgotten_at": moment(secret.forgotten_at),
     })
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use uuid::Uuid;
 
-use crate::domain::{AuditEntry, Timestamp};
+use crate::domain::{self, AuditEntry, DetailChange, Timestamp};
 
 /// Columns that are lists.
 const LISTS: [&str; 6] =
@@ -20,18 +20,6 @@ const FLAGS: [&str; 1] = ["several_audiences"];
 
 /// Columns that are ids.
 const IDS: [&str; 3] = ["id", "client", "secret"];
-
-/// What an entry says of one field.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DetailChange {
-    /// Name of the field, which is that of the column.
-    pub field: String,
-    /// Value before the change, in canonical form; `None` in an entry about something new.
-    pub before: Option<Value>,
-    /// Value after it; `None` in an entry about something that was deleted. Of a hash or a key an
-    /// entry says only that it changed, and that is this value alone.
-    pub after: Option<Value>,
-}
 
 /// Parses the detail of an entry: lists are arrays, moments are RFC 3339, ids are UUIDs, flags are
 /// booleans. In an entry about a change each member is a pair, of the values before and after. Null
@@ -68,6 +56,12 @@ pub fn detail_changes(entry: &AuditEntry) -> Vec<DetailChange> {
         value => DetailChange { field, before: None, after: Some(value) },
     };
     members.into_iter().map(change).collect()
+}
+
+/// The act that an entry records, such as `secret.retire`; its action if the detail does not tell.
+#[must_use]
+pub fn act(entry: &AuditEntry) -> &str {
+    domain::act(&entry.action, &detail_changes(entry))
 }
 
 fn has_pairs(entry: &AuditEntry) -> bool {

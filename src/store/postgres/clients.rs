@@ -1,19 +1,19 @@
-//! Clients and their secrets on Postgres, one statement per function. Statements that change data
-//! pass the actor to the audit triggers in the setting `jeton.actor`.
+//! Clients and their secrets on Postgres. Statements that change data pass the actor to the audit
+//! triggers in the setting `jeton.actor`.
 
 use std::sync::Arc;
 
-use sqlx::{PgConnection, Postgres, postgres::PgArguments, query::Query};
+use sqlx::{Connection, PgConnection, Postgres, postgres::PgArguments, query::Query};
 
 use super::{fault::fault, lease::Lease, moment::Moment};
 use crate::{
     domain::{
-        Actor, Audience, ClientId, ClientRecord, CredentialId, Error, LimitChange, QuotaLimit,
-        StoredSecret,
+        Actor, Audience, ClientId, ClientRecord, CredentialId, Error, LimitChange,
+        MAX_LIVE_SECRETS, QuotaLimit, StoredSecret,
     },
     store::{
         ClientChange, Creation, FoundClient, Readable,
-        columns::{client_columns, secret_columns},
+        columns::{client_columns, live_secret, secret_columns},
         row::{self, texts},
     },
 };
@@ -251,19 +251,31 @@ pub(super) async fn delete(
     .map_err(fault)
 }
 
+/// Inserts a secret unless its client has as many live ones as it may have.
 pub(super) async fn add_secret(
     connection: &mut PgConnection,
     secret: &StoredSecret,
     actor: &Actor,
 ) -> Result<bool, Error> {
-    let rows = sqlx::query(
+    let mut transaction = connection.begin().await.map_err(fault)?;
+    // So that no other secret is added or restored between the count and the insert. A statement of
+    // its own, because the count must see what was committed while this one waited.
+    sqlx::query("select from client where id = $1 for no key update")
+        .bind(secret.client.0)
+        .execute(&mut *transaction)
+        .await
+        .map_err(fault)?;
+    let rows = sqlx::query(concat!(
         "insert into client_secret (id, client, hash, label, created_at, expires_at)
          select $1, id, $3, $4,
                 greatest($5, (select tag_key_since + interval '1 microsecond' from installation)),
                 $6
          from client, (select set_config('jeton.actor', $7, true)) as actor
-         where id = $2",
-    )
+         where id = $2 and $8 > (select count(*) from client_secret as live
+                                 where live.client = $2 and ",
+        live_secret!("$5"),
+        ")"
+    ))
     .bind(secret.id.0)
     .bind(secret.client.0)
     .bind(secret.hash.as_str())
@@ -271,9 +283,11 @@ pub(super) async fn add_secret(
     .bind(Moment(secret.created_at))
     .bind(secret.expires_at.map(Moment))
     .bind(actor.as_str())
-    .execute(connection)
+    .bind(i64::from(MAX_LIVE_SECRETS))
+    .execute(&mut *transaction)
     .await
     .map_err(fault)?
     .rows_affected();
+    transaction.commit().await.map_err(fault)?;
     Ok(rows == 1)
 }

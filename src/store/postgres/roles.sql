@@ -242,7 +242,7 @@ grant execute on function
                        timestamptz[], text[]),
     record_secret_sources(uuid[], text[], timestamptz[], timestamptz[], bigint[]),
     mark_evidence(uuid, timestamptz, integer, timestamptz), end_evidence(uuid),
-    forget_secret_uses(),
+    forget_secret_uses(), forget_secret_hashes(timestamptz),
     renew_lease(uuid, bigint, boolean),
     leave_feed(uuid), end_lease(uuid, bigint, timestamptz), keep_announcing(),
     make_partitions(timestamptz), drop_dead_partitions(timestamptz),

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::PgConnection;
+use sqlx::{Connection, PgConnection};
 
 use super::{PostgresStore, evidence, fault::fault, moment::Moment, nodes::applied_everywhere};
 use crate::{
-    domain::{Actor, ClientId, Error, SecretId, SecretUse, Timestamp},
-    store::{Readable, Retirement, RotationStore, StoredEvidence},
+    domain::{Actor, ClientId, Error, MAX_LIVE_SECRETS, SecretId, SecretUse, Timestamp},
+    store::{Readable, Retirement, RotationStore, StoredEvidence, columns::live_secret},
 };
 
 #[async_trait]
@@ -67,10 +67,11 @@ impl RotationStore for PostgresStore {
         &self,
         client_id: &ClientId,
         secret: SecretId,
+        now: Timestamp,
         actor: &Actor,
     ) -> Result<bool, Error> {
         let restored = on_session!(self.primary, self.lane, |connection, _| restore(
-            connection, client_id, secret, actor
+            connection, client_id, secret, now, actor
         ))?;
         applied_everywhere(&self.primary, self.lane).await?;
         Ok(restored)
@@ -128,22 +129,38 @@ async fn restore(
     connection: &mut PgConnection,
     client_id: &ClientId,
     secret: SecretId,
+    now: Timestamp,
     actor: &Actor,
 ) -> Result<bool, Error> {
-    let rows = sqlx::query(
+    let mut transaction = connection.begin().await.map_err(fault)?;
+    // So that no other secret is added or restored between the count and the change. A statement
+    // of its own, because the count must see what was committed while this one waited.
+    sqlx::query("select from client where client_id = $1 for no key update")
+        .bind(client_id.as_str())
+        .execute(&mut *transaction)
+        .await
+        .map_err(fault)?;
+    let rows = sqlx::query(concat!(
         "update client_secret
          set retired_at = null, retire_at = null, kept_expires_at = null,
              expires_at = case when retire_at is null then expires_at else kept_expires_at end
          from (select set_config('jeton.actor', $3, true)) as actor
          where id = $2 and client = (select id from client where client_id = $1)
-           and burnt_at is null",
-    )
+           and burnt_at is null and forgotten_at is null
+           and $5 > (select count(*) from client_secret as live
+                     where live.client = client_secret.client and live.id <> $2 and ",
+        live_secret!("$4"),
+        ")"
+    ))
     .bind(client_id.as_str())
     .bind(secret.0)
     .bind(actor.as_str())
-    .execute(connection)
+    .bind(Moment(now))
+    .bind(i64::from(MAX_LIVE_SECRETS))
+    .execute(&mut *transaction)
     .await
     .map_err(fault)?
     .rows_affected();
+    transaction.commit().await.map_err(fault)?;
     Ok(rows == 1)
 }

@@ -8,12 +8,12 @@ use super::{
 };
 use crate::{
     domain::{
-        Actor, ClientId, ClientRecord, CredentialId, Error, LimitChange, QuotaLimit, StoredSecret,
-        Timestamp,
+        Actor, ClientId, ClientRecord, CredentialId, Error, LimitChange, MAX_LIVE_SECRETS,
+        QuotaLimit, StoredSecret, Timestamp,
     },
     store::{
         ClientChange, Creation, FoundClient, Readable,
-        columns::{client_columns, secret_columns},
+        columns::{client_columns, live_secret, secret_columns},
         row::{self, joined},
     },
 };
@@ -96,19 +96,25 @@ fn insert_client(ClientRecord { client, about }: &ClientRecord) -> Statement {
     .bind(about.note.clone())
 }
 
+/// Inserts a secret unless its client has as many live ones as it may have.
 fn insert_secret(secret: &StoredSecret) -> Statement {
-    sqlx::query(
+    sqlx::query(concat!(
         "insert into client_secret (id, client, hash, label, created_at, expires_at)
          select $1, id, $3, $4,
                 max($5, coalesce((select tag_key_since + 1 from installation), $5)), $6
-         from client where id = $2",
-    )
+         from client
+         where id = $2 and $7 > (select count(*) from client_secret as live
+                                 where live.client = $2 and ",
+        live_secret!("$5"),
+        ")"
+    ))
     .bind(secret.id.0)
     .bind(secret.client.0)
     .bind(secret.hash.as_str().to_owned())
     .bind(secret.label.clone())
     .bind(secret.created_at.unix_micros())
     .bind(secret.expires_at.map(Timestamp::unix_micros))
+    .bind(MAX_LIVE_SECRETS)
 }
 
 /// Lists the secrets of a client, without their hashes, as on Postgres.

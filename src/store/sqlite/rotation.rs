@@ -8,8 +8,12 @@ use uuid::Uuid;
 
 use super::{SqliteStore, audit, evidence, feed};
 use crate::{
-    domain::{Actor, ClientId, Error, SecretId, SecretUse, Timestamp},
-    store::{Readable, Retirement, RotationStore, StoredEvidence},
+    domain::{
+        Actor, ClientId, Error, MAX_LIVE_SECRETS, SecretHash, SecretId, SecretUse, Timestamp,
+    },
+    store::{
+        FORGET_AFTER, Readable, Retirement, RotationStore, StoredEvidence, columns::live_secret,
+    },
 };
 
 #[async_trait]
@@ -65,9 +69,10 @@ impl RotationStore for SqliteStore {
         &self,
         client_id: &ClientId,
         secret: SecretId,
+        now: Timestamp,
         actor: &Actor,
     ) -> Result<bool, Error> {
-        let restored = restore(&self.writer, client_id, secret, actor).await?;
+        let restored = restore(&self.writer, client_id, secret, now, actor).await?;
         feed::applied_everywhere().await;
         Ok(restored)
     }
@@ -120,16 +125,42 @@ async fn restore(
     writer: &SqlitePool,
     client_id: &ClientId,
     secret: SecretId,
+    now: Timestamp,
     actor: &Actor,
 ) -> Result<bool, Error> {
-    let statement = sqlx::query(
+    let statement = sqlx::query(concat!(
         "update client_secret
          set retired_at = null, retire_at = null, kept_expires_at = null,
              expires_at = iif(retire_at is null, expires_at, kept_expires_at)
          where id = $2 and client = (select id from client where client_id = $1)
-           and burnt_at is null",
-    )
+           and burnt_at is null and forgotten_at is null
+           and $4 > (select count(*) from client_secret as live
+                     where live.client = client_secret.client and live.id <> $2 and ",
+        live_secret!("$3"),
+        ")"
+    ))
     .bind(client_id.as_str().to_owned())
-    .bind(secret.0);
+    .bind(secret.0)
+    .bind(now.unix_micros())
+    .bind(MAX_LIVE_SECRETS);
     Ok(audit::change(writer, actor, vec![statement]).await? == 1)
+}
+
+/// Erases the hashes of some secrets that ended long ago. What one call leaves, the next round
+/// erases.
+pub(super) async fn forget_hashes(writer: &SqlitePool, now: Timestamp) -> Result<u64, Error> {
+    /// Maximum secrets of one call, each of which has a row in the audit trail.
+    const MOST: u32 = 200;
+    let statement = sqlx::query(
+        "update client_secret set hash = $1, forgotten_at = $2
+         where id in (select id from client_secret
+                      where forgotten_at is null
+                        and (retired_at < $3 or burnt_at < $3 or expires_at < $3)
+                      limit $4)",
+    )
+    .bind(SecretHash::ERASED)
+    .bind(now.unix_micros())
+    .bind(now.minus(FORGET_AFTER).unix_micros())
+    .bind(MOST);
+    audit::change(writer, &Actor::node(), vec![statement]).await
 }

@@ -11,6 +11,7 @@ use jeton::{
     },
 };
 use prost_types::Duration as ProtoDuration;
+use tonic_types::StatusExt;
 
 use super::id;
 use crate::support::{
@@ -126,6 +127,22 @@ async fn a_secret_is_replaced_by_what_is_known_of_its_use() {
         at.node.issue(&moved).await.unwrap();
         assert_ne!(new, old);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_ninth_live_secret_is_refused_with_the_id_of_the_one_to_retire() {
+    let at = Controlled::start(Kind::Sqlite).await;
+    let mut control = at.control.clone();
+    let first = at.node.client("orders").await.secret.id().0.to_string();
+    let add = || AddSecretRequest { client_id: id("orders"), secret: None };
+    for _ in 0..7 {
+        let added = control.add_secret(at.ask(add()).await).await.unwrap();
+        everything::note_secrets_in(&added.into_inner().client_secret);
+    }
+    let refused = control.add_secret(at.ask(add()).await).await.unwrap_err();
+    assert_eq!(why(&refused).0, ErrorReason::TooManySecrets);
+    let metadata = refused.get_details_error_info().unwrap().metadata;
+    assert_eq!(metadata["secret_id"], first);
 }
 
 #[tokio::test(flavor = "multi_thread")]

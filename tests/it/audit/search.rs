@@ -42,6 +42,9 @@ async fn who_gave_a_client_a_scope_is_one_command() {
         let answer = json(question, &database);
         assert_eq!(answer.as_array().unwrap().len(), 1, "{kind:?}: {answer}");
         assert_eq!(answer[0]["actor"], "operator:alice");
+        // The act is named beside what is stored and hashed.
+        assert_eq!(answer[0]["act"], "client.scopes.widen", "{kind:?}");
+        assert_eq!(answer[0]["action"], "client.update");
         assert_eq!(answer[0]["detail"]["scopes"][1], serde_json::json!(["admin", "read", "write"]));
         let table = run(&question.split_whitespace().collect::<Vec<_>>(), &database);
         let table = String::from_utf8_lossy(&table.stdout).into_owned();
@@ -51,7 +54,7 @@ async fn who_gave_a_client_a_scope_is_one_command() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_filter_of_the_trail_finds_what_it_names() {
-    let rows: [(&str, &[i64]); 20] = [
+    let rows: [(&str, &[i64]); 27] = [
         ("", &[1, 2, 3, 4, 5, 6, 7, 8]),
         ("--last 3", &[6, 7, 8]),
         // Under either name, before and after.
@@ -64,6 +67,14 @@ async fn each_filter_of_the_trail_finds_what_it_names() {
         ("--actor ali", &[]),
         ("--action client.update", &[5, 6, 7, 8]),
         ("--action secret", &[2, 4]),
+        // Acts, which the database does not know.
+        ("--action client.scopes", &[5, 7]),
+        ("--action client.scopes.widen", &[5]),
+        ("--action client.scopes --last 1", &[7]),
+        ("--action client.scopes --gained admin", &[5]),
+        ("--action client.rename", &[6]),
+        ("--action client.disable --client stock", &[8]),
+        ("--action client.enable", &[]),
         ("--action client --client stock", &[3, 8]),
         ("--field client_id", &[6]),
         ("--field state --gained disabled", &[8]),
@@ -106,6 +117,55 @@ async fn a_search_reaches_over_all_pages() {
         database.execute_all(&numbers).await;
         assert_eq!(found("--field scopes --gained admin", &database), [3, 5], "{kind:?}");
         assert_eq!(found("--actor bob@example.com", &database), [7, 8], "{kind:?}");
+        assert_eq!(found("--action client.scopes", &database), [5, 7], "{kind:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_command_is_an_act_of_the_same_name_on_both_databases() {
+    for kind in Kind::BOTH {
+        let database = Database::ready(kind).await;
+        json("client create --client-id orders", &database);
+        let added = json("client add-secret orders", &database);
+        let id = added["secret_id"].as_str().unwrap();
+        for line in [
+            &*format!("client retire-secret orders {id}"),
+            &format!("client restore-secret orders {id}"),
+            &format!("client retire-secret orders {id} --after 24h"),
+            &format!("client restore-secret orders {id}"),
+            &format!("client retire-secret orders {id} --leaked"),
+            "client set-quota orders --token-burst 7",
+            "client revoke-tokens orders",
+            "client update orders --owner ada",
+            "client disable orders --yes",
+            "client enable orders",
+            "client delete orders --yes",
+        ] {
+            json(line, &database);
+        }
+        let listed = json("audit list", &database);
+        let acts = listed.as_array().unwrap().iter().map(|row| row["act"].as_str().unwrap());
+        let expected = [
+            "client.create",
+            "secret.create",
+            "secret.create",
+            "secret.retire",
+            "secret.restore",
+            "secret.retire",
+            "secret.restore",
+            "secret.burn",
+            "client.quota.set",
+            "client.tokens.revoke",
+            "client.describe",
+            "client.disable",
+            "client.enable",
+            "client.delete",
+        ];
+        assert_eq!(acts.collect::<Vec<_>>(), expected, "{kind:?}");
+        let table = run(&["audit", "list", "--action", "secret.burn"], &database);
+        let table = String::from_utf8_lossy(&table.stdout).into_owned();
+        assert!(table.contains("\tsecret.burn\torders\t"), "{table}");
+        assert!(run(&["audit", "verify"], &database).status.success(), "{kind:?}");
     }
 }
 

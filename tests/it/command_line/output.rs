@@ -120,7 +120,7 @@ async fn a_change_is_visible_on_a_terminal_of_80_columns() {
     let said = stdout(&on_terminal(&list, &database, 80, ""));
     let lines: Vec<_> = said.lines().map(str::trim_end).collect();
     assert!(lines.contains(&"    scopes +admin"), "{said}");
-    assert!(lines.iter().any(|line| line.contains("  client.update  ")), "{said}");
+    assert!(lines.iter().any(|line| line.contains("  client.scopes.widen  ")), "{said}");
 }
 
 /// What the trail says of one act does not depend on the database, but for what only one of them

@@ -6,10 +6,13 @@ use std::{
     process::Command,
 };
 
+use jeton::domain::ClientSecret;
+
 use super::{stderr, stdout};
 use crate::support::{
     Database, Kind,
     binary::{complaint, jeton, run, run_json},
+    everything,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -61,6 +64,48 @@ async fn a_secret_that_was_lost_on_its_way_is_retired() {
     assert_eq!(fs::metadata(&file).unwrap().len(), 0);
     let shown = run_json(&["client", "show", "orders"], &database);
     assert_eq!(shown["secrets"][0]["state"], "retired", "{shown}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_goes_to_a_file_of_its_owner_in_place_of_standard_output() {
+    let database = Database::ready(Kind::Sqlite).await;
+    let folder = tempfile::tempdir().unwrap();
+    let commands: [&[&str]; 4] = [
+        &["client", "create", "--client-id", "orders"],
+        &["client", "add-secret", "orders"],
+        &["client", "rotate", "orders"],
+        &["client", "add-secret", "orders", "--json"],
+    ];
+    for (number, command) in commands.into_iter().enumerate() {
+        let file = folder.path().join(number.to_string());
+        let out = ["--out", file.to_str().unwrap()];
+        let made = run(&[command, &out].concat(), &database);
+        assert!(made.status.success(), "{made:?}");
+        let secret = fs::read_to_string(&file).unwrap();
+        everything::note_secrets_in(&secret);
+        ClientSecret::parse(secret.strip_suffix('\n').unwrap()).unwrap();
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        let said = stdout(&made) + &stderr(&made);
+        assert!(!said.contains(&secret[4..20]) && !said.contains("client_secret"), "{said}");
+        for part in ["secret_file", file.to_str().unwrap(), "secret_id", "orders"] {
+            assert!(said.contains(part), "{part} in {said}");
+        }
+
+        // A file is never overwritten, and no secret is made that has no place.
+        let again = run(&[&["client", "add-secret", "orders"][..], &out].concat(), &database);
+        assert_eq!(again.status.code(), Some(6), "{again:?}");
+        assert!(complaint(&again).contains("exists already: name another file"), "{again:?}");
+        assert_eq!(fs::read_to_string(&file).unwrap(), secret);
+    }
+    let nowhere = ["client", "add-secret", "orders", "--out", "/nowhere/orders.secret"];
+    assert!(complaint(&run(&nowhere, &database)).contains("nothing was changed"));
+    let shown = run_json(&["client", "show", "orders"], &database);
+    assert_eq!(shown["secrets"].as_array().unwrap().len(), commands.len(), "{shown}");
+    // A client that is refused leaves nothing behind.
+    let left = folder.path().join("left");
+    let taken = ["client", "create", "--client-id", "orders", "--out", left.to_str().unwrap()];
+    assert_eq!(run(&taken, &database).status.code(), Some(6));
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), commands.len());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -25,18 +25,20 @@ use crate::support::{
 const HOUR: Duration = Duration::from_hours(1);
 
 /// The stored secret of these credentials.
-async fn stored(node: &TestNode, credentials: &Credentials) -> StoredSecret {
+pub(super) async fn stored(node: &TestNode, credentials: &Credentials) -> StoredSecret {
     let secrets = node.store.list_secrets(&credentials.client.client_id).await.unwrap();
     let mut readable = secrets.into_iter().map(Result::unwrap);
     readable.find(|secret| secret.id == credentials.secret.id()).unwrap()
 }
 
-async fn retire(node: &TestNode, credentials: &Credentials, retirement: Retirement) {
+/// Retires the secret of these credentials.
+pub(super) async fn retire(node: &TestNode, credentials: &Credentials, retirement: Retirement) {
     let id = &credentials.client.client_id;
     node.registry.retire_secret(id, credentials.secret.id(), retirement).await.unwrap();
 }
 
-async fn restore(
+/// Takes its retirement back.
+pub(super) async fn restore(
     node: &TestNode,
     credentials: &Credentials,
 ) -> Result<StoredSecret, RegistryError> {

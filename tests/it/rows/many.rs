@@ -157,6 +157,7 @@ async fn the_ends_of_time_are_kept() {
             retired_at: None,
             leaked_at: None,
             retiring: None,
+            forgotten_at: None,
         };
         let record = ClientRecord { client: client.clone(), about: About::default() };
         node.store.create_client(&record, &secret, &operator()).await.unwrap();

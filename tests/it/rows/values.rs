@@ -133,9 +133,9 @@ pub(super) fn claims(column: &str) -> (Holds, Holds) {
         "client_secret.retired_at" => (Holds::Always, NULL),
         "client_secret.burnt_at" => (NULL, NULL),
         // Shown to operators; the expiry decides.
-        "client_secret.retire_at" | "client_secret.kept_expires_at" => {
-            (Holds::Always, MOMENTS_OR_NONE)
-        }
+        "client_secret.retire_at"
+        | "client_secret.kept_expires_at"
+        | "client_secret.forgotten_at" => (Holds::Always, MOMENTS_OR_NONE),
         // A revocation of another token is none of this one.
         "access_token.secret" | "revoked_token.id" => (Holds::Perhaps, Holds::Always),
         // Scopes that the client has not are none.

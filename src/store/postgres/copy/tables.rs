@@ -65,6 +65,7 @@ pub(super) const TABLES: [Table; 7] = [
             ("burnt_at", Moment),
             ("retire_at", Moment),
             ("kept_expires_at", Moment),
+            ("forgotten_at", Moment),
         ],
     },
     Table {
