@@ -100,15 +100,20 @@ fn method_table(pool: &DescriptorPool) -> Result<String, Box<dyn Error>> {
         services.map(|service| (service.name().to_owned(), service.methods().collect())).collect();
     let methods: Vec<_> = services.iter().flat_map(|(_, methods)| methods).collect();
     let (mut variants, mut names, mut paths) = <(String, String, String)>::default();
+    let mut streams = Vec::new();
     for method in &methods {
         let (name, service) = (method.name(), method.parent_service().full_name());
-        assert!(!method.is_client_streaming() && !method.is_server_streaming(), "{name} streams");
+        assert!(!method.is_client_streaming(), "{name} takes a stream");
+        if method.is_server_streaming() {
+            streams.push(format!("Self::{name}"));
+        }
         writeln!(variants, "    /// `{service}.{name}`.\n    {name},")?;
         writeln!(names, "            Self::{name} => \"{name}\",")?;
         writeln!(paths, "            Self::{name} => \"/{service}/{name}\",")?;
     }
     let lanes = arms(pool, &methods, "lane", "Lane")?;
     let permissions = arms(pool, &methods, "requires", "Permission")?;
+    let streams = streams.join(" | ");
     let all = list("All methods", "ALL", &methods)?;
     let of_services: String = services
         .iter()
@@ -144,6 +149,12 @@ impl Method {{
     pub const fn lane(self) -> v1::Lane {{
         match self {{
 {lanes}        }}
+    }}
+
+    /// Whether the method answers with a stream.
+    #[must_use]
+    pub const fn is_stream(self) -> bool {{
+        matches!(self, {streams})
     }}
 
     /// Permission that the method requires of its caller.

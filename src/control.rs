@@ -3,6 +3,8 @@
 
 mod caller;
 mod clients;
+mod create;
+mod deletion;
 mod gate;
 mod installation;
 mod parse;
@@ -12,6 +14,7 @@ mod secrets;
 mod service;
 mod tokens;
 mod update;
+mod watch;
 
 use std::{
     sync::{Arc, OnceLock},
@@ -22,7 +25,7 @@ use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status};
 
 pub use self::gate::Gate;
-use self::{caller::Caller, refusal::Refusal};
+use self::{caller::Caller, refusal::Refusal, watch::MAX_WATCHES};
 use crate::{
     authority::Authority,
     domain::{Actor, Client, ClientId, Clock, Error, HashCost, Random},
@@ -68,6 +71,8 @@ pub struct ClientRpc {
     issuer: Arc<str>,
     /// Permits to wait for evidence.
     waits: Arc<Semaphore>,
+    /// Permits to watch the audit trail.
+    watches: Arc<Semaphore>,
 }
 
 impl ClientRpc {
@@ -87,6 +92,7 @@ impl ClientRpc {
             secret_lifetime: options.secret_lifetime,
             issuer: options.issuer.into(),
             waits: Arc::new(Semaphore::new(MAX_WAITS)),
+            watches: Arc::new(Semaphore::new(MAX_WATCHES)),
         }
     }
 

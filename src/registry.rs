@@ -2,10 +2,12 @@
 //! that end secrets, `listing.rs` shows and finds clients, `update.rs` changes them, `audit.rs`
 //! finds what was changed, and `installation.rs` has what concerns all clients. `explain.rs` and
 //! `simulate.rs` tell why a token is inactive and what a request would get, and `usage.rs` which
-//! clients were used lately.
+//! clients were used lately. `deletion.rs` takes deletions back, and `requests.rs` has requests
+//! that may come again.
 
 mod administrators;
 mod audit;
+mod deletion;
 mod endings;
 mod error;
 mod explain;
@@ -15,10 +17,12 @@ mod listing;
 mod owner;
 mod pages;
 mod quota;
+mod requests;
 mod rotation;
 mod simulate;
 mod tokens;
 mod update;
+mod update_secret;
 mod usage;
 
 use std::{
@@ -43,6 +47,7 @@ pub use self::{
     error::RegistryError,
     explain::{AskedToken, Explanation, Inactivity},
     pages::ClientPage,
+    requests::Once,
     rotation::{EVIDENCE_PATIENCE, ExpiringSecret, RotationReport, SecretReport, UnusedClients},
     simulate::{Simulated, Simulation},
     tokens::{RevokedToken, TokenPage},
@@ -140,14 +145,30 @@ impl Registry {
         new: NewClient,
         secret: NewSecret,
     ) -> Result<(Client, ClientSecret), RegistryError> {
-        let about = new.about.clone();
-        let client = self.client_of(new)?;
-        let record = ClientRecord { client, about };
-        update::check(&record)?;
-        let (stored, secret) = self.make_secret(record.client.key, secret).await?;
+        let (record, _, text) = self.make_client(new, secret).await?;
+        Ok((record.client, text))
+    }
+
+    /// Like [`create_client`](Self::create_client), and returns all that was stored.
+    pub async fn make_client(
+        &self,
+        new: NewClient,
+        secret: NewSecret,
+    ) -> Result<(ClientRecord, StoredSecret, ClientSecret), RegistryError> {
+        let record = self.record_of(new)?;
+        let (stored, text) = self.make_secret(record.client.key, secret).await?;
         match self.store.create_client(&record, &stored, &self.actor).await? {
-            Creation::Created => Ok((record.client, secret)),
+            Creation::Created => Ok((record, stored, text)),
             Creation::ClientIdTaken => Err(RegistryError::ClientIdTaken(record.client.client_id)),
+        }
+    }
+
+    /// The client that [`create_client`](Self::create_client) would make now. Makes none.
+    pub async fn preview_client(&self, new: NewClient) -> Result<ClientRecord, RegistryError> {
+        let record = self.record_of(new)?;
+        match self.store.find_record(&record.client.client_id).await? {
+            None => Ok(record),
+            Some(_) => Err(RegistryError::ClientIdTaken(record.client.client_id)),
         }
     }
 
@@ -156,16 +177,14 @@ impl Registry {
         &self,
         new: NewClient,
     ) -> Result<Client, RegistryError> {
-        let about = new.about.clone();
-        let record = ClientRecord { client: self.client_of(new)?, about };
-        update::check(&record)?;
+        let record = self.record_of(new)?;
         match self.store.create_client_without_secret(&record, &self.actor).await? {
             Creation::Created => Ok(record.client),
             Creation::ClientIdTaken => Err(RegistryError::ClientIdTaken(record.client.client_id)),
         }
     }
 
-    fn client_of(&self, new: NewClient) -> Result<Client, RegistryError> {
+    fn record_of(&self, new: NewClient) -> Result<ClientRecord, RegistryError> {
         let name = parse_name(&new.name)?;
         let default_scopes = new.default_scopes.unwrap_or_else(|| new.scopes.clone());
         let key = uuid_v4(self.random.as_ref())?;
@@ -173,7 +192,7 @@ impl Registry {
             Some(client_id) => client_id,
             None => ClientId::parse(&uuid_v4(self.random.as_ref())?.to_string())?,
         };
-        Ok(Client {
+        let client = Client {
             key: ClientKey(key),
             client_id,
             name,
@@ -190,7 +209,10 @@ impl Registry {
             not_before: None,
             created_at: self.clock.now(),
             version: 1,
-        })
+        };
+        let record = ClientRecord { client, about: new.about };
+        update::check(&record)?;
+        Ok(record)
     }
 
     async fn make_secret(
@@ -245,7 +267,7 @@ impl Registry {
     }
 
     /// Deletes a client with its secrets. Its tokens become inactive, and stay so if the
-    /// `client_id` is registered again.
+    /// `client_id` is registered again, or the deletion is taken back.
     pub async fn delete_client(&self, client_id: &ClientId) -> Result<(), RegistryError> {
         found_or_missing(client_id, self.store.delete_client(client_id, &self.actor).await?)
     }
@@ -262,9 +284,7 @@ impl Registry {
         if self.store.add_secret(&stored, &self.actor).await? {
             return Ok((stored, secret));
         }
-        let is_there = self.find(client_id).await?.key == client.key;
-        found_or_missing(client_id, is_there)?;
-        Err(self.too_many_secrets(client_id).await?)
+        Err(self.why_not_added(&client).await?)
     }
 
     async fn find(&self, client_id: &ClientId) -> Result<Client, RegistryError> {

@@ -12,6 +12,7 @@ mod expiry;
 mod explain;
 mod holdings;
 mod installation;
+mod kept;
 mod lanes;
 pub mod migrate;
 mod obstacle;
@@ -38,6 +39,7 @@ pub use self::{
     explain::{ExplainStore, StoredToken},
     holdings::{Finished, Holdings},
     installation::{Adoption, Installation, TagKeyRotation},
+    kept::{DeletedClient, DeletionStore, EarlierRequest, RequestStore},
     lanes::Stores,
     obstacle::Obstacle,
     owner::{OwnedSecret, OwnerStore},
@@ -46,7 +48,7 @@ pub use self::{
     },
     records::{ClientFilter, RecordStore},
     recovery::RecoveryStore,
-    rotation::{RotationStore, StoredEvidence},
+    rotation::{RotationStore, SecretChange, StoredEvidence},
     row::UnreadableRow,
     sqlite::{EmbeddedSource, Replacement, SqliteStore},
     traits::{

@@ -9,22 +9,21 @@ mod retire;
 mod revoke;
 mod secrets;
 mod show;
+mod state;
 mod unused;
 mod update;
+mod update_secret;
 
-use clap::{Args, Subcommand};
-use serde_json::json;
+use clap::Subcommand;
 
 use super::{
-    arguments::{Changing, Ending, Format},
     deadline::Deadline,
     node, output,
     target::{Target, UNCHANGED},
     unreadable,
 };
 use crate::{
-    domain::{ClientId, ClientRecord, ClientState, Clock, StoredSecret, SystemClock},
-    registry::RegistryError,
+    domain::{ClientId, ClientRecord, Clock, StoredSecret, SystemClock},
     store::Readable,
 };
 
@@ -57,12 +56,12 @@ Example:
     #[command(after_help = "\
 Example:
   jeton client disable orders --yes")]
-    Disable(Ended),
+    Disable(state::Ended),
     /// Enable a disabled client; its tokens that have not expired become active again
     #[command(after_help = "\
 Example:
   jeton client enable orders")]
-    Enable(Changed),
+    Enable(state::Changed),
     /// Change some fields of a client; all others stay as they are
     #[command(after_help = "\
 The table shows each field that changed, before and after. If somebody else changes the client in
@@ -90,14 +89,24 @@ Examples:
     RevokeTokens(revoke::RevokeTokens),
     /// Delete a client and its secrets; its tokens stay inactive even if the name is reused
     #[command(after_help = "\
+For 30 days `jeton client undelete` takes that back.
+
 Example:
   jeton client delete orders --yes")]
-    Delete(Ended),
+    Delete(state::Ended),
+    /// Take the deletion of a client back; it is disabled, with its secrets and without its tokens
+    #[command(after_help = "\
+It is possible for 30 days, while no other client has the name. The secrets are in the state that
+they had; `jeton client enable` lets them work again.
+
+Example:
+  jeton client undelete orders")]
+    Undelete(state::Changed),
     /// Add a secret, which is shown once; existing secrets keep working
     #[command(after_help = "\
 Example:
   jeton client add-secret orders --label 2027
-  jeton client add-secret orders --out orders.secret")]
+  jeton client add-secret orders --out orders-2027.secret")]
     AddSecret(secrets::Add),
     /// Rotate: add a secret, which is shown once, and tell what to do with the others
     #[command(after_help = "\
@@ -112,6 +121,13 @@ node may have counted uses that it could not write down never counts as unused.
 Example:
   jeton client secrets orders")]
     Secrets(report::Report),
+    /// Change the label of a secret, or let it expire earlier
+    #[command(after_help = "\
+An expiry can only be brought forward: to go on for longer, add another secret.
+
+Example:
+  jeton client update-secret orders 0b8d9d5e-7c6b-4e0f-8f0e-2f1d6a3c9b7a --expires-in 30d")]
+    UpdateSecret(update_secret::UpdateSecret),
     /// Retire a secret, so that it no longer authenticates
     #[command(after_help = "\
 A secret that was used within the last day is retired only with --even-if-in-use, and the last live
@@ -142,28 +158,6 @@ Example:
     Dead(unused::Dead),
 }
 
-/// Arguments of a change of one existing client.
-#[derive(Debug, Args)]
-pub(super) struct Changed {
-    /// Client identifier
-    #[arg(value_name = "CLIENT_ID", value_parser = ClientId::parse)]
-    client_id: ClientId,
-
-    #[command(flatten)]
-    on: Changing,
-}
-
-/// Arguments of a change after which an existing client cannot act.
-#[derive(Debug, Args)]
-pub(super) struct Ended {
-    /// Client identifier
-    #[arg(value_name = "CLIENT_ID", value_parser = ClientId::parse)]
-    client_id: ClientId,
-
-    #[command(flatten)]
-    ending: Ending,
-}
-
 impl ClientCommand {
     pub(super) async fn run(self, deadline: Deadline) -> anyhow::Result<()> {
         match self {
@@ -171,97 +165,21 @@ impl ClientCommand {
             Self::List(list) => list.run(deadline).await,
             Self::Show(show) => show.run(deadline).await,
             Self::Disable(ended) => ended.disable(deadline).await,
-            Self::Enable(changed) => {
-                let target = Target::of(changed.on.database)?;
-                let registry = target.registry(changed.on.operator.actor());
-                let enable = registry.set_client_state(&changed.client_id, ClientState::Active);
-                let change = Change::of(&changed.client_id, "enabled", "");
-                change.make(&target, deadline, changed.on.format, enable).await
-            }
+            Self::Enable(changed) => changed.enable(deadline).await,
             Self::Update(update) => update.run(deadline).await,
             Self::SetQuota(set) => set.run(deadline).await,
             Self::RevokeTokens(revoke) => revoke.run(deadline).await,
             Self::Delete(ended) => ended.delete(deadline).await,
+            Self::Undelete(changed) => changed.undelete(deadline).await,
             Self::AddSecret(add) => add.run(deadline).await,
             Self::Rotate(rotate) => rotate.run(deadline).await,
             Self::Secrets(report) => report.run(deadline).await,
+            Self::UpdateSecret(update) => update.run(deadline).await,
             Self::RetireSecret(retire) => retire.run(deadline).await,
             Self::RestoreSecret(restore) => restore.run(deadline).await,
             Self::Expiring(expiring) => expiring.run(deadline).await,
             Self::Dead(dead) => dead.run(deadline).await,
         }
-    }
-}
-
-impl Ended {
-    async fn disable(self, deadline: Deadline) -> anyhow::Result<()> {
-        let client = &self.client_id;
-        let target = Target::of(self.ending.changing.database)?;
-        if self.ending.confirmation.is_to_be_asked() {
-            // A client that does not exist is told before the question.
-            let _ = found(&target, deadline, client).await?;
-            self.ending.confirmation.ask(&format!(
-                "This disables client {client} in {}: it cannot authenticate and its tokens are \
-                 inactive, until `jeton client enable {client}`.",
-                target.place
-            ))?;
-        }
-        let registry = target.registry(self.ending.changing.operator.actor());
-        let disable = registry.set_client_state(client, ClientState::Disabled);
-        let change = Change::of(client, "disabled", "");
-        change.make(&target, deadline, self.ending.changing.format, disable).await
-    }
-
-    async fn delete(self, deadline: Deadline) -> anyhow::Result<()> {
-        let client = &self.client_id;
-        let target = Target::of(self.ending.changing.database)?;
-        if self.ending.confirmation.is_to_be_asked() {
-            let (_, secrets) = found(&target, deadline, client).await?;
-            self.ending.confirmation.ask(&format!(
-                "This deletes client {client} from {} with its {} live secrets, and its tokens \
-                 become inactive. It cannot be undone; `jeton client disable {client}` can.",
-                target.place,
-                secrets.iter().filter(|secret| may_be_live(secret)).count()
-            ))?;
-        }
-        let registry = target.registry(self.ending.changing.operator.actor());
-        let delete = registry.delete_client(client);
-        let change = Change::of(client, "deleted", "; its tokens are inactive");
-        change.make(&target, deadline, self.ending.changing.format, delete).await
-    }
-}
-
-/// A change of a client, for the messages about it.
-struct Change<'a> {
-    client: &'a ClientId,
-    /// What the client is afterwards.
-    to_be: &'static str,
-    /// What else is then the case.
-    consequence: &'static str,
-}
-
-impl<'a> Change<'a> {
-    const fn of(client: &'a ClientId, to_be: &'static str, consequence: &'static str) -> Self {
-        Self { client, to_be, consequence }
-    }
-
-    async fn make(
-        self,
-        target: &Target,
-        deadline: Deadline,
-        format: Format,
-        work: impl Future<Output = Result<(), RegistryError>>,
-    ) -> anyhow::Result<()> {
-        let Self { client, to_be, consequence } = self;
-        let undecided = undecided(client, &format!("Client {client} may or may not be {to_be}"));
-        target.change(deadline, &undecided, async { Ok(work.await?) }).await?;
-        if format.json {
-            output::json(&json!({ "client_id": client.as_str(), "done": to_be }));
-        } else {
-            let place = &target.place;
-            output::say(&format!("Client {client} is {to_be} in {place}{consequence}."));
-        }
-        Ok(())
     }
 }
 

@@ -122,6 +122,7 @@ const fn of_registry(error: &RegistryError) -> Option<Exit> {
     match error {
         RegistryError::NoSuchClient(_)
         | RegistryError::NoSuchSecret(..)
+        | RegistryError::NotDeleted(_)
         | RegistryError::NoSuchToken(_) => Some(Exit::NotFound),
         RegistryError::ClientIdTaken(_)
         | RegistryError::EtagMismatch(..)
@@ -131,6 +132,9 @@ const fn of_registry(error: &RegistryError) -> Option<Exit> {
         | RegistryError::SecretExpired(..)
         | RegistryError::SecretForgotten(..)
         | RegistryError::TooManySecrets { .. }
+        | RegistryError::LaterExpiry(..)
+        | RegistryError::AlreadyDelivered(_)
+        | RegistryError::RequestIdReused(_)
         | RegistryError::SecretInUse { .. }
         | RegistryError::PreviousTagKey
         | RegistryError::NoPreviousTagKey

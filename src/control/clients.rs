@@ -1,80 +1,16 @@
-//! Methods on clients.
+//! Methods that show clients and revoke their tokens.
 
 use prost::Message;
 
 use super::{Caller, ClientRpc, Refusal, parse, render};
 use crate::{
-    domain::{ClientRecord, ClientState, Permissions, page_token, position_in},
+    domain::{ClientRecord, page_token, position_in},
     pb::v1,
     registry::ClientPage,
     request::Method,
 };
 
-/// Maximum number of clients in a batch. Each client takes its turn, so a larger batch would end at
-/// its deadline.
-const MAX_BATCH: usize = 200;
-
 impl ClientRpc {
-    pub(super) async fn create_one(
-        &self,
-        caller: Caller,
-        message: v1::CreateClientRequest,
-    ) -> Result<v1::CreateClientResponse, Refusal> {
-        self.create(&caller, message).await
-    }
-
-    async fn create(
-        &self,
-        caller: &Caller,
-        message: v1::CreateClientRequest,
-    ) -> Result<v1::CreateClientResponse, Refusal> {
-        let now = self.clock.now();
-        let client = parse::new_client(message.client)?;
-        let secret = parse::new_secret(message.secret, self.secret_lifetime, now)?;
-        caller.check_grant(Permissions::of(&client.scopes))?;
-        let expires_at = secret.expires_at;
-        let label = secret.label.clone();
-        let about = client.about.clone();
-        let registry = self.registry_for(caller);
-        let (client, text) = registry.create_client(client, secret).await?;
-        let record = ClientRecord { client, about };
-        Ok(v1::CreateClientResponse {
-            secret: Some(v1::Secret {
-                id: text.id().0.to_string(),
-                label,
-                state: v1::SecretState::Live.into(),
-                create_time: Some(render::moment(record.client.created_at)),
-                expire_time: expires_at.map(render::moment),
-                ..v1::Secret::default()
-            }),
-            client: Some(v1::Client {
-                live_secrets: 1,
-                next_secret_expire_time: expires_at.map(render::moment),
-                ..render::client(&record)
-            }),
-            client_secret: text.expose().to_owned(),
-        })
-    }
-
-    pub(super) async fn create_batch(
-        &self,
-        caller: Caller,
-        message: v1::BatchCreateClientsRequest,
-    ) -> Result<v1::BatchCreateClientsResponse, Refusal> {
-        if !(1..=MAX_BATCH).contains(&message.requests.len()) {
-            return Err(Refusal::invalid("requests", "a batch creates 1 to 200 clients"));
-        }
-        let mut results = Vec::with_capacity(message.requests.len());
-        for request in message.requests {
-            let outcome = match self.create(&caller, request).await {
-                Ok(created) => v1::batch_result::Outcome::Created(Box::new(created)),
-                Err(refusal) => v1::batch_result::Outcome::Failure(refusal.into_failure()),
-            };
-            results.push(v1::BatchResult { outcome: Some(outcome) });
-        }
-        Ok(v1::BatchCreateClientsResponse { results })
-    }
-
     pub(super) async fn get(
         &self,
         message: v1::GetClientRequest,
@@ -83,7 +19,7 @@ impl ClientRpc {
     }
 
     /// A client as it is now, with a summary of its secrets.
-    async fn shown(&self, client_id: &str) -> Result<v1::Client, Refusal> {
+    pub(super) async fn shown(&self, client_id: &str) -> Result<v1::Client, Refusal> {
         let client_id = parse::client_id(client_id)?;
         self.with_secrets(&self.registry.record(&client_id).await?).await
     }
@@ -119,48 +55,6 @@ impl ClientRpc {
             clients: clients.iter().flatten().map(render::client).collect(),
             next_page_token: next.unwrap_or_default(),
         })
-    }
-
-    pub(super) async fn enable(
-        &self,
-        caller: Caller,
-        message: v1::EnableClientRequest,
-    ) -> Result<v1::EnableClientResponse, Refusal> {
-        let client_id = parse::client_id(&message.client_id)?;
-        let before = self.changeable(&caller, &client_id).await?;
-        let registry = self.registry_for(&caller);
-        registry.set_client_state(&client_id, ClientState::Active).await?;
-        // The client may have become an administrator since it was read.
-        let after = self.changeable(&caller, &client_id).await;
-        if let (Err(Refusal::GrantNotPermitted { .. }), ClientState::Disabled) =
-            (&after, before.state)
-        {
-            registry.set_client_state(&client_id, ClientState::Disabled).await?;
-        }
-        after?;
-        Ok(v1::EnableClientResponse { client: Some(self.shown(&message.client_id).await?) })
-    }
-
-    pub(super) async fn disable(
-        &self,
-        caller: Caller,
-        message: v1::DisableClientRequest,
-    ) -> Result<v1::DisableClientResponse, Refusal> {
-        let client_id = parse::client_id(&message.client_id)?;
-        let registry = self.registry_for(&caller);
-        registry.set_client_state(&client_id, ClientState::Disabled).await?;
-        Ok(v1::DisableClientResponse { client: Some(self.shown(&message.client_id).await?) })
-    }
-
-    pub(super) async fn delete(
-        &self,
-        caller: Caller,
-        message: v1::DeleteClientRequest,
-    ) -> Result<v1::DeleteClientResponse, Refusal> {
-        let client_id = parse::client_id(&message.client_id)?;
-        self.changeable(&caller, &client_id).await?;
-        self.registry_for(&caller).delete_client(&client_id).await?;
-        Ok(v1::DeleteClientResponse {})
     }
 
     pub(super) async fn revoke_tokens(

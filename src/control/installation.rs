@@ -70,7 +70,7 @@ impl ClientRpc {
 }
 
 /// The position of a row in the trail, if it can be read.
-fn seq(row: &Readable<AuditEntry>) -> Option<i64> {
+pub(super) fn seq(row: &Readable<AuditEntry>) -> Option<i64> {
     match row {
         Ok(entry) => Some(entry.seq),
         Err(row) => row.seq,

@@ -2,6 +2,7 @@
 
 mod client;
 mod filter;
+mod secret;
 mod update;
 
 use std::time::Duration;
@@ -9,10 +10,15 @@ use std::time::Duration;
 use prost_types::Duration as ProtoDuration;
 use uuid::Uuid;
 
-pub(super) use self::{client::new_client, filter::client_filter, update::client_update};
+pub(super) use self::{
+    client::new_client,
+    filter::{audit_query, client_filter},
+    secret::secret_change,
+    update::client_update,
+};
 use super::refusal::Refusal;
 use crate::{
-    domain::{ClientId, Etag, SecretId, Timestamp, TokenId, parse_label},
+    domain::{ClientId, Etag, RequestKey, SecretId, Timestamp, TokenId, parse_label},
     pb::v1,
     registry::NewSecret,
 };
@@ -33,16 +39,32 @@ pub(super) fn client_id(text: &str) -> Parsed<ClientId> {
 }
 
 /// Parses the etag of a client; `None` if there is none.
-pub(super) fn etag(text: &str) -> Parsed<Option<Etag>> {
+pub(super) fn etag(field: &'static str, text: &str) -> Parsed<Option<Etag>> {
     let text = Some(text).filter(|text| !text.is_empty());
     let etag = text.map(Etag::parse).transpose();
-    etag.map_err(Refusal::of_field("client.etag"))
+    etag.map_err(Refusal::of_field(field))
+}
+
+/// Parses the id of a request that may come again; `None` if it has none. `content` is everything
+/// else in the request.
+pub(super) fn request_key(text: &str, content: &[u8]) -> Parsed<Option<RequestKey>> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let remedy = "a request id is a UUID in lower case, a random one for each request";
+    let id = uuid("request_id", text, remedy)?;
+    RequestKey::new(id, content).map(Some).map_err(Refusal::of_field("request_id"))
 }
 
 /// Parses the id of a secret.
 pub(super) fn secret_id(text: &str) -> Parsed<SecretId> {
+    secret_id_in("secret_id", text)
+}
+
+/// Parses the id of a secret in this field.
+pub(super) fn secret_id_in(field: &'static str, text: &str) -> Parsed<SecretId> {
     let remedy = "a secret id is a UUID in lower case, as ListSecrets lists it";
-    uuid("secret_id", text, remedy).map(SecretId)
+    uuid(field, text, remedy).map(SecretId)
 }
 
 /// Parses the id of a token.
@@ -151,6 +173,17 @@ mod tests {
         for other in ["", "orders", "jts_canary"] {
             let (_, remedy) = refused(secret_id(other)).unwrap();
             assert!(!remedy.contains("canary"), "{remedy}");
+        }
+    }
+
+    #[test]
+    fn a_request_id_is_optional_and_not_nil() {
+        let key = |text: &str| request_key(text, b"content");
+        assert!(key("").unwrap().is_none());
+        let id = "8b811a6a-3c5e-4a57-9d0e-0123456789ab";
+        assert_eq!(key(id).unwrap().unwrap().id().to_string(), id);
+        for other in ["x", &id.to_uppercase(), "00000000-0000-0000-0000-000000000000"] {
+            assert_eq!(refused(key(other)).unwrap().0, "request_id", "{other}");
         }
     }
 

@@ -147,6 +147,11 @@ fn of_registry(error: RegistryError) -> Status {
             ErrorReason::ClientNotFound,
             "there is no client with this client id; ListClients lists all clients",
         ),
+        RegistryError::NotDeleted(_) => plain(
+            ErrorReason::ClientNotFound,
+            "no client with this client id was deleted within the last 30 days; ListAuditEvents \
+             tells what became of it",
+        ),
         RegistryError::NoSuchSecret(..) => plain(
             ErrorReason::SecretNotFound,
             "the client has no secret with this id; ListSecrets lists its secrets",
@@ -165,6 +170,37 @@ fn of_registry(error: RegistryError) -> Status {
             ErrorReason::EtagMismatch,
             "nothing was changed, because others are changing this client all the time: try again",
         ),
+        RegistryError::ClientIdTaken(_) => plain(
+            ErrorReason::ClientIdTaken,
+            "there is already a client with this client id: choose another one, or give that \
+             client one more secret with AddSecret",
+        ),
+        RegistryError::Malformed(Malformed(remedy)) => invalid("client", remedy),
+        // It names the row and the column, and never the stored value.
+        RegistryError::Unreadable(row) => plain(ErrorReason::UnreadableRow, &row.to_string()),
+        RegistryError::Store(error) => from_error(error),
+        RegistryError::Hash(cause) => from_error(Error::internal(cause)),
+        error @ (RegistryError::SecretInUse { .. }
+        | RegistryError::TooManySecrets { .. }
+        | RegistryError::SecretForgotten(..)
+        | RegistryError::SecretEnded(..)
+        | RegistryError::SecretLeaked(..)
+        | RegistryError::SecretExpired(..)
+        | RegistryError::LaterExpiry(..)
+        | RegistryError::AlreadyDelivered(_)
+        | RegistryError::RequestIdReused(_)) => of_secret(error),
+        // Nothing here rotates a tag key.
+        error @ (RegistryError::PreviousTagKey
+        | RegistryError::NoPreviousTagKey
+        | RegistryError::EarlierNodes(_)
+        | RegistryError::RotatedMeanwhile) => from_error(Error::internal(error)),
+    }
+}
+
+/// The status of a reason that concerns a secret, with which alone it is called.
+fn of_secret(error: RegistryError) -> Status {
+    let plain = |reason, message: &str| refused(reason, message, None, &[]);
+    match error {
         RegistryError::SecretInUse { at, .. } => refused(
             ErrorReason::SecretInUse,
             "the secret was used within the last day: give the client a newer one first, or set \
@@ -186,20 +222,20 @@ fn of_registry(error: RegistryError) -> Status {
             ErrorReason::SecretEnded,
             "the secret has leaked, has expired or is retired: add another with AddSecret",
         ),
-        RegistryError::ClientIdTaken(_) => plain(
-            ErrorReason::ClientIdTaken,
-            "there is already a client with this client id: choose another one, or give that \
-             client one more secret with AddSecret",
+        RegistryError::LaterExpiry(_, _, end) => invalid(
+            "secret.expire_time",
+            &format!("the secret expires at {end}, which can only be brought forward"),
         ),
-        RegistryError::Malformed(Malformed(remedy)) => invalid("client", remedy),
-        // It names the row and the column, and never the stored value.
-        RegistryError::Unreadable(row) => plain(ErrorReason::UnreadableRow, &row.to_string()),
-        RegistryError::Store(error) => from_error(error),
-        RegistryError::Hash(cause) => from_error(Error::internal(cause)),
-        // Nothing here rotates a tag key.
-        error @ (RegistryError::PreviousTagKey
-        | RegistryError::NoPreviousTagKey
-        | RegistryError::EarlierNodes(_)
-        | RegistryError::RotatedMeanwhile) => from_error(Error::internal(error)),
+        RegistryError::AlreadyDelivered(_) => plain(
+            ErrorReason::AlreadyDelivered,
+            "this request was carried out before, and its secret was used, may have been used, or \
+             works no more: if its text is lost, add another secret with AddSecret",
+        ),
+        RegistryError::RequestIdReused(_) => {
+            let remedy = "another request had this id: make a random UUID for each request";
+            let violation = FieldViolation::new("request_id", remedy);
+            refused(ErrorReason::RequestIdReused, remedy, Some(violation), &[])
+        }
+        error => from_error(Error::internal(error)),
     }
 }

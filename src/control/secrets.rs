@@ -15,28 +15,6 @@ use crate::{
 const WINDOW: Duration = Duration::from_hours(24);
 
 impl ClientRpc {
-    pub(super) async fn add(
-        &self,
-        caller: Caller,
-        message: v1::AddSecretRequest,
-    ) -> Result<v1::AddSecretResponse, Refusal> {
-        let client_id = parse::client_id(&message.client_id)?;
-        let now = self.clock.now();
-        let secret = parse::new_secret(message.secret, self.secret_lifetime, now)?;
-        self.changeable(&caller, &client_id).await?;
-        let registry = self.registry_for(&caller);
-        let (stored, text) = registry.add_secret(&client_id, secret).await?;
-        // The client may have become an administrator since it was read.
-        if let Err(refusal) = self.changeable(&caller, &client_id).await {
-            registry.retire_secret(&client_id, stored.id, Retirement::Retired).await?;
-            return Err(refusal);
-        }
-        Ok(v1::AddSecretResponse {
-            secret: Some(render::secret(&stored, now)),
-            client_secret: text.expose().to_owned(),
-        })
-    }
-
     pub(super) async fn secrets(
         &self,
         message: v1::ListSecretsRequest,
@@ -77,6 +55,22 @@ impl ClientRpc {
             secrets: secrets.iter().flatten().map(|one| render::secret(one, now)).collect(),
             evidence_complete_since_time: None,
         })
+    }
+
+    pub(super) async fn change_secret(
+        &self,
+        caller: Caller,
+        message: v1::UpdateSecretRequest,
+    ) -> Result<v1::UpdateSecretResponse, Refusal> {
+        let client_id = parse::client_id(&message.client_id)?;
+        let secret = message.secret.unwrap_or_default();
+        let id = parse::secret_id_in("secret.id", &secret.id)?;
+        let now = self.clock.now();
+        let change = parse::secret_change(&secret, message.update_mask, now)?;
+        self.changeable(&caller, &client_id).await?;
+        let updated = self.registry_for(&caller).update_secret(&client_id, id, &change).await?;
+        let secret = Some(render::secret(&updated, self.clock.now()));
+        Ok(v1::UpdateSecretResponse { secret })
     }
 
     pub(super) async fn retire(

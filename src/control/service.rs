@@ -2,7 +2,10 @@
 
 use tonic::{Request, Response, Status};
 
-use super::ClientRpc;
+use super::{
+    ClientRpc,
+    watch::{Events, Watcher},
+};
 use crate::pb::v1::{self, client_service_server::ClientService};
 
 #[tonic::async_trait]
@@ -63,6 +66,13 @@ impl ClientService for ClientRpc {
         self.run(request, |caller, message| self.delete(caller, message)).await
     }
 
+    async fn undelete_client(
+        &self,
+        request: Request<v1::UndeleteClientRequest>,
+    ) -> Result<Response<v1::UndeleteClientResponse>, Status> {
+        self.run(request, |caller, message| self.undelete(caller, message)).await
+    }
+
     async fn add_secret(
         &self,
         request: Request<v1::AddSecretRequest>,
@@ -75,6 +85,13 @@ impl ClientService for ClientRpc {
         request: Request<v1::ListSecretsRequest>,
     ) -> Result<Response<v1::ListSecretsResponse>, Status> {
         self.run(request, |_, message| self.secrets(message)).await
+    }
+
+    async fn update_secret(
+        &self,
+        request: Request<v1::UpdateSecretRequest>,
+    ) -> Result<Response<v1::UpdateSecretResponse>, Status> {
+        self.run(request, |caller, message| self.change_secret(caller, message)).await
     }
 
     async fn retire_secret(
@@ -145,6 +162,16 @@ impl ClientService for ClientRpc {
         request: Request<v1::ListAuditEventsRequest>,
     ) -> Result<Response<v1::ListAuditEventsResponse>, Status> {
         self.run(request, |_, message| self.events(message)).await
+    }
+
+    type WatchAuditEventsStream = Events;
+
+    async fn watch_audit_events(
+        &self,
+        request: Request<v1::WatchAuditEventsRequest>,
+    ) -> Result<Response<Events>, Status> {
+        let watcher = Watcher::of(&request);
+        self.run(request, |_, message| self.watch(watcher, message)).await
     }
 
     async fn get_installation(

@@ -20,7 +20,7 @@ impl ClientRpc {
         let client = message.client.ok_or_else(missing)?;
         let client_id = ClientId::parse(&client.client_id);
         let client_id = client_id.map_err(Refusal::of_field("client.client_id"))?;
-        let etag = parse::etag(&client.etag)?;
+        let etag = parse::etag("client.etag", &client.etag)?;
         let update = parse::client_update(&client, message.update_mask)?;
         let registry = self.registry_for(&caller);
         for _ in 0..TRIES {

@@ -60,6 +60,8 @@ const fn rendering(reason: ErrorReason) -> (StatusCode, &'static str) {
         | ErrorReason::SecretEnded
         | ErrorReason::TooManySecrets
         | ErrorReason::TokenNotFound
+        | ErrorReason::AlreadyDelivered
+        | ErrorReason::RequestIdReused
         | ErrorReason::UnreadableRow => (StatusCode::INTERNAL_SERVER_ERROR, "server_error"),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Registry, RegistryError};
 use crate::{
-    domain::{ClientId, SecretId, SecretState, StoredSecret, Timestamp, TokenLifetime},
+    domain::{Client, ClientId, SecretId, SecretState, StoredSecret, Timestamp, TokenLifetime},
     store::{Readable, Retirement},
 };
 
@@ -67,6 +67,18 @@ impl Registry {
         self.secret(client_id, secret).await
     }
 
+    /// Why a secret could not be added to a client.
+    pub(super) async fn why_not_added(
+        &self,
+        client: &Client,
+    ) -> Result<RegistryError, RegistryError> {
+        let client_id = &client.client_id;
+        if self.find(client_id).await?.key != client.key {
+            return Err(RegistryError::NoSuchClient(client_id.clone()));
+        }
+        self.too_many_secrets(client_id).await
+    }
+
     /// The refusal of one more live secret, which names the one that was not used for the longest
     /// time.
     pub(super) async fn too_many_secrets(
@@ -86,7 +98,7 @@ impl Registry {
         })
     }
 
-    async fn secret(
+    pub(super) async fn secret(
         &self,
         client_id: &ClientId,
         secret: SecretId,

@@ -111,6 +111,27 @@ pub enum RegistryError {
     /// Another command completed the rotation in the meantime.
     #[error("another command has rotated the tag key meanwhile; `jeton tag-key show` tells when")]
     RotatedMeanwhile,
+    /// No deletion of such a client is kept.
+    #[error(
+        "no client {0} was deleted within the last 30 days by a command or a call, so none can \
+         come back; `jeton audit list --client {0}` shows what became of it"
+    )]
+    NotDeleted(ClientId),
+    /// A secret cannot be made to expire later than it does.
+    #[error(
+        "secret {1} of client {0} expires at {2}, which can only be brought forward: \
+         `jeton client add-secret {0}` makes another"
+    )]
+    LaterExpiry(ClientId, Uuid, Timestamp),
+    /// The request was carried out before, and its secret cannot get another text.
+    #[error(
+        "request {0} was carried out before, and its secret was used, may have been used, or works \
+         no more: if nobody has its text, add another secret and retire this one"
+    )]
+    AlreadyDelivered(Uuid),
+    /// Another request had this id.
+    #[error("another request with the id {0} was carried out before: make an id for each request")]
+    RequestIdReused(Uuid),
     /// A value is not valid.
     #[error(transparent)]
     Malformed(#[from] Malformed),

@@ -18,7 +18,7 @@ use crate::{
 pub const EVIDENCE_PATIENCE: Duration = Duration::from_secs(20);
 
 /// Pause between two looks at what the nodes have written.
-const LOOK: Duration = Duration::from_millis(250);
+pub(super) const LOOK: Duration = Duration::from_millis(250);
 
 /// Secrets of a client with the evidence of their use.
 #[derive(Debug)]
@@ -164,7 +164,7 @@ impl Registry {
         }
     }
 
-    async fn evidence(&self, asked_at: Timestamp) -> Result<Evidence, RegistryError> {
+    pub(super) async fn evidence(&self, asked_at: Timestamp) -> Result<Evidence, RegistryError> {
         let stored = self.store.evidence(self.clock.now()).await?;
         Ok(Evidence::new(asked_at, stored.gaps, &stored.recorders))
     }

@@ -10,7 +10,7 @@ use crate::domain::{
 };
 
 /// How often an update is tried while others change the same client.
-const TRIES: u32 = 10;
+pub(super) const TRIES: u32 = 10;
 
 /// The fields of a client to change. Those that are `None` stay as they are; a list is replaced as
 /// a whole.

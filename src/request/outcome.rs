@@ -120,6 +120,8 @@ impl Outcome {
                 | ErrorReason::SecretEnded
                 | ErrorReason::TooManySecrets
                 | ErrorReason::TokenNotFound
+                | ErrorReason::AlreadyDelivered
+                | ErrorReason::RequestIdReused
                 | ErrorReason::UnreadableRow,
             ) => Some(Standing::Authenticated),
             Self::Error(

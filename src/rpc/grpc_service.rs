@@ -3,7 +3,7 @@
 
 use std::{convert::Infallible, net::IpAddr, pin::pin, time::Duration};
 
-use axum::Router;
+use axum::{Router, body::Body as AxumBody};
 use futures_util::{FutureExt, future::BoxFuture};
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -123,7 +123,15 @@ impl<S: Calls> GrpcService<S> {
         if let Some(method) = self.methods.iter().copied().find(|method| method.path() == path) {
             context.record_method(method);
             let request = request.map(|body| Body::new(Arriving::new(body, deadline)));
-            return self.calls.call(request).map(|Ok(response)| response).boxed();
+            let call = self.calls.call(request).map(|Ok(response)| response);
+            if !method.is_stream() {
+                return call.boxed();
+            }
+            let (streams, deadline) = (self.streams, context.deadline);
+            let follow = move |response: Response<Body>| {
+                streams.follow(response.map(AxumBody::new), deadline)
+            };
+            return call.map(follow).boxed();
         }
         let streams = STREAMS.contains(&path).then(|| self.streams.clone());
         if streams.is_none() && !UNARY.contains(&path) {

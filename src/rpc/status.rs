@@ -87,7 +87,9 @@ pub fn refused(
 #[must_use]
 pub const fn contract(reason: ErrorReason) -> (Code, &'static str) {
     match reason {
-        ErrorReason::InvalidRequest => (Code::InvalidArgument, "invalid_request"),
+        ErrorReason::InvalidRequest | ErrorReason::RequestIdReused => {
+            (Code::InvalidArgument, "invalid_request")
+        }
         ErrorReason::InvalidClient => (Code::Unauthenticated, "invalid_client"),
         ErrorReason::UnauthorizedClient => (Code::PermissionDenied, "unauthorized_client"),
         ErrorReason::UnsupportedGrantType => (Code::InvalidArgument, "unsupported_grant_type"),
@@ -111,6 +113,7 @@ pub const fn contract(reason: ErrorReason) -> (Code, &'static str) {
         | ErrorReason::SecretInUse
         | ErrorReason::SecretEnded
         | ErrorReason::TooManySecrets
+        | ErrorReason::AlreadyDelivered
         | ErrorReason::UnreadableRow => (Code::FailedPrecondition, "invalid_request"),
     }
 }

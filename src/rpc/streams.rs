@@ -1,4 +1,5 @@
-//! Limits for calls whose response is a stream: health `Watch` and reflection.
+//! Limits for calls whose response is a stream: health `Watch`, reflection, and the methods of the
+//! contract that answer with one.
 //!
 //! The deadline of a stream applies until its *body* ends, and not only until its first byte. When
 //! the node drains, each stream ends with `UNAVAILABLE`, so an endless watch does not delay the

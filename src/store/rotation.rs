@@ -18,6 +18,15 @@ pub struct StoredEvidence {
     pub recorders: Vec<Recorder>,
 }
 
+/// What of a secret is changed. What is `None` stays as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SecretChange {
+    /// Its label.
+    pub label: Option<String>,
+    /// Its own expiry, which can only be brought forward.
+    pub expires_at: Option<Timestamp>,
+}
+
 /// What rotation needs: uses are written by nodes and read by operators.
 ///
 /// A store counts for one node. Its id is given by [`begin_evidence`](Self::begin_evidence), and
@@ -68,6 +77,17 @@ pub trait RotationStore: Send + Sync {
         &self,
         since: Timestamp,
     ) -> Result<Vec<(ClientId, Option<Timestamp>)>, Error>;
+
+    /// Changes a secret of this client. Returns false if the client has no secret of this id, or,
+    /// for an expiry, if the secret is not live at `now` or expires before that anyway.
+    async fn update_secret(
+        &self,
+        client_id: &ClientId,
+        secret: SecretId,
+        change: &SecretChange,
+        now: Timestamp,
+        actor: &Actor,
+    ) -> Result<bool, Error>;
 
     /// Takes the retirement of a secret back, whether or not it has begun. Returns false if the
     /// client has no secret of this id, if it leaked or its hash was erased, or if the client has

@@ -9,6 +9,7 @@ mod evidence;
 mod expiry;
 mod explain;
 mod installation;
+mod kept;
 mod owner;
 mod unreadable;
 
@@ -24,6 +25,7 @@ pub(super) use self::{
     expiry::{earlier_secrets, ending_secret, live_secrets},
     explain::{stored_token, stored_tokens, token_digest},
     installation::{no_installation, tag_key_rotation, tag_keys},
+    kept::{deleted_client, earlier_request},
     owner::owned_secret,
 };
 use super::{Change, FoundClient, FoundOrFault, FoundToken, Readable};

@@ -6,9 +6,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{
-    Adoption, AuditStore, ClientChange, Connections, Creation, EndingSecret, ExplainStore, Feed,
-    Finished, FoundClient, FoundOrFault, Installation, LiveSecrets, Obstacle, OwnerStore, Readable,
-    RecordStore, RecoveryStore, Retirement, RotationStore, ServerProcess, TagKeyRotation, Upkeep,
+    Adoption, AuditStore, ClientChange, Connections, Creation, DeletionStore, EndingSecret,
+    ExplainStore, Feed, Finished, FoundClient, FoundOrFault, Installation, LiveSecrets, Obstacle,
+    OwnerStore, Readable, RecordStore, RecoveryStore, RequestStore, Retirement, RotationStore,
+    ServerProcess, TagKeyRotation, Upkeep,
     migrate::{Migrated, SchemaError},
 };
 use crate::domain::{
@@ -33,6 +34,8 @@ pub trait Store:
     + InstallationStore
     + ClientStore
     + RecordStore
+    + DeletionStore
+    + RequestStore
     + ExpiryStore
     + ExplainStore
     + OwnerStore
@@ -50,6 +53,8 @@ impl<T> Store for T where
         + InstallationStore
         + ClientStore
         + RecordStore
+        + DeletionStore
+        + RequestStore
         + ExpiryStore
         + ExplainStore
         + OwnerStore
@@ -197,8 +202,8 @@ pub trait ClientStore: Send + Sync {
         actor: &Actor,
     ) -> Result<bool, Error>;
 
-    /// Deletes a client and its secrets. Its tokens become inactive. Returns false if no client has
-    /// this `client_id`.
+    /// Deletes a client and its secrets. Its tokens become inactive. For 30 days it can be made
+    /// anew. Returns false if no client has this `client_id`.
     async fn delete_client(&self, client_id: &ClientId, actor: &Actor) -> Result<bool, Error>;
 
     /// Stores one more secret. Returns false if its client does not exist any more, or has

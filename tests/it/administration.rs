@@ -2,8 +2,11 @@
 
 mod grants;
 mod leaks;
+mod repeated;
 mod rotation;
+mod undo;
 mod updates;
+mod watch;
 
 use jeton::{
     domain::{AuditEntry, ClientId, ClientSecret},
@@ -33,7 +36,7 @@ fn orders(client_id: &str) -> CreateClientRequest {
         audiences: texts(&["https://api.test"]),
         ..Client::default()
     };
-    CreateClientRequest { client: Some(client), secret: None }
+    CreateClientRequest { client: Some(client), ..Default::default() }
 }
 
 fn id(client_id: &str) -> String {
@@ -61,11 +64,11 @@ async fn a_client_lives_from_its_creation_to_its_deletion() {
         let secret = ClientSecret::parse(&created.client_secret).unwrap();
         let caller = Credentials { client: stored, secret };
         let token = at.node.issue(&caller).await.unwrap().access_token;
-        let disable = DisableClientRequest { client_id: id("orders") };
+        let disable = DisableClientRequest { client_id: id("orders"), etag: String::new() };
         let disabled = control.disable_client(at.ask(disable).await).await.unwrap().into_inner();
         assert_eq!(disabled.client.unwrap().state(), ClientState::Disabled);
         at.node.issue(&caller).await.unwrap_err();
-        let enable = EnableClientRequest { client_id: id("orders") };
+        let enable = EnableClientRequest { client_id: id("orders"), etag: String::new() };
         let enabled = control.enable_client(at.ask(enable).await).await.unwrap().into_inner();
         assert_eq!(enabled.client.unwrap().state(), ClientState::Active);
         assert!(at.node.introspect(&caller, &token).await.unwrap().active);
@@ -80,7 +83,7 @@ async fn a_client_lives_from_its_creation_to_its_deletion() {
         let get = GetClientRequest { client_id: id("orders") };
         let shown = control.get_client(at.ask(get.clone()).await).await.unwrap().into_inner();
         assert_eq!(shown.client.unwrap().id, client.id);
-        let delete = DeleteClientRequest { client_id: id("orders") };
+        let delete = DeleteClientRequest { client_id: id("orders"), etag: String::new() };
         control.delete_client(at.ask(delete).await).await.unwrap();
         let missing = control.get_client(at.ask(get).await).await.unwrap_err();
         assert_eq!(why(&missing).0, ErrorReason::ClientNotFound);
@@ -111,7 +114,7 @@ async fn secrets_are_added_retired_and_declared_leaked() {
         assert_eq!(why(&the_last.unwrap_err()).0, ErrorReason::LastLiveSecret);
         at.node.issue(&first).await.unwrap();
 
-        let add = AddSecretRequest { client_id: id("orders"), secret: None };
+        let add = AddSecretRequest { client_id: id("orders"), ..Default::default() };
         let added = control.add_secret(at.ask(add).await).await.unwrap().into_inner();
         everything::note_secrets_in(&added.client_secret);
         let second = added.secret.unwrap();
@@ -247,7 +250,7 @@ async fn each_client_of_a_batch_succeeds_or_fails_by_itself() {
         let mut control = at.control.clone();
         let bad = CreateClientRequest {
             client: Some(Client { scopes: vec![id("a b")], ..Client::default() }),
-            secret: None,
+            ..Default::default()
         };
         let requests = vec![orders("a"), bad, orders("a"), orders("")];
         let batch = BatchCreateClientsRequest { requests };

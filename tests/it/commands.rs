@@ -279,6 +279,16 @@ fn examples(path: &[&str]) -> Vec<String> {
     lines.map(|line| line.split("      ").next().unwrap().to_owned()).collect()
 }
 
+/// Leaves a secret in files that are searched.
+fn leak(secret: &str, folder: &Path, database: &Database) {
+    // Not the last one that works, which only an answer or --yes would end.
+    run_json(&["client", "add-secret", "orders"], database);
+    for file in ["leaked.txt", "ci.log"] {
+        write_private(&folder.join(file), &format!("password={secret}\n"));
+    }
+    fs::write(folder.join("backup.tar"), [0xff, 0]).unwrap();
+}
+
 /// Runs an example as it is printed, but for the addresses, in a folder that holds what examples
 /// speak of: the client `orders`, its secret in a file, and a token.
 async fn try_example(example: &str, postgres: &Database) {
@@ -304,13 +314,10 @@ async fn try_example(example: &str, postgres: &Database) {
             run_json(&["client", "create", "--client-id", "stock", "--serves", "a"], &database);
         }
         if example.contains("jeton secret") {
-            // Not the last one that works, which only an answer or --yes would end.
-            run_json(&["client", "add-secret", "orders"], &database);
-            for file in ["leaked.txt", "ci.log"] {
-                let line = format!("password={}\n", text(&created, "client_secret"));
-                write_private(&folder.join(file), &line);
-            }
-            fs::write(folder.join("backup.tar"), [0xff, 0]).unwrap();
+            leak(&text(&created, "client_secret"), folder, &database);
+        }
+        if example.contains("client undelete") {
+            said(&run(&["client", "delete", "orders", "--yes"], &database));
         }
         if example.contains("jeton apply") {
             let file = folder.join("clients.toml");

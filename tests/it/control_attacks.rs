@@ -138,10 +138,10 @@ async fn readers_who_take_all_that_they_can_keep_nobody_from_ending_access() {
         let refused = timeout(LONG, held).await.expect("readers may take everything");
         assert_eq!(refused, ErrorReason::Unavailable, "{kind:?}");
         let mut control = at.control.clone();
-        let disable = DisableClientRequest { client_id: "orders".to_owned() };
+        let disable = DisableClientRequest { client_id: "orders".to_owned(), ..Default::default() };
         control.disable_client(at.ask(disable).await).await.unwrap();
         // Nor from changing anything.
-        let delete = DeleteClientRequest { client_id: "orders".to_owned() };
+        let delete = DeleteClientRequest { client_id: "orders".to_owned(), ..Default::default() };
         control.delete_client(at.ask(delete).await).await.unwrap();
     }
 }

@@ -48,7 +48,7 @@ const CONTRACT: [Row; 10] = [
 ];
 
 /// What administrators see of the reasons of `ClientService`, which is not served over HTTP.
-const ADMINISTRATION: [(&str, Code, &str); 13] = [
+const ADMINISTRATION: [(&str, Code, &str); 15] = [
     ("INVALID_TOKEN", Code::Unauthenticated, "invalid_token"),
     ("NOT_PERMITTED", Code::PermissionDenied, "insufficient_scope"),
     ("GRANT_NOT_PERMITTED", Code::PermissionDenied, "insufficient_scope"),
@@ -62,6 +62,8 @@ const ADMINISTRATION: [(&str, Code, &str); 13] = [
     ("SECRET_ENDED", Code::FailedPrecondition, "invalid_request"),
     ("TOKEN_NOT_FOUND", Code::NotFound, "invalid_request"),
     ("TOO_MANY_SECRETS", Code::FailedPrecondition, "invalid_request"),
+    ("ALREADY_DELIVERED", Code::FailedPrecondition, "invalid_request"),
+    ("REQUEST_ID_REUSED", Code::InvalidArgument, "invalid_request"),
 ];
 
 impl Row {

@@ -1,5 +1,7 @@
 //! Who may call which method: the table is the contract itself, with every method that there is.
 
+use std::time::Duration;
+
 use http::uri::PathAndQuery;
 use jeton::{
     domain,
@@ -30,7 +32,11 @@ fn methods() -> Vec<(String, Permission)> {
 }
 
 /// The code with which an empty message is answered.
-async fn code(channel: &Channel, path: &str, request: Request<()>) -> Code {
+async fn code(channel: &Channel, path: &str, mut request: Request<()>) -> Code {
+    if path.contains("/Watch") {
+        // A stream waits for what there is to send.
+        request.set_timeout(Duration::from_secs(1));
+    }
     let mut grpc = Grpc::new(channel.clone());
     grpc.ready().await.unwrap();
     let path = PathAndQuery::try_from(path).unwrap();

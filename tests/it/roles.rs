@@ -103,6 +103,7 @@ async fn what_is_secret_is_read_by_those_who_need_it_and_no_table_is_forgotten()
     let secret = [
         "client_secret.hash",
         "access_token.digest",
+        "deleted_client.secrets",
         "installation.tag_key",
         "installation.next_tag_key",
         "installation.previous_tag_key",

@@ -23,6 +23,7 @@ mod page_token;
 mod printable;
 mod quota;
 mod random;
+mod request_key;
 mod scope;
 mod secret;
 mod secret_hash;
@@ -65,6 +66,7 @@ pub use quota::{
     QuotaState,
 };
 pub use random::{OsRandom, Random, RandomFailed, SeededRandom, uuid_v4, uuid_v7};
+pub use request_key::RequestKey;
 pub use scope::{MAX_SCOPES, Scope};
 pub use secret::{
     ClientSecret, MAX_LABEL_LENGTH, MAX_LIVE_SECRETS, Retiring, SecretId, SecretState, StoredSecret,

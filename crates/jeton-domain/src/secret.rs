@@ -27,7 +27,15 @@ pub struct ClientSecret(TaggedText);
 impl ClientSecret {
     /// Generates a secret with 256 bits of randomness. Secrets are never chosen by an operator.
     pub fn generate(random: &dyn Random, key: &TagKey) -> Result<Self, RandomFailed> {
-        let id = uuid_v4(random)?;
+        Self::generate_for(SecretId(uuid_v4(random)?), random, key)
+    }
+
+    /// Generates another text for a secret that keeps its id.
+    pub fn generate_for(
+        SecretId(id): SecretId,
+        random: &dyn Random,
+        key: &TagKey,
+    ) -> Result<Self, RandomFailed> {
         let mut bytes = [0; 32];
         random.fill(&mut bytes)?;
         Ok(Self(TaggedText::mint(PREFIX, id, &bytes, key)))

@@ -100,7 +100,7 @@ mod tests {
             assert_eq!(fields(&[0x0a, 0].repeat(size)), counted);
         }
         let client = Client { scopes: vec!["orders".to_owned(); 64], ..Client::default() };
-        let entry = CreateClientRequest { client: Some(client), secret: None };
+        let entry = CreateClientRequest { client: Some(client), ..CreateClientRequest::default() };
         let whole = BatchCreateClientsRequest { requests: vec![entry; 3] }.encode_to_vec();
         assert_eq!(fields(&whole), 3);
         assert_eq!(fields(&whole[..whole.len() - 1]), 2, "the last one is cut off");

@@ -178,6 +178,6 @@ impl Restore {
     }
 }
 
-fn secret_id(text: &str) -> Result<Uuid, &'static str> {
+pub(super) fn secret_id(text: &str) -> Result<Uuid, &'static str> {
     text.parse().map_err(|_| "a secret id is a UUID, as listed by `jeton client show`")
 }

@@ -1,11 +1,12 @@
-//! Parses what clients must have to be listed.
+//! Parses what clients must have to be listed, and rows of the audit trail to be sent.
 
 use super::{Parsed, client::labels};
 use crate::{
     control::refusal::Refusal,
-    domain::{Audience, ClientState, Label, Scope, Timestamp},
+    domain::{Audience, ClientId, ClientState, Label, Scope, Timestamp},
     pb::v1,
-    store::ClientFilter,
+    registry::AuditQuery,
+    store::{AuditFilter, ClientFilter},
 };
 
 /// Maximum length of a text that is looked for, in bytes. No name is longer.
@@ -32,6 +33,24 @@ pub(in crate::control) fn client_filter(
         owner: text("filter.owner", &filter.owner)?,
         without_live_secret_at: filter.without_live_secret.then_some(now),
     })
+}
+
+/// Parses the filter of the audit trail. A field that is not set selects all rows.
+pub(in crate::control) fn audit_query(filter: Option<&v1::AuditFilter>) -> Parsed<AuditQuery> {
+    let Some(filter) = filter else { return Ok(AuditQuery::default()) };
+    let client_id = named(&filter.client_id).map(ClientId::parse).transpose();
+    let query = AuditQuery {
+        rows: AuditFilter {
+            client_id: client_id.map_err(Refusal::of_field("filter.client_id"))?,
+            actor: text("filter.actor", &filter.actor)?,
+            ..AuditFilter::default()
+        },
+        field: text("filter.field", &filter.field)?,
+        gained: text("filter.gained", &filter.gained)?,
+        lost: text("filter.lost", &filter.lost)?,
+        ..AuditQuery::default()
+    };
+    Ok(query.of_action(text("filter.action", &filter.action)?))
 }
 
 fn named(text: &str) -> Option<&str> {
@@ -82,5 +101,20 @@ mod tests {
         let filter = v1::ClientFilter { without_live_secret: true, ..filter() };
         let parsed = client_filter(Some(&filter), now);
         assert_eq!(parsed.ok().and_then(|filter| filter.without_live_secret_at), Some(now));
+    }
+
+    #[test]
+    fn a_filter_of_the_trail_is_refused_by_its_path_too() {
+        let filter = v1::AuditFilter::default;
+        let rows = [
+            ("filter.client_id", v1::AuditFilter { client_id: "a b".into(), ..filter() }),
+            ("filter.actor", v1::AuditFilter { actor: "a\0".into(), ..filter() }),
+            ("filter.gained", v1::AuditFilter { gained: "x".repeat(257), ..filter() }),
+        ];
+        for (field, filter) in rows {
+            let told = refused(audit_query(Some(&filter)));
+            assert_eq!(told.map(|(field, _)| field), Some(field));
+        }
+        assert_eq!(audit_query(Some(&filter())).ok(), Some(AuditQuery::default()));
     }
 }

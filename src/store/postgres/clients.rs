@@ -1,19 +1,23 @@
 //! Clients and their secrets on Postgres. Statements that change data pass the actor to the audit
 //! triggers in the setting `jeton.actor`.
 
+mod kept;
+mod once;
+
 use std::sync::Arc;
 
-use sqlx::{Connection, PgConnection, Postgres, postgres::PgArguments, query::Query};
+use sqlx::{PgConnection, Postgres, postgres::PgArguments, query::Query};
 
+pub(super) use self::{kept::delete, once::add_secret};
 use super::{fault::fault, lease::Lease, moment::Moment};
 use crate::{
     domain::{
-        Actor, Audience, ClientId, ClientRecord, CredentialId, Error, LimitChange,
-        MAX_LIVE_SECRETS, QuotaLimit, StoredSecret,
+        Actor, Audience, ClientId, ClientRecord, CredentialId, Error, LimitChange, QuotaLimit,
+        RequestKey, StoredSecret,
     },
     store::{
         ClientChange, Creation, FoundClient, Readable,
-        columns::{client_columns, live_secret, secret_columns},
+        columns::{client_columns, secret_columns},
         row::{self, texts},
     },
 };
@@ -116,17 +120,33 @@ fn bind_client<'q>(
         .bind(&about.note)
 }
 
-/// Inserts a client and its first secret in one statement: either both are stored or neither.
+/// Inserts a client and its first secret.
 pub(super) async fn create(
     connection: &mut PgConnection,
     record: &ClientRecord,
     secret: &StoredSecret,
     actor: &Actor,
 ) -> Result<Creation, Error> {
+    let rows = insert(connection, record, secret, None, actor).await.map_err(fault)?;
+    Ok(if rows == 0 { Creation::ClientIdTaken } else { Creation::Created })
+}
+
+/// Inserts a client, its first secret, and the request for them if it may come again, in one
+/// statement: everything is stored or nothing.
+async fn insert(
+    connection: &mut PgConnection,
+    record: &ClientRecord,
+    secret: &StoredSecret,
+    request: Option<&RequestKey>,
+    actor: &Actor,
+) -> Result<u64, sqlx::Error> {
     let statement = sqlx::query(concat!(
         "with created as (",
         insert_client!(),
-        " returning id)
+        " returning id),
+         noted as (
+             insert into request (actor, request_id, digest, client, secret)
+             select $14, $28, $29, id, $23 from created where $28::uuid is not null)
          insert into client_secret (id, client, hash, label, created_at, expires_at)
          select $23, id, $24, $25,
                 greatest($26, (select tag_key_since + interval '1 microsecond' from installation)),
@@ -138,9 +158,10 @@ pub(super) async fn create(
         .bind(secret.hash.as_str())
         .bind(&secret.label)
         .bind(Moment(secret.created_at))
-        .bind(secret.expires_at.map(Moment));
-    let rows = statement.execute(connection).await.map_err(fault)?.rows_affected();
-    Ok(if rows == 0 { Creation::ClientIdTaken } else { Creation::Created })
+        .bind(secret.expires_at.map(Moment))
+        .bind(request.map(RequestKey::id))
+        .bind(request.map(|request| &request.digest()[..]));
+    Ok(statement.execute(connection).await?.rows_affected())
 }
 
 /// Inserts a client that has no secret.
@@ -233,61 +254,5 @@ pub(super) async fn revoke_tokens(
     .await
     .map_err(fault)?
     .rows_affected();
-    Ok(rows == 1)
-}
-
-pub(super) async fn delete(
-    connection: &mut PgConnection,
-    client_id: &ClientId,
-    actor: &Actor,
-) -> Result<bool, Error> {
-    sqlx::query_scalar(
-        "select delete_client($1) from (select set_config('jeton.actor', $2, true)) as actor",
-    )
-    .bind(client_id.as_str())
-    .bind(actor.as_str())
-    .fetch_one(connection)
-    .await
-    .map_err(fault)
-}
-
-/// Inserts a secret unless its client has as many live ones as it may have.
-pub(super) async fn add_secret(
-    connection: &mut PgConnection,
-    secret: &StoredSecret,
-    actor: &Actor,
-) -> Result<bool, Error> {
-    let mut transaction = connection.begin().await.map_err(fault)?;
-    // So that no other secret is added or restored between the count and the insert. A statement of
-    // its own, because the count must see what was committed while this one waited.
-    sqlx::query("select from client where id = $1 for no key update")
-        .bind(secret.client.0)
-        .execute(&mut *transaction)
-        .await
-        .map_err(fault)?;
-    let rows = sqlx::query(concat!(
-        "insert into client_secret (id, client, hash, label, created_at, expires_at)
-         select $1, id, $3, $4,
-                greatest($5, (select tag_key_since + interval '1 microsecond' from installation)),
-                $6
-         from client, (select set_config('jeton.actor', $7, true)) as actor
-         where id = $2 and $8 > (select count(*) from client_secret as live
-                                 where live.client = $2 and ",
-        live_secret!("$5"),
-        ")"
-    ))
-    .bind(secret.id.0)
-    .bind(secret.client.0)
-    .bind(secret.hash.as_str())
-    .bind(&secret.label)
-    .bind(Moment(secret.created_at))
-    .bind(secret.expires_at.map(Moment))
-    .bind(actor.as_str())
-    .bind(i64::from(MAX_LIVE_SECRETS))
-    .execute(&mut *transaction)
-    .await
-    .map_err(fault)?
-    .rows_affected();
-    transaction.commit().await.map_err(fault)?;
     Ok(rows == 1)
 }

@@ -70,9 +70,10 @@ const WITH_TRIGGERS: &str = "
         enable always trigger client_secret_insert_is_announced";
 
 impl PostgresStore {
-    /// Copies the whole embedded database, except tokens that have expired, into this one, whose
-    /// schema is up to date. `verified` describes its audit trail. Returns what this database holds
-    /// then; within, what it has already, so that nothing was copied.
+    /// Copies the whole embedded database, except tokens that have expired and what was kept of
+    /// deletions and requests, into this one, whose schema is up to date. `verified` describes
+    /// its audit trail. Returns what this database holds then; within, what it has already, so that
+    /// nothing was copied.
     ///
     /// # Errors
     /// The errors of [`crate::store::Store`]. Nothing was copied then, unless the connection was

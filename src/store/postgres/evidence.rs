@@ -152,10 +152,14 @@ pub(super) async fn unused(
     Ok(rows.iter().filter_map(|row| row::unused_client(row).ok()).collect())
 }
 
-/// Removes the uses of secrets that were deleted, and erases the hashes of secrets that ended long
-/// ago. What one call leaves, the next round does. Returns how many hashes were erased.
+/// Removes what is kept for second thoughts and is old, and the uses of secrets that were deleted
+/// and cannot come back, and erases the hashes of secrets that ended long ago. What one call
+/// leaves, the next round does. Returns how many hashes were erased.
 pub(super) async fn forget(connection: &mut PgConnection, now: Timestamp) -> Result<u64, Error> {
-    sqlx::query("select forget_secret_uses()").execute(&mut *connection).await.map_err(fault)?;
+    sqlx::query("select forget_kept_rows(), forget_secret_uses()")
+        .execute(&mut *connection)
+        .await
+        .map_err(fault)?;
     let forgotten: i64 = sqlx::query_scalar("select forget_secret_hashes($1)")
         .bind(Moment(now))
         .fetch_one(connection)

@@ -119,9 +119,9 @@ end $$;
 do $$
 declare
     tables regclass[] := array[
-        'access_token', 'audit', 'change', 'client', 'client_secret', 'deleted_key',
-        'evidence', 'evidence_gap', 'installation', 'node', 'revoked_token', 'secret_source',
-        'secret_use', 'token_partition', '_sqlx_migrations'];
+        'access_token', 'audit', 'change', 'client', 'client_secret', 'deleted_client',
+        'deleted_key', 'evidence', 'evidence_gap', 'installation', 'node', 'request',
+        'revoked_token', 'secret_source', 'secret_use', 'token_partition', '_sqlx_migrations'];
     former regrole;
     change text;
 begin
@@ -158,9 +158,9 @@ alter default privileges for role jeton_owner revoke execute on functions from p
 
 -- Revoke all privileges. No role has any but those granted below.
 revoke all on
-    access_token, audit, change, client, client_secret, deleted_key, evidence, evidence_gap,
-    installation, node, revoked_token, secret_source, secret_use, token_partition,
-    _sqlx_migrations
+    access_token, audit, change, client, client_secret, deleted_client, deleted_key, evidence,
+    evidence_gap, installation, node, request, revoked_token, secret_source, secret_use,
+    token_partition, _sqlx_migrations
     from public, jeton_service, jeton_operator, jeton_reader;
 do $$
 declare
@@ -181,9 +181,10 @@ end $$;
 -- A reader can read everything except hashes, digests, tag keys and the ids of nodes: a session
 -- that knows the id of a node can act as that node.
 grant select on
-    audit, change, client, deleted_key, evidence, evidence_gap, revoked_token, secret_source,
-    secret_use, token_partition, _sqlx_migrations
+    audit, change, client, deleted_key, evidence, evidence_gap, request, revoked_token,
+    secret_source, secret_use, token_partition, _sqlx_migrations
     to jeton_reader;
+grant select (id, client_id, deleted_at, client) on deleted_client to jeton_reader;
 grant select
     (handle, applied, renewals, lease_until, lease_ms, joined_at, schema_version, recorder)
     on node to jeton_reader;
@@ -218,9 +219,10 @@ grant update (
 grant insert on client_secret to jeton_operator;
 grant update (label, expires_at, retired_at, burnt_at, retire_at, kept_expires_at)
     on client_secret to jeton_operator;
-grant insert on revoked_token to jeton_operator;
+grant insert on revoked_token, request to jeton_operator;
 grant execute on function
-    delete_client(text), end_lease(uuid, bigint, timestamptz), revoke_all_tokens(),
+    delete_client(text), delete_client(text, bigint), undelete_client(uuid),
+    remint_secret(text, uuid, text), end_lease(uuid, bigint, timestamptz), revoke_all_tokens(),
     offer_tag_key(bytea), adopt_tag_key(), retire_tag_key(), record_recovery(text)
     to jeton_operator;
 
@@ -242,7 +244,7 @@ grant execute on function
                        timestamptz[], text[]),
     record_secret_sources(uuid[], text[], timestamptz[], timestamptz[], bigint[]),
     mark_evidence(uuid, timestamptz, integer, timestamptz), end_evidence(uuid),
-    forget_secret_uses(), forget_secret_hashes(timestamptz),
+    forget_secret_uses(), forget_secret_hashes(timestamptz), forget_kept_rows(),
     renew_lease(uuid, bigint, boolean),
     leave_feed(uuid), end_lease(uuid, bigint, timestamptz), keep_announcing(),
     make_partitions(timestamptz), drop_dead_partitions(timestamptz),

@@ -8,7 +8,9 @@ use sqlx::{Connection, PgConnection};
 use super::{PostgresStore, evidence, fault::fault, moment::Moment, nodes::applied_everywhere};
 use crate::{
     domain::{Actor, ClientId, Error, MAX_LIVE_SECRETS, SecretId, SecretUse, Timestamp},
-    store::{Readable, Retirement, RotationStore, StoredEvidence, columns::live_secret},
+    store::{
+        Readable, Retirement, RotationStore, SecretChange, StoredEvidence, columns::live_secret,
+    },
 };
 
 #[async_trait]
@@ -61,6 +63,21 @@ impl RotationStore for PostgresStore {
         since: Timestamp,
     ) -> Result<Vec<(ClientId, Option<Timestamp>)>, Error> {
         on_session!(self.primary, self.lane, |connection, _| evidence::unused(connection, since))
+    }
+
+    async fn update_secret(
+        &self,
+        client_id: &ClientId,
+        secret: SecretId,
+        change: &SecretChange,
+        now: Timestamp,
+        actor: &Actor,
+    ) -> Result<bool, Error> {
+        let changed = on_session!(self.primary, self.lane, |connection, _| update(
+            connection, client_id, secret, change, now, actor
+        ))?;
+        applied_everywhere(&self.primary, self.lane).await?;
+        Ok(changed)
     }
 
     async fn restore_secret(
@@ -124,6 +141,42 @@ const RETIRE_LATER: &str = "
           from client_secret where id = $3) as own
     where id = own.secret and client = (select id from client where client_id = $2)
       and retired_at is null and burnt_at is null and (expires_at is null or expires_at > $4)";
+
+/// Changes a secret. The expiry of one whose retirement was asked for in advance is the one that it
+/// had before that.
+async fn update(
+    connection: &mut PgConnection,
+    client_id: &ClientId,
+    secret: SecretId,
+    change: &SecretChange,
+    now: Timestamp,
+    actor: &Actor,
+) -> Result<bool, Error> {
+    let rows = sqlx::query(
+        "update client_secret
+         set label = coalesce($4, label), expires_at = least(expires_at, $5),
+             kept_expires_at = case when retire_at is null then kept_expires_at
+                                    else least(kept_expires_at, $5) end
+         from (select set_config('jeton.actor', $3, true)) as actor
+         where id = $2 and client = (select id from client where client_id = $1)
+           and ($5::timestamptz is null
+                or retired_at is null and burnt_at is null
+                   and (expires_at is null or expires_at > $6)
+                   and coalesce(case when retire_at is null then expires_at
+                                     else kept_expires_at end, 'infinity') >= $5)",
+    )
+    .bind(client_id.as_str())
+    .bind(secret.0)
+    .bind(actor.as_str())
+    .bind(change.label.as_deref())
+    .bind(change.expires_at.map(Moment))
+    .bind(Moment(now))
+    .execute(connection)
+    .await
+    .map_err(fault)?
+    .rows_affected();
+    Ok(rows == 1)
+}
 
 async fn restore(
     connection: &mut PgConnection,

@@ -1,7 +1,10 @@
 //! Clients and their secrets on SQLite.
 
+mod kept;
+
 use sqlx::SqlitePool;
 
+pub(super) use self::kept::delete;
 use super::{
     audit::{self, Statement},
     fault::fault,
@@ -9,7 +12,7 @@ use super::{
 use crate::{
     domain::{
         Actor, ClientId, ClientRecord, CredentialId, Error, LimitChange, MAX_LIVE_SECRETS,
-        QuotaLimit, StoredSecret, Timestamp,
+        QuotaLimit, RequestKey, StoredSecret, Timestamp,
     },
     store::{
         ClientChange, Creation, FoundClient, Readable,
@@ -48,7 +51,7 @@ pub(super) async fn create(
     secret: &StoredSecret,
     actor: &Actor,
 ) -> Result<Creation, Error> {
-    let statements = vec![insert_client(record), insert_secret(secret)];
+    let statements = vec![insert_client(record, None), insert_secret(secret, None)];
     let rows = audit::change(writer, actor, statements).await?;
     Ok(if rows == 0 { Creation::ClientIdTaken } else { Creation::Created })
 }
@@ -58,19 +61,24 @@ pub(super) async fn create_without_secret(
     record: &ClientRecord,
     actor: &Actor,
 ) -> Result<Creation, Error> {
-    let rows = audit::change(writer, actor, vec![insert_client(record)]).await?;
+    let rows = audit::change(writer, actor, vec![insert_client(record, None)]).await?;
     Ok(if rows == 0 { Creation::ClientIdTaken } else { Creation::Created })
 }
 
-fn insert_client(ClientRecord { client, about }: &ClientRecord) -> Statement {
+/// A request that may come again, and its actor.
+type Request<'a> = Option<(&'a RequestKey, &'a Actor)>;
+
+/// Inserts a client, unless its `client_id` is taken or this request came before.
+fn insert_client(ClientRecord { client, about }: &ClientRecord, request: Request<'_>) -> Statement {
     let grants: Vec<_> = client.grants.iter().map(|grant| grant.as_str()).collect();
     sqlx::query(
         "insert into client (id, client_id, name, state, grant_types, scopes, default_scopes,
                              audiences, serves, token_lifetime_seconds, not_before, created_at,
                              version, tokens_per_second, token_burst, live_tokens,
                              default_audience, several_audiences, labels, owner, note)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
-                 $19, $20, $21)
+         select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
+                $19, $20, $21
+         where not exists (select 1 from request where actor = $22 and request_id = $23)
          on conflict (client_id) do nothing",
     )
     .bind(client.key.0)
@@ -94,16 +102,21 @@ fn insert_client(ClientRecord { client, about }: &ClientRecord) -> Statement {
     .bind(about.labels.texts().join(" "))
     .bind(about.owner.clone())
     .bind(about.note.clone())
+    .bind(request.map(|(_, actor)| actor.as_str().to_owned()))
+    .bind(request.map(|(key, _)| key.id()))
 }
 
-/// Inserts a secret unless its client has as many live ones as it may have.
-fn insert_secret(secret: &StoredSecret) -> Statement {
+/// Inserts a secret, unless its client is gone or has as many live ones as it may have, or this
+/// request came before.
+fn insert_secret(secret: &StoredSecret, request: Request<'_>) -> Statement {
     sqlx::query(concat!(
         "insert into client_secret (id, client, hash, label, created_at, expires_at)
          select $1, id, $3, $4,
                 max($5, coalesce((select tag_key_since + 1 from installation), $5)), $6
          from client
-         where id = $2 and $7 > (select count(*) from client_secret as live
+         where id = $2
+           and not exists (select 1 from request where actor = $8 and request_id = $9)
+           and $7 > (select count(*) from client_secret as live
                                  where live.client = $2 and ",
         live_secret!("$5"),
         ")"
@@ -115,6 +128,8 @@ fn insert_secret(secret: &StoredSecret) -> Statement {
     .bind(secret.created_at.unix_micros())
     .bind(secret.expires_at.map(Timestamp::unix_micros))
     .bind(MAX_LIVE_SECRETS)
+    .bind(request.map(|(_, actor)| actor.as_str().to_owned()))
+    .bind(request.map(|(key, _)| key.id()))
 }
 
 /// Lists the secrets of a client, without their hashes, as on Postgres.
@@ -182,20 +197,10 @@ pub(super) async fn revoke_tokens(
     Ok(audit::change(writer, actor, vec![statement]).await? == 1)
 }
 
-pub(super) async fn delete(
-    writer: &SqlitePool,
-    client_id: &ClientId,
-    actor: &Actor,
-) -> Result<bool, Error> {
-    let statement =
-        sqlx::query("delete from client where client_id = $1").bind(client_id.as_str().to_owned());
-    Ok(audit::change(writer, actor, vec![statement]).await? == 1)
-}
-
 pub(super) async fn add_secret(
     writer: &SqlitePool,
     secret: &StoredSecret,
     actor: &Actor,
 ) -> Result<bool, Error> {
-    Ok(audit::change(writer, actor, vec![insert_secret(secret)]).await? == 1)
+    Ok(audit::change(writer, actor, vec![insert_secret(secret, None)]).await? == 1)
 }

@@ -222,16 +222,24 @@ pub(super) async fn unused(
     Ok(rows.iter().filter_map(|row| row::unused_client(row).ok()).collect())
 }
 
-/// Removes the uses of secrets that were deleted.
-pub(super) async fn forget(writer: &SqlitePool) -> Result<(), Error> {
+/// Removes what is kept for second thoughts and is old, and the uses of secrets that were deleted
+/// and cannot come back.
+pub(super) async fn forget(writer: &SqlitePool, now: Timestamp) -> Result<(), Error> {
+    let before = |hours| now.minus(Duration::from_hours(hours)).unix_micros();
     let statements = vec![
+        sqlx::query("delete from request where at < $1").bind(before(24)),
+        sqlx::query("delete from deleted_client where deleted_at < $1").bind(before(30 * 24)),
         sqlx::query(
             "delete from secret_source
-             where not exists (select 1 from client_secret where id = secret)",
+             where not exists (select 1 from client_secret where id = secret)
+               and hex(secret) not in (select value ->> '$.id' from deleted_client,
+                                       json_each(deleted_client.secrets))",
         ),
         sqlx::query(
             "delete from secret_use
-             where not exists (select 1 from client_secret where id = secret)",
+             where not exists (select 1 from client_secret where id = secret)
+               and hex(secret) not in (select value ->> '$.id' from deleted_client,
+                                       json_each(deleted_client.secrets))",
         ),
     ];
     all(writer, statements).await

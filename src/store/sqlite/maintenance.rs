@@ -15,7 +15,7 @@ impl MaintainedStore for SqliteStore {
     async fn upkeep(&self, now: Timestamp, audit_days: u32) -> Result<Upkeep, Error> {
         let mut done = tokens::upkeep(&self.writer, now).await?;
         audit::seal_others(&self.writer).await?;
-        evidence::forget(&self.writer).await?;
+        evidence::forget(&self.writer, now).await?;
         done.hashes_forgotten = rotation::forget_hashes(&self.writer, now).await?;
         done.audit_forgotten = audit::forget(&self.writer, audit_days, now).await?;
         Ok(done)

@@ -12,7 +12,8 @@ use crate::{
         Actor, ClientId, Error, MAX_LIVE_SECRETS, SecretHash, SecretId, SecretUse, Timestamp,
     },
     store::{
-        FORGET_AFTER, Readable, Retirement, RotationStore, StoredEvidence, columns::live_secret,
+        FORGET_AFTER, Readable, Retirement, RotationStore, SecretChange, StoredEvidence,
+        columns::live_secret,
     },
 };
 
@@ -63,6 +64,19 @@ impl RotationStore for SqliteStore {
         since: Timestamp,
     ) -> Result<Vec<(ClientId, Option<Timestamp>)>, Error> {
         evidence::unused(&self.reader, since).await
+    }
+
+    async fn update_secret(
+        &self,
+        client_id: &ClientId,
+        secret: SecretId,
+        change: &SecretChange,
+        now: Timestamp,
+        actor: &Actor,
+    ) -> Result<bool, Error> {
+        let changed = update(&self.writer, client_id, secret, change, now, actor).await?;
+        feed::applied_everywhere().await;
+        Ok(changed)
     }
 
     async fn restore_secret(
@@ -120,6 +134,37 @@ const RETIRE_LATER: &str = "
         kept_expires_at = iif(retire_at is null, expires_at, kept_expires_at)
     where id = $3 and client = (select id from client where client_id = $2)
       and retired_at is null and burnt_at is null and (expires_at is null or expires_at > $4)";
+
+/// Changes a secret. The expiry of one whose retirement was asked for in advance is the one that it
+/// had before that.
+async fn update(
+    writer: &SqlitePool,
+    client_id: &ClientId,
+    secret: SecretId,
+    change: &SecretChange,
+    now: Timestamp,
+    actor: &Actor,
+) -> Result<bool, Error> {
+    let statement = sqlx::query(
+        "update client_secret
+         set label = coalesce($3, label),
+             expires_at = min(coalesce(expires_at, $4), coalesce($4, expires_at)),
+             kept_expires_at = iif(retire_at is null, kept_expires_at,
+                                   min(coalesce(kept_expires_at, $4),
+                                       coalesce($4, kept_expires_at)))
+         where id = $2 and client = (select id from client where client_id = $1)
+           and ($4 is null
+                or retired_at is null and burnt_at is null
+                   and (expires_at is null or expires_at > $5)
+                   and coalesce(iif(retire_at is null, expires_at, kept_expires_at), $4) >= $4)",
+    )
+    .bind(client_id.as_str().to_owned())
+    .bind(secret.0)
+    .bind(change.label.clone())
+    .bind(change.expires_at.map(Timestamp::unix_micros))
+    .bind(now.unix_micros());
+    Ok(audit::change(writer, actor, vec![statement]).await? == 1)
+}
 
 async fn restore(
     writer: &SqlitePool,

@@ -25,7 +25,7 @@ fn new_administrator(client_id: &str, scope: &str) -> CreateClientRequest {
         audiences: vec![ADMINISTRATION.to_owned()],
         ..Client::default()
     };
-    CreateClientRequest { client: Some(client), secret: None }
+    CreateClientRequest { client: Some(client), ..Default::default() }
 }
 
 fn assert_not_granted(refused: Result<(), Status>) {
@@ -43,12 +43,16 @@ async fn a_caller_makes_and_changes_administrators_only_with_all_of_their_scopes
 
         let ask = at.ask_as(&writer, new_administrator("mine", "jeton:read")).await;
         assert_not_granted(control.create_client(ask).await.map(|_| ()));
-        let add = AddSecretRequest { client_id: id("ops"), secret: None };
+        let add = AddSecretRequest { client_id: id("ops"), ..Default::default() };
         let ask = at.ask_as(&writer, add).await;
         assert_not_granted(control.add_secret(ask).await.map(|_| ()));
-        let ask = at.ask_as(&writer, EnableClientRequest { client_id: id("ops") }).await;
+        let ask = at
+            .ask_as(&writer, EnableClientRequest { client_id: id("ops"), etag: String::new() })
+            .await;
         assert_not_granted(control.enable_client(ask).await.map(|_| ()));
-        let ask = at.ask_as(&writer, DeleteClientRequest { client_id: id("ops") }).await;
+        let ask = at
+            .ask_as(&writer, DeleteClientRequest { client_id: id("ops"), etag: String::new() })
+            .await;
         assert_not_granted(control.delete_client(ask).await.map(|_| ()));
         let retire = RetireSecretRequest {
             secret_id: ops_secret,
@@ -65,9 +69,11 @@ async fn a_caller_makes_and_changes_administrators_only_with_all_of_their_scopes
         let third = control.create_client(ask).await.unwrap().into_inner();
         everything::note_secrets_in(&third.client_secret);
         assert_eq!(third.client.unwrap().token_lifetime.unwrap().seconds, 900);
-        let ask = at.ask_as(&both, EnableClientRequest { client_id: id("third") }).await;
+        let ask = at
+            .ask_as(&both, EnableClientRequest { client_id: id("third"), etag: String::new() })
+            .await;
         control.enable_client(ask).await.unwrap();
-        let disable = DisableClientRequest { client_id: id("ops") };
+        let disable = DisableClientRequest { client_id: id("ops"), etag: String::new() };
         control.disable_client(at.ask_as(&both, disable).await).await.unwrap();
         at.node.issue(&at.ops).await.unwrap_err();
     }
@@ -220,7 +226,7 @@ async fn a_client_from_before_is_no_administrator_and_can_be_disabled() {
     let get = GetClientRequest { client_id: id("old") };
     let refused = control.get_client(bearer(&token, get)).await.unwrap_err();
     assert_eq!(why(&refused).0, ErrorReason::InvalidToken);
-    let disable = DisableClientRequest { client_id: id("old") };
+    let disable = DisableClientRequest { client_id: id("old"), etag: String::new() };
     control.disable_client(at.ask(disable).await).await.unwrap();
     at.node.issue(&old).await.unwrap_err();
 }

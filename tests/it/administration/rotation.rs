@@ -76,7 +76,7 @@ async fn a_secret_is_replaced_by_what_is_known_of_its_use() {
         assert_eq!(verdict(&listed, 0), Some(RetirementVerdict::InUse), "{kind:?}");
         assert!(listed.evidence_complete_since_time.is_some());
 
-        let add = AddSecretRequest { client_id: id("orders"), secret: None };
+        let add = AddSecretRequest { client_id: id("orders"), ..Default::default() };
         let added = control.add_secret(at.ask(add).await).await.unwrap().into_inner();
         everything::note_secrets_in(&added.client_secret);
         let (new, text) = (added.secret.unwrap().id, added.client_secret);
@@ -134,7 +134,7 @@ async fn the_ninth_live_secret_is_refused_with_the_id_of_the_one_to_retire() {
     let at = Controlled::start(Kind::Sqlite).await;
     let mut control = at.control.clone();
     let first = at.node.client("orders").await.secret.id().0.to_string();
-    let add = || AddSecretRequest { client_id: id("orders"), secret: None };
+    let add = || AddSecretRequest { client_id: id("orders"), ..AddSecretRequest::default() };
     for _ in 0..7 {
         let added = control.add_secret(at.ask(add()).await).await.unwrap();
         everything::note_secrets_in(&added.into_inner().client_secret);

@@ -160,3 +160,42 @@ async fn secrets_that_expire_and_clients_that_are_dead_are_findings() {
         assert!(String::from_utf8_lossy(&table.stdout).contains("stock\tdead\tno use counted"));
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_is_changed_and_a_deletion_taken_back_by_commands() {
+    for kind in Kind::BOTH {
+        let database = Database::ready(kind).await;
+        let created = run_json(&["client", "create", "--client-id", "orders"], &database);
+        let id = text(&created, "secret_id");
+        let change = ["client", "update-secret", "orders", id];
+        let label = ["--label", "2027", "--expires-in", "30d"];
+        let updated = run_json(&[&change[..], &label].concat(), &database);
+        assert_eq!((text(&updated, "done"), text(&updated, "label")), ("updated", "2027"));
+        assert_ne!(updated["expires_at"], created["secret_expires_at"], "{kind:?}");
+        let later = run(&[&change[..], &["--expires-in", "31d"]].concat(), &database);
+        assert_eq!(later.status.code(), Some(6), "{kind:?}");
+        assert!(complaint(&later).contains("can only be brought forward"), "{later:?}");
+        for wrong in [&[][..], &["--expires-in", "0s"], &["--expires-in", "never"]] {
+            let refused = run(&[&change[..], wrong].concat(), &database);
+            assert_eq!(refused.status.code(), Some(2), "{kind:?}: {refused:?}");
+        }
+
+        let early = run(&["client", "undelete", "orders"], &database);
+        assert_eq!(early.status.code(), Some(4), "{kind:?}: it is there");
+        run_json(&["client", "delete", "orders", "--yes"], &database);
+        let undeleted = run_json(&["client", "undelete", "orders"], &database);
+        assert_eq!(text(&undeleted, "done"), "undeleted", "{kind:?}");
+        let shown = run_json(&["client", "show", "orders"], &database);
+        assert_eq!(
+            (text(&shown, "state"), text(&shown["secrets"][0], "label")),
+            ("disabled", "2027")
+        );
+        run_json(&["client", "enable", "orders"], &database);
+
+        // Another client has the name.
+        run_json(&["client", "delete", "orders", "--yes"], &database);
+        run_json(&["client", "create", "--client-id", "orders"], &database);
+        let taken = run(&["client", "undelete", "orders"], &database);
+        assert_eq!(taken.status.code(), Some(6), "{kind:?}");
+    }
+}

@@ -82,6 +82,14 @@ async fn an_operator_rotates_a_secret_and_a_reader_sees_the_evidence() {
     let restore = ["client", "restore-secret", "orders", &first];
     assert_names_the_grants(&run(&restore, &reader));
     assert_eq!(text(&run_json(&restore, &operator), "done"), "restored");
+
+    let label = ["client", "update-secret", "orders", &first, "--label", "2027"];
+    assert_names_the_grants(&run(&label, &reader));
+    run_json(&label, &operator);
+    run_json(&["client", "delete", "orders", "--yes"], &operator);
+    let undelete = ["client", "undelete", "orders"];
+    assert_names_the_grants(&run(&undelete, &reader));
+    assert_eq!(text(&run_json(&undelete, &operator), "done"), "undeleted");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -56,7 +56,7 @@ async fn a_node_changes_clients_only_as_a_role_that_may() {
         let get = GetClientRequest { client_id: "ops".to_owned() };
         control.get_client(bearer(&token, get)).await.unwrap();
         let client = Some(Client { client_id: "orders".to_owned(), ..Client::default() });
-        let create = CreateClientRequest { client, secret: None };
+        let create = CreateClientRequest { client, ..Default::default() };
         let created = control.create_client(bearer(&token, create)).await;
         assert_eq!(created.as_ref().err().map(tonic::Status::code), expected, "{created:?}");
         if let Ok(created) = created {

@@ -30,9 +30,12 @@ pub(super) const TABLES: [&str; 6] =
     ["client", "client_secret", "access_token", "revoked_token", "installation", "audit"];
 pub(super) const OF_NODES: [&str; 2] = ["node", "change"];
 
-/// Tables whose rows no node reads into values: the list of migrations is read by sqlx, uses of
-/// secrets by commands, and the others by triggers and functions of the schema.
-pub(super) const LEFT_OUT: [&str; 8] = [
+/// Tables whose rows decide no request of a client: the list of migrations is read by sqlx, uses of
+/// secrets, deleted clients and repeated requests for administrators, and the others by triggers and
+/// functions of the schema.
+pub(super) const LEFT_OUT: [&str; 10] = [
+    "deleted_client",
+    "request",
     "_sqlx_migrations",
     "token_partition",
     "replaced_row",
