@@ -3,6 +3,7 @@
 
 mod administrator;
 mod authenticate;
+mod foreign;
 mod introspect;
 mod issue;
 mod quota;
@@ -21,13 +22,14 @@ pub use self::{
 use self::{quota::Quotas, report::Reports};
 use crate::{
     cache::{CacheOptions, CachedStore, Follower},
-    credentials::{FingerprintKey, HashPool, Lockout, Uses, VerifiedCache},
+    credentials::{FingerprintKey, HashPool, KnownForeign, Lockout, Uses, VerifiedCache},
     domain::{Clock, Error, NodeClock, Random},
     stats::{Count, Stats},
     store::Stores,
 };
 
-/// Capacity of the lockout: pairs of client id and secret whose failures are counted.
+/// Capacity of the lockout: pairs of client id and secret whose failures are counted, and as many
+/// pairs of client id and source for secrets of other systems.
 const LOCKOUT_ENTRIES: usize = 10_000;
 
 /// Dependencies and limits of an [`Authority`].
@@ -61,6 +63,8 @@ pub struct Authority {
     fingerprint_key: FingerprintKey,
     verified: VerifiedCache,
     lockout: Lockout,
+    known_foreign: KnownForeign,
+    foreign_lockout: Lockout,
     uses: Arc<Uses>,
     quotas: Quotas,
     reports: Reports,
@@ -81,6 +85,8 @@ impl Authority {
             fingerprint_key: FingerprintKey::new(options.random.as_ref())?,
             verified: VerifiedCache::new(options.verified_capacity, options.verified_lifetime),
             lockout: Lockout::new(LOCKOUT_ENTRIES),
+            known_foreign: KnownForeign::new(options.verified_capacity),
+            foreign_lockout: Lockout::new(LOCKOUT_ENTRIES),
             uses: Arc::default(),
             quotas: Quotas::new(options.quota),
             reports: Reports::default(),
@@ -139,7 +145,7 @@ impl Authority {
             hash: self.hash_pool.stats(),
             verified: self.verified.hits.get(),
             unverified: self.verified.misses.get(),
-            throttled: self.lockout.refused.get(),
+            throttled: self.lockout.refused.get() + self.foreign_lockout.refused.get(),
             secret_uses: self.uses.stats(),
             quota: self.quotas.stats(),
             evidence_age: self.uses.age(self.clock.uptime()),

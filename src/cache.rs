@@ -8,6 +8,7 @@
 mod batch_limits;
 mod batcher;
 mod follower;
+mod foreign;
 mod leased;
 mod single_flight;
 
@@ -22,6 +23,7 @@ pub(super) use self::leased::Watch;
 use self::{
     batch_limits::{LOOKING_UP, RECORDING, REVOKING, SETTLING},
     batcher::Batcher,
+    foreign::Presence,
     leased::{Epoch, LeasedCache},
     single_flight::SingleFlight,
 };
@@ -54,6 +56,7 @@ pub(super) struct CachedStore {
     settling: Batcher<(), ()>,
     clients: SingleFlight<(ClientId, CredentialId), Option<Watched>>,
     tokens: SingleFlight<TokenId, Option<FoundToken>>,
+    foreign: Presence,
 }
 
 /// Size of the cache, and how long its entries may be used.
@@ -110,6 +113,7 @@ impl CachedStore {
             settling,
             clients: SingleFlight::default(),
             tokens: SingleFlight::default(),
+            foreign: Presence::default(),
         }
     }
 

@@ -21,11 +21,13 @@ mod duration;
 mod exit;
 mod export;
 mod health;
+mod import;
 mod links;
 mod man;
 mod migrate;
 mod node;
 mod output;
+mod parsing;
 mod restore;
 mod secret;
 mod secret_file;
@@ -42,14 +44,17 @@ mod token;
 mod unreadable;
 mod usage;
 
-use std::{env, path::PathBuf, process::ExitCode, sync::LazyLock};
+use std::{path::PathBuf, process::ExitCode, sync::LazyLock};
 
-use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{ArgMatches, CommandFactory, Parser, Subcommand};
 use rustix::{fs::Mode, process::umask};
 
-use self::{deadline::Deadline, exit::Exit};
+use self::{
+    deadline::Deadline,
+    parsing::{Asked, Parsed},
+};
 use crate::{
-    config::{self as settings, File, Links, Log, Seconds},
+    config::{Links, Log, Seconds},
     telemetry::{self, Telemetry},
 };
 
@@ -124,6 +129,8 @@ enum Command {
     Apply(apply::Apply),
     /// Write clients to a file that declares them
     Export(export::Export),
+    /// Import clients of another system with their secrets: Hydra, Keycloak or a table
+    Import(import::Import),
     /// Burn a leaked secret, and find secrets and tokens in any text
     #[command(subcommand)]
     Secret(secret::SecretCommand),
@@ -166,7 +173,7 @@ pub fn main() -> ExitCode {
     // Files that commands create may hold secrets or hashes, so only their owner may read them
     // unless the code sets other permissions.
     umask(Mode::from_raw_mode(0o077));
-    let outcome = match parse() {
+    let outcome = match parsing::parse() {
         Ok(Parsed::Command(asked)) => start(*asked).map(|()| None),
         Ok(Parsed::Told(exit)) => Ok(exit),
         Err(error) => Err(error),
@@ -177,52 +184,6 @@ pub fn main() -> ExitCode {
         Ok(Some(exit)) => exit.into(),
         Err(error) => output::complain(&error).into(),
     }
-}
-
-/// Parsed command line, the configuration file, and warnings about unknown environment variables.
-struct Asked {
-    cli: Cli,
-    matches: ArgMatches,
-    file: File,
-    unknown_variables: Vec<String>,
-}
-
-/// Outcome of parsing the arguments.
-enum Parsed {
-    /// A command to run.
-    Command(Box<Asked>),
-    /// The help or an error, which is printed already, and its exit status.
-    Told(Option<Exit>),
-}
-
-/// Parses the arguments. If they name a configuration file, they are parsed a second time with the
-/// values of the file as defaults.
-fn parse() -> anyhow::Result<Parsed> {
-    let arguments: Vec<_> = env::args_os().collect();
-    if usage::asks_for_json(&arguments) {
-        output::use_json();
-    }
-    tagged_text::refuse(&arguments)?;
-    let command = settings::without_empty_variables(Cli::command());
-    let unknown_variables = settings::unknown_variables(&Cli::command());
-    let read = |command: &clap::Command| {
-        let matches = command.clone().try_get_matches_from(&arguments);
-        let read = matches.and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
-        read.map_err(|error| usage::tell(&settings::name_variable(error, command, &arguments)))
-    };
-    let (mut cli, mut matches) = match read(&command) {
-        Ok(read) => read,
-        Err(told) => return Ok(Parsed::Told(told)),
-    };
-    let file = cli.config.as_deref().map(File::read).transpose()?;
-    if let Some(file) = &file {
-        (cli, matches) = match read(&file.beneath(command)) {
-            Ok(read) => read,
-            Err(told) => return Ok(Parsed::Told(told)),
-        };
-    }
-    let file = file.unwrap_or_default();
-    Ok(Parsed::Command(Box::new(Asked { cli, matches, file, unknown_variables })))
 }
 
 /// Starts logging. Warnings about the environment are the first lines of the log.
@@ -271,6 +232,7 @@ async fn run(asked: Asked) -> anyhow::Result<()> {
         Command::Client(client) => Box::pin(client.run(deadline)).await,
         Command::Apply(apply) => Box::pin(apply.run(deadline)).await,
         Command::Export(export) => export.run(deadline).await,
+        Command::Import(import) => Box::pin(import.run(deadline)).await,
         Command::Secret(secret) => secret.run(deadline).await,
         Command::TagKey(tag_key) => tag_key.run(deadline).await,
         Command::Audit(audit) => audit.run(deadline).await,

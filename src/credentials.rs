@@ -1,20 +1,22 @@
 //! Checking client secrets: the hash pool and its queue, the cache of verified secrets, the
-//! lockout, and the count of uses.
+//! lockout, and the count of uses. Secrets of other systems have a lane of their own.
 
+mod foreign_lane;
 mod hash_pool;
 mod hash_queue;
 mod lockout;
 mod uses;
 mod verified;
 
-pub use self::{
-    hash_pool::{HashPool, HashPoolOptions},
-    uses::{Counted, Uses},
-};
 pub(crate) use self::{
+    foreign_lane::{KnownForeign, in_place_of_secret},
     lockout::Lockout,
     uses::RetiringUses,
     verified::{Fingerprint, FingerprintKey, VerifiedCache},
+};
+pub use self::{
+    hash_pool::{HashPool, HashPoolOptions},
+    uses::{Counted, Uses},
 };
 use crate::domain::{ClientId, ClientSecret, PresentedCredential};
 

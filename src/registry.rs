@@ -1,9 +1,9 @@
 //! Client use cases: create, disable and delete clients, and add secrets. `rotation.rs` has those
 //! that end secrets, `listing.rs` shows and finds clients, `update.rs` changes them, `audit.rs`
-//! finds what was changed, and `installation.rs` has what concerns all clients. `explain.rs` and
-//! `simulate.rs` tell why a token is inactive and what a request would get, and `usage.rs` which
-//! clients were used lately. `deletion.rs` takes deletions back, and `requests.rs` has requests
-//! that may come again.
+//! finds what was changed, `import.rs` takes over clients of other systems, and `installation.rs`
+//! has what concerns all clients. `explain.rs` and `simulate.rs` tell why a token is inactive and
+//! what a request would get, and `usage.rs` which clients were used lately. `deletion.rs` takes
+//! deletions back, and `requests.rs` has requests that may come again.
 
 mod administrators;
 mod audit;
@@ -12,8 +12,10 @@ mod endings;
 mod error;
 mod explain;
 mod hashing;
+mod import;
 mod installation;
 mod listing;
+mod new;
 mod owner;
 mod pages;
 mod quota;
@@ -25,18 +27,14 @@ mod update;
 mod update_secret;
 mod usage;
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 use tokio::sync::Semaphore;
 
 use crate::{
     domain::{
-        About, Actor, Audience, Client, ClientId, ClientKey, ClientQuota, ClientRecord,
-        ClientSecret, ClientState, Clock, Error, GrantType, HashCost, Random, Scope, StoredSecret,
-        Timestamp, TokenLifetime, parse_label, parse_name, uuid_v4,
+        Actor, Client, ClientId, ClientKey, ClientRecord, ClientSecret, ClientState, Clock, Error,
+        HashCost, Random, StoredSecret, parse_label, parse_name, uuid_v4,
     },
     store::{ClientChange, Creation, LiveSecrets, Store},
 };
@@ -46,6 +44,8 @@ pub use self::{
     endings::leaves_no_secret,
     error::RegistryError,
     explain::{AskedToken, Explanation, Inactivity},
+    import::{ImportedClient, ImportedProof, ImportedSecret},
+    new::{NewClient, NewSecret},
     pages::ClientPage,
     requests::Once,
     rotation::{EVIDENCE_PATIENCE, ExpiringSecret, RotationReport, SecretReport, UnusedClients},
@@ -54,44 +54,6 @@ pub use self::{
     update::{AudienceChange, ClientUpdate, Updated, check as check_record},
     usage::Usage,
 };
-
-/// Properties of a client to be created.
-#[derive(Debug)]
-pub struct NewClient {
-    /// Public id; a random UUID if `None`.
-    pub client_id: Option<ClientId>,
-    /// Display name, as [`parse_name`] accepts it.
-    pub name: String,
-    /// Grants that the client may use.
-    pub grants: BTreeSet<GrantType>,
-    /// Scopes that its tokens may have.
-    pub scopes: BTreeSet<Scope>,
-    /// Scopes of a token requested without scopes, a subset of `scopes`; all of them if `None`.
-    pub default_scopes: Option<BTreeSet<Scope>>,
-    /// Audiences that its tokens may be for.
-    pub audiences: BTreeSet<Audience>,
-    /// Audience of a token requested without one, a member of `audiences`.
-    pub default_audience: Option<Audience>,
-    /// Whether one token may be for several audiences.
-    pub several_audiences: bool,
-    /// Audiences that the client serves: it may introspect tokens for them.
-    pub serves: BTreeSet<Audience>,
-    /// Lifetime of its tokens.
-    pub token_lifetime: TokenLifetime,
-    /// Its own limits on issuing tokens.
-    pub quota: ClientQuota,
-    /// What operators note of it.
-    pub about: About,
-}
-
-/// Properties of a secret to be created.
-#[derive(Debug, Default)]
-pub struct NewSecret {
-    /// Label for operators, as [`parse_label`] accepts it.
-    pub label: String,
-    /// Expiry, from which on the secret is refused; `None` if it does not expire.
-    pub expires_at: Option<Timestamp>,
-}
 
 /// Implements the client use cases.
 #[derive(Clone)]

@@ -10,6 +10,7 @@ mod connections;
 mod driver_error;
 mod expiry;
 mod explain;
+mod foreign;
 mod holdings;
 mod installation;
 mod kept;
@@ -37,6 +38,7 @@ pub use self::{
     driver_error::DriverError,
     expiry::{EndingSecret, LiveSecrets},
     explain::{ExplainStore, StoredToken},
+    foreign::{ForeignClient, ForeignStore},
     holdings::{Finished, Holdings},
     installation::{Adoption, Installation, TagKeyRotation},
     kept::{DeletedClient, DeletionStore, EarlierRequest, RequestStore},

@@ -23,10 +23,10 @@ fn names(text: &str) {
     let fits = |most: usize| !text.is_empty() && text.chars().count() <= most;
     let printable = |but: &str| text.chars().all(|c| ('!'..='~').contains(&c) && !but.contains(c));
 
-    let unreserved = text.chars().all(|c| c.is_ascii_alphanumeric() || "-._~".contains(c));
+    let in_ids = text.chars().all(|c| c.is_ascii_alphanumeric() || "-._~@:/+%=".contains(c));
     let client_id = ClientId::parse(text);
-    assert_eq!(client_id.is_ok(), fits(128) && unreserved);
-    assert!(client_id.is_ok_and(|id| id.as_str() == text) || !(fits(128) && unreserved));
+    assert_eq!(client_id.is_ok(), fits(128) && in_ids);
+    assert!(client_id.is_ok_and(|id| id.as_str() == text) || !(fits(128) && in_ids));
 
     let scope = Scope::parse(text);
     assert_eq!(scope.is_ok(), fits(128) && printable("\"\\"));

@@ -51,6 +51,10 @@ impl Authority {
             PresentedCredential::Secret(secret) => {
                 self.by_secret(SecretCredentials { client_id, secret }, lane, context).await
             }
+            // Boxed like every rare way: the future of a call stays small.
+            PresentedCredential::Foreign(secret) => {
+                Box::pin(self.by_foreign_secret(client_id, secret, lane, context)).await
+            }
         }
     }
 

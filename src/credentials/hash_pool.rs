@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 
 use super::{
     SecretCredentials,
+    foreign_lane::{ForeignLane, ForeignTurn},
     hash_queue::{Full, HashQueue, Job, Place, QueueLimits, Waiter},
     verified::Fingerprint,
 };
@@ -48,6 +49,7 @@ pub struct HashPoolOptions {
 /// The hash threads and their queue. Dropping it ends the threads.
 pub struct HashPool {
     queue: Arc<HashQueue>,
+    foreign: ForeignLane,
     patience: Duration,
 }
 
@@ -65,7 +67,9 @@ impl HashPool {
         let threads = options.threads.max(1);
         let limits = QueueLimits { places: options.queue, share: options.share };
         let queue = HashQueue::new(limits, u32::try_from(threads)?, pace);
-        let pool = Self { queue: Arc::new(queue), patience: options.patience };
+        let HashPoolOptions { cost, cap, patience, .. } = options;
+        let foreign = ForeignLane::new(threads, options.queue, cost, cap, dummy.clone());
+        let pool = Self { queue: Arc::new(queue), foreign, patience };
         for number in 0..threads {
             let (queue, dummy) = (Arc::clone(&pool.queue), dummy.clone());
             thread::Builder::new()
@@ -120,6 +124,17 @@ impl HashPool {
         // A waiter that is dropped without an answer has waited too long.
         let too_late = |_| Error::queue_full(self.patience);
         answered.await.map_err(too_late)?.map_err(Error::internal)
+    }
+
+    /// Waits for a turn to compare secrets of other systems, apart from the hash queue.
+    ///
+    /// # Errors
+    /// `TooManyRequests` if too many wait, or the wait would exceed the deadline.
+    pub(crate) async fn foreign_turn(
+        &self,
+        context: &RequestContext,
+    ) -> Result<ForeignTurn, Error> {
+        self.foreign.turn(self.deadline(context)).await
     }
 
     pub(crate) fn stats(&self) -> HashStats {

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::SecretCredentials;
 use crate::{
-    domain::{Random, RandomFailed, SecretHash, Timestamp},
+    domain::{ClientId, Random, RandomFailed, SecretHash, Timestamp},
     stats::Count,
 };
 
@@ -37,9 +37,14 @@ impl FingerprintKey {
     /// The fingerprint of credentials. Each part is preceded by its length. Otherwise `a` + `bc`
     /// would equal `ab` + `c`, and one client's success would count for another.
     pub(crate) fn of(&self, credentials: &SecretCredentials) -> Fingerprint {
+        self.of_text(&credentials.client_id, credentials.secret.expose())
+    }
+
+    /// The fingerprint of a client id with the text of a secret that it presents.
+    pub(crate) fn of_text(&self, client_id: &ClientId, text: &str) -> Fingerprint {
         let mut mac = Hmac::<Sha256>::new_from_slice(self.0.as_slice())
             .expect("HMAC takes a key of any length");
-        for part in [credentials.client_id.as_str(), credentials.secret.expose()] {
+        for part in [client_id.as_str(), text] {
             mac.update(&(part.len() as u64).to_be_bytes());
             mac.update(part.as_bytes());
         }
@@ -86,7 +91,7 @@ impl VerifiedCache {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{ClientId, ClientSecret, OsRandom, SeededRandom, TagKey};
+    use crate::domain::{ClientSecret, OsRandom, SeededRandom, TagKey};
     use std::collections::HashSet;
 
     fn credentials(client_id: &str, secret: &ClientSecret) -> SecretCredentials {

@@ -8,8 +8,8 @@ use zeroize::Zeroizing;
 
 use crate::form_encoding;
 
-/// Longest header value that is decoded, in bytes: more than any client id and secret of ours,
-/// encoded twice.
+/// Longest header value that is decoded, in bytes: more than any client id and secret, encoded
+/// twice.
 const MAX_LENGTH: usize = 2_048;
 
 /// The standard alphabet, with or without padding: clients differ.
@@ -32,7 +32,7 @@ pub struct Basic {
 ///
 /// The halves are split at the first colon and only then form-decoded, as RFC 6749 requires. There
 /// is no second attempt with the undecoded text: it would double the cost of each guess to the
-/// server, and ids and secrets made here read the same either way.
+/// server, and secrets made here and ids of unreserved characters read the same either way.
 #[must_use]
 pub fn parse(header: &str) -> Option<Basic> {
     if header.len() > MAX_LENGTH {
@@ -92,6 +92,9 @@ mod tests {
             // The second colon belongs to the secret, raw or encoded.
             ("Basic YTpiOmM=", "a", "b:c"),
             ("Basic YSUzQWI6YyUzQWQrZQ==", "a:b", "c:d e"),
+            // An e-mail address and a URL, as the form encoding writes them.
+            ("Basic b3BzJTQwYS5jb206eA==", "ops@a.com", "x"),
+            ("Basic aHR0cHMlM0ElMkYlMkZhLmNvbSUyRiUyNTIwJTJCJTNEOng=", "https://a.com/%20+=", "x"),
         ];
         for (header, id, secret) in rows {
             assert_eq!(halves(header), Some((id.into(), secret.into())), "{header}");

@@ -5,7 +5,7 @@ use tonic::metadata::MetadataMap;
 use super::basic;
 use crate::{
     credentials::Credentials,
-    domain::{ClientId, ClientSecret, Error, Malformed, PresentedCredential},
+    domain::{ClientId, ClientSecret, Error, ForeignSecret, Malformed, PresentedCredential},
     pb::v1::ClientAuthentication,
 };
 
@@ -48,10 +48,12 @@ pub(super) fn credentials(
 
 fn parse(client_id: &str, client_secret: &str) -> Result<Credentials, Error> {
     let parse = || -> Result<Credentials, Malformed> {
-        Ok(Credentials {
-            client_id: ClientId::parse(client_id)?,
-            credential: PresentedCredential::Secret(ClientSecret::parse(client_secret)?),
-        })
+        // A text without a tag can only be a secret that was imported with its client.
+        let credential = match ClientSecret::parse(client_secret) {
+            Ok(secret) => PresentedCredential::Secret(secret),
+            Err(_) => PresentedCredential::Foreign(ForeignSecret::parse(client_secret)?),
+        };
+        Ok(Credentials { client_id: ClientId::parse(client_id)?, credential })
     };
     parse().map_err(|_| Error::InvalidClient)
 }

@@ -21,11 +21,11 @@ macro_rules! client_record_columns {
     };
 }
 
-/// Columns of `client_secret`, which the query calls `secret`. Lists select an empty text as
-/// `hash`, because not every role may read hashes.
+/// Columns of `client_secret`, which the query calls `secret`. The hash is the one that the text is
+/// compared with. Lists select an empty text, because not every role may read hashes.
 macro_rules! secret_columns {
     () => {
-        concat!(secret_columns!("secret.hash"), "")
+        concat!(secret_columns!("coalesce(secret.foreign_hash, secret.hash)"), "")
     };
     ($hash:literal) => {
         concat!(
@@ -80,11 +80,11 @@ pub(super) use live_secret;
 pub(super) const TAG_KEYS: &str =
     "select tag_key, next_tag_key, previous_tag_key from installation";
 
-/// Condition on an earlier secret: it is live at the moment $1, was made before the current tag key
-/// was used, and ends with the previous one, which is still accepted.
+/// Condition on an earlier secret: it has a tag, is live at the moment $1, was made before the
+/// current tag key was used, and ends with the previous one, which is still accepted.
 macro_rules! earlier_secret {
     () => {
-        "secret.retired_at is null and secret.burnt_at is null \
+        "not secret.is_foreign and secret.retired_at is null and secret.burnt_at is null \
          and (secret.expires_at is null or secret.expires_at > $1) \
          and secret.created_at <= (select tag_key_since from installation \
                                    where previous_tag_key is not null)"

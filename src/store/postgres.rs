@@ -25,8 +25,10 @@ mod expiry;
 mod explain;
 mod fault;
 mod feed;
+mod foreign;
 mod installation;
 mod lease;
+mod maintenance;
 mod moment;
 mod nodes;
 mod obstacles;
@@ -56,9 +58,8 @@ pub use self::{
 };
 use self::{feed::PgFeed, nodes::applied_everywhere, pool::Primary};
 use super::{
-    AuditFilter, AuditStore, ClientChange, ClientStore, Connections, Creation, Feed, FeedStore,
-    Finished, FoundClient, FoundOrFault, MaintainedStore, Obstacle, Readable, Retirement,
-    SchemaStore, ServerProcess, TokenStore, Upkeep,
+    AuditFilter, AuditStore, ClientChange, ClientStore, Creation, Feed, FeedStore, Finished,
+    FoundClient, FoundOrFault, Readable, Retirement, SchemaStore, TokenStore,
     migrate::{Migrated, SchemaError},
 };
 use crate::domain::{
@@ -257,44 +258,5 @@ impl FeedStore for PostgresStore {
 
     fn needs_lease(&self) -> bool {
         true
-    }
-}
-
-#[async_trait]
-impl MaintainedStore for PostgresStore {
-    async fn upkeep(&self, now: Timestamp, audit_days: u32) -> Result<Upkeep, Error> {
-        let mut done = on_session!(self.primary, self.lane, |connection, _| partitions::upkeep(
-            connection, now
-        ))?;
-        nodes::forget(&self.primary, self.lane, &mut done).await?;
-        done.hashes_forgotten =
-            on_session!(self.primary, self.lane, |connection, _| evidence::forget(
-                connection, now
-            ))?;
-        done.audit_forgotten =
-            on_session!(self.primary, self.lane, |connection, _| audit::forget(
-                connection, audit_days
-            ))?;
-        Ok(done)
-    }
-
-    async fn obstacles(&self) -> Result<Vec<Obstacle>, Error> {
-        obstacles::find(&self.primary, self.lane).await
-    }
-
-    async fn check(&self) -> Result<(), Error> {
-        on_session!(self.primary, self.lane, |connection, lease| lease::check(connection, lease))
-    }
-
-    fn connections(&self) -> Connections {
-        self.primary.connections(self.lane)
-    }
-
-    async fn server_process(&self) -> Result<Option<ServerProcess>, Error> {
-        Ok(self.primary.session(self.lane).await?.server_process())
-    }
-
-    async fn close(&self) {
-        self.primary.close(self.lane).await;
     }
 }

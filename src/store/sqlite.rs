@@ -14,6 +14,7 @@ mod explain;
 mod fault;
 mod feed;
 mod file;
+mod foreign;
 mod installation;
 mod maintenance;
 mod owner;

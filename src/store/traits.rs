@@ -7,9 +7,9 @@ use async_trait::async_trait;
 
 use super::{
     Adoption, AuditStore, ClientChange, Connections, Creation, DeletionStore, EndingSecret,
-    ExplainStore, Feed, Finished, FoundClient, FoundOrFault, Installation, LiveSecrets, Obstacle,
-    OwnerStore, Readable, RecordStore, RecoveryStore, RequestStore, Retirement, RotationStore,
-    ServerProcess, TagKeyRotation, Upkeep,
+    ExplainStore, Feed, Finished, ForeignStore, FoundClient, FoundOrFault, Installation,
+    LiveSecrets, Obstacle, OwnerStore, Readable, RecordStore, RecoveryStore, RequestStore,
+    Retirement, RotationStore, ServerProcess, TagKeyRotation, Upkeep,
     migrate::{Migrated, SchemaError},
 };
 use crate::domain::{
@@ -38,6 +38,7 @@ pub trait Store:
     + RequestStore
     + ExpiryStore
     + ExplainStore
+    + ForeignStore
     + OwnerStore
     + RotationStore
     + TokenStore
@@ -57,6 +58,7 @@ impl<T> Store for T where
         + RequestStore
         + ExpiryStore
         + ExplainStore
+        + ForeignStore
         + OwnerStore
         + RotationStore
         + TokenStore

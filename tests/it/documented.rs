@@ -238,6 +238,11 @@ fn every_command_about_clients_in_files_succeeds() {
 }
 
 #[test]
+fn every_command_about_imports_succeeds() {
+    run_if_possible("docs/import.md");
+}
+
+#[test]
 fn every_command_about_operations_succeeds() {
     run_if_possible("docs/operations.md");
 }
@@ -254,6 +259,7 @@ fn every_document_with_commands_is_run() {
         "docs/backup.md",
         "docs/commands.md",
         "docs/declarative-clients.md",
+        "docs/import.md",
         "docs/operating.md",
         "docs/operations.md",
     ];

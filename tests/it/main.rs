@@ -35,6 +35,7 @@ mod failover;
 mod failure_classes;
 mod faults;
 mod health;
+mod import;
 mod interop;
 mod leak_reports;
 mod leaks;

@@ -102,6 +102,7 @@ async fn what_is_secret_is_read_by_those_who_need_it_and_no_table_is_forgotten()
     let world = World::new().await;
     let secret = [
         "client_secret.hash",
+        "client_secret.foreign_hash",
         "access_token.digest",
         "deleted_client.secrets",
         "installation.tag_key",
@@ -131,6 +132,7 @@ async fn what_is_secret_is_read_by_those_who_need_it_and_no_table_is_forgotten()
     }
     let expected = [
         "service client_secret.hash",
+        "service client_secret.foreign_hash",
         "service access_token.digest",
         "service installation.tag_key",
         "service installation.next_tag_key",

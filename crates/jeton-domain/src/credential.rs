@@ -1,12 +1,12 @@
 //! Credentials with which clients authenticate (RFC 6749, section 2.3).
 //!
 //! Each kind is a variant here, as it is presented and as it is stored. The only kind so far is the
-//! client secret. Tokens, the cache and the change feed name a credential by its id alone, so they
-//! stay as they are when a kind is added.
+//! client secret, made here or imported. Tokens, the cache and the change feed name a credential by
+//! its id alone, so they stay as they are when a kind is added.
 
 use uuid::Uuid;
 
-use super::{ClientSecret, SecretHash, SecretId, StoredSecret, Timestamp};
+use super::{ClientSecret, ForeignSecret, SecretHash, SecretId, StoredSecret, Timestamp};
 
 /// Id of a credential of any kind. The id is not secret: it is stored with each token that was
 /// issued with the credential.
@@ -24,6 +24,8 @@ impl From<SecretId> for CredentialId {
 pub enum PresentedCredential {
     /// A client secret, in the `Authorization` header or in the message (section 2.3.1).
     Secret(ClientSecret),
+    /// The same, of another system: its text names no secret and has no tag.
+    Foreign(ForeignSecret),
 }
 
 /// A credential as it is stored.

@@ -13,6 +13,7 @@ mod credential;
 mod error;
 mod etag;
 mod evidence;
+mod foreign_secret;
 #[cfg(test)]
 mod formats;
 mod inactive_reason;
@@ -52,6 +53,7 @@ pub use credential::{CredentialId, PresentedCredential, StoredCredential};
 pub use error::{Cause, Error, Malformed, SharedCause, chain};
 pub use etag::Etag;
 pub use evidence::{Advice, Evidence, Gap, Recorder, Successor, Verdict};
+pub use foreign_secret::ForeignSecret;
 pub use inactive_reason::InactiveReason;
 pub use label::{DELETE_AFTER_LABEL, Label, LabelKey, Labels, MAX_LABELS, SET_LABEL};
 pub use lane::{Lane, PerLane};

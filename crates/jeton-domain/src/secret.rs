@@ -75,11 +75,11 @@ impl fmt::Debug for ClientSecret {
 /// A client secret as it is stored.
 #[derive(Debug, Clone)]
 pub struct StoredSecret {
-    /// Id, which is also within the text of the secret.
+    /// Id, which is also within the text of the secret, unless another system made it.
     pub id: SecretId,
     /// Client that the secret belongs to.
     pub client: ClientKey,
-    /// argon2id hash of the text.
+    /// Hash of the text.
     pub hash: SecretHash,
     /// Label for operators, at most [`MAX_LABEL_LENGTH`] bytes.
     pub label: String,

@@ -1,4 +1,5 @@
-//! The stored form of a client secret: an argon2id hash as a PHC string.
+//! The stored form of a client secret: an argon2id hash as a PHC string. What other systems store
+//! instead is in `foreign_secret.rs`.
 
 use std::{fmt, sync::Arc};
 
@@ -82,7 +83,8 @@ impl fmt::Debug for HashMemory {
     }
 }
 
-/// argon2id hash of a client secret, as a PHC string. Its `Debug` is redacted although the hash is
+/// argon2id hash of a client secret, as a PHC string, or the hash that another system stored for a
+/// secret of its own. Its `Debug` is redacted although the hash is
 /// not the secret: a hash that is not in a log cannot be attacked from there.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SecretHash(Arc<str>);
@@ -112,11 +114,20 @@ impl SecretHash {
         random: &dyn Random,
         memory: &mut HashMemory,
     ) -> Result<Self, Cause> {
+        Self::compute_text(secret.expose(), cost, random, memory)
+    }
+
+    pub(super) fn compute_text(
+        text: &str,
+        cost: HashCost,
+        random: &dyn Random,
+        memory: &mut HashMemory,
+    ) -> Result<Self, Cause> {
         let mut salt = [0; 16];
         random.fill(&mut salt)?;
         let params = cost.params()?;
         let phc_params = ParamsString::try_from(&params)?;
-        let hash = memory.hash(params, secret.expose(), &salt)?;
+        let hash = memory.hash(params, text, &salt)?;
         let phc = PasswordHash {
             algorithm: Algorithm::Argon2id.ident(),
             version: Some(Version::V0x13.into()),
@@ -138,15 +149,24 @@ impl SecretHash {
         cap: HashCostCap,
         memory: &mut HashMemory,
     ) -> Result<bool, Malformed> {
+        self.verify_text(secret.expose(), cap, memory)
+    }
+
+    pub(super) fn verify_text(
+        &self,
+        text: &str,
+        cap: HashCostCap,
+        memory: &mut HashMemory,
+    ) -> Result<bool, Malformed> {
         let (params, salt, stored) = self.read(cap)?;
         let computed = memory
-            .hash(params, secret.expose(), &salt)
+            .hash(params, text, &salt)
             .map_err(|_| Malformed("the stored hash cannot be computed"))?;
         // `Output` compares in constant time.
         Ok(Output::new(&computed).is_ok_and(|computed| computed == stored))
     }
 
-    fn read(&self, cap: HashCostCap) -> Result<(Params, Salt, Output), Malformed> {
+    pub(super) fn read(&self, cap: HashCostCap) -> Result<(Params, Salt, Output), Malformed> {
         const SHAPE: Malformed = Malformed("the stored hash is not an argon2id PHC string");
         if self.0.len() > MAX_LENGTH {
             return Err(SHAPE);

@@ -140,7 +140,7 @@ impl Create {
             }
             Ok(())
         };
-        target.change(deadline, UNDECIDED, work).await
+        Box::pin(target.change(deadline, UNDECIDED, work)).await
     }
 }
 

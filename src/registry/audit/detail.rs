@@ -16,7 +16,7 @@ const LISTS: [&str; 6] =
 const MOMENTS: [&str; 3] = ["not_before", "tag_key_since", "keep_until"];
 
 /// Columns that are flags.
-const FLAGS: [&str; 1] = ["several_audiences"];
+const FLAGS: [&str; 2] = ["is_foreign", "several_audiences"];
 
 /// Columns that are ids.
 const IDS: [&str; 3] = ["id", "client", "secret"];

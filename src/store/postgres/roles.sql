@@ -199,7 +199,8 @@ begin
         where attnum > 0 and not attisdropped
           and attrelid in ('access_token'::regclass, 'client_secret'::regclass,
                            'installation'::regclass)
-          and attname not in ('digest', 'hash', 'tag_key', 'next_tag_key', 'previous_tag_key')
+          and attname not in ('digest', 'foreign_hash', 'hash', 'tag_key', 'next_tag_key',
+                              'previous_tag_key')
         group by attrelid
     loop
         execute format('grant select (%s) on %s to jeton_reader', seen.columns, seen.of_table);
@@ -237,7 +238,7 @@ grant select (handle, applied, renewals, lease_until, lease_ms, joined_at, schem
     on node to jeton_service;
 grant select (seq, hash) on audit to jeton_service;
 grant execute on function
-    revoke_tokens(uuid[]), burn_secret(uuid),
+    revoke_tokens(uuid[]), burn_secret(uuid), replace_foreign_hash(uuid, text, text),
     require_lease(uuid, bigint), join_feed(integer), join_feed(integer, integer),
     join_feed(integer, integer, uuid), begin_evidence(integer),
     record_secret_uses(uuid[], timestamptz[], timestamptz[], text[], bigint[], bigint[],

@@ -69,7 +69,10 @@ pub(super) async fn create_without_secret(
 type Request<'a> = Option<(&'a RequestKey, &'a Actor)>;
 
 /// Inserts a client, unless its `client_id` is taken or this request came before.
-fn insert_client(ClientRecord { client, about }: &ClientRecord, request: Request<'_>) -> Statement {
+pub(super) fn insert_client(
+    ClientRecord { client, about }: &ClientRecord,
+    request: Request<'_>,
+) -> Statement {
     let grants: Vec<_> = client.grants.iter().map(|grant| grant.as_str()).collect();
     sqlx::query(
         "insert into client (id, client_id, name, state, grant_types, scopes, default_scopes,

@@ -197,7 +197,8 @@ pub(super) async fn forget_hashes(writer: &SqlitePool, now: Timestamp) -> Result
     /// Maximum secrets of one call, each of which has a row in the audit trail.
     const MOST: u32 = 200;
     let statement = sqlx::query(
-        "update client_secret set hash = $1, forgotten_at = $2
+        "update client_secret
+         set hash = $1, forgotten_at = $2, foreign_hash = iif(is_foreign, $1, null)
          where id in (select id from client_secret
                       where forgotten_at is null
                         and (retired_at < $3 or burnt_at < $3 or expires_at < $3)

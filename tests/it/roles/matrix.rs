@@ -28,6 +28,7 @@ type Act = (&'static str, &'static [&'static str], &'static str);
 const READING: &[Act] = &[
     ("read clients", ALL_THREE, "select * from client"),
     ("read the hash of a secret", SERVICE, "select hash from client_secret"),
+    ("read an imported hash", SERVICE, "select foreign_hash from client_secret"),
     ("read all else of secrets", ALL_THREE, "select label, burnt_at from client_secret"),
     (
         "read the keys of the tags",
@@ -144,6 +145,12 @@ const CLIENTS: &[Act] = &[
         OPERATOR,
         "insert into request select 'a', id, sha256('x'), client, id from client_secret;
          select remint_secret('a', id, '$argon2id$') from client_secret",
+    ),
+    ("replace an imported hash", NOBODY, "update client_secret set foreign_hash = null"),
+    (
+        "replace an imported hash by one of argon2id",
+        SERVICE,
+        "select replace_foreign_hash(gen_random_uuid(), '$2a$', '$argon2id$')",
     ),
     ("give a secret to another client", NOBODY, "update client_secret set client = id"),
     ("delete a secret", NOBODY, "delete from client_secret"),

@@ -130,7 +130,8 @@ pub(super) fn claims(column: &str) -> (Holds, Holds) {
         "client_secret.expires_at" => {
             (Holds::Always, Holds::Only(&["infinity", "null", "the last"]))
         }
-        "client_secret.retired_at" => (Holds::Always, NULL),
+        // A hash of another system stands in place of the one of Jeton.
+        "client_secret.foreign_hash" | "client_secret.retired_at" => (Holds::Always, NULL),
         "client_secret.burnt_at" => (NULL, NULL),
         // Shown to operators; the expiry decides.
         "client_secret.retire_at"
@@ -156,6 +157,7 @@ pub(super) fn claims(column: &str) -> (Holds, Holds) {
         "client.labels"
         | "client.owner"
         | "client.note"
+        | "client_secret.is_foreign"
         | "installation.singleton"
         | "installation.tag_key"
         | "installation.next_tag_key"

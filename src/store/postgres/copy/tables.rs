@@ -66,6 +66,8 @@ pub(super) const TABLES: [Table; 7] = [
             ("retire_at", Moment),
             ("kept_expires_at", Moment),
             ("forgotten_at", Moment),
+            ("foreign_hash", Text),
+            ("is_foreign", Flag),
         ],
     },
     Table {

@@ -97,11 +97,13 @@ const RESTORE_CLIENT: &str = "
 
 const RESTORE_SECRETS: &str = "
     insert into client_secret (id, client, hash, label, created_at, expires_at, retired_at,
-                               burnt_at, retire_at, kept_expires_at, forgotten_at)
+                               burnt_at, retire_at, kept_expires_at, forgotten_at, foreign_hash,
+                               is_foreign)
     select unhex(value ->> '$.id'), deleted_client.id, value ->> '$.hash', value ->> '$.label',
            value ->> '$.created_at', value ->> '$.expires_at', value ->> '$.retired_at',
            value ->> '$.burnt_at', value ->> '$.retire_at', value ->> '$.kept_expires_at',
-           value ->> '$.forgotten_at'
+           value ->> '$.forgotten_at', value ->> '$.foreign_hash',
+           value ->> '$.foreign_hash' is not null
     from deleted_client, json_each(deleted_client.secrets) where deleted_client.id = $1";
 
 const NOTE_UNDELETION: &str = "
@@ -131,7 +133,8 @@ async fn delete_version(
     let keep = sqlx::query(
         "insert into deleted_client (id, client_id, client, secrets)
          select id, client_id, shown,
-                (select json_group_array(json_set(secret.shown, '$.hash', secret.hash))
+                (select json_group_array(json_set(secret.shown, '$.hash', secret.hash,
+                                                  '$.foreign_hash', secret.foreign_hash))
                  from audited_secret as secret where secret.client = audited_client.id)
          from audited_client
          where client_id = $1 and ($2 is null or shown ->> '$.version' = $2)
