@@ -1,5 +1,7 @@
 //! A newcomer's mistakes at the command line: each ends with one line that says how to mend it.
 
+mod connections;
+
 use std::{fs, os::unix::fs::PermissionsExt, process::Output};
 
 use crate::support::{

@@ -70,6 +70,14 @@ impl Authority {
         (params.signed_by(&key, &self.0).unwrap().pem(), key.serialize_pem())
     }
 
+    /// A certificate for this name that is valid until then, and its key, both PEM.
+    pub(crate) fn issue_for(&self, name: &str, not_after: OffsetDateTime) -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+        params.not_after = not_after;
+        (params.signed_by(&key, &self.0).unwrap().pem(), key.serialize_pem())
+    }
+
     /// A revocation list of these serial numbers, which expires in so many seconds, PEM.
     pub(crate) fn revoke(&self, serials: &[u64], expires_in: i64) -> String {
         let now = SystemTime::from(SystemClock.now());
