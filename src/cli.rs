@@ -44,7 +44,7 @@ mod token;
 mod unreadable;
 mod usage;
 
-use std::{path::PathBuf, process::ExitCode, sync::LazyLock};
+use std::{path::PathBuf, process::ExitCode, sync::LazyLock, time::Duration};
 
 use clap::{ArgMatches, CommandFactory, Parser, Subcommand};
 use rustix::{fs::Mode, process::umask};
@@ -54,7 +54,7 @@ use self::{
     parsing::{Asked, Parsed},
 };
 use crate::{
-    config::{Links, Log, Seconds},
+    config::{Links, Log},
     telemetry::{self, Telemetry},
 };
 
@@ -87,16 +87,17 @@ struct Cli {
     )]
     config: Option<PathBuf>,
 
-    /// Timeout of commands that wait for a database or a node, in seconds; 0 for none
+    /// Timeout of commands that wait for a database or a node, such as 5m, or in seconds; 0 for none
     /// [default: 30, and none for backup, restore and copy, whose work itself takes long]
     #[arg(
         long,
         global = true,
-        value_name = "SECONDS",
+        value_name = "TIME",
         env = "JETON_TIMEOUT",
+        value_parser = duration::parse_duration,
         help_heading = "All commands"
     )]
-    timeout: Option<Seconds<0, 31_536_000>>,
+    timeout: Option<Duration>,
 
     #[command(subcommand)]
     command: Command,
@@ -217,8 +218,7 @@ async fn run(asked: Asked) -> anyhow::Result<()> {
             output::remark(&format!("jeton: {told}"));
         }
     }
-    let timeout = cli.timeout.map(Seconds::duration);
-    let (deadline, whole) = (Deadline::brief(timeout), Deadline::whole(timeout));
+    let (deadline, whole) = (Deadline::brief(cli.timeout), Deadline::whole(cli.timeout));
     match cli.command {
         Command::Serve(serve) => serve.run(&unknown_variables).await,
         Command::Dev(dev) => dev.run(&unknown_variables).await,
@@ -237,7 +237,7 @@ async fn run(asked: Asked) -> anyhow::Result<()> {
         Command::TagKey(tag_key) => tag_key.run(deadline).await,
         Command::Audit(audit) => audit.run(deadline).await,
         Command::Token(token) => Box::pin(token.run(deadline)).await,
-        Command::Health(health) => health.run(timeout).await,
+        Command::Health(health) => health.run(cli.timeout).await,
         Command::Bench(bench) => bench.run().await,
         Command::Config(show) => show.run(innermost(&matches), &file),
         Command::Completions(completions) => {

@@ -40,7 +40,7 @@ pub use self::{
     links::Links,
     listeners::{ControlAddress, ControlListener, GrpcListener, HttpListeners, RunningProbes},
     log::{Log, LogFormat},
-    new_secrets::{LifetimeDays, LifetimeSeconds, NewSecrets, NoLifetime},
+    new_secrets::{LifetimeDays, NEVER, NewSecrets, NoLifetime, SecretLifetime},
     proxies::{Networks, Proxies, TrustedProxies},
     quantity::{
         Bytes, Count, Days, Kibibytes, Mebibytes, Millis, OutOfRange, Quantity, Seconds, Unit,

@@ -28,8 +28,8 @@ pub(super) struct Doctor {
     on: Reading,
 }
 
-const COLUMNS: [Column; 4] =
-    [Column::whole("state"), Column::whole("check"), Column::text("found"), Column::text("to do")];
+/// The columns. On a terminal what was found and what to do stand below them in full.
+const COLUMNS: [Column; 2] = [Column::whole("state"), Column::whole("check")];
 
 impl Doctor {
     pub(super) async fn run(self, deadline: Deadline) -> anyhow::Result<()> {
@@ -53,7 +53,8 @@ impl Doctor {
             let checks: Vec<_> = done.iter().map(as_json).collect();
             output::json(&json!({ "checks": checks }));
         } else {
-            output::table(COLUMNS, done.iter().map(cells).collect());
+            let rows: Vec<_> = done.iter().map(cells).collect();
+            output::table_with_notes(COLUMNS, ["found", "to do"], &rows);
         }
         if done.iter().all(|check| check.state == State::Ok) {
             return Ok(());
@@ -71,11 +72,7 @@ fn as_json(check: &Check) -> Value {
     })
 }
 
-fn cells(check: &Check) -> [String; 4] {
-    [
-        check.state.as_str().to_owned(),
-        check.name.to_owned(),
-        check.found.clone(),
-        check.to_do.clone(),
-    ]
+fn cells(check: &Check) -> ([String; 2], [String; 2]) {
+    let notes = [check.found.clone(), check.to_do.clone()];
+    ([check.state.as_str().to_owned(), check.name.to_owned()], notes)
 }

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use crate::domain::{Clock, Malformed, SystemClock, Timestamp, TokenLifetime};
+use crate::{
+    config::{NEVER, SecretLifetime},
+    domain::{Clock, Malformed, SystemClock, Timestamp, TokenLifetime},
+};
 
 /// A hundred years. A longer duration is a mistake, and a moment that far away cannot be stored.
 const LONGEST: u64 = 36_500 * 86_400;
@@ -35,6 +38,17 @@ pub(super) fn parse_token_lifetime(text: &str) -> Result<TokenLifetime, Malforme
     lifetime
         .and_then(Result::ok)
         .ok_or(Malformed("a token lives for a second to a day, such as 15m, 1h or 900 (seconds)"))
+}
+
+/// Parses the lifetime of a secret: a duration, or `never`.
+pub(super) fn parse_secret_lifetime(text: &str) -> Result<SecretLifetime, Malformed> {
+    if text == NEVER {
+        return Ok(SecretLifetime::Never);
+    }
+    let lifetime = parse_duration(text).ok().filter(|lifetime| !lifetime.is_zero());
+    lifetime.map(SecretLifetime::Limited).ok_or(Malformed(
+        "a secret lives for 1s to 36500d, such as 90d, 12h or 3600 (seconds), or never",
+    ))
 }
 
 /// Parses a moment in the past: RFC 3339, or how long ago it was.
@@ -102,6 +116,17 @@ mod tests {
             "١",
         ] {
             parse_duration(text).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn a_secret_lives_for_a_duration_or_for_ever() {
+        let limited = |seconds| Ok(SecretLifetime::Limited(Duration::from_secs(seconds)));
+        assert_eq!(parse_secret_lifetime("90d"), limited(7_776_000));
+        assert_eq!(parse_secret_lifetime("3600"), limited(3_600));
+        assert_eq!(parse_secret_lifetime("never"), Ok(SecretLifetime::Never));
+        for text in ["0", "0d", "36501d", "Never", "", "-1", "1y"] {
+            parse_secret_lifetime(text).unwrap_err();
         }
     }
 

@@ -168,23 +168,24 @@ pub(super) fn table<const N: usize>(columns: [table::Column; N], rows: Vec<[Stri
     }
 }
 
-/// Prints a table in which each row has a note. On a terminal the note is a line of its own below
-/// its row, because it may be long. In a pipe it is the last cell of the row.
-pub(super) fn table_with_notes<const N: usize>(
+/// Prints a table in which each row has notes. On a terminal each note stands below its row, because
+/// it may be long. In a pipe the notes are the last cells of the row.
+pub(super) fn table_with_notes<const N: usize, const M: usize>(
     columns: [table::Column; N],
-    heading: &'static str,
-    rows: &[([String; N], String)],
+    headings: [&'static str; M],
+    rows: &[([String; N], [String; M])],
 ) {
-    let clean = |cell: &String| printable(cell);
-    let (cells, notes): (Vec<Vec<_>>, Vec<_>) =
-        rows.iter().map(|(row, note)| (row.iter().map(clean).collect(), printable(note))).unzip();
+    let clean = |cells: &[String]| cells.iter().map(|cell| printable(cell)).collect::<Vec<_>>();
+    let (cells, notes): (Vec<_>, Vec<_>) =
+        rows.iter().map(|(row, notes)| (clean(row), clean(notes))).unzip();
     let width = io::stdout().is_terminal().then(table::terminal_width);
     let (text, left_out) = table::render(&columns, &cells, width);
-    let notes = std::iter::once(heading.to_owned()).chain(notes);
-    let lines = text.lines().zip(notes).map(|(line, note)| match width {
-        None => format!("{line}\t{note}"),
-        Some(_) if note.is_empty() => line.to_owned(),
-        Some(width) => format!("{line}\n{}", table::below(&note, width)),
+    let notes = std::iter::once(Vec::from(headings.map(str::to_owned))).chain(notes);
+    let lines = text.lines().zip(notes).map(|(line, notes)| {
+        let Some(width) = width else { return format!("{line}\t{}", notes.join("\t")) };
+        let notes = notes.iter().filter(|note| !note.is_empty());
+        let below = notes.map(|note| table::below(note, width));
+        std::iter::once(line.to_owned()).chain(below).collect::<Vec<_>>().join("\n")
     });
     say(&lines.collect::<Vec<_>>().join("\n"));
     if !left_out.is_empty() {

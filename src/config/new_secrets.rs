@@ -4,7 +4,7 @@ use std::{str::FromStr, time::Duration};
 
 use clap::Args;
 
-use super::{Days, OutOfRange, Seconds};
+use super::{Days, OutOfRange};
 use crate::domain::Timestamp;
 
 /// Policy for new client secrets. Used by commands that create secrets.
@@ -21,13 +21,9 @@ pub struct NewSecrets {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LifetimeDays(SecretLifetime);
 
-/// Lifetime of a secret in seconds, or `never`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LifetimeSeconds(SecretLifetime);
-
 /// How long a secret lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum SecretLifetime {
+pub enum SecretLifetime {
     /// It expires after this time.
     Limited(Duration),
     /// It does not expire.
@@ -35,7 +31,7 @@ enum SecretLifetime {
 }
 
 /// Text that stands for no expiry.
-const NEVER: &str = "never";
+pub const NEVER: &str = "never";
 
 /// Error for a text that is neither a lifetime nor `never`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -55,19 +51,6 @@ impl FromStr for LifetimeDays {
     }
 }
 
-impl FromStr for LifetimeSeconds {
-    type Err = NoLifetime;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text == NEVER {
-            return Ok(Self(SecretLifetime::Never));
-        }
-        // A hundred years. A time past the year 9999 cannot be stored.
-        let seconds: Seconds<1, 3_155_760_000> = text.parse().map_err(NoLifetime)?;
-        Ok(Self(SecretLifetime::Limited(seconds.duration())))
-    }
-}
-
 impl NewSecrets {
     /// Lifetime of a new secret; `None` if it does not expire.
     #[must_use]
@@ -81,8 +64,8 @@ impl NewSecrets {
     /// Expiry of a secret that is created at `now`; `None` if it does not expire. `asked` is the
     /// lifetime that the command names.
     #[must_use]
-    pub fn expiry(&self, asked: Option<LifetimeSeconds>, now: Timestamp) -> Option<Timestamp> {
-        match asked.map_or(self.secret_lifetime_days.0, |LifetimeSeconds(asked)| asked) {
+    pub fn expiry(&self, asked: Option<SecretLifetime>, now: Timestamp) -> Option<Timestamp> {
+        match asked.unwrap_or(self.secret_lifetime_days.0) {
             SecretLifetime::Limited(lifetime) => Some(now.plus(lifetime)),
             SecretLifetime::Never => None,
         }
@@ -97,12 +80,12 @@ mod tests {
     fn the_policy_applies_unless_the_command_names_a_lifetime() {
         let now = Timestamp::from_unix_micros(0);
         let policy = |text: &str| NewSecrets { secret_lifetime_days: text.parse().unwrap() };
-        let asked = |text: &str| Some(text.parse::<LifetimeSeconds>().unwrap());
         let day = now.plus(Duration::from_hours(24));
+        let one_day = SecretLifetime::Limited(Duration::from_hours(24));
         assert_eq!(policy("1").expiry(None, now), Some(day));
         assert_eq!(policy("never").expiry(None, now), None);
-        assert_eq!(policy("never").expiry(asked("86400"), now), Some(day));
-        assert_eq!(policy("1").expiry(asked("never"), now), None);
+        assert_eq!(policy("never").expiry(Some(one_day), now), Some(day));
+        assert_eq!(policy("1").expiry(Some(SecretLifetime::Never), now), None);
         for text in ["0", "36501", "Never", "", "-1"] {
             let refused = text.parse::<LifetimeDays>().unwrap_err().to_string();
             assert_eq!(refused, "must be a whole number from 1 to 36500 days, or never", "{text}");

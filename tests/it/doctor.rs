@@ -31,7 +31,7 @@ async fn what_is_in_order_is_ok_and_the_status_is_0() {
         let (output, said) = look(&database);
         assert_eq!(output.status.code(), Some(0), "{kind:?}: {said}");
         let checks = said["checks"].as_array().unwrap();
-        assert_eq!(checks.len(), 10, "{said}");
+        assert_eq!(checks.len(), 11, "{said}");
         assert!(checks.iter().all(|check| check["state"] == "ok"), "{said}");
         assert!(check(&said, "clients").1.contains("1 registered"), "{said}");
         let table = run(&["doctor"], &database);
@@ -64,6 +64,26 @@ async fn what_needs_an_operator_is_said_with_what_to_do() {
         for name in ["schema", "clock", "clients"] {
             assert_eq!(check(&said, name).0, "ok", "{kind:?}: {name}");
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn active_clients_without_a_live_secret_are_named() {
+    for kind in Kind::BOTH {
+        let database = Database::ready(kind).await;
+        for id in ["orders", "stock", "off"] {
+            run_json(&["client", "create", "--client-id", id], &database);
+        }
+        run_json(&["client", "disable", "off"], &database);
+        database.execute("update client_secret set expires_at = created_at").await;
+        let (output, said) = look(&database);
+        assert_eq!(output.status.code(), Some(3), "{kind:?}: {said}");
+        let (state, text) = check(&said, "live secrets");
+        assert_eq!(state, "advice", "{kind:?}: {text}");
+        for part in ["orders, stock ", "`jeton client add-secret orders`"] {
+            assert!(text.contains(part), "{kind:?}: {part} in {text}");
+        }
+        assert!(!text.contains("off"), "{kind:?}: a disabled client needs none: {text}");
     }
 }
 

@@ -58,7 +58,7 @@ async fn what_a_client_cannot_be_is_refused_before_anything_is_stored() {
                 &["--token-lifetime-seconds", "86401"],
                 &["--token-lifetime-seconds", "a second to a day"],
             ),
-            (&["--secret-expires-in", "0"], &["--secret-expires-in"]),
+            (&["--secret-expires-in", "0"], &["--secret-expires-in", "90d", "never"]),
             // Past the year 9999 a moment cannot be stored, and an end of time is no end.
             (&["--secret-expires-in", "18446744073709551615"], &["--secret-expires-in"]),
         ];

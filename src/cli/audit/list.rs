@@ -39,8 +39,8 @@ impl List {
         } else if entries.is_empty() {
             output::remark("No changes yet.");
         } else {
-            let rows = entries.iter().map(|entry| (text::row(entry), text::change(entry)));
-            output::table_with_notes(text::COLUMNS, "change", &rows.collect::<Vec<_>>());
+            let rows = entries.iter().map(|entry| (text::row(entry), [text::change(entry)]));
+            output::table_with_notes(text::COLUMNS, ["change"], &rows.collect::<Vec<_>>());
         }
         unreadable::check(unreadable::rows(&entries))
     }

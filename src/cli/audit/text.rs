@@ -57,7 +57,8 @@ pub(super) fn json(entry: &Readable<AuditEntry>) -> Value {
 }
 
 /// What changed, such as `scopes +admin -read; state active → disabled`. Empty values of something
-/// new or deleted are left out, and so is the version, which every change of a client increments.
+/// new or deleted are left out, and so is the version, which every change of a client increments. The
+/// generation is a number for the database; a larger one means that all tokens were revoked.
 pub(super) fn change(entry: &Readable<AuditEntry>) -> String {
     let Ok(entry) = entry else { return String::new() };
     let changes = detail_changes(entry);
@@ -71,6 +72,8 @@ pub(super) fn change(entry: &Readable<AuditEntry>) -> String {
 
 fn words(DetailChange { field, before, after }: &DetailChange) -> Option<String> {
     match (before, after) {
+        (Some(_), Some(_)) if field == "generation" => Some("all tokens revoked".to_owned()),
+        _ if field == "generation" => None,
         (Some(Value::Array(before)), Some(Value::Array(after))) => {
             let come = after.iter().filter(|member| !before.contains(member));
             let go = before.iter().filter(|member| !after.contains(member));
@@ -147,6 +150,8 @@ mod tests {
         assert_eq!(said("client.delete", created), "scopes read write; state active");
         assert_eq!(said("secret.update", r#"{"hash": "changed"}"#), "hash changed");
         assert_eq!(said("token.revoke", "{}"), "");
+        assert_eq!(said("client.update", r#"{"generation": [0, 1]}"#), "all tokens revoked");
+        assert_eq!(said("client.create", r#"{"generation": 0}"#), "");
         assert_eq!(said("client.update", "not JSON"), "not JSON");
     }
 }

@@ -7,10 +7,13 @@ use clap::Args;
 use super::{notes::Notes, output, quota::Limits, secrets::Made};
 use crate::{
     cli::{
-        arguments::Changing, deadline::Deadline, duration::parse_token_lifetime, secret_file::Out,
+        arguments::Changing,
+        deadline::Deadline,
+        duration::{parse_secret_lifetime, parse_token_lifetime},
+        secret_file::Out,
         target::Target,
     },
-    config::{Argon2, LifetimeSeconds, NewSecrets},
+    config::{Argon2, NewSecrets, SecretLifetime},
     domain::{
         Audience, ClientId, Clock, GrantType, Scope, SystemClock, Timestamp, TokenLifetime,
         parse_label, parse_name,
@@ -77,9 +80,10 @@ pub(in crate::cli) struct Create {
     #[arg(long, value_name = "LABEL", default_value = "", value_parser = parse_label)]
     secret_label: String,
 
-    /// Lifetime of its first secret, in seconds, or `never` [default: --secret-lifetime-days]
-    #[arg(long, value_name = "S")]
-    secret_expires_in: Option<LifetimeSeconds>,
+    /// Lifetime of its first secret, such as 90d, or in seconds, or `never`
+    /// [default: --secret-lifetime-days]
+    #[arg(long, value_name = "TIME", value_parser = parse_secret_lifetime)]
+    secret_expires_in: Option<SecretLifetime>,
 
     #[command(flatten)]
     out: Out,

@@ -50,8 +50,9 @@ impl Report {
                 "evidence": evidence_json(evidence),
             }));
         } else {
-            let cells = |secret| cells(secret, evidence, now);
-            output::table(COLUMNS, report.secrets.iter().map(cells).collect());
+            let row = |secret| (cells(secret, evidence, now), [advice(secret)]);
+            let rows: Vec<_> = report.secrets.iter().map(row).collect();
+            output::table_with_notes(COLUMNS, ["advice"], &rows);
             output::remark(&evidence_line(evidence));
         }
         let secrets = report.secrets.iter().filter_map(|report| report.secret.as_ref().err());
@@ -60,12 +61,12 @@ impl Report {
     }
 }
 
-const COLUMNS: [Column; 10] = [
+/// The columns. On a terminal the advice has a line of its own below its row.
+const COLUMNS: [Column; 9] = [
     Column::whole("secret"),
     Column::whole("state"),
     Column::whole("last used"),
     Column::text("from"),
-    Column::text("advice"),
     Column::text("label"),
     Column::whole("uses"),
     Column::whole("refused"),
@@ -73,7 +74,7 @@ const COLUMNS: [Column; 10] = [
     Column::whole("created"),
 ];
 
-fn cells(report: &SecretReport, evidence: &Evidence, now: Timestamp) -> [String; 10] {
+fn cells(report: &SecretReport, evidence: &Evidence, now: Timestamp) -> [String; 9] {
     let secret = match &report.secret {
         Ok(secret) => secret,
         Err(row) => return unreadable::cells(row, 1),
@@ -90,13 +91,17 @@ fn cells(report: &SecretReport, evidence: &Evidence, now: Timestamp) -> [String;
         secret.state(now).as_str().to_owned(),
         last_used,
         from(uses),
-        report.advice.map(in_sentence).unwrap_or_default(),
         secret.label.clone(),
         uses.uses.to_string(),
         refusals(uses, now),
         secret.expires_at.map_or_else(|| "never".to_owned(), |end| end.to_string()),
         secret.created_at.to_string(),
     ]
+}
+
+/// What to do with a secret; empty if its row cannot be read.
+fn advice(report: &SecretReport) -> String {
+    report.advice.map(in_sentence).unwrap_or_default()
 }
 
 /// What it means that no use of a secret was counted.

@@ -9,11 +9,11 @@ use crate::{
     cli::{
         arguments::{Changing, Format},
         deadline::Deadline,
-        duration::ago,
+        duration::{ago, parse_secret_lifetime},
         secret_file::{Out, SecretFile},
         target::Target,
     },
-    config::{Argon2, LifetimeSeconds, NewSecrets},
+    config::{Argon2, NewSecrets, SecretLifetime},
     domain::{
         ClientId, ClientKey, ClientSecret, Clock, SecretUse, StoredSecret, SystemClock, Timestamp,
         parse_label,
@@ -32,9 +32,10 @@ pub(in crate::cli) struct Add {
     #[arg(long, default_value = "", value_parser = parse_label)]
     label: String,
 
-    /// Lifetime of the secret, in seconds, or `never` [default: --secret-lifetime-days]
-    #[arg(long, value_name = "S")]
-    expires_in: Option<LifetimeSeconds>,
+    /// Lifetime of the secret, such as 90d, or in seconds, or `never`
+    /// [default: --secret-lifetime-days]
+    #[arg(long, value_name = "TIME", value_parser = parse_secret_lifetime)]
+    expires_in: Option<SecretLifetime>,
 
     #[command(flatten)]
     out: Out,

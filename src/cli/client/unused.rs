@@ -106,10 +106,16 @@ impl Dead {
             let cells = |(client, last): &(ClientId, Option<Timestamp>)| {
                 [client.to_string(), verdict.to_owned(), last_use(*last, now)]
             };
-            if clients.is_empty() {
-                let time = in_words(self.since);
+            let time = in_words(self.since);
+            let is_old_enough = evidence.complete_since().is_some_and(|from| from <= *since);
+            if clients.is_empty() && is_old_enough {
                 output::remark(&format!(
                     "Every client of {time} ago has authenticated since then."
+                ));
+            } else if clients.is_empty() {
+                output::remark(&format!(
+                    "No client is known to be dead, but uses were not counted for all of {time} \
+                     yet: ask again when the evidence is that old, or with a shorter --since."
                 ));
             } else {
                 let columns = ["client_id", "verdict", "last used"].map(Column::whole);

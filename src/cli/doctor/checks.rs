@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::{
     config::Database,
     data_dir::{self, Worker},
-    domain::{CLOCK_TOLERANCE, Clock, Evidence, Recorder, SystemClock},
+    domain::{CLOCK_TOLERANCE, ClientState, Clock, Evidence, Recorder, SystemClock},
     registry::{Registry, RegistryError},
     store::{ClientFilter, Store},
 };
@@ -90,6 +90,7 @@ pub(super) fn schema(checked: anyhow::Result<()>) -> Check {
 pub(super) async fn of_database(registry: &Registry, store: &dyn Store) -> Vec<Check> {
     let mut done = nodes(store).await;
     done.extend(clients(registry).await);
+    done.push(asked("live secrets", live_secrets(registry).await));
     done.push(asked("secrets", secrets(registry).await));
     done.push(asked("tag key", tag_key(registry).await));
     done
@@ -170,6 +171,25 @@ async fn clients(registry: &Registry) -> Vec<Check> {
         format!("may grant access: {}", names(&able))
     };
     vec![rows, audiences, Check::ok("administrators", administrators)]
+}
+
+/// Active clients that cannot authenticate.
+async fn live_secrets(registry: &Registry) -> Result<Check, RegistryError> {
+    const NAME: &str = "live secrets";
+    let filter = ClientFilter {
+        state: Some(ClientState::Active),
+        without_live_secret_at: Some(SystemClock.now()),
+        ..ClientFilter::default()
+    };
+    let listed = registry.list_clients(&filter).await?;
+    let ids = listed.iter().flatten().map(|record| record.client.client_id.to_string());
+    let ids: Vec<_> = ids.collect();
+    let Some(first) = ids.first() else {
+        return Ok(Check::ok(NAME, "every active client has one"));
+    };
+    let found = format!("none, so they cannot authenticate: {}", names(&ids));
+    let to_do = format!("`jeton client add-secret {first}`, or `jeton client disable {first}`");
+    Ok(Check::advice(NAME, found, &to_do))
 }
 
 /// Secrets of active clients that end soon.

@@ -123,6 +123,27 @@ async fn a_change_is_visible_on_a_terminal_of_80_columns() {
     assert!(lines.iter().any(|line| line.contains("  client.scopes.widen  ")), "{said}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn advice_is_complete_on_a_terminal_of_80_columns() {
+    let database = Database::ready(Kind::Sqlite).await;
+    let expires = ["client", "create", "--secret-expires-in", "1d", "--client-id"];
+    for id in ["a-client-with-a-long-name", "another-client-with-a-long-name"] {
+        run_json(&[&expires[..], &[id]].concat(), &database);
+    }
+    let secrets = ["client", "secrets", "a-client-with-a-long-name"];
+    for (command, parts) in [
+        (&["doctor"][..], &["another-client-with-a-long-name", "`jeton client rotate`"][..]),
+        (&secrets[..], &["    no newer secret"]),
+    ] {
+        let said = stdout(&on_terminal(command, &database, 80, ""));
+        let words = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        for part in parts {
+            assert!(words.contains(part.trim()), "{part} in {said}");
+        }
+        assert!(!said.contains('…'), "{said}");
+    }
+}
+
 /// What the trail says of one act does not depend on the database, but for what only one of them
 /// knows.
 #[tokio::test(flavor = "multi_thread")]

@@ -115,6 +115,12 @@ async fn secrets_that_expire_and_clients_that_are_dead_are_findings() {
         let node = TestNode::on(database.shared(), options).await;
         let early = run(&["client", "expiring"], &database);
         assert!(early.status.success(), "{early:?}");
+        let early = run(&["client", "dead"], &database);
+        let said = String::from_utf8_lossy(&early.stderr);
+        assert!(
+            early.status.success() && said.contains("not counted for all of 90 days"),
+            "{said}"
+        );
         let create = ["client", "create", "--secret-expires-in", "864000", "--client-id"];
         let used = run_json(&[&create[..], &["orders"]].concat(), &database);
         run_json(&[&create[..], &["stock"]].concat(), &database);
