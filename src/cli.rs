@@ -87,7 +87,7 @@ struct Cli {
     )]
     config: Option<PathBuf>,
 
-    /// Timeout of commands that wait for a database or a node, such as 5m, or in seconds; 0 for none
+    /// Timeout of commands that wait for a database or a node, such as 5m; 0 for none
     /// [default: 30, and none for backup, restore and copy, whose work itself takes long]
     #[arg(
         long,

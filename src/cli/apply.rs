@@ -182,8 +182,8 @@ impl Work<'_> {
         let is_applied = !plan_only && plan_out.is_none();
         if is_applied && !plan.changes.is_empty() {
             self.confirmation.ask(&format!(
-                "This changes {} clients in {}.",
-                plan.changes.len(),
+                "This changes {} in {}.",
+                output::counted(plan.changes.len(), "client"),
                 self.target.place
             ))?;
             work::carry_out(&plan, self.target, &self.registry, self.deadline).await?;
@@ -227,9 +227,9 @@ impl Work<'_> {
     fn tell_of(&self, plan: &Plan) {
         let count = |verb| plan.changes.iter().filter(|change| change.verb() == verb).count();
         output::remark(&format!(
-            "In {}: {} clients created, {} changed, {} disabled, {} deleted.",
+            "In {}: {} created, {} changed, {} disabled, {} deleted.",
             self.target.place,
-            count("create"),
+            output::counted(count("create"), "client"),
             count("update"),
             count("prune"),
             count("delete")

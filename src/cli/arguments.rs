@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{confirm::Confirmation, node::Operator};
+use super::{confirm::Confirmation, node::Operator, output};
 use crate::config::Database;
 
 /// Form of the output.
@@ -44,4 +44,16 @@ pub(super) struct Ending {
 
     #[command(flatten)]
     pub(super) changing: Changing,
+}
+
+/// Tells of values with a comma. RFC 6749 allows a comma in a scope, but who writes one usually
+/// means several scopes.
+pub(super) fn remark_on_commas<T: ToString>(flag: &str, values: &[T]) {
+    let values = values.iter().map(ToString::to_string);
+    for value in values.filter(|value| value.contains(',')) {
+        let several: Vec<_> = value.split(',').map(|one| format!("{flag} {one}")).collect();
+        let several = several.join(" ");
+        let text = format!("{flag} {value} is one with a comma in it; several are {several}");
+        output::remark(&output::printable(&text));
+    }
 }

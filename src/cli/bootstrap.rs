@@ -116,7 +116,8 @@ async fn refuse_a_second(registry: &Registry) -> anyhow::Result<()> {
     let Some(first) = registry.administrators().await?.into_iter().next() else { return Ok(()) };
     Err(Exit::Conflict.error(format!(
         "client {first} is an administrator already and can make others; if nobody has its secret \
-         any more, use --recover"
+         any more, `jeton client add-secret {first} --out FILE` makes a new one; if that does not \
+         help, --recover makes another administrator"
     )))
 }
 

@@ -18,8 +18,8 @@ const EXCEPTION: &str = "or set --trusted-network if the network itself protects
 pub(super) fn ensure_protected(is_protected: bool, link: &str, remedy: &str) -> anyhow::Result<()> {
     ensure!(
         is_protected,
-        "{link} leads beyond this machine without verified TLS, where others can read and change \
-         what passes, secrets and tokens among it: {remedy}"
+        "{link} leads beyond this machine without verified TLS, so that others can read and change \
+         secrets and tokens on their way: {remedy}"
     );
     Ok(())
 }

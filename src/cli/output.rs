@@ -168,8 +168,8 @@ pub(super) fn table<const N: usize>(columns: [table::Column; N], rows: Vec<[Stri
     }
 }
 
-/// Prints a table in which each row has notes. On a terminal each note stands below its row, because
-/// it may be long. In a pipe the notes are the last cells of the row.
+/// Prints a table in which each row has notes. On a terminal each note stands below its row,
+/// because it may be long. In a pipe the notes are the last cells of the row.
 pub(super) fn table_with_notes<const N: usize, const M: usize>(
     columns: [table::Column; N],
     headings: [&'static str; M],
@@ -191,6 +191,12 @@ pub(super) fn table_with_notes<const N: usize, const M: usize>(
     if !left_out.is_empty() {
         remark(&format!("Left out for lack of width: {}.", left_out.join(", ")));
     }
+}
+
+/// A number of things, such as `1 client` or `2 clients`.
+pub(super) fn counted(number: usize, thing: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {thing}{plural}")
 }
 
 /// Prints the properties of one object.

@@ -36,7 +36,7 @@ pub(super) fn parse() -> anyhow::Result<Parsed> {
     let read = |command: &clap::Command| {
         let matches = command.clone().try_get_matches_from(&arguments);
         let read = matches.and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
-        read.map_err(|error| usage::tell(&settings::name_variable(error, command, &arguments)))
+        read.map_err(|error| usage::tell(settings::name_variable(error, command, &arguments)))
     };
     let (mut cli, mut matches) = match read(&command) {
         Ok(read) => read,

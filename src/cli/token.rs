@@ -17,7 +17,7 @@ use tonic_types::StatusExt;
 use uuid::Uuid;
 
 use super::{
-    arguments::Format,
+    arguments::{Format, remark_on_commas},
     deadline::{Deadline, Wait},
     exit::Exit,
     output,
@@ -151,6 +151,7 @@ impl TokenCommand {
 
 impl Issue {
     async fn run(self, deadline: Deadline) -> anyhow::Result<()> {
+        remark_on_commas("--scope", &self.scopes);
         let mut request = request::issue(Some(self.caller.authentication()?));
         (request.scopes, request.resources) = (self.scopes, self.resources);
         let undecided = "A token that nobody holds may have been issued; it expires by itself.";
@@ -185,7 +186,7 @@ impl Issue {
 impl OfToken {
     /// The token, then the credentials, which is the order in which they are asked for.
     fn read(&self) -> anyhow::Result<(String, Option<ClientAuthentication>)> {
-        let token = input::token(self.token_file.as_deref())?;
+        let token = input::token(self.token_file.as_deref(), "--token-file")?;
         Ok((token, Some(self.caller.authentication()?)))
     }
 

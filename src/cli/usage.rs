@@ -6,15 +6,31 @@ use std::{
     io::{self, IsTerminal},
 };
 
+use clap::{
+    builder::StyledStr,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
+
 use super::{
     exit::Exit,
     output,
     tagged_text::{ADVICE, redacted},
 };
-use crate::{config, domain::is_unprintable};
+use crate::{
+    config,
+    domain::{ClientId, is_unprintable},
+};
+
+/// Commands that take a client id by a flag, where others take it as their first argument.
+const BY_FLAG: [&str; 4] =
+    ["jeton client create", "jeton bootstrap", "jeton token issue", "jeton token introspect"];
 
 /// Prints what clap has to say. Returns the exit status of an error; help and version are none.
-pub(super) fn tell(error: &clap::Error) -> Option<Exit> {
+pub(super) fn tell(mut error: clap::Error) -> Option<Exit> {
+    if let Some(id) = id_without_flag(&error) {
+        let tip = vec![StyledStr::from(format!("the client id has a flag here: --client-id {id}"))];
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(tip));
+    }
     let text = error.render();
     if !error.use_stderr() {
         let is_colored = io::stdout().is_terminal() && !config::without_color();
@@ -33,6 +49,15 @@ pub(super) fn tell(error: &clap::Error) -> Option<Exit> {
         output::complain_of(Exit::Usage, message.trim_end(), clean.trim_end());
     }
     Some(Exit::Usage)
+}
+
+/// The client id that was given as an argument to a command that takes it by a flag.
+fn id_without_flag(error: &clap::Error) -> Option<ClientId> {
+    let ContextValue::String(argument) = error.get(ContextKind::InvalidArg)? else { return None };
+    let usage = error.get(ContextKind::Usage)?.to_string();
+    let is_by_flag = BY_FLAG.iter().any(|command| usage.contains(command));
+    let is_argument = error.kind() == ErrorKind::UnknownArgument && !argument.starts_with('-');
+    if is_by_flag && is_argument { ClientId::parse(argument).ok() } else { None }
 }
 
 /// Whether the command line asks for JSON, even if it cannot be parsed.

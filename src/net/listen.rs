@@ -33,12 +33,14 @@ const REST: Duration = Duration::from_millis(50);
 
 /// Error of binding the address of a listener.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address} for {what}")]
+#[error("cannot listen on {address} for {what}; {}", remedy(.source, .flag))]
 pub struct ListenError {
     /// The requested address, or the path of a Unix socket.
     pub address: String,
     /// Purpose of the listener, such as `gRPC`.
     pub what: &'static str,
+    /// Setting that names the address.
+    pub flag: &'static str,
     /// Error of the operating system.
     #[source]
     pub source: io::Error,
@@ -74,13 +76,24 @@ impl Listener {
 
 impl ListenError {
     const fn new(address: String, kind: ListenerKind, source: io::Error) -> Self {
-        let what = match kind {
-            ListenerKind::Grpc => "gRPC",
-            ListenerKind::Http => "HTTP",
-            ListenerKind::Control => "administration",
-            ListenerKind::Probes => "metrics and probes",
+        let (what, flag) = match kind {
+            ListenerKind::Grpc => ("gRPC", "--grpc-addr"),
+            ListenerKind::Http => ("HTTP", "--http-addr"),
+            ListenerKind::Control => ("administration", "--control-addr"),
+            ListenerKind::Probes => ("metrics and probes", "--probe-addr"),
         };
-        Self { address, what, source }
+        Self { address, what, flag, source }
+    }
+}
+
+/// What to change if the address cannot be bound.
+fn remedy(source: &io::Error, flag: &str) -> String {
+    match source.kind() {
+        io::ErrorKind::AddrInUse => format!(
+            "another process, perhaps another node, listens there: stop it, or name another \
+             address with {flag}"
+        ),
+        _ => format!("the address is that of {flag}"),
     }
 }
 

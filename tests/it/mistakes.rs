@@ -1,6 +1,7 @@
 //! A newcomer's mistakes at the command line: each ends with one line that says how to mend it.
 
 mod connections;
+mod words;
 
 use std::{fs, os::unix::fs::PermissionsExt, process::Output};
 
@@ -116,7 +117,8 @@ fn a_secret_or_a_token_that_is_missing_is_asked_for() {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         path.to_str().unwrap().to_owned()
     };
-    let (empty, secret) = (write("empty", "\n"), write("secret", "jts_x\n"));
+    let empty = write("empty", "\n");
+    let secret = write("secret", &format!("jts_{}\n", "A".repeat(75)));
     let nobody = format!("http://{}", free_port());
     let rows: [(&[&str], &[&str]); 7] = [
         (&["issue"], &["--client-id"]),

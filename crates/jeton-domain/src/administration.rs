@@ -130,14 +130,15 @@ impl Client {
         if reserved.next().is_none() && !includes_administration(&self.audiences) {
             return Ok(());
         }
-        if !self.is_for_administration_alone() {
+        // One message with the whole remedy, so that nobody needs a try for each part.
+        let is_brief = self.token_lifetime <= TokenLifetime::OF_ADMINISTRATORS;
+        if !self.is_for_administration_alone() || !is_brief {
             return Err(Malformed(
-                "a client with a scope that begins with jeton: has urn:jeton:administration as its \
-                 only audience, and other clients do not have it among others",
+                "an administrator, which is a client with a scope that begins with jeton:, has \
+                 urn:jeton:administration as its only audience, and its tokens live for at most \
+                 900 seconds (--audience urn:jeton:administration --token-lifetime 15m); no other \
+                 client has that audience",
             ));
-        }
-        if self.token_lifetime > TokenLifetime::OF_ADMINISTRATORS {
-            return Err(Malformed("a token for administration lives for at most 900 seconds"));
         }
         Ok(())
     }

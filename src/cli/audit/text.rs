@@ -57,8 +57,8 @@ pub(super) fn json(entry: &Readable<AuditEntry>) -> Value {
 }
 
 /// What changed, such as `scopes +admin -read; state active → disabled`. Empty values of something
-/// new or deleted are left out, and so is the version, which every change of a client increments. The
-/// generation is a number for the database; a larger one means that all tokens were revoked.
+/// new or deleted are left out, and so is the version, which every change of a client increments.
+/// The generation is a number for the database; a larger one means that all tokens were revoked.
 pub(super) fn change(entry: &Readable<AuditEntry>) -> String {
     let Ok(entry) = entry else { return String::new() };
     let changes = detail_changes(entry);

@@ -7,7 +7,7 @@ use clap::Args;
 use super::{notes::Notes, output, quota::Limits, secrets::Made};
 use crate::{
     cli::{
-        arguments::Changing,
+        arguments::{Changing, remark_on_commas},
         deadline::Deadline,
         duration::{parse_secret_lifetime, parse_token_lifetime},
         secret_file::Out,
@@ -104,6 +104,8 @@ const UNDECIDED: &str = "The client may have been registered, with a secret that
 
 impl Create {
     pub(super) async fn run(self, deadline: Deadline) -> anyhow::Result<()> {
+        remark_on_commas("--scope", &self.scopes);
+        remark_on_commas("--audience", &self.audiences);
         let scopes = Scope::parse_set(self.scopes.iter().map(Scope::as_str))?;
         let default_scopes = match (self.no_default_scope, self.default_scopes.is_empty()) {
             (true, _) => Some(BTreeSet::new()),

@@ -43,6 +43,7 @@ const COLUMNS: [Column; 3] =
 impl Update {
     pub(super) async fn run(self, deadline: Deadline) -> anyhow::Result<()> {
         let Self { client_id, fields, etag, dry_run, on } = self;
+        fields.remark_on_commas();
         let target = Target::of(on.database)?;
         let registry = target.registry(on.operator.actor());
         let edit = Edit { registry, client_id: &client_id, fields: &fields, etag, dry_run };

@@ -39,7 +39,7 @@ impl Explain {
     pub(super) async fn run(self, deadline: Deadline) -> anyhow::Result<()> {
         let text = match self.id {
             Some(_) => String::new(),
-            None => input::token(self.token_file.as_deref())?,
+            None => input::token(self.token_file.as_deref(), "a FILE, --id")?,
         };
         let target = Target::of(self.on.database)?;
         let registry = target.registry(node::this_user());

@@ -50,7 +50,7 @@ impl Revoke {
 
     /// The token is read before the credentials, as at introspection.
     async fn by_client(self, deadline: Deadline) -> anyhow::Result<()> {
-        let token = input::token(self.token_file.as_deref())?;
+        let token = input::token(self.token_file.as_deref(), "--token-file")?;
         let caller = Caller {
             server: self.server,
             links: self.on.database.links,

@@ -6,6 +6,7 @@ use clap::Args;
 
 use crate::{
     cli::{
+        arguments::remark_on_commas,
         client::{notes::Notes, quota::Limits},
         duration::parse_token_lifetime,
         exit::Exit,
@@ -153,6 +154,12 @@ impl AudiencesOfAToken {
 }
 
 impl Fields {
+    /// Tells of scopes with a comma, which may be meant as several.
+    pub(super) fn remark_on_commas(&self) {
+        remark_on_commas("--scope", &self.scopes);
+        remark_on_commas("--add-scope", &self.add_scopes);
+    }
+
     /// The update of a client that is like this now.
     ///
     /// # Errors
