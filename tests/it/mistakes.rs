@@ -158,7 +158,7 @@ async fn a_node_that_cannot_be_called_as_it_was_is_told_from_one_that_is_not_the
     let url =
         |scheme: &str, served: &Served| format!("{scheme}://localhost:{}", served.grpc.port());
     for (server, expected) in [
-        (url("https", &secured), "--tls-ca"),
+        (url("https", &secured), "DATA_DIR/tls/cert.pem): invalid peer certificate: UnknownIssuer"),
         (url("http", &secured), "is the URL http instead of https?"),
         (url("https", &plain), "is the URL https instead of http?"),
         (format!("http://{}", free_port()), "no node answers at"),
