@@ -128,6 +128,7 @@ const fn of_registry(error: &RegistryError) -> Option<Exit> {
         | RegistryError::EtagMismatch(..)
         | RegistryError::ChangedMeanwhile(_)
         | RegistryError::SecretEnded(..)
+        | RegistryError::LastLiveSecret(..)
         | RegistryError::SecretLeaked(..)
         | RegistryError::SecretExpired(..)
         | RegistryError::SecretForgotten(..)

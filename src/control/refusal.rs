@@ -40,8 +40,6 @@ pub(super) enum Refusal {
         /// Those of the caller.
         have: Permissions,
     },
-    /// Without this secret the client cannot authenticate.
-    LastLiveSecret,
     /// The secret of a text does not exist any more.
     SecretDeleted,
 }
@@ -83,13 +81,6 @@ impl Refusal {
                 let required = permissions.to_string();
                 not_permitted(ErrorReason::GrantNotPermitted, &message, required, have)
             }
-            Self::LastLiveSecret => refused(
-                ErrorReason::LastLiveSecret,
-                "this is the last live secret of the client: add another first, or set \
-                 even_if_last",
-                None,
-                &[],
-            ),
             Self::SecretDeleted => refused(
                 ErrorReason::SecretNotFound,
                 "this secret was deleted, with its client perhaps: nothing can be done with it",
@@ -181,6 +172,7 @@ fn of_registry(error: RegistryError) -> Status {
         RegistryError::Store(error) => from_error(error),
         RegistryError::Hash(cause) => from_error(Error::internal(cause)),
         error @ (RegistryError::SecretInUse { .. }
+        | RegistryError::LastLiveSecret(..)
         | RegistryError::TooManySecrets { .. }
         | RegistryError::SecretForgotten(..)
         | RegistryError::SecretEnded(..)
@@ -214,6 +206,10 @@ fn of_secret(error: RegistryError) -> Status {
              uses any more, such as the one that the metadata name",
             None,
             &[("secret_id", unused.to_string())],
+        ),
+        RegistryError::LastLiveSecret(..) => plain(
+            ErrorReason::LastLiveSecret,
+            "this is the last live secret of the client: add another first, or set even_if_last",
         ),
         RegistryError::SecretEnded(..)
         | RegistryError::SecretLeaked(..)

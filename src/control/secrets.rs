@@ -6,7 +6,7 @@ use super::{Caller, ClientRpc, Refusal, parse, render};
 use crate::{
     domain::{ClientId, ClientSecret, SecretId},
     pb::v1,
-    registry::{EVIDENCE_PATIENCE, RegistryError, leaves_no_secret},
+    registry::{EVIDENCE_PATIENCE, RegistryError},
     store::Retirement,
 };
 
@@ -81,17 +81,19 @@ impl ClientRpc {
         let client_id = parse::client_id(&message.client_id)?;
         let id = parse::secret_id(&message.secret_id)?;
         self.changeable(&caller, &client_id).await?;
-        let (_, secrets) = self.registry.show_client(&client_id).await?;
-        if !message.even_if_last && leaves_no_secret(&secrets, &[id], self.clock.now()) {
-            return Err(Refusal::LastLiveSecret);
-        }
         if !message.even_if_in_use {
             self.registry.check_unused(&client_id, id).await?;
         }
         let after = parse::whole_duration("after", message.after)?;
         let at = after.map(|after| Retirement::At(self.clock.now().plus(after)));
         let retirement = at.unwrap_or(Retirement::Retired);
-        let (secret, live) = self.end(&caller, &client_id, id, retirement).await?;
+        let registry = self.registry_for(&caller);
+        if message.even_if_last {
+            registry.retire_secret(&client_id, id, retirement).await?;
+        } else {
+            registry.retire_unless_last(&client_id, id, retirement).await?;
+        }
+        let (secret, live) = self.ended(&client_id, id).await?;
         Ok(v1::RetireSecretResponse { secret: Some(secret), live_secrets_left: live })
     }
 
@@ -125,7 +127,8 @@ impl ClientRpc {
             _ if !message.client_id.is_empty() => return Err(one_name("client_id")),
             text => self.owner_of(text).await?,
         };
-        let (secret, live) = self.end(&caller, &client_id, id, Retirement::Leaked).await?;
+        self.registry_for(&caller).retire_secret(&client_id, id, Retirement::Leaked).await?;
+        let (secret, live) = self.ended(&client_id, id).await?;
         Ok(v1::BurnSecretResponse {
             secret: Some(secret),
             client_id: client_id.to_string(),
@@ -147,15 +150,12 @@ impl ClientRpc {
         Ok((client.map_err(RegistryError::Unreadable)?.client_id, secret.id()))
     }
 
-    /// Takes a secret out of use. Returns it, and how many live ones its client has left.
-    async fn end(
+    /// A secret that was taken out of use, and how many live ones its client has left.
+    async fn ended(
         &self,
-        caller: &Caller,
         client_id: &ClientId,
         id: SecretId,
-        retirement: Retirement,
     ) -> Result<(v1::Secret, i32), Refusal> {
-        self.registry_for(caller).retire_secret(client_id, id, retirement).await?;
         let (_, secrets) = self.registry.show_client(client_id).await?;
         let now = self.clock.now();
         let live = secrets.iter().flatten().filter(|secret| secret.is_live(now)).count();

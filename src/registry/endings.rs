@@ -7,22 +7,47 @@ use crate::{
 };
 
 impl Registry {
-    /// Takes a secret out of use: retires it, now or later, or declares it leaked.
+    /// Takes a secret out of use, also the last live one of its client: retires it, now or later,
+    /// or declares it leaked.
     pub async fn retire_secret(
         &self,
         client_id: &ClientId,
         secret: SecretId,
         retirement: Retirement,
     ) -> Result<(), RegistryError> {
-        let now = self.clock.now();
-        let retired =
-            self.store.retire_secret(client_id, secret, retirement, now, &self.actor).await?;
-        if retired {
+        self.end_secret(client_id, secret, retirement, true).await
+    }
+
+    /// The same for a secret that is retired, unless it is the last live one of its client.
+    /// Whatever is retired at the same time, the client keeps one.
+    pub async fn retire_unless_last(
+        &self,
+        client_id: &ClientId,
+        secret: SecretId,
+        retirement: Retirement,
+    ) -> Result<(), RegistryError> {
+        self.end_secret(client_id, secret, retirement, false).await
+    }
+
+    async fn end_secret(
+        &self,
+        client_id: &ClientId,
+        secret: SecretId,
+        retirement: Retirement,
+        even_if_last: bool,
+    ) -> Result<(), RegistryError> {
+        let (now, actor) = (self.clock.now(), &self.actor);
+        let ended =
+            self.store.retire_secret(client_id, secret, retirement, even_if_last, now, actor);
+        if ended.await? {
             return Ok(());
         }
+        let found = self.secret(client_id, secret).await?;
+        if !even_if_last && found.is_live(now) {
+            return Err(RegistryError::LastLiveSecret(client_id.clone(), secret.0));
+        }
         // A retirement that begins later is refused for a secret that has ended already.
-        let state = self.secret(client_id, secret).await?.state(now);
-        Err(RegistryError::SecretEnded(client_id.clone(), secret.0, state))
+        Err(RegistryError::SecretEnded(client_id.clone(), secret.0, found.state(now)))
     }
 
     /// Fails if a secret was used within the last day, as far as it is known.
@@ -116,7 +141,8 @@ impl Registry {
 }
 
 /// Whether a client has a live secret among these, and keeps none once they have ended. A secret
-/// whose retirement was announced is not kept, nor one that cannot be read.
+/// whose retirement was announced is not kept, nor one that cannot be read. It decides what a
+/// person is asked. The store has the last word, because others may retire a secret meanwhile.
 #[must_use]
 pub fn leaves_no_secret(
     secrets: &[Readable<StoredSecret>],

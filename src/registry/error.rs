@@ -29,6 +29,13 @@ pub enum RegistryError {
     /// The secret has ended, so it cannot be retired later.
     #[error("secret {1} of client {0} is {state} already", state = .2.as_str())]
     SecretEnded(ClientId, Uuid, SecretState),
+    /// Without the secret its client cannot authenticate.
+    #[error(
+        "nothing was changed: secret {1} is the last live secret of client {0}, which cannot \
+         authenticate without it. `jeton client add-secret {0}` adds another first; with --yes it \
+         is retired all the same"
+    )]
+    LastLiveSecret(ClientId, Uuid),
     /// A secret that leaked stays out of use.
     #[error(
         "secret {1} of client {0} has leaked and stays out of use; \

@@ -74,7 +74,26 @@ macro_rules! live_secret {
     };
 }
 
-pub(super) use live_secret;
+/// Condition on the row of `client_secret` that is to end at the moment $4: it may be the last one,
+/// or is not live, or its client keeps another live one whose retirement was not announced.
+macro_rules! may_end {
+    ($even_if_last:literal) => {
+        concat!(
+            "(",
+            $even_if_last,
+            " or not exists (select 1 from client_secret as live
+                             where live.id = client_secret.id and ",
+            $crate::store::columns::live_secret!("$4"),
+            ") or exists (select 1 from client_secret as live
+                          where live.client = client_secret.client
+                            and live.id <> client_secret.id and live.retire_at is null and ",
+            $crate::store::columns::live_secret!("$4"),
+            "))"
+        )
+    };
+}
+
+pub(super) use {live_secret, may_end};
 
 /// The tag keys of the installation.
 pub(super) const TAG_KEYS: &str =

@@ -59,12 +59,12 @@ pub use self::{
 use self::{feed::PgFeed, nodes::applied_everywhere, pool::Primary};
 use super::{
     AuditFilter, AuditStore, ClientChange, ClientStore, Creation, Feed, FeedStore, Finished,
-    FoundClient, FoundOrFault, Readable, Retirement, SchemaStore, TokenStore,
+    FoundClient, FoundOrFault, Readable, SchemaStore, TokenStore,
     migrate::{Migrated, SchemaError},
 };
 use crate::domain::{
     AccessToken, Actor, AuditEntry, AuditMark, ClientId, ClientRecord, CredentialId, Error, Random,
-    SecretId, StoredSecret, Timestamp, TokenId,
+    StoredSecret, Timestamp, TokenId,
 };
 use async_trait::async_trait;
 
@@ -177,20 +177,6 @@ impl ClientStore for PostgresStore {
         on_session!(self.primary, self.lane, |connection, _| clients::add_secret(
             connection, secret, actor
         ))
-    }
-
-    async fn retire_secret(
-        &self,
-        client_id: &ClientId,
-        secret: SecretId,
-        retirement: Retirement,
-        now: Timestamp,
-        actor: &Actor,
-    ) -> Result<bool, Error> {
-        let found = on_session!(self.primary, self.lane, |connection, _| rotation::retire_secret(
-            connection, client_id, secret, retirement, now, actor
-        ))?;
-        self.settle().await.map(|()| found)
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::Readable;
+use super::{Readable, Retirement};
 use crate::domain::{Actor, ClientId, Error, Gap, Recorder, SecretId, SecretUse, Timestamp};
 
 /// Evidence as it is stored, for [`Evidence::new`](crate::domain::Evidence::new).
@@ -85,6 +85,23 @@ pub trait RotationStore: Send + Sync {
         client_id: &ClientId,
         secret: SecretId,
         change: &SecretChange,
+        now: Timestamp,
+        actor: &Actor,
+    ) -> Result<bool, Error>;
+
+    /// Takes a secret of this client out of use. Returns false if the client has no secret of this
+    /// id, or no live one if the retirement begins later. A retired secret can still be declared
+    /// leaked, and a leaked one stays leaked.
+    ///
+    /// Unless `even_if_last` is set, it also returns false if the secret is live and its client
+    /// keeps no other one that is live and whose retirement was not announced. Of several that are
+    /// retired so at the same time, one is kept. A secret that leaked ends in any case.
+    async fn retire_secret(
+        &self,
+        client_id: &ClientId,
+        secret: SecretId,
+        retirement: Retirement,
+        even_if_last: bool,
         now: Timestamp,
         actor: &Actor,
     ) -> Result<bool, Error>;

@@ -43,14 +43,14 @@ use self::feed::SqliteFeed;
 pub use self::{copy::EmbeddedSource, replace::Replacement};
 use super::{
     AuditFilter, AuditStore, ClientChange, ClientStore, Creation, Feed, FeedStore, Finished,
-    FoundClient, FoundOrFault, Readable, Retirement, SchemaStore, TokenStore,
+    FoundClient, FoundOrFault, Readable, SchemaStore, TokenStore,
     migrate::{Migrated, SchemaError},
 };
 use crate::{
     data_dir::Lock,
     domain::{
         AccessToken, Actor, AuditEntry, AuditMark, ClientId, ClientRecord, CredentialId, Error,
-        Random, SecretId, StoredSecret, Timestamp, TokenId,
+        Random, StoredSecret, Timestamp, TokenId,
     },
 };
 
@@ -191,21 +191,6 @@ impl ClientStore for SqliteStore {
 
     async fn add_secret(&self, secret: &StoredSecret, actor: &Actor) -> Result<bool, Error> {
         clients::add_secret(&self.writer, secret, actor).await
-    }
-
-    async fn retire_secret(
-        &self,
-        client_id: &ClientId,
-        secret: SecretId,
-        retirement: Retirement,
-        now: Timestamp,
-        actor: &Actor,
-    ) -> Result<bool, Error> {
-        let found =
-            rotation::retire_secret(&self.writer, client_id, secret, retirement, now, actor)
-                .await?;
-        feed::applied_everywhere().await;
-        Ok(found)
     }
 }
 

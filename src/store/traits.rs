@@ -9,11 +9,11 @@ use super::{
     Adoption, AuditStore, ClientChange, Connections, Creation, DeletionStore, EndingSecret,
     ExplainStore, Feed, Finished, ForeignStore, FoundClient, FoundOrFault, Installation,
     LiveSecrets, Obstacle, OwnerStore, Readable, RecordStore, RecoveryStore, RequestStore,
-    Retirement, RotationStore, ServerProcess, TagKeyRotation, Upkeep,
+    RotationStore, ServerProcess, TagKeyRotation, Upkeep,
     migrate::{Migrated, SchemaError},
 };
 use crate::domain::{
-    AccessToken, Actor, ClientId, ClientKey, ClientRecord, CredentialId, Error, Random, SecretId,
+    AccessToken, Actor, ClientId, ClientKey, ClientRecord, CredentialId, Error, Random,
     StoredSecret, TagKey, Timestamp, TokenId,
 };
 
@@ -212,18 +212,6 @@ pub trait ClientStore: Send + Sync {
     /// [`MAX_LIVE_SECRETS`](crate::domain::MAX_LIVE_SECRETS) live ones when the secret was made. Of
     /// several that are added at the same time, none exceeds that.
     async fn add_secret(&self, secret: &StoredSecret, actor: &Actor) -> Result<bool, Error>;
-
-    /// Takes a secret of this client out of use. Returns false if the client has no secret of this
-    /// id, or no live one if the retirement begins later. A retired secret can still be declared
-    /// leaked, and a leaked one stays leaked.
-    async fn retire_secret(
-        &self,
-        client_id: &ClientId,
-        secret: SecretId,
-        retirement: Retirement,
-        now: Timestamp,
-        actor: &Actor,
-    ) -> Result<bool, Error>;
 }
 
 /// Access tokens and their revocations.

@@ -1,6 +1,7 @@
 //! `ClientService`: what administrators do, and what they are refused.
 
 mod grants;
+mod last_secret;
 mod leaks;
 mod repeated;
 mod rotation;

@@ -185,7 +185,7 @@ async fn a_secret_is_retired_once_and_can_still_be_burnt() {
             let store = Arc::clone(&store);
             async move {
                 store
-                    .retire_secret(&client_id, secret.id, retirement, at, &operator())
+                    .retire_secret(&client_id, secret.id, retirement, true, at, &operator())
                     .await
                     .unwrap()
             }
@@ -260,7 +260,14 @@ async fn what_ends_a_token_is_seen_with_it() {
         assert_eq!(found.facts.client.version, client.version + 1);
 
         store
-            .retire_secret(&client.client_id, secret.id, Retirement::Leaked, now(), &operator())
+            .retire_secret(
+                &client.client_id,
+                secret.id,
+                Retirement::Leaked,
+                true,
+                now(),
+                &operator(),
+            )
             .await
             .unwrap();
         assert!(find(&store, tokens[1].id).await.unwrap().facts.credential_leaked);

@@ -52,6 +52,8 @@ impl Retire {
         let id = self.secret_id;
         let undecided = undecided(client, &format!("Secret {id} may or may not be retired"));
         let target = Target::of(self.ending.changing.database)?;
+        // A script that names the client has decided already, and a person decides when asked.
+        let mut even_if_last = self.leaked || !self.ending.confirmation.is_to_be_asked();
         if self.ending.confirmation.is_to_be_asked() {
             let (_, secrets) = found(&target, deadline, client).await?;
             if leaves_no_secret(&secrets, &[secret], SystemClock.now()) {
@@ -61,6 +63,7 @@ impl Retire {
                      another first.",
                     target.place
                 ))?;
+                even_if_last = true;
             }
         }
         let work = async {
@@ -69,7 +72,11 @@ impl Retire {
             if !self.leaked && !self.even_if_in_use {
                 registry.check_unused(client, secret).await?;
             }
-            registry.retire_secret(client, secret, retirement).await?;
+            if even_if_last {
+                registry.retire_secret(client, secret, retirement).await?;
+            } else {
+                registry.retire_unless_last(client, secret, retirement).await?;
+            }
             Ok(registry.show_client(client).await?.1)
         };
         let secrets = target.change(deadline, &undecided, work).await?;

@@ -9,7 +9,8 @@ use super::{PostgresStore, evidence, fault::fault, moment::Moment, nodes::applie
 use crate::{
     domain::{Actor, ClientId, Error, MAX_LIVE_SECRETS, SecretId, SecretUse, Timestamp},
     store::{
-        Readable, Retirement, RotationStore, SecretChange, StoredEvidence, columns::live_secret,
+        Readable, Retirement, RotationStore, SecretChange, StoredEvidence,
+        columns::{live_secret, may_end},
     },
 };
 
@@ -80,6 +81,28 @@ impl RotationStore for PostgresStore {
         Ok(changed)
     }
 
+    async fn retire_secret(
+        &self,
+        client_id: &ClientId,
+        secret: SecretId,
+        retirement: Retirement,
+        even_if_last: bool,
+        now: Timestamp,
+        actor: &Actor,
+    ) -> Result<bool, Error> {
+        let retired = on_session!(self.primary, self.lane, |connection, _| retire(
+            connection,
+            client_id,
+            secret,
+            retirement,
+            even_if_last,
+            now,
+            actor
+        ))?;
+        applied_everywhere(&self.primary, self.lane).await?;
+        Ok(retired)
+    }
+
     async fn restore_secret(
         &self,
         client_id: &ClientId,
@@ -95,13 +118,34 @@ impl RotationStore for PostgresStore {
     }
 }
 
-/// Retires a secret or declares it leaked. The time of the first retirement is kept. A retired
-/// secret can still be declared leaked.
-pub(super) async fn retire_secret(
+async fn retire(
     connection: &mut PgConnection,
     client_id: &ClientId,
     secret: SecretId,
     retirement: Retirement,
+    even_if_last: bool,
+    now: Timestamp,
+    actor: &Actor,
+) -> Result<bool, Error> {
+    // A secret that leaked ends in any case, and waits for nobody.
+    if even_if_last || retirement == Retirement::Leaked {
+        return end(connection, client_id, secret, retirement, true, now, actor).await;
+    }
+    let mut transaction = connection.begin().await.map_err(fault)?;
+    lock_client(&mut transaction, client_id).await?;
+    let ended = end(&mut transaction, client_id, secret, retirement, false, now, actor).await?;
+    transaction.commit().await.map_err(fault)?;
+    Ok(ended)
+}
+
+/// Retires a secret or declares it leaked. The time of the first retirement is kept. A retired
+/// secret can still be declared leaked.
+async fn end(
+    connection: &mut PgConnection,
+    client_id: &ClientId,
+    secret: SecretId,
+    retirement: Retirement,
+    even_if_last: bool,
     now: Timestamp,
     actor: &Actor,
 ) -> Result<bool, Error> {
@@ -115,6 +159,7 @@ pub(super) async fn retire_secret(
         .bind(secret.0)
         .bind(Moment(now))
         .bind(actor.as_str())
+        .bind(even_if_last)
         .execute(connection)
         .await
         .map_err(fault)?
@@ -122,25 +167,43 @@ pub(super) async fn retire_secret(
     Ok(rows == 1)
 }
 
-/// Retires now. $1 is when the secret was found to have leaked; null if it did not.
-const RETIRE: &str = "
-    update client_secret
-    set retired_at = coalesce(retired_at, $4), burnt_at = coalesce(burnt_at, $1)
-    from (select set_config('jeton.actor', $5, true)) as actor
-    where id = $3 and client = (select id from client where client_id = $2)";
+/// Locks a client, so that none of its secrets is added, restored or retired between a look at the
+/// others and the change. A statement of its own, because the look must see what was committed
+/// while this one waited.
+async fn lock_client(connection: &mut PgConnection, client_id: &ClientId) -> Result<(), Error> {
+    sqlx::query("select from client where client_id = $1 for no key update")
+        .bind(client_id.as_str())
+        .execute(connection)
+        .await
+        .map_err(fault)?;
+    Ok(())
+}
+
+/// Retires now. $1 is when the secret was found to have leaked; null if it did not. $6 is whether
+/// it may be the last one.
+const RETIRE: &str = concat!(
+    "update client_secret
+     set retired_at = coalesce(retired_at, $4), burnt_at = coalesce(burnt_at, $1)
+     from (select set_config('jeton.actor', $5, true)) as actor
+     where id = $3 and client = (select id from client where client_id = $2) and ",
+    may_end!("$6")
+);
 
 /// Retires a live secret at the moment $1, or at its own expiry if that is earlier. A retirement
-/// that has not begun is replaced.
-const RETIRE_LATER: &str = "
-    update client_secret
-    set retire_at = least($1, own.expiry), expires_at = least($1, own.expiry),
-        kept_expires_at = own.expiry
-    from (select set_config('jeton.actor', $5, true)) as actor,
-         (select id as secret,
-                 case when retire_at is null then expires_at else kept_expires_at end as expiry
-          from client_secret where id = $3) as own
-    where id = own.secret and client = (select id from client where client_id = $2)
-      and retired_at is null and burnt_at is null and (expires_at is null or expires_at > $4)";
+/// that has not begun is replaced. $6 is whether it may be the last one.
+const RETIRE_LATER: &str = concat!(
+    "update client_secret
+     set retire_at = least($1, own.expiry), expires_at = least($1, own.expiry),
+         kept_expires_at = own.expiry
+     from (select set_config('jeton.actor', $5, true)) as actor,
+          (select id as secret,
+                  case when retire_at is null then expires_at else kept_expires_at end as expiry
+           from client_secret where id = $3) as own
+     where id = own.secret and client = (select id from client where client_id = $2)
+       and retired_at is null and burnt_at is null and (expires_at is null or expires_at > $4)
+       and ",
+    may_end!("$6")
+);
 
 /// Changes a secret. The expiry of one whose retirement was asked for in advance is the one that it
 /// had before that.
@@ -186,13 +249,7 @@ async fn restore(
     actor: &Actor,
 ) -> Result<bool, Error> {
     let mut transaction = connection.begin().await.map_err(fault)?;
-    // So that no other secret is added or restored between the count and the change. A statement
-    // of its own, because the count must see what was committed while this one waited.
-    sqlx::query("select from client where client_id = $1 for no key update")
-        .bind(client_id.as_str())
-        .execute(&mut *transaction)
-        .await
-        .map_err(fault)?;
+    lock_client(&mut transaction, client_id).await?;
     let rows = sqlx::query(concat!(
         "update client_secret
          set retired_at = null, retire_at = null, kept_expires_at = null,

@@ -13,7 +13,7 @@ use crate::{
     },
     store::{
         FORGET_AFTER, Readable, Retirement, RotationStore, SecretChange, StoredEvidence,
-        columns::live_secret,
+        columns::{live_secret, may_end},
     },
 };
 
@@ -79,6 +79,29 @@ impl RotationStore for SqliteStore {
         Ok(changed)
     }
 
+    async fn retire_secret(
+        &self,
+        client_id: &ClientId,
+        secret: SecretId,
+        retirement: Retirement,
+        even_if_last: bool,
+        now: Timestamp,
+        actor: &Actor,
+    ) -> Result<bool, Error> {
+        let retired = retire(
+            &self.writer,
+            client_id,
+            secret,
+            retirement,
+            even_if_last || retirement == Retirement::Leaked,
+            now,
+            actor,
+        )
+        .await?;
+        feed::applied_everywhere().await;
+        Ok(retired)
+    }
+
     async fn restore_secret(
         &self,
         client_id: &ClientId,
@@ -101,11 +124,12 @@ impl SqliteStore {
 
 /// Retires a secret or declares it leaked. The time of the first retirement is kept. A retired
 /// secret can still be declared leaked.
-pub(super) async fn retire_secret(
+async fn retire(
     writer: &SqlitePool,
     client_id: &ClientId,
     secret: SecretId,
     retirement: Retirement,
+    even_if_last: bool,
     now: Timestamp,
     actor: &Actor,
 ) -> Result<bool, Error> {
@@ -114,26 +138,35 @@ pub(super) async fn retire_secret(
         Retirement::Retired => sqlx::query(RETIRE).bind(None::<i64>),
         Retirement::Leaked => sqlx::query(RETIRE).bind(Some(now.unix_micros())),
     };
-    let statement =
-        statement.bind(client_id.as_str().to_owned()).bind(secret.0).bind(now.unix_micros());
+    let statement = statement
+        .bind(client_id.as_str().to_owned())
+        .bind(secret.0)
+        .bind(now.unix_micros())
+        .bind(even_if_last);
     Ok(audit::change(writer, actor, vec![statement]).await? == 1)
 }
 
-/// Retires now. $1 is when the secret was found to have leaked; null if it did not.
-const RETIRE: &str = "
-    update client_secret
-    set retired_at = coalesce(retired_at, $4), burnt_at = coalesce(burnt_at, $1)
-    where id = $3 and client = (select id from client where client_id = $2)";
+/// Retires now. $1 is when the secret was found to have leaked; null if it did not. $5 is whether
+/// it may be the last one.
+const RETIRE: &str = concat!(
+    "update client_secret
+     set retired_at = coalesce(retired_at, $4), burnt_at = coalesce(burnt_at, $1)
+     where id = $3 and client = (select id from client where client_id = $2) and ",
+    may_end!("$5")
+);
 
 /// Retires a live secret at the moment $1, or at its own expiry if that is earlier. A retirement
-/// that has not begun is replaced.
-const RETIRE_LATER: &str = "
-    update client_secret
-    set retire_at = min($1, coalesce(iif(retire_at is null, expires_at, kept_expires_at), $1)),
-        expires_at = min($1, coalesce(iif(retire_at is null, expires_at, kept_expires_at), $1)),
-        kept_expires_at = iif(retire_at is null, expires_at, kept_expires_at)
-    where id = $3 and client = (select id from client where client_id = $2)
-      and retired_at is null and burnt_at is null and (expires_at is null or expires_at > $4)";
+/// that has not begun is replaced. $5 is whether it may be the last one.
+const RETIRE_LATER: &str = concat!(
+    "update client_secret
+     set retire_at = min($1, coalesce(iif(retire_at is null, expires_at, kept_expires_at), $1)),
+         expires_at = min($1, coalesce(iif(retire_at is null, expires_at, kept_expires_at), $1)),
+         kept_expires_at = iif(retire_at is null, expires_at, kept_expires_at)
+     where id = $3 and client = (select id from client where client_id = $2)
+       and retired_at is null and burnt_at is null and (expires_at is null or expires_at > $4)
+       and ",
+    may_end!("$5")
+);
 
 /// Changes a secret. The expiry of one whose retirement was asked for in advance is the one that it
 /// had before that.
