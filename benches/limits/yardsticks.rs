@@ -1,9 +1,17 @@
-//! The yardsticks that are no servers: C, A, U, P.
+//! The yardsticks that are no servers: C, A, U, P; and what is measured without one.
 
-use std::time::{Duration, Instant};
+use std::{
+    net::IpAddr,
+    process,
+    time::{Duration, Instant},
+};
 
-use jeton::domain::{
-    ClientSecret, Clock, HashCost, HashMemory, OsRandom, SecretHash, SystemClock, TagKey, uuid_v7,
+use jeton::{
+    credentials::Uses,
+    domain::{
+        ClientSecret, Clock, HashCost, HashMemory, OsRandom, SecretHash, SecretId, SystemClock,
+        TagKey, uuid_v4, uuid_v7,
+    },
 };
 use sqlx::{Connection, PgConnection};
 use tokio::task::JoinSet;
@@ -52,6 +60,21 @@ pub(crate) fn argon2() -> f64 {
         SecretHash::compute(&secret, HashCost::DEFAULT, &OsRandom, &mut memory).unwrap();
     }
     began.elapsed().as_secs_f64() * 1e3 / f64::from(HASHES)
+}
+
+/// Microseconds of CPU that a request takes for the evidence of use: one count, of a caller among a
+/// hundred, each of which calls from three addresses.
+pub(crate) fn count_use() -> f64 {
+    const USES: usize = 4_000_000;
+    let secrets: Vec<_> = (0..100).map(|_| SecretId(uuid_v4(&OsRandom).unwrap())).collect();
+    let sources = [1, 2, 3].map(|last| Some(IpAddr::from([10, 0, 0, last])));
+    let calls = secrets.iter().cycle().zip(sources.into_iter().cycle()).take(USES);
+    let (uses, now) = (Uses::default(), SystemClock.now());
+    let before = crate::rows::cpu_micros(process::id());
+    for (secret, source) in calls {
+        uses.count(*secret, source, now);
+    }
+    (crate::rows::cpu_micros(process::id()) - before) / USES as f64
 }
 
 /// A connection to Postgres, and a table for its statements.

@@ -59,7 +59,7 @@ impl Uses {
     pub const MOST: usize = PARTS * MOST;
 
     /// Counts a use of a secret that authenticated a client.
-    pub(crate) fn count(&self, secret: SecretId, source: Option<IpAddr>, now: Timestamp) {
+    pub fn count(&self, secret: SecretId, source: Option<IpAddr>, now: Timestamp) {
         self.live.add_one();
         self.with(secret, now, |uses| uses.count(source, now));
     }
