@@ -66,4 +66,5 @@ mod telemetry;
 mod tokens;
 mod trust;
 mod two_nodes;
+mod under_load;
 mod updates;
