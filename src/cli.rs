@@ -1,5 +1,6 @@
 //! Command-line interface: argument parsing, and one file per command.
 
+mod administration;
 mod apply;
 mod arguments;
 mod audit;
@@ -123,7 +124,7 @@ enum Command {
     Bootstrap(bootstrap::Bootstrap),
     /// Look at an installation as a whole, and say what needs an operator
     Doctor(doctor::Doctor),
-    /// Manage clients and their secrets, directly in the database
+    /// Manage clients and their secrets, directly in the database or through a node
     #[command(subcommand)]
     Client(client::ClientCommand),
     /// Make clients as files declare them, directly in the database

@@ -1,4 +1,4 @@
-//! `jeton client …`: manages clients and their secrets, directly in the database.
+//! `jeton client …`: manages clients and their secrets, in the database or through a node.
 
 mod create;
 mod filter;
@@ -17,13 +17,14 @@ mod update_secret;
 use clap::Subcommand;
 
 use super::{
+    administration::{Shown, Site},
     deadline::Deadline,
     node, output,
-    target::{Target, UNCHANGED},
+    target::UNCHANGED,
     unreadable,
 };
 use crate::{
-    domain::{ClientId, ClientRecord, Clock, StoredSecret, SystemClock},
+    domain::{ClientId, Clock, StoredSecret, SystemClock},
     store::Readable,
 };
 
@@ -45,6 +46,7 @@ Examples:
 Examples:
   jeton client list --database-url postgres://jeton@localhost/jeton
   jeton client list --label team=payments --scope orders.write
+  jeton client list --server unix:jeton-data/control.sock
   jeton client list --without-live-secret --json")]
     List(show::List),
     /// Show a client and its secrets
@@ -172,7 +174,7 @@ impl ClientCommand {
             Self::Delete(ended) => ended.delete(deadline).await,
             Self::Undelete(changed) => changed.undelete(deadline).await,
             Self::AddSecret(add) => add.run(deadline).await,
-            Self::Rotate(rotate) => rotate.run(deadline).await,
+            Self::Rotate(rotate) => Box::pin(rotate.run(deadline)).await,
             Self::Secrets(report) => report.run(deadline).await,
             Self::UpdateSecret(update) => update.run(deadline).await,
             Self::RetireSecret(retire) => retire.run(deadline).await,
@@ -184,14 +186,9 @@ impl ClientCommand {
 }
 
 /// A client and its secrets, looked up before the operator is asked to confirm a change of it.
-async fn found(
-    target: &Target,
-    deadline: Deadline,
-    client: &ClientId,
-) -> anyhow::Result<(Readable<ClientRecord>, Vec<Readable<StoredSecret>>)> {
-    let registry = target.registry(node::this_user());
-    let looking = target.ready_for(async { Ok(registry.show_client(client).await?) });
-    target.step(deadline, UNCHANGED, looking).await
+async fn found(site: &Site, deadline: Deadline, client: &ClientId) -> anyhow::Result<Shown> {
+    let clients = site.clients(node::this_user());
+    site.step(deadline, UNCHANGED, clients.show(client)).await
 }
 
 /// Whether a secret is live, as far as its row can be read.

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{self, BufRead, BufReader, IsTerminal},
+    io::{self, BufRead, BufReader, IsTerminal, StdinLock},
 };
 
 use anyhow::bail;
@@ -24,10 +24,15 @@ impl Confirmation {
     /// # Errors
     /// If the user does not answer `yes`, or if there is no terminal to ask at.
     pub(super) fn ask(self, consequence: &str) -> anyhow::Result<()> {
-        self.ask_by(consequence, || {
-            let stdin = io::stdin();
-            stdin.is_terminal().then(|| stdin.lock())
-        })
+        self.ask_by(consequence, "yes", at_stdin)
+    }
+
+    /// The same, with a name as the answer instead of `yes`, so that nobody confirms by habit.
+    ///
+    /// # Errors
+    /// If the user does not type the name, or if there is no terminal to ask at.
+    pub(super) fn ask_for_name(self, consequence: &str, name: &str) -> anyhow::Result<()> {
+        self.ask_by(consequence, name, at_stdin)
     }
 
     /// The same for a command that reads something else from standard input: asks at the terminal
@@ -36,7 +41,7 @@ impl Confirmation {
     /// # Errors
     /// As those of [`ask`](Self::ask).
     pub(super) fn ask_at_terminal(self, consequence: &str) -> anyhow::Result<()> {
-        self.ask_by(consequence, || {
+        self.ask_by(consequence, "yes", || {
             let is_seen = io::stderr().is_terminal();
             is_seen.then(|| File::open("/dev/tty").ok().map(BufReader::new)).flatten()
         })
@@ -45,6 +50,7 @@ impl Confirmation {
     fn ask_by<R: BufRead>(
         self,
         consequence: &str,
+        wanted: &str,
         terminal: impl FnOnce() -> Option<R>,
     ) -> anyhow::Result<()> {
         output::remark(consequence);
@@ -55,10 +61,10 @@ impl Confirmation {
             return Err(Exit::Usage
                 .error("nothing was changed: there is no terminal to confirm at, so add --yes"));
         };
-        output::remark("Type yes to go on:");
+        output::remark(&format!("Type {wanted} to go on:"));
         let mut answer = String::new();
         terminal.read_line(&mut answer)?;
-        if answer.trim() != "yes" {
+        if answer.trim() != wanted {
             bail!("nothing was changed: it was not confirmed");
         }
         Ok(())
@@ -69,4 +75,10 @@ impl Confirmation {
     pub(super) fn is_to_be_asked(self) -> bool {
         !self.yes && io::stdin().is_terminal()
     }
+}
+
+/// Standard input, if it is a terminal.
+fn at_stdin() -> Option<StdinLock<'static>> {
+    let stdin = io::stdin();
+    stdin.is_terminal().then(|| stdin.lock())
 }

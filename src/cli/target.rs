@@ -1,12 +1,13 @@
 //! Database that a command works on directly, without a node.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{env, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use tokio::time::timeout;
 
 use super::{
     deadline::{Deadline, Wait},
+    exit::Exit,
     node, output,
 };
 use crate::{
@@ -18,6 +19,9 @@ use crate::{
 
 /// Message if a read-only command times out.
 pub(super) const UNCHANGED: &str = "Nothing was changed.";
+
+/// The variable that names a context. Only the commands of `jeton client` have contexts.
+const CONTEXT: &str = "JETON_CONTEXT";
 
 /// Timeout for closing the connections. An abandoned statement may still be running on one.
 const CLOSE: Duration = Duration::from_secs(1);
@@ -31,8 +35,24 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// The database that the flags name. This neither creates it nor connects to it.
+    /// The database that the flags name, for a command without contexts. This neither creates it
+    /// nor connects to it.
+    ///
+    /// # Errors
+    /// If the flags cannot be used, or if the environment names a context: the command would work
+    /// elsewhere.
     pub(super) fn of(database: Database) -> anyhow::Result<Self> {
+        if env::var_os(CONTEXT).is_some_and(|name| !name.is_empty()) {
+            return Err(Exit::Usage.error(format!(
+                "this command has no contexts, and {CONTEXT} names one: unset it, and name the \
+                 database with --database-url or --data-dir"
+            )));
+        }
+        Self::within(database)
+    }
+
+    /// The database that the flags, or a context, name.
+    pub(super) fn within(database: Database) -> anyhow::Result<Self> {
         let store = node::open_store(&database)?;
         let place = place(&database);
         Ok(Self { database, store, place })

@@ -2,7 +2,7 @@
 //! operators, directly in the database, lists, explains and revokes them.
 
 mod explain;
-mod input;
+pub(super) mod input;
 mod list;
 mod revoke;
 mod simulate;

@@ -49,10 +49,19 @@ impl ClientRpc {
         let ClientPage { clients, next } =
             self.registry.clients_after(&filter, after.as_deref(), size).await?;
         let next = next.map(|after| page_token(&keys, &list, &after));
+        let secrets =
+            if message.with_secrets { Some(self.registry.live_secrets().await?) } else { None };
+        let shown = |record: &ClientRecord| match &secrets {
+            Some(of) => {
+                let own = of.get(&record.client.key).copied().unwrap_or_default();
+                render::client_with_summary(record, own)
+            }
+            None => render::client(record),
+        };
         let unreadable = clients.iter().filter_map(|row| row.as_ref().err());
         Ok(v1::ListClientsResponse {
             unreadable: unreadable.map(render::unreadable).collect(),
-            clients: clients.iter().flatten().map(render::client).collect(),
+            clients: clients.iter().flatten().map(shown).collect(),
             next_page_token: next.unwrap_or_default(),
         })
     }

@@ -178,6 +178,7 @@ fn created(
         client: Some(v1::Client {
             live_secrets: 1,
             next_secret_expire_time: secret.expires_at.map(render::moment),
+            endless_secrets: i32::from(secret.expires_at.is_none()),
             ..render::client(record)
         }),
         secret: Some(render::secret(secret, now)),

@@ -102,9 +102,14 @@ pub(super) fn new_secret(
 ) -> Parsed<NewSecret> {
     let secret = secret.unwrap_or_default();
     let label = parse_label(&secret.label).map_err(Refusal::of_field("secret.label"))?;
-    let lifetime = match secret.expires_in {
-        None => default,
-        Some(asked) => {
+    let lifetime = match (secret.expires_in, secret.never_expires) {
+        (None, false) => default,
+        (None, true) => None,
+        (Some(_), true) => {
+            let remedy = "send either expires_in or never_expires";
+            return Err(Refusal::invalid("secret.never_expires", remedy));
+        }
+        (Some(asked), false) => {
             let seconds = whole_seconds(asked);
             let seconds = seconds.filter(|seconds| (1..=MAX_SECONDS).contains(seconds));
             let remedy = "a secret works for 1 second to 100 years, in whole seconds";
@@ -155,6 +160,15 @@ mod tests {
             let told = refused(new_secret(Some(secret), None, now)).unwrap();
             assert_eq!(told.0, "secret.expires_in", "{length}");
         }
+        let (year, never) = (Some(Duration::from_hours(365 * 24)), |expires_in| {
+            let never_expires = true;
+            Some(v1::NewSecret { expires_in, never_expires, ..Default::default() })
+        });
+        assert_eq!(new_secret(never(None), year, now).unwrap().expires_at, None);
+        assert_eq!(
+            refused(new_secret(never(seconds(1, 0)), year, now)).unwrap().0,
+            "secret.never_expires"
+        );
         assert_eq!(refused(page_size(-1)).unwrap().0, "page_size");
         assert_eq!(
             [page_size(0).unwrap(), page_size(9).unwrap(), page_size(501).unwrap()],

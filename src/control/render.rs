@@ -9,7 +9,7 @@ use crate::{
     },
     pb::v1,
     registry::{SecretReport, act},
-    store::{Readable, UnreadableRow},
+    store::{LiveSecrets, Readable, UnreadableRow},
 };
 
 /// A client, as far as its own row tells.
@@ -44,6 +44,7 @@ pub(super) fn client(record: &ClientRecord) -> v1::Client {
         owner: about.owner.clone(),
         note: about.note.clone(),
         etag: Etag::of(record).to_string(),
+        version: client.version,
         ..v1::Client::default()
     }
 }
@@ -59,10 +60,27 @@ pub(super) fn client_with_secrets(
     secrets: &[Readable<StoredSecret>],
     now: Timestamp,
 ) -> v1::Client {
-    let live = || secrets.iter().flatten().filter(|secret| secret.is_live(now));
+    let states = || secrets.iter().flatten().map(|secret| (secret, secret.state(now)));
+    let live = || states().filter(|(secret, _)| secret.is_live(now)).map(|(secret, _)| secret);
     v1::Client {
         live_secrets: count(live().count()),
         next_secret_expire_time: live().filter_map(|secret| secret.expires_at).min().map(moment),
+        endless_secrets: count(live().filter(|secret| secret.expires_at.is_none()).count()),
+        expired_secrets: count(
+            states().filter(|(_, state)| *state == SecretState::Expired).count(),
+        ),
+        ..client(of)
+    }
+}
+
+/// A client, with the summary of its secrets.
+pub(super) fn client_with_summary(of: &ClientRecord, secrets: LiveSecrets) -> v1::Client {
+    let count = |number: u64| i32::try_from(number).unwrap_or(i32::MAX);
+    v1::Client {
+        live_secrets: count(secrets.count),
+        next_secret_expire_time: secrets.first_end.map(moment),
+        endless_secrets: count(secrets.endless),
+        expired_secrets: count(secrets.expired),
         ..client(of)
     }
 }
@@ -87,6 +105,7 @@ pub(super) fn secret(secret: &StoredSecret, now: Timestamp) -> v1::Secret {
         retire_time: retirement.map(moment),
         forget_time: secret.forgotten_at.map(moment),
         leak_time: secret.leaked_at.map(moment),
+        planned_retire_time: secret.retiring.map(|retiring| moment(retiring.at)),
         ..v1::Secret::default()
     }
 }

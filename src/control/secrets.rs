@@ -22,8 +22,8 @@ impl ClientRpc {
         let client_id = parse::client_id(&message.client_id)?;
         let window = parse::whole_duration("window", message.window)?.unwrap_or(WINDOW);
         // Without a permit the answer is given at once, with the gap that there is.
-        let permit = self.waits.try_acquire();
-        let patience = if permit.is_ok() { EVIDENCE_PATIENCE } else { Duration::ZERO };
+        let permit = if message.at_once { None } else { self.waits.try_acquire().ok() };
+        let patience = if permit.is_some() { EVIDENCE_PATIENCE } else { Duration::ZERO };
         let reported = self.registry.report_secrets(&client_id, window, patience).await;
         drop(permit);
         let report = match reported {

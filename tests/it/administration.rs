@@ -142,7 +142,7 @@ async fn secrets_are_added_retired_and_declared_leaked() {
         };
         let burnt = control.burn_secret(at.ask(burn).await).await.unwrap().into_inner();
         assert_eq!(burnt.live_secrets_left, 0);
-        let list = ListSecretsRequest { client_id: id("orders"), window: None };
+        let list = ListSecretsRequest { client_id: id("orders"), ..Default::default() };
         let listed = control.list_secrets(at.ask(list).await).await.unwrap().into_inner().secrets;
         let states: Vec<_> = listed.iter().map(Secret::state).collect();
         assert_eq!(states, [SecretState::Retired, SecretState::Leaked]);
@@ -180,7 +180,7 @@ async fn a_list_goes_on_where_the_page_before_it_ended_and_nowhere_else() {
         let mut pages = 0;
         let mut first = String::new();
         loop {
-            let ask = ListClientsRequest { page_size: 2, page_token, filter: None };
+            let ask = ListClientsRequest { page_size: 2, page_token, ..Default::default() };
             let page = control.list_clients(at.ask(ask).await).await.unwrap().into_inner();
             names.extend(page.clients.into_iter().map(|client| client.client_id));
             broken.extend(page.unreadable.into_iter().map(|row| row.client_id));
@@ -198,8 +198,11 @@ async fn a_list_goes_on_where_the_page_before_it_ended_and_nowhere_else() {
         // A token that was altered, or made for another list, is refused; so is a negative size.
         let bent = format!("{}{}", if first.starts_with('A') { 'B' } else { 'A' }, &first[1..]);
         for token in ["x", "!", &bent] {
-            let ask =
-                ListClientsRequest { page_size: 2, page_token: token.to_owned(), filter: None };
+            let ask = ListClientsRequest {
+                page_size: 2,
+                page_token: token.to_owned(),
+                ..Default::default()
+            };
             let refused = control.list_clients(at.ask(ask).await).await.unwrap_err();
             assert_eq!(why(&refused), (ErrorReason::InvalidRequest, id("page_token")), "{token}");
         }

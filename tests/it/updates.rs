@@ -285,7 +285,7 @@ async fn labels_that_cannot_be_read_stop_no_request() {
         node.issue(&owner).await.unwrap();
         let unreadable = node.registry.record(&owner.client.client_id).await;
         let Err(RegistryError::Unreadable(row)) = unreadable else { panic!("{unreadable:?}") };
-        assert_eq!((row.column, row.client_id.as_deref()), ("labels", Some("orders")));
+        assert_eq!((&*row.column, row.client_id.as_deref()), ("labels", Some("orders")));
         let listed = node.registry.list_clients(&jeton::store::ClientFilter::default()).await;
         assert_eq!(listed.unwrap().into_iter().filter(Result::is_err).count(), 1, "{kind:?}");
     }

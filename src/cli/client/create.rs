@@ -7,18 +7,17 @@ use clap::Args;
 use super::{notes::Notes, output, quota::Limits, secrets::Made};
 use crate::{
     cli::{
-        arguments::{Changing, remark_on_commas},
+        administration::{Changing, CreatedClient, SecretOrder, Site},
+        arguments::remark_on_commas,
         deadline::Deadline,
         duration::{parse_secret_lifetime, parse_token_lifetime},
         secret_file::Out,
-        target::Target,
     },
     config::{Argon2, NewSecrets, SecretLifetime},
     domain::{
-        Audience, ClientId, Clock, GrantType, Scope, SystemClock, Timestamp, TokenLifetime,
-        parse_label, parse_name,
+        Audience, ClientId, GrantType, Scope, Timestamp, TokenLifetime, parse_label, parse_name,
     },
-    registry::{NewClient, NewSecret},
+    registry::NewClient,
 };
 
 #[derive(Debug, Args)]
@@ -127,16 +126,19 @@ impl Create {
             quota: self.limits.of_new_client(),
             about: self.notes.of_new_client()?,
         };
-        let expires_at = self.new_secrets.expiry(self.secret_expires_in, SystemClock.now());
-        let secret = NewSecret { label: self.secret_label, expires_at };
+        let secret = SecretOrder {
+            label: self.secret_label,
+            lifetime: self.secret_expires_in,
+            policy: self.new_secrets,
+        };
         let cost = self.argon2.cost()?;
         let file = Made::prepare(&self.out)?;
-        let target = Target::of(self.on.database)?;
+        let site = Site::of(self.on.at)?;
         let work = async {
-            let registry = target.hashing_registry(self.on.operator.actor(), cost);
-            let (client, secret) = registry.create_client(new, secret).await?;
-            let made = Made { client: &client.client_id, secret: &secret, expires_at };
-            made.hand_over(&registry, Some(client.key), file, self.on.format).await?;
+            let clients = site.hashing_clients(self.on.operator.actor(), cost);
+            let CreatedClient { client, first } = clients.create(new, secret).await?;
+            let made = Made { client: &client.client_id, new: &first };
+            made.hand_over(&clients, Some(client.key), file, self.on.format).await?;
             if client.must_name_audience() {
                 output::remark(&format!(
                     "Client {} has several audiences and no default, so each of its requests for \
@@ -146,7 +148,7 @@ impl Create {
             }
             Ok(())
         };
-        Box::pin(target.change(deadline, UNDECIDED, work)).await
+        Box::pin(site.change(deadline, UNDECIDED, work)).await
     }
 }
 

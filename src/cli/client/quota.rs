@@ -5,7 +5,11 @@ use serde_json::{Value, json};
 
 use super::{output, undecided};
 use crate::{
-    cli::{arguments::Changing, deadline::Deadline, exit::Exit, target::Target},
+    cli::{
+        administration::{Changing, Site},
+        deadline::Deadline,
+        exit::Exit,
+    },
     domain::{ClientId, ClientQuota, LimitChange, QuotaChange, QuotaLimit},
 };
 
@@ -69,20 +73,16 @@ impl SetQuota {
         }
         let what = format!("The quota of client {client} may or may not be changed");
         let undecided = undecided(client, &what);
-        let target = Target::of(self.on.database)?;
-        let work = async {
-            let registry = target.registry(self.on.operator.actor());
-            registry.set_quota(client, change).await?;
-            Ok(registry.show_client(client).await?.0)
-        };
-        let changed = target.change(deadline, &undecided, work).await?;
+        let site = Site::of(self.on.at)?;
+        let clients = site.clients(self.on.operator.actor());
+        let changed = site.change(deadline, &undecided, clients.set_quota(client, change)).await?;
         let quota = changed.as_ref().ok().map(|record| record.client.quota);
         if self.on.format.json {
             let quota = quota.map(quota_json);
             output::json(&json!({ "client_id": client.as_str(), "quota": quota }));
         } else {
             let quota = quota.map_or_else(|| "changed".to_owned(), shown);
-            output::say(&format!("Quota of client {client} in {}: {quota}.", target.place));
+            output::say(&format!("Quota of client {client} in {}: {quota}.", site.place));
         }
         Ok(())
     }

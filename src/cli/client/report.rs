@@ -8,12 +8,11 @@ use serde_json::{Value, json};
 use super::{output, show::secret_json, unreadable};
 use crate::{
     cli::{
-        arguments::Reading,
+        administration::{Reading, Site},
         deadline::Deadline,
         duration::{ago, in_words, parse_duration},
         node,
         table::Column,
-        target::Target,
     },
     domain::{Advice, ClientId, Clock, Evidence, SecretUse, SystemClock, Timestamp, Verdict},
     registry::{EVIDENCE_PATIENCE, SecretReport},
@@ -36,7 +35,8 @@ pub(in crate::cli) struct Report {
 
 impl Report {
     pub(super) async fn run(self, deadline: Deadline) -> anyhow::Result<()> {
-        let target = Target::of(self.on.database)?;
+        let site = Site::of(self.on.at)?;
+        let target = site.database()?;
         let registry = target.registry(node::this_user());
         let report = registry.report_secrets(&self.client_id, self.window, EVIDENCE_PATIENCE);
         let report = target.look(deadline, async { Ok(report.await?) }).await?;

@@ -9,10 +9,10 @@ use uuid::Uuid;
 use super::{create::ends, found, may_be_live, output, undecided};
 use crate::{
     cli::{
-        arguments::{Changing, Ending, Format},
+        administration::{Changing, Consent, Ending, Site},
+        arguments::Format,
         deadline::Deadline,
         duration::parse_duration,
-        target::Target,
     },
     domain::{ClientId, Clock, SecretId, StoredSecret, SystemClock, Timestamp},
     registry::leaves_no_secret,
@@ -51,37 +51,37 @@ impl Retire {
         let (client, secret) = (&self.client_id, SecretId(self.secret_id));
         let id = self.secret_id;
         let undecided = undecided(client, &format!("Secret {id} may or may not be retired"));
-        let target = Target::of(self.ending.changing.database)?;
+        let (confirmation, changing) = (self.ending.confirmation, self.ending.changing);
+        let site = Site::of(changing.at)?;
         // A script that names the client has decided already, and a person decides when asked.
-        let mut even_if_last = self.leaked || !self.ending.confirmation.is_to_be_asked();
-        if self.ending.confirmation.is_to_be_asked() {
-            let (_, secrets) = found(&target, deadline, client).await?;
+        let mut even_if_last = self.leaked || !site.is_to_confirm(confirmation);
+        if site.is_to_confirm(confirmation) {
+            let (_, secrets) = found(&site, deadline, client).await?;
+            let place = &site.place;
             if leaves_no_secret(&secrets, &[secret], SystemClock.now()) {
-                self.ending.confirmation.ask(&format!(
-                    "Secret {id} is the last live secret of client {client} in {}: without it \
-                     the client cannot authenticate. `jeton client add-secret {client}` adds \
-                     another first.",
-                    target.place
-                ))?;
+                let consequence = format!(
+                    "Secret {id} is the last live secret of client {client} in {place}: without \
+                     it the client cannot authenticate. `jeton client add-secret {client}` adds \
+                     another first."
+                );
+                site.confirm(confirmation, Some(client), &consequence)?;
                 even_if_last = true;
+            } else if site.is_protected() {
+                let consequence =
+                    format!("This retires secret {id} of client {client} in {place}.");
+                site.confirm(confirmation, Some(client), &consequence)?;
             }
         }
+        let even_if_in_use = self.even_if_in_use;
         let work = async {
-            let registry = target.registry(self.ending.changing.operator.actor());
-            // A secret that leaked must end, however much it is used.
-            if !self.leaked && !self.even_if_in_use {
-                registry.check_unused(client, secret).await?;
-            }
-            if even_if_last {
-                registry.retire_secret(client, secret, retirement).await?;
-            } else {
-                registry.retire_unless_last(client, secret, retirement).await?;
-            }
-            Ok(registry.show_client(client).await?.1)
+            let clients = site.clients(changing.operator.actor());
+            let consent = Consent { even_if_in_use, even_if_last };
+            clients.retire_secret(client, secret, retirement, consent).await?;
+            Ok(clients.show(client).await?.1)
         };
-        let secrets = target.change(deadline, &undecided, work).await?;
-        let done = Done { client, secret, retirement, secrets, place: &target.place };
-        done.tell(self.ending.changing.format);
+        let secrets = site.change(deadline, &undecided, work).await?;
+        let done = Done { client, secret, retirement, secrets, place: &site.place };
+        done.tell(changing.format);
         Ok(())
     }
 
@@ -164,21 +164,19 @@ impl Restore {
     pub(super) async fn run(self, deadline: Deadline) -> anyhow::Result<()> {
         let (client, id) = (&self.client_id, self.secret_id);
         let undecided = undecided(client, &format!("Secret {id} may or may not be restored"));
-        let target = Target::of(self.on.database)?;
-        let work = async {
-            let registry = target.registry(self.on.operator.actor());
-            Ok(registry.restore_secret(client, SecretId(id)).await?)
-        };
-        let restored = target.change(deadline, &undecided, work).await?;
+        let site = Site::of(self.on.at)?;
+        let clients = site.clients(self.on.operator.actor());
+        let restore = clients.restore_secret(client, SecretId(id));
+        let expires_at = site.change(deadline, &undecided, restore).await?;
         if self.on.format.json {
             output::json(&json!({
                 "client_id": client.as_str(),
                 "secret_id": id,
                 "done": "restored",
-                "expires_at": restored.expires_at.map(|end| end.to_string()),
+                "expires_at": expires_at.map(|end| end.to_string()),
             }));
         } else {
-            let (place, end) = (&target.place, ends(restored.expires_at));
+            let (place, end) = (&site.place, ends(expires_at));
             output::say(&format!("Secret {id} is live in {place}; expires: {end}."));
         }
         Ok(())

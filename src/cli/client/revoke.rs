@@ -5,7 +5,10 @@ use serde_json::json;
 
 use super::{output, undecided};
 use crate::{
-    cli::{arguments::Ending, deadline::Deadline, target::Target},
+    cli::{
+        administration::{Ending, Site},
+        deadline::Deadline,
+    },
     domain::ClientId,
 };
 
@@ -31,13 +34,20 @@ const UNDECIDED: &str = "The tokens of all clients may or may not be revoked, an
 impl RevokeTokens {
     pub(super) async fn run(self, deadline: Deadline) -> anyhow::Result<()> {
         let Ending { confirmation, changing } = self.ending;
-        let target = Target::of(changing.database)?;
-        if self.client_id.is_none() {
-            confirmation.ask(&format!(
-                "This revokes every token of every client in {}. All clients request new ones at \
-                 once, and each of them has to authenticate for that.",
-                target.place
-            ))?;
+        let (site, client) = (Site::of(changing.at)?, self.client_id.as_ref());
+        if client.is_none() || site.is_protected() {
+            let place = &site.place;
+            let consequence = match client {
+                Some(client) => format!(
+                    "This revokes every token of client {client} in {place}. It has to \
+                     authenticate to get a new one."
+                ),
+                None => format!(
+                    "This revokes every token of every client in {place}. All clients request new \
+                     ones at once, and each of them has to authenticate for that."
+                ),
+            };
+            site.confirm(confirmation, client, &consequence)?;
         }
         let undecided = match &self.client_id {
             Some(client) => undecided(
@@ -46,14 +56,8 @@ impl RevokeTokens {
             ),
             None => UNDECIDED.to_owned(),
         };
-        let work = async {
-            let registry = target.registry(changing.operator.actor());
-            match &self.client_id {
-                Some(client) => Ok(registry.revoke_tokens(client).await?),
-                None => Ok(registry.revoke_all_tokens().await?),
-            }
-        };
-        target.change(deadline, &undecided, work).await?;
+        let clients = site.clients(changing.operator.actor());
+        site.change(deadline, &undecided, clients.revoke(client)).await?;
         if changing.format.json {
             let client = self.client_id.as_ref().map(ClientId::as_str);
             output::json(&json!({ "client_id": client, "revoked": true }));
@@ -62,7 +66,7 @@ impl RevokeTokens {
             output::say(&format!(
                 "All tokens{} are revoked in {}.",
                 of.unwrap_or_default(),
-                target.place
+                site.place
             ));
         }
         Ok(())

@@ -7,18 +7,16 @@ use serde_json::json;
 use super::{create::ends, output};
 use crate::{
     cli::{
-        arguments::{Changing, Format},
+        administration::{Changing, Clients, Consent, Created, SecretOrder, Site},
+        arguments::Format,
         deadline::Deadline,
         duration::{ago, parse_secret_lifetime},
         secret_file::{Out, SecretFile},
-        target::Target,
     },
     config::{Argon2, NewSecrets, SecretLifetime},
     domain::{
-        ClientId, ClientKey, ClientSecret, Clock, SecretUse, StoredSecret, SystemClock, Timestamp,
-        parse_label,
+        ClientId, ClientKey, Clock, SecretUse, StoredSecret, SystemClock, Timestamp, parse_label,
     },
-    registry::{NewSecret, Registry},
     store::Retirement,
 };
 
@@ -57,8 +55,8 @@ impl Add {
 
     /// Makes the secret and shows it. Returns the other secrets of the client.
     async fn make(self, deadline: Deadline) -> anyhow::Result<Rotated> {
-        let expires_at = self.new_secrets.expiry(self.expires_in, SystemClock.now());
-        let new = NewSecret { label: self.label, expires_at };
+        let (label, lifetime, policy) = (self.label, self.expires_in, self.new_secrets);
+        let order = SecretOrder { label, lifetime, policy };
         let client = &self.client_id;
         let undecided = format!(
             "A secret that nobody knows may have been added: check with `jeton client show \
@@ -66,18 +64,17 @@ impl Add {
         );
         let cost = self.argon2.cost()?;
         let file = Made::prepare(&self.out)?;
-        let target = Target::of(self.on.database)?;
+        let site = Site::of(self.on.at)?;
         let work = async {
-            let registry = target.hashing_registry(self.on.operator.actor(), cost);
-            let (_, secret) = registry.add_secret(client, new).await?;
-            let made = Made { client, secret: &secret, expires_at };
-            made.hand_over(&registry, None, file, self.on.format).await?;
+            let clients = site.hashing_clients(self.on.operator.actor(), cost);
+            let new = clients.add_secret(client, order).await?;
+            Made { client, new: &new }.hand_over(&clients, None, file, self.on.format).await?;
             // The secret is made and shown, so what follows is only advice.
-            let others = registry.last_uses(client).await.unwrap_or_default();
-            let others = others.into_iter().filter(|(other, _)| other.id != secret.id());
+            let others = clients.last_uses(client).await.unwrap_or_default();
+            let others = others.into_iter().filter(|(other, _)| other.id != new.secret.id());
             Ok(Rotated { others: others.collect() })
         };
-        target.change(deadline, &undecided, work).await
+        site.change(deadline, &undecided, work).await
     }
 }
 
@@ -127,8 +124,7 @@ fn last_use(uses: &SecretUse, now: Timestamp) -> String {
 /// A new secret, which is shown once.
 pub(super) struct Made<'a> {
     pub(super) client: &'a ClientId,
-    pub(super) secret: &'a ClientSecret,
-    pub(super) expires_at: Option<Timestamp>,
+    pub(super) new: &'a Created,
 }
 
 impl Made<'_> {
@@ -145,12 +141,12 @@ impl Made<'_> {
     /// rest. If it cannot be written, nobody knows it, so it is retired.
     pub(super) async fn hand_over(
         &self,
-        registry: &Registry,
+        clients: &Clients<'_>,
         key: Option<ClientKey>,
         file: Option<SecretFile>,
         format: Format,
     ) -> anyhow::Result<()> {
-        let Self { client, secret, expires_at } = self;
+        let Self { client, new: Created { secret, expires_at } } = self;
         let path = file.as_ref().map(|file| file.path().display().to_string());
         let text = self.text(key, path.as_deref(), format);
         let written = match file {
@@ -158,8 +154,9 @@ impl Made<'_> {
             None => output::deliver(&format!("{text}\n")),
         };
         if let Err(error) = written {
-            let retired = registry.retire_secret(client, secret.id(), Retirement::Retired).await;
             let id = secret.id().0;
+            let retired =
+                clients.retire_secret(client, secret.id(), Retirement::Retired, Consent::ALL).await;
             bail!(
                 "the new secret {id} of client {client} is lost, because {} cannot be written: \
                  {error}. {}; `jeton client add-secret {client}` makes another",
@@ -187,7 +184,7 @@ impl Made<'_> {
 
     /// The new secret, or in its place the `path` of the file that it is in.
     fn text(&self, key: Option<ClientKey>, path: Option<&str>, format: Format) -> String {
-        let Self { client, secret, expires_at } = self;
+        let Self { client, new: Created { secret, expires_at } } = self;
         let (name, shown) = match path {
             Some(path) => ("secret_file", path),
             None => ("client_secret", secret.expose()),

@@ -11,7 +11,12 @@ use super::{
     unreadable,
 };
 use crate::{
-    cli::{arguments::Reading, deadline::Deadline, node, table::Column, target::Target},
+    cli::{
+        administration::{Reading, Site},
+        deadline::Deadline,
+        node,
+        table::Column,
+    },
     domain::{
         Client, ClientId, ClientRecord, Clock, Etag, FieldValue, StoredSecret, SystemClock,
         Timestamp,
@@ -30,21 +35,15 @@ pub(in crate::cli) struct List {
 
 impl List {
     pub(super) async fn run(self, deadline: Deadline) -> anyhow::Result<()> {
-        let target = Target::of(self.on.database)?;
-        let registry = target.registry(node::this_user());
+        let site = Site::of(self.on.at)?;
+        let clients = site.clients(node::this_user());
         let filter = ClientFilter::from(self.filter);
-        let work =
-            async { Ok((registry.list_clients(&filter).await?, registry.live_secrets().await?)) };
-        let (clients, secrets) = target.look(deadline, work).await?;
-        let secrets_of = |record: &Readable<ClientRecord>| {
-            let key = record.as_ref().ok().map(|record| record.client.key);
-            key.and_then(|key| secrets.get(&key)).copied().unwrap_or_default()
-        };
+        let clients = site.look(deadline, clients.list(&filter)).await?;
         if self.on.format.json {
-            let object = |client: &Readable<ClientRecord>| {
+            let object = |(client, secrets): &(Readable<ClientRecord>, LiveSecrets)| {
                 let mut object = client_json(client);
                 if client.is_ok() {
-                    object["live_secrets"] = live_secrets_json(secrets_of(client));
+                    object["live_secrets"] = live_secrets_json(*secrets);
                 }
                 object
             };
@@ -54,10 +53,10 @@ impl List {
         } else if clients.is_empty() {
             output::remark("There are no clients yet; create one with `jeton client create`.");
         } else {
-            let cells = |client| client_cells(client, secrets_of(client));
-            output::table(COLUMNS, clients.iter().map(cells).collect());
+            let rows = clients.iter().map(|(client, secrets)| client_cells(client, *secrets));
+            output::table(COLUMNS, rows.collect());
         }
-        unreadable::check(unreadable::rows(&clients))
+        unreadable::check(clients.iter().filter_map(|(client, _)| client.as_ref().err()))
     }
 }
 
@@ -128,12 +127,9 @@ pub(in crate::cli) struct Show {
 
 impl Show {
     pub(super) async fn run(self, deadline: Deadline) -> anyhow::Result<()> {
-        let target = Target::of(self.on.database)?;
-        let work = async {
-            let registry = target.registry(node::this_user());
-            Ok(registry.show_client(&self.client_id).await?)
-        };
-        let (client, secrets) = target.look(deadline, work).await?;
+        let site = Site::of(self.on.at)?;
+        let clients = site.clients(node::this_user());
+        let (client, secrets) = site.look(deadline, clients.show(&self.client_id)).await?;
         let now = SystemClock.now();
         if self.on.format.json {
             let mut value = client_json(&client);

@@ -6,13 +6,12 @@ use serde_json::json;
 use super::{found, may_be_live, undecided};
 use crate::{
     cli::{
-        arguments::{Changing, Ending, Format},
+        administration::{Changing, Ending, Site},
+        arguments::Format,
         deadline::Deadline,
         output,
-        target::Target,
     },
     domain::{ClientId, ClientState},
-    registry::RegistryError,
 };
 
 /// Arguments of a change of one existing client.
@@ -39,63 +38,60 @@ pub(in crate::cli) struct Ended {
 
 impl Changed {
     pub(super) async fn enable(self, deadline: Deadline) -> anyhow::Result<()> {
-        let target = Target::of(self.on.database)?;
-        let registry = target.registry(self.on.operator.actor());
-        let enable = registry.set_client_state(&self.client_id, ClientState::Active);
+        let site = Site::of(self.on.at)?;
+        let clients = site.clients(self.on.operator.actor());
+        let enable = clients.set_state(&self.client_id, ClientState::Active);
         let change = Change::of(&self.client_id, "enabled", "");
-        change.make(&target, deadline, self.on.format, enable).await
+        change.make(&site, deadline, self.on.format, enable).await
     }
 
     pub(super) async fn undelete(self, deadline: Deadline) -> anyhow::Result<()> {
         let client = &self.client_id;
-        let target = Target::of(self.on.database)?;
-        let registry = target.registry(self.on.operator.actor());
-        let undelete = async {
-            let deleted = registry.deleted_client(client).await?;
-            registry.undelete_client(client, &deleted).await
-        };
+        let site = Site::of(self.on.at)?;
+        let clients = site.clients(self.on.operator.actor());
         let consequence = format!(", disabled; `jeton client enable {client}` lets it work");
         let change = Change::of(client, "undeleted", &consequence);
-        change.make(&target, deadline, self.on.format, undelete).await
+        change.make(&site, deadline, self.on.format, clients.undelete(client)).await
     }
 }
 
 impl Ended {
     pub(super) async fn disable(self, deadline: Deadline) -> anyhow::Result<()> {
         let client = &self.client_id;
-        let target = Target::of(self.ending.changing.database)?;
-        if self.ending.confirmation.is_to_be_asked() {
+        let site = Site::of(self.ending.changing.at)?;
+        if site.is_to_confirm(self.ending.confirmation) {
             // A client that does not exist is told before the question.
-            let _ = found(&target, deadline, client).await?;
-            self.ending.confirmation.ask(&format!(
+            let _ = found(&site, deadline, client).await?;
+            let consequence = format!(
                 "This disables client {client} in {}: it cannot authenticate and its tokens are \
                  inactive, until `jeton client enable {client}`.",
-                target.place
-            ))?;
+                site.place
+            );
+            site.confirm(self.ending.confirmation, Some(client), &consequence)?;
         }
-        let registry = target.registry(self.ending.changing.operator.actor());
-        let disable = registry.set_client_state(client, ClientState::Disabled);
+        let clients = site.clients(self.ending.changing.operator.actor());
+        let disable = clients.set_state(client, ClientState::Disabled);
         let change = Change::of(client, "disabled", "");
-        change.make(&target, deadline, self.ending.changing.format, disable).await
+        change.make(&site, deadline, self.ending.changing.format, disable).await
     }
 
     pub(super) async fn delete(self, deadline: Deadline) -> anyhow::Result<()> {
         let client = &self.client_id;
-        let target = Target::of(self.ending.changing.database)?;
-        if self.ending.confirmation.is_to_be_asked() {
-            let (_, secrets) = found(&target, deadline, client).await?;
-            self.ending.confirmation.ask(&format!(
+        let site = Site::of(self.ending.changing.at)?;
+        if site.is_to_confirm(self.ending.confirmation) {
+            let (_, secrets) = found(&site, deadline, client).await?;
+            let consequence = format!(
                 "This deletes client {client} from {} with its {} live secrets, and its tokens \
                  become inactive. For 30 days `jeton client undelete {client}` takes that back, \
                  without the tokens.",
-                target.place,
+                site.place,
                 secrets.iter().filter(|secret| may_be_live(secret)).count()
-            ))?;
+            );
+            site.confirm(self.ending.confirmation, Some(client), &consequence)?;
         }
-        let registry = target.registry(self.ending.changing.operator.actor());
-        let delete = registry.delete_client(client);
+        let clients = site.clients(self.ending.changing.operator.actor());
         let change = Change::of(client, "deleted", "; its tokens are inactive");
-        change.make(&target, deadline, self.ending.changing.format, delete).await
+        change.make(&site, deadline, self.ending.changing.format, clients.delete(client)).await
     }
 }
 
@@ -115,18 +111,18 @@ impl<'a> Change<'a> {
 
     async fn make(
         self,
-        target: &Target,
+        site: &Site,
         deadline: Deadline,
         format: Format,
-        work: impl Future<Output = Result<(), RegistryError>>,
+        work: impl Future<Output = anyhow::Result<()>>,
     ) -> anyhow::Result<()> {
         let Self { client, to_be, consequence } = self;
         let undecided = undecided(client, &format!("Client {client} may or may not be {to_be}"));
-        target.change(deadline, &undecided, async { Ok(work.await?) }).await?;
+        site.change(deadline, &undecided, work).await?;
         if format.json {
             output::json(&json!({ "client_id": client.as_str(), "done": to_be }));
         } else {
-            let place = &target.place;
+            let place = &site.place;
             output::say(&format!("Client {client} is {to_be} in {place}{consequence}."));
         }
         Ok(())

@@ -12,13 +12,12 @@ use super::{
 };
 use crate::{
     cli::{
-        arguments::Reading,
+        administration::{Reading, Site},
         deadline::Deadline,
         duration::{ago, in_words, parse_duration},
         exit::Exit,
         node,
         table::Column,
-        target::Target,
     },
     domain::{ClientId, Clock, SystemClock, Timestamp},
     registry::{EVIDENCE_PATIENCE, ExpiringSecret, UnusedClients},
@@ -36,7 +35,8 @@ pub(in crate::cli) struct Expiring {
 
 impl Expiring {
     pub(super) async fn run(self, deadline: Deadline) -> anyhow::Result<()> {
-        let target = Target::of(self.on.database)?;
+        let site = Site::of(self.on.at)?;
+        let target = site.database()?;
         let registry = target.registry(node::this_user());
         let work = async { Ok(registry.expiring_secrets(self.within).await?) };
         let expiring = target.look(deadline, work).await?;
@@ -82,7 +82,8 @@ pub(in crate::cli) struct Dead {
 
 impl Dead {
     pub(super) async fn run(self, deadline: Deadline) -> anyhow::Result<()> {
-        let target = Target::of(self.on.database)?;
+        let site = Site::of(self.on.at)?;
+        let target = site.database()?;
         let registry = target.registry(node::this_user());
         let unused = registry.unused_clients(self.since, EVIDENCE_PATIENCE);
         let unused = target.look(deadline, async { Ok(unused.await?) }).await?;

@@ -8,9 +8,14 @@ use serde_json::{Value, json};
 use self::fields::Fields;
 use super::{output, undecided};
 use crate::{
-    cli::{arguments::Changing, deadline::Deadline, exit::Exit, table::Column, target::Target},
+    cli::{
+        administration::{Changing, Clients, Site},
+        deadline::Deadline,
+        exit::Exit,
+        table::Column,
+    },
     domain::{ClientId, Etag, FieldChange},
-    registry::{ClientUpdate, Registry, RegistryError, Updated},
+    registry::{ClientUpdate, RegistryError, Updated},
 };
 
 /// How often the client is read and changed while others change it too.
@@ -44,14 +49,14 @@ impl Update {
     pub(super) async fn run(self, deadline: Deadline) -> anyhow::Result<()> {
         let Self { client_id, fields, etag, dry_run, on } = self;
         fields.remark_on_commas();
-        let target = Target::of(on.database)?;
-        let registry = target.registry(on.operator.actor());
-        let edit = Edit { registry, client_id: &client_id, fields: &fields, etag, dry_run };
+        let site = Site::of(on.at)?;
+        let clients = site.clients(on.operator.actor());
+        let edit = Edit { clients, client_id: &client_id, fields: &fields, etag, dry_run };
         let updated = if dry_run {
-            target.look(deadline, edit.make()).await?
+            Box::pin(site.look(deadline, edit.make())).await?
         } else {
             let what = format!("Client {client_id} may or may not be changed");
-            target.change(deadline, &undecided(&client_id, &what), edit.make()).await?
+            Box::pin(site.change(deadline, &undecided(&client_id, &what), edit.make())).await?
         };
         let changes = updated.changes();
         if on.format.json {
@@ -63,7 +68,7 @@ impl Update {
             }));
             return Ok(());
         }
-        let place = &target.place;
+        let place = &site.place;
         if changes.is_empty() {
             output::remark(&format!("Client {client_id} in {place} is like that already."));
             return Ok(());
@@ -87,7 +92,7 @@ impl Update {
 
 /// An update that depends on what the client is now.
 struct Edit<'a> {
-    registry: Registry,
+    clients: Clients<'a>,
     client_id: &'a ClientId,
     fields: &'a Fields,
     etag: Option<Etag>,
@@ -100,7 +105,7 @@ impl Edit<'_> {
     async fn make(&self) -> anyhow::Result<Updated> {
         let mut tried = 1;
         loop {
-            let record = self.registry.record(self.client_id).await?;
+            let record = self.clients.record(self.client_id).await?;
             let update = self.fields.update_of(&record)?;
             if update == ClientUpdate::default() {
                 return Err(Exit::Usage.error(
@@ -109,19 +114,20 @@ impl Edit<'_> {
                 ));
             }
             let etag = self.etag.unwrap_or_else(|| Etag::of(&record));
-            let updated = if self.dry_run {
-                self.registry.preview_update(self.client_id, &update, Some(&etag)).await
-            } else {
-                self.registry.update_client(self.client_id, &update, Some(&etag)).await
-            };
+            let updated = self.clients.update(record, &update, &etag, self.dry_run).await;
             match updated {
-                Err(RegistryError::EtagMismatch(..)) if self.etag.is_none() && tried < TRIES => {
+                Err(error) if is_stale(&error) && self.etag.is_none() && tried < TRIES => {
                     tried += 1;
                 }
-                updated => return Ok(updated?),
+                updated => return updated,
             }
         }
     }
+}
+
+/// Whether somebody changed the client since it was read.
+fn is_stale(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(RegistryError::EtagMismatch(..)))
 }
 
 fn change_json(change: &FieldChange) -> Value {

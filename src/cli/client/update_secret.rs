@@ -8,7 +8,11 @@ use uuid::Uuid;
 
 use super::{create::ends, output, retire::secret_id, undecided};
 use crate::{
-    cli::{arguments::Changing, deadline::Deadline, duration::parse_duration, target::Target},
+    cli::{
+        administration::{Changing, Site},
+        deadline::Deadline,
+        duration::parse_duration,
+    },
     domain::{ClientId, Clock, SecretId, SystemClock, parse_label},
     store::SecretChange,
 };
@@ -51,12 +55,10 @@ impl UpdateSecret {
         let now = SystemClock.now();
         let change = SecretChange { label, expires_at: expires_in.map(|time| now.plus(time)) };
         let undecided = undecided(client, &format!("Secret {id} may or may not be changed"));
-        let target = Target::of(self.on.database)?;
-        let work = async {
-            let registry = target.registry(self.on.operator.actor());
-            Ok(registry.update_secret(client, SecretId(id), &change).await?)
-        };
-        let updated = target.change(deadline, &undecided, work).await?;
+        let site = Site::of(self.on.at)?;
+        let clients = site.clients(self.on.operator.actor());
+        let update = clients.update_secret(client, SecretId(id), &change);
+        let updated = site.change(deadline, &undecided, update).await?;
         let end = updated.own_expiry();
         if self.on.format.json {
             output::json(&json!({
@@ -69,7 +71,7 @@ impl UpdateSecret {
         } else {
             let label = if updated.label.is_empty() { "" } else { " " };
             let label = format!("{label}{}", output::printable(&updated.label));
-            let place = &target.place;
+            let place = &site.place;
             output::say(&format!(
                 "Secret {id}{label} is updated in {place}; expires: {}.",
                 ends(end)

@@ -17,7 +17,10 @@ use crate::{
 };
 
 /// The secret of a client: from the file, the variable or a prompt.
-pub(super) fn secret(client_id: &str, file: Option<&Path>) -> anyhow::Result<Zeroizing<String>> {
+pub(in crate::cli) fn secret(
+    client_id: &str,
+    file: Option<&Path>,
+) -> anyhow::Result<Zeroizing<String>> {
     Ok(match (file, CLIENT_SECRET.value()) {
         (Some(file), _) => secret_in(file, client_id)?,
         (None, Some(secret)) => secret.into(),

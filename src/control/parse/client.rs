@@ -74,6 +74,9 @@ fn refuse_output_only(client: &v1::Client) -> Parsed<()> {
         ("client.live_secrets", client.live_secrets != 0),
         ("client.next_secret_expire_time", client.next_secret_expire_time.is_some()),
         ("client.etag", !client.etag.is_empty()),
+        ("client.version", client.version != 0),
+        ("client.endless_secrets", client.endless_secrets != 0),
+        ("client.expired_secrets", client.expired_secrets != 0),
     ];
     match fields.into_iter().find(|(_, is_set)| *is_set) {
         Some((field, _)) => Err(Refusal::invalid(field, "is output only: leave it out")),

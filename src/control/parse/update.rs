@@ -138,6 +138,9 @@ fn no_such_path(index: usize, path: &str) -> Refusal {
         | "not_before_time"
         | "live_secrets"
         | "next_secret_expire_time"
+        | "endless_secrets"
+        | "expired_secrets"
+        | "version"
         | "etag" => "this field cannot be changed".to_owned(),
         _ => format!("no client has this field; those to change are {}", PATHS.join(", ")),
     };

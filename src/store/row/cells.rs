@@ -36,7 +36,7 @@ impl BadCell {
             _ => "",
         };
         let column = self.column.strip_prefix(prefix).unwrap_or(self.column);
-        let why = self.why;
+        let (column, why) = (column.into(), self.why);
         UnreadableRow { table, client_id: None, id: None, seq: None, column, why }
     }
 }

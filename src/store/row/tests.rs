@@ -44,7 +44,7 @@ async fn what_is_not_of_its_type_is_said_in_words_and_is_not_repeated() {
 #[test]
 fn a_row_is_named_by_what_is_known_of_it() {
     let row = |table| BadCell::new("secret_id", "it is null").of(table);
-    assert_eq!(row("client_secret").column, "id", "without the prefix of a join");
+    assert_eq!(&*row("client_secret").column, "id", "without the prefix of a join");
     let id = Some(Uuid::from_u128(7));
     let named = [
         UnreadableRow { client_id: Some("orders".to_owned()), id, ..row("client") },

@@ -19,7 +19,7 @@ pub struct UnreadableRow {
     /// `seq` of a row of `audit`.
     pub seq: Option<i64>,
     /// The first column that cannot be read.
-    pub column: &'static str,
+    pub column: Box<str>,
     /// Why that column cannot be read. It never contains the stored value, which may be a secret.
     pub why: String,
 }

@@ -126,7 +126,7 @@ async fn a_secret_is_added_once_however_often_the_request_comes_at_once() {
             ids.insert(added.secret.unwrap().id);
         }
         assert_eq!((ids.len(), at.secrets().await), (1, 2), "{kind:?}");
-        let list = ListSecretsRequest { client_id: id("orders"), window: None };
+        let list = ListSecretsRequest { client_id: id("orders"), ..Default::default() };
         let listed = at.control.clone().list_secrets(at.ask(list).await).await.unwrap();
         assert_eq!(listed.into_inner().secrets.len(), 2, "{kind:?}");
     }

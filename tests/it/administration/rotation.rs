@@ -35,7 +35,7 @@ fn retire(secret: &str) -> RetireSecretRequest {
 
 impl Controlled {
     async fn listed(&self, window: Option<ProtoDuration>) -> ListSecretsResponse {
-        let message = ListSecretsRequest { client_id: id("orders"), window };
+        let message = ListSecretsRequest { client_id: id("orders"), window, at_once: false };
         let mut control = self.control.clone();
         control.list_secrets(self.ask(message).await).await.unwrap().into_inner()
     }
@@ -156,7 +156,8 @@ async fn a_duration_that_cannot_be_is_refused_by_its_field() {
             RetireSecretRequest { after: Some(wrong), even_if_last: true, ..retire(&secret) };
         let refused = control.retire_secret(at.ask(later).await).await.unwrap_err();
         assert_eq!(why(&refused), (ErrorReason::InvalidRequest, id("after")));
-        let list = ListSecretsRequest { client_id: id("orders"), window: Some(wrong) };
+        let list =
+            ListSecretsRequest { client_id: id("orders"), window: Some(wrong), at_once: false };
         let refused = control.list_secrets(at.ask(list).await).await.unwrap_err();
         assert_eq!(why(&refused), (ErrorReason::InvalidRequest, id("window")));
     }

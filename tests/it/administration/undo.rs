@@ -29,7 +29,7 @@ fn delete(client_id: &str) -> DeleteClientRequest {
 
 impl Controlled {
     async fn states(&self) -> Vec<SecretState> {
-        let list = ListSecretsRequest { client_id: id("orders"), window: None };
+        let list = ListSecretsRequest { client_id: id("orders"), ..Default::default() };
         let mut control = self.control.clone();
         let listed = control.list_secrets(self.ask(list).await).await.unwrap().into_inner();
         listed.secrets.iter().map(Secret::state).collect()

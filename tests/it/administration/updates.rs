@@ -64,6 +64,7 @@ async fn the_fields_of_the_mask_are_changed_and_no_others() {
             labels: [(id("team"), id("payments"))].into(),
             owner: id("payments@example.com"),
             etag: client.etag.clone(),
+            version: 2,
             ..created.clone()
         };
         assert_eq!(client, expected, "{kind:?}");
@@ -184,7 +185,12 @@ async fn a_filter_selects_clients_over_pages_that_are_bound_to_it() {
         let filter = Some(ClientFilter { labels, text: id("ORD"), ..ClientFilter::default() });
         let (mut names, mut page_token) = (Vec::new(), String::new());
         loop {
-            let ask = ListClientsRequest { page_size: 1, page_token, filter: filter.clone() };
+            let ask = ListClientsRequest {
+                page_size: 1,
+                page_token,
+                filter: filter.clone(),
+                with_secrets: false,
+            };
             let page = control.list_clients(at.ask(ask).await).await.unwrap().into_inner();
             names.extend(page.clients.into_iter().map(|client| client.client_id));
             page_token = page.next_page_token;

@@ -209,7 +209,8 @@ async fn those_who_wait_for_evidence_leave_room_for_other_administrators() {
             let (mut client, token) = (client.clone(), token.clone());
             let answered = answered.clone();
             tokio::spawn(async move {
-                let list = ListSecretsRequest { client_id: "orders".to_owned(), window: None };
+                let list =
+                    ListSecretsRequest { client_id: "orders".to_owned(), ..Default::default() };
                 let _ = answered.send(client.list_secrets(bearer(&token, list)).await);
             })
         };

@@ -132,7 +132,7 @@ async fn a_list_goes_on_over_pages_of_rows_that_cannot_be_read() {
         let readable: BTreeSet<_> =
             listed.iter().flatten().map(|record| record.client.client_id.to_string()).collect();
         assert_eq!(readable, good, "{kind:?}");
-        let odd = |row: &UnreadableRow| row.column == "client_id" && row.table == "client";
+        let odd = |row: &UnreadableRow| &*row.column == "client_id" && row.table == "client";
         assert!(listed.iter().filter_map(|client| client.as_ref().err()).all(odd), "{kind:?}");
     }
 }
