@@ -6,6 +6,7 @@ mod clients;
 mod create;
 mod deletion;
 mod gate;
+mod giving;
 mod installation;
 mod parse;
 mod refusal;
@@ -131,7 +132,7 @@ impl ClientRpc {
     /// changes it may do soon.
     async fn changeable(&self, caller: &Caller, client_id: &ClientId) -> Result<Client, Refusal> {
         let client = self.registry.record(client_id).await?.client;
-        caller.check_grant(client.permissions())?;
+        self.giving(caller).await?.check(&client)?;
         Ok(client)
     }
 }

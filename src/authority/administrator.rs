@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Authority;
 use crate::domain::{
-    Client, ClientId, Clock, Error, Permissions, TokenLifetime, TokenText, is_administration_alone,
+    Client, Clock, Error, Permissions, TokenLifetime, TokenText, is_administration_alone,
 };
 
 /// Proof that a caller presented an active token for administration. Only
@@ -16,10 +16,10 @@ pub struct Administrator {
 }
 
 impl Administrator {
-    /// Public name of the client.
+    /// The client whose token it is.
     #[must_use]
-    pub fn client_id(&self) -> &ClientId {
-        &self.client.client_id
+    pub const fn client(&self) -> &Arc<Client> {
+        &self.client
     }
 
     /// What the token permits, and its client still has.

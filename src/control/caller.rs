@@ -1,12 +1,14 @@
 //! The caller of a method: who it is, and whether it may call it.
 
+use std::sync::Arc;
+
 use rustix::process::geteuid;
 use tonic::metadata::MetadataMap;
 use tracing::Span;
 
 use super::{ClientRpc, refusal::Refusal};
 use crate::{
-    domain::{Actor, Error, Permission, Permissions, TokenText},
+    domain::{Actor, Client, Error, Permission, Permissions, TokenText},
     pb::v1,
     request::{LocalUser, Method, RequestContext},
 };
@@ -17,16 +19,8 @@ pub(super) struct Caller {
     /// Who it is in the audit trail.
     pub(super) actor: Actor,
     pub(super) permissions: Permissions,
-}
-
-impl Caller {
-    /// Checks that the caller may give or keep these permissions for a client.
-    pub(super) fn check_grant(&self, permissions: Permissions) -> Result<(), Refusal> {
-        if self.permissions.may_grant(permissions) {
-            return Ok(());
-        }
-        Err(Refusal::GrantNotPermitted { permissions, have: self.permissions })
-    }
+    /// The client that it is; `None` for a user of this machine.
+    pub(super) client: Option<Arc<Client>>,
 }
 
 impl ClientRpc {
@@ -46,10 +40,12 @@ impl ClientRpc {
         let authority = self.authority()?;
         let caller = match bearer(metadata)? {
             Some(token) => authority.administrator(&token).await?.map(|administrator| {
-                Span::current().record("client_id", administrator.client_id().as_str());
+                let client = administrator.client();
+                Span::current().record("client_id", client.client_id.as_str());
                 Caller {
-                    actor: Actor::administrator(administrator.client_id()),
+                    actor: Actor::administrator(&client.client_id),
                     permissions: administrator.permissions(),
+                    client: Some(Arc::clone(client)),
                 }
             }),
             None if has_authorization(metadata) => None,
@@ -103,7 +99,7 @@ fn bearer(metadata: &MetadataMap) -> Result<Option<TokenText>, Error> {
 fn local(user: LocalUser) -> Option<Caller> {
     let is_trusted = user.uid == 0 || user.uid == geteuid().as_raw();
     let actor = Actor::local_user(user.uid);
-    is_trusted.then_some(Caller { actor, permissions: Permissions::ALL })
+    is_trusted.then_some(Caller { actor, permissions: Permissions::ALL, client: None })
 }
 
 #[cfg(test)]

@@ -1,11 +1,8 @@
 //! Methods that make clients and secrets. A request with an id of its own may come again.
 
-use super::{Caller, ClientRpc, Refusal, clients::list_of, parse, render};
+use super::{Caller, ClientRpc, Refusal, clients::list_of, giving::Giving, parse, render};
 use crate::{
-    domain::{
-        ClientId, ClientRecord, ClientSecret, Error, Permissions, RequestKey, StoredSecret,
-        Timestamp,
-    },
+    domain::{ClientId, ClientRecord, ClientSecret, Error, RequestKey, StoredSecret, Timestamp},
     pb::v1,
     registry::{EVIDENCE_PATIENCE, Once, Registry},
     request::Method,
@@ -22,12 +19,14 @@ impl ClientRpc {
         caller: Caller,
         message: v1::CreateClientRequest,
     ) -> Result<v1::CreateClientResponse, Refusal> {
-        Box::pin(self.create(&caller, message)).await
+        let giving = self.giving(&caller).await?;
+        Box::pin(self.create(&caller, &giving, message)).await
     }
 
     async fn create(
         &self,
         caller: &Caller,
+        giving: &Giving,
         mut message: v1::CreateClientRequest,
     ) -> Result<v1::CreateClientResponse, Refusal> {
         let now = self.clock.now();
@@ -36,7 +35,7 @@ impl ClientRpc {
         let request = parse::request_key(&request_id, &content)?;
         let client = parse::new_client(message.client)?;
         let secret = parse::new_secret(message.secret, self.secret_lifetime, now)?;
-        caller.check_grant(Permissions::of(&client.scopes))?;
+        giving.check_new(&client)?;
         let registry = self.registry_for(caller);
         if message.validate_only {
             // A client id that is made at random would be another one the next time.
@@ -73,9 +72,10 @@ impl ClientRpc {
         if !(1..=MAX_BATCH).contains(&message.requests.len()) {
             return Err(Refusal::invalid("requests", "a batch creates 1 to 200 clients"));
         }
+        let giving = self.giving(&caller).await?;
         let mut results = Vec::with_capacity(message.requests.len());
         for request in message.requests {
-            let outcome = match Box::pin(self.create(&caller, request)).await {
+            let outcome = match Box::pin(self.create(&caller, &giving, request)).await {
                 Ok(created) => v1::batch_result::Outcome::Created(Box::new(created)),
                 Err(refusal) => v1::batch_result::Outcome::Failure(refusal.into_failure()),
             };

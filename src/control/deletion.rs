@@ -2,7 +2,7 @@
 
 use super::{Caller, ClientRpc, Refusal, parse};
 use crate::{
-    domain::{ClientId, ClientState, Etag, Permissions},
+    domain::{ClientId, ClientState, Etag},
     pb::v1,
     registry::{Registry, RegistryError},
 };
@@ -18,11 +18,11 @@ impl ClientRpc {
         let before = self.changeable(&caller, &client_id).await?;
         let registry = self.registry_for(&caller);
         set_state(&registry, &client_id, ClientState::Active, etag.as_ref()).await?;
-        // The client may have become an administrator since it was read.
+        // The client may have got what the caller cannot give since it was read.
         let after = self.changeable(&caller, &client_id).await;
-        if let (Err(Refusal::GrantNotPermitted { .. }), ClientState::Disabled) =
-            (&after, before.state)
-        {
+        let refused =
+            matches!(after, Err(Refusal::GrantNotPermitted { .. } | Refusal::NotGrantable { .. }));
+        if refused && before.state == ClientState::Disabled {
             registry.set_client_state(&client_id, ClientState::Disabled).await?;
         }
         after?;
@@ -65,7 +65,8 @@ impl ClientRpc {
         let client_id = parse::client_id(&message.client_id)?;
         let registry = self.registry_for(&caller);
         let deleted = registry.deleted_client(&client_id).await?;
-        caller.check_grant(Permissions::of(&deleted.scopes))?;
+        let audiences = deleted.audiences.union(&deleted.serves);
+        self.giving(&caller).await?.check_all(&deleted.scopes, audiences)?;
         registry.undelete_client(&client_id, &deleted).await?;
         Ok(v1::UndeleteClientResponse { client: Some(self.shown(&message.client_id).await?) })
     }

@@ -4,11 +4,14 @@ use tonic::Status;
 use tonic_types::{FieldViolation, StatusExt};
 
 use crate::{
-    domain::{Error, Malformed, Permission, Permissions},
+    domain::{Error, Grantable, Malformed, NotGrantable, Permission, Permissions},
     pb::v1::{ErrorReason, Failure},
     registry::RegistryError,
     rpc::status::{from_error, refused},
 };
+
+/// Patterns that a refusal shows.
+const MAX_SHOWN: usize = 5;
 
 /// Why a call is refused.
 #[derive(Debug)]
@@ -40,6 +43,13 @@ pub(super) enum Refusal {
         /// Those of the caller.
         have: Permissions,
     },
+    /// The client has, or would get, what a limited caller may not give.
+    NotGrantable {
+        /// What that is.
+        what: NotGrantable,
+        /// The patterns of what the caller may give, for people.
+        limits: String,
+    },
     /// The secret of a text does not exist any more.
     SecretDeleted,
 }
@@ -48,6 +58,18 @@ impl Refusal {
     /// A field that was parsed by its type, which says what it allows.
     pub(super) fn of_field(field: &'static str) -> impl Fn(Malformed) -> Self {
         move |Malformed(remedy)| Self::Invalid { field, remedy: remedy.to_owned() }
+    }
+
+    /// What a caller with these limits may not give.
+    pub(super) fn of_limits(what: NotGrantable, limits: &Grantable) -> Self {
+        let limits = match &what {
+            NotGrantable::Administrator => {
+                some(limits.scopes.iter().map(text).chain(limits.audiences.iter().map(text)))
+            }
+            NotGrantable::Scope(_) => some(limits.scopes.iter().map(text)),
+            NotGrantable::Audience(_) => some(limits.audiences.iter().map(text)),
+        };
+        Self::NotGrantable { what, limits }
     }
 
     /// A field, with the remedy.
@@ -81,6 +103,7 @@ impl Refusal {
                 let required = permissions.to_string();
                 not_permitted(ErrorReason::GrantNotPermitted, &message, required, have)
             }
+            Self::NotGrantable { what, limits } => not_grantable(&what, &limits),
             Self::SecretDeleted => refused(
                 ErrorReason::SecretNotFound,
                 "this secret was deleted, with its client perhaps: nothing can be done with it",
@@ -129,6 +152,39 @@ fn not_permitted(
     have: Permissions,
 ) -> Status {
     refused(reason, message, None, &[("permission", required), ("have", have.to_string())])
+}
+
+fn not_grantable(what: &NotGrantable, limits: &str) -> Status {
+    let (has, metadata) = match what {
+        NotGrantable::Administrator => ("is an administrator".to_owned(), None),
+        NotGrantable::Scope(scope) => {
+            (format!("has or would get the scope {scope}"), Some(("scope", scope.to_string())))
+        }
+        NotGrantable::Audience(audience) => (
+            format!("has or would get the audience {audience}"),
+            Some(("audience", audience.to_string())),
+        ),
+    };
+    let message = format!(
+        "the client {has}, and you may give only {limits}: ask an administrator who is not limited"
+    );
+    let metadata = metadata.as_slice();
+    refused(ErrorReason::GrantNotPermitted, &message, None, metadata)
+}
+
+fn text(pattern: &impl ToString) -> String {
+    pattern.to_string()
+}
+
+/// Patterns for people: the first ones, because a status is short.
+fn some(patterns: impl Iterator<Item = String>) -> String {
+    let patterns: Vec<_> = patterns.collect();
+    let shown = patterns.len().min(MAX_SHOWN);
+    let more = match patterns.len() - shown {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("{}{more}", patterns[..shown].join(" "))
 }
 
 fn of_registry(error: RegistryError) -> Status {

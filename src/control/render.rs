@@ -43,6 +43,8 @@ pub(super) fn client(record: &ClientRecord) -> v1::Client {
         labels: about.labels.iter().map(|(key, value)| (text(key), text(value))).collect(),
         owner: about.owner.clone(),
         note: about.note.clone(),
+        grantable_scopes: texts(&about.grantable.scopes),
+        grantable_audiences: texts(&about.grantable.audiences),
         etag: Etag::of(record).to_string(),
         version: client.version,
         ..v1::Client::default()

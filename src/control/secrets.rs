@@ -107,7 +107,7 @@ impl ClientRpc {
         self.changeable(&caller, &client_id).await?;
         let registry = self.registry_for(&caller);
         let restored = registry.restore_secret(&client_id, id).await?;
-        // The client may have become an administrator since it was read.
+        // The client may have got what the caller cannot give since it was read.
         if let Err(refusal) = self.changeable(&caller, &client_id).await {
             registry.retire_secret(&client_id, id, Retirement::Retired).await?;
             return Err(refusal);

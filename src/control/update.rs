@@ -23,11 +23,12 @@ impl ClientRpc {
         let etag = parse::etag("client.etag", &client.etag)?;
         let update = parse::client_update(&client, message.update_mask)?;
         let registry = self.registry_for(&caller);
+        let giving = self.giving(&caller).await?;
         for _ in 0..TRIES {
             let seen = registry.preview_update(&client_id, &update, etag.as_ref()).await?;
             // A caller who changes what a client may do could do that himself soon.
-            caller.check_grant(seen.before.client.permissions())?;
-            caller.check_grant(seen.after.client.permissions())?;
+            giving.check(&seen.before.client)?;
+            giving.check(&seen.after.client)?;
             if message.validate_only {
                 return self.updated(&seen).await;
             }

@@ -2,18 +2,17 @@
 
 use super::{Registry, RegistryError, found_or_missing};
 use crate::{
-    domain::{Client, ClientId},
+    domain::{ClientId, ClientRecord},
     store::ClientFilter,
 };
 
 impl Registry {
-    /// Returns the enabled clients that may grant permissions. A row that cannot be read is none:
-    /// its client cannot authenticate.
+    /// Returns the enabled clients that may grant permissions, those that are limited in what they
+    /// give left out. A row that cannot be read is none: its client cannot authenticate.
     pub async fn administrators(&self) -> Result<Vec<ClientId>, RegistryError> {
         let records = self.list_clients(&ClientFilter::default()).await?;
-        let clients = records.into_iter().flatten().map(|record| record.client);
-        let able = clients.filter(Client::may_grant_access);
-        Ok(able.map(|client| client.client_id).collect())
+        let able = records.into_iter().flatten().filter(ClientRecord::may_grant_access);
+        Ok(able.map(|record| record.client.client_id).collect())
     }
 
     /// Records in the audit trail that this client was made an administrator although there was

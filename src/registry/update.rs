@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use super::{Registry, RegistryError};
 use crate::domain::{
-    Audience, ClientId, ClientQuota, ClientRecord, Etag, FieldChange, GrantType, Labels,
-    LimitChange, MAX_AUDIENCES, MAX_SCOPES, Malformed, QuotaChange, QuotaLimit, Scope,
-    TokenLifetime, parse_name, parse_note, parse_owner,
+    Audience, AudiencePattern, ClientId, ClientQuota, ClientRecord, Etag, FieldChange, GrantType,
+    Labels, LimitChange, MAX_AUDIENCES, MAX_SCOPES, Malformed, QuotaChange, QuotaLimit, Scope,
+    ScopePattern, TokenLifetime, parse_name, parse_note, parse_owner,
 };
 
 /// How often an update is tried while others change the same client.
@@ -42,6 +42,10 @@ pub struct ClientUpdate {
     pub owner: Option<String>,
     /// Anything else that operators should know about it.
     pub note: Option<String>,
+    /// Scopes that it may give, if it is an administrator; any but `jeton:` if empty.
+    pub grantable_scopes: Option<BTreeSet<ScopePattern>>,
+    /// Audiences that it may give, if it is an administrator; any if empty.
+    pub grantable_audiences: Option<BTreeSet<AudiencePattern>>,
 }
 
 /// What becomes of the default audience.
@@ -105,6 +109,8 @@ impl ClientUpdate {
         set(&mut about.labels, self.labels.as_ref());
         set(&mut about.owner, self.owner.as_ref());
         set(&mut about.note, self.note.as_ref());
+        set(&mut about.grantable.scopes, self.grantable_scopes.as_ref());
+        set(&mut about.grantable.audiences, self.grantable_audiences.as_ref());
         let record = ClientRecord { client, about };
         check(&record)?;
         Ok(record)
@@ -134,6 +140,7 @@ pub fn check(ClientRecord { client, about }: &ClientRecord) -> Result<(), Malfor
     parse_owner(&about.owner)?;
     parse_note(&about.note)?;
     client.check_reserved()?;
+    about.grantable.check_for(client)?;
     if client.scopes.len() > MAX_SCOPES {
         return Err(Malformed("there can be at most 64 scopes"));
     }

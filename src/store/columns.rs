@@ -17,7 +17,11 @@ macro_rules! client_columns {
 /// Columns of `client` with those that only administrators see.
 macro_rules! client_record_columns {
     () => {
-        concat!(client_columns!(), ", client.labels, client.owner, client.note")
+        concat!(
+            client_columns!(),
+            ", client.labels, client.owner, client.note, client.grantable_scopes, \
+             client.grantable_audiences"
+        )
     };
 }
 

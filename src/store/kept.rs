@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use crate::domain::{
-    Actor, ClientId, ClientKey, ClientRecord, ClientState, Error, RequestKey, Scope, SecretHash,
-    SecretId, StoredSecret, Timestamp,
+    Actor, Audience, ClientId, ClientKey, ClientRecord, ClientState, Error, RequestKey, Scope,
+    SecretHash, SecretId, StoredSecret, Timestamp,
 };
 
 /// A client that was deleted and can come back.
@@ -18,6 +18,10 @@ pub struct DeletedClient {
     pub key: ClientKey,
     /// Scopes that its tokens could have.
     pub scopes: BTreeSet<Scope>,
+    /// Audiences that its tokens could be for.
+    pub audiences: BTreeSet<Audience>,
+    /// Audiences that it served.
+    pub serves: BTreeSet<Audience>,
 }
 
 /// What a request made when it came for the first time.

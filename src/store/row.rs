@@ -8,6 +8,7 @@ mod cells;
 mod evidence;
 mod expiry;
 mod explain;
+mod grantable;
 mod installation;
 mod kept;
 mod owner;
@@ -17,8 +18,8 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use uuid::Uuid;
 
-use self::cells::parsed;
 pub use self::unreadable::UnreadableRow;
+use self::{cells::parsed, grantable::grantable};
 pub(super) use self::{
     cells::{BadCell, Cell, Cells, cell},
     evidence::{evidence, last_use, secret_uses, unused_client},
@@ -97,6 +98,7 @@ pub(super) fn client_record(row: &impl Cells) -> Readable<ClientRecord> {
             labels: parsed("labels", Labels::parse(row.texts("labels")?))?,
             owner: row.text("owner")?,
             note: row.text("note")?,
+            grantable: grantable(row)?,
         })
     };
     let client = client(row)?;

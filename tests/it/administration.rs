@@ -3,6 +3,7 @@
 mod grants;
 mod last_secret;
 mod leaks;
+mod limits;
 mod repeated;
 mod rotation;
 mod undo;

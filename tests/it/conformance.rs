@@ -137,8 +137,12 @@ async fn what_is_noted_of_a_client_reads_back_as_it_was_written() {
         let database = Database::new(kind).await;
         let store = database.migrated().await;
         let labels = Labels::parse(["team=a'{,}", "url=https://x.test/?a=b", "empty="]).unwrap();
-        let about =
-            About { labels, owner: "Größe \"a\\b\"".to_owned(), note: "a 'b' {}".to_owned() };
+        let about = About {
+            labels,
+            owner: "Größe \"a\\b\"".to_owned(),
+            note: "a 'b' {}".to_owned(),
+            ..About::default()
+        };
         let written = ClientRecord { about, ..record(&client("orders")) };
         store.create_client(&written, &secret(&written.client), &operator()).await.unwrap();
         let found = store.find_record(&written.client.client_id).await.unwrap();

@@ -3,6 +3,7 @@
 
 mod commands;
 mod filters;
+mod grantable;
 mod model;
 
 use std::collections::BTreeSet;

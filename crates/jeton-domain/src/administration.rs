@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeSet, fmt};
 
-use super::{Audience, Client, ClientState, Malformed, Scope, TokenLifetime};
+use super::{Audience, Client, ClientRecord, ClientState, Malformed, Scope, TokenLifetime};
 
 /// The audience of tokens for administration.
 pub const ADMINISTRATION: &str = "urn:jeton:administration";
@@ -88,19 +88,22 @@ impl fmt::Display for Permissions {
     }
 }
 
+impl ClientRecord {
+    /// Whether it can make and change other administrators now.
+    #[must_use]
+    pub fn may_grant_access(&self) -> bool {
+        self.client.state == ClientState::Active
+            && self.client.is_for_administration_alone()
+            && self.client.permissions().include(Permission::Security)
+            && self.about.grantable.is_unlimited()
+    }
+}
+
 impl Client {
     /// The permissions that its tokens may have.
     #[must_use]
     pub fn permissions(&self) -> Permissions {
         Permissions::of(&self.scopes)
-    }
-
-    /// Whether it can make and change other administrators now.
-    #[must_use]
-    pub fn may_grant_access(&self) -> bool {
-        self.state == ClientState::Active
-            && self.is_for_administration_alone()
-            && self.permissions().include(Permission::Security)
     }
 
     /// Whether its tokens are for administration and for nothing else.
@@ -117,7 +120,7 @@ impl Client {
                 "no client serves urn:jeton:administration: Jeton itself is its resource server",
             ));
         }
-        let mut reserved = self.scopes.iter().filter(|scope| scope.as_str().starts_with(PREFIX));
+        let mut reserved = self.scopes.iter().filter(|scope| is_reserved(scope));
         let is_known = |scope: &Scope| {
             Permission::ALL.into_iter().any(|known| known.scope() == scope.as_str())
         };
@@ -155,6 +158,11 @@ pub fn is_administration_alone(audiences: &BTreeSet<Audience>) -> bool {
 #[must_use]
 pub fn includes_administration(audiences: &BTreeSet<Audience>) -> bool {
     audiences.iter().any(is_administration)
+}
+
+/// Whether a scope is reserved for administration.
+pub(super) fn is_reserved(scope: &Scope) -> bool {
+    scope.as_str().starts_with(PREFIX)
 }
 
 fn is_administration(audience: &Audience) -> bool {

@@ -4,9 +4,10 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
-use super::{Client, ClientQuota, Labels, QuotaLimit, Timestamp};
+use super::{Client, ClientQuota, Grantable, Labels, QuotaLimit, Timestamp};
 
-/// What operators note of a client. It decides nothing, so nodes do not read it.
+/// What operators keep of a client. It decides nothing about its tokens, so nodes do not read it
+/// for them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct About {
     /// Labels by which clients are grouped and found.
@@ -15,6 +16,8 @@ pub struct About {
     pub owner: String,
     /// Anything else, as [`parse_note`](super::parse_note) accepts it.
     pub note: String,
+    /// What it may give to clients, if it is an administrator.
+    pub grantable: Grantable,
 }
 
 /// A client as administrators see it.
@@ -22,7 +25,7 @@ pub struct About {
 pub struct ClientRecord {
     /// What decides about its requests and tokens.
     pub client: Client,
-    /// What operators note of it.
+    /// What operators keep of it.
     pub about: About,
 }
 
@@ -94,7 +97,7 @@ pub struct FieldChange {
 
 impl ClientRecord {
     /// Names of the fields, as in `--json` and in the columns of the database.
-    pub const FIELDS: [&str; 20] = [
+    pub const FIELDS: [&str; 22] = [
         "id",
         "client_id",
         "name",
@@ -113,6 +116,8 @@ impl ClientRecord {
         "labels",
         "owner",
         "note",
+        "grantable_scopes",
+        "grantable_audiences",
         "not_before",
         "created_at",
     ];
@@ -140,7 +145,7 @@ impl ClientRecord {
             created_at,
             version: _,
         } = &self.client;
-        let About { labels, owner, note } = &self.about;
+        let About { labels, owner, note, grantable } = &self.about;
         let number = |limit: Option<QuotaLimit>| FieldValue::Number(limit.map(QuotaLimit::get));
         [
             FieldValue::Text(key.0.to_string()),
@@ -161,6 +166,8 @@ impl ClientRecord {
             FieldValue::Labels(labels.clone()),
             FieldValue::Text(owner.clone()),
             FieldValue::Text(note.clone()),
+            list(&grantable.scopes),
+            list(&grantable.audiences),
             FieldValue::Moment(*not_before),
             FieldValue::Moment(Some(*created_at)),
         ]

@@ -16,6 +16,7 @@ mod evidence;
 mod foreign_secret;
 #[cfg(test)]
 mod formats;
+mod grantable;
 mod inactive_reason;
 mod label;
 mod lane;
@@ -54,6 +55,7 @@ pub use error::{Cause, Error, Malformed, SharedCause, chain};
 pub use etag::Etag;
 pub use evidence::{Advice, Evidence, Gap, Recorder, Successor, Verdict};
 pub use foreign_secret::ForeignSecret;
+pub use grantable::{AudiencePattern, Grantable, NotGrantable, ScopePattern};
 pub use inactive_reason::InactiveReason;
 pub use label::{DELETE_AFTER_LABEL, Label, LabelKey, Labels, MAX_LABELS, SET_LABEL};
 pub use lane::{Lane, PerLane};

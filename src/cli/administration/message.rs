@@ -38,6 +38,8 @@ pub(super) fn new_client(new: NewClient) -> v1::Client {
         labels: labels(&new.about.labels),
         owner: new.about.owner,
         note: new.about.note,
+        grantable_scopes: texts(&new.about.grantable.scopes),
+        grantable_audiences: texts(&new.about.grantable.audiences),
         tokens_per_second: limit(tokens_per_second),
         token_burst: limit(burst),
         live_tokens: limit(live_tokens),
@@ -105,6 +107,12 @@ pub(super) fn update(
     fields.set("labels", update.labels.as_ref(), |client, all| client.labels = labels(all));
     fields.set("owner", update.owner.as_ref(), |client, owner| client.owner.clone_from(owner));
     fields.set("note", update.note.as_ref(), |client, note| client.note.clone_from(note));
+    fields.set("grantable_scopes", update.grantable_scopes.as_ref(), |client, all| {
+        client.grantable_scopes = texts(all);
+    });
+    fields.set("grantable_audiences", update.grantable_audiences.as_ref(), |client, all| {
+        client.grantable_audiences = texts(all);
+    });
     (fields.client, FieldMask { paths: fields.paths })
 }
 

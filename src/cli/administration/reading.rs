@@ -8,8 +8,8 @@ use super::{Created, CreatedClient};
 use crate::{
     domain::{
         About, Audience, Client, ClientId, ClientKey, ClientQuota, ClientRecord, ClientSecret,
-        ClientState, GrantType, Labels, QuotaLimit, Retiring, Scope, SecretHash, SecretId,
-        SecretUse, Span, StoredSecret, Timestamp, TokenLifetime,
+        ClientState, GrantType, Grantable, Labels, QuotaLimit, Retiring, Scope, SecretHash,
+        SecretId, SecretUse, Span, StoredSecret, Timestamp, TokenLifetime,
     },
     pb::v1,
     store::{LiveSecrets, UnreadableRow},
@@ -67,6 +67,10 @@ fn record(message: &v1::Client) -> Option<ClientRecord> {
         labels: Labels::parse(labels).ok()?,
         owner: message.owner.clone(),
         note: message.note.clone(),
+        grantable: Grantable {
+            scopes: Grantable::parse_scopes(&message.grantable_scopes).ok()?,
+            audiences: Grantable::parse_audiences(&message.grantable_audiences).ok()?,
+        },
     };
     Some(ClientRecord { client, about })
 }

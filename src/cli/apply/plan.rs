@@ -249,5 +249,7 @@ pub(super) fn update(ClientRecord { client, about }: &ClientRecord) -> ClientUpd
         labels: Some(about.labels.clone()),
         owner: Some(about.owner.clone()),
         note: Some(about.note.clone()),
+        grantable_scopes: Some(about.grantable.scopes.clone()),
+        grantable_audiences: Some(about.grantable.audiences.clone()),
     }
 }

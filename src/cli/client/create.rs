@@ -15,7 +15,8 @@ use crate::{
     },
     config::{Argon2, NewSecrets, SecretLifetime},
     domain::{
-        Audience, ClientId, GrantType, Scope, Timestamp, TokenLifetime, parse_label, parse_name,
+        About, Audience, AudiencePattern, ClientId, GrantType, Grantable, Scope, ScopePattern,
+        Timestamp, TokenLifetime, parse_label, parse_name,
     },
     registry::NewClient,
 };
@@ -68,6 +69,17 @@ pub(in crate::cli) struct Create {
     #[arg(long, visible_alias = "token-lifetime", value_name = "S", default_value = "3600",
           value_parser = parse_token_lifetime)]
     token_lifetime_seconds: TokenLifetime,
+
+    /// Scope that this administrator may give to clients over gRPC, or `orders.*` for all that
+    /// begin with `orders.`; may be repeated [default: all but those that begin with jeton:]
+    #[arg(long = "grantable-scope", value_name = "PATTERN", value_parser = ScopePattern::parse)]
+    grantable_scopes: Vec<ScopePattern>,
+
+    /// Audience that this administrator may give to clients, or `https://a.example.com/*` for all
+    /// below; may be repeated [default: all]
+    #[arg(long = "grantable-audience", value_name = "PATTERN",
+          value_parser = AudiencePattern::parse)]
+    grantable_audiences: Vec<AudiencePattern>,
 
     #[command(flatten)]
     limits: Limits,
@@ -124,7 +136,13 @@ impl Create {
             serves: Audience::parse_set(self.serves.iter().map(Audience::as_str))?,
             token_lifetime: self.token_lifetime_seconds,
             quota: self.limits.of_new_client(),
-            about: self.notes.of_new_client()?,
+            about: About {
+                grantable: Grantable {
+                    scopes: self.grantable_scopes.into_iter().collect(),
+                    audiences: self.grantable_audiences.into_iter().collect(),
+                },
+                ..self.notes.of_new_client()?
+            },
         };
         let secret = SecretOrder {
             label: self.secret_label,

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::domain::{About, Label, Labels, Malformed, parse_note, parse_owner};
+use crate::domain::{About, Client, Label, Labels, Malformed, parse_note, parse_owner};
 
 /// What operators note of a client.
 #[derive(Debug, Args)]
@@ -28,6 +28,15 @@ impl Notes {
             labels.set(label)?;
         }
         let (owner, note) = (self.owner.unwrap_or_default(), self.note.unwrap_or_default());
-        Ok(About { labels, owner, note })
+        Ok(About { labels, owner, note, ..About::default() })
+    }
+}
+
+/// What a client may give, by its patterns, in words.
+pub(super) fn grantable(client: &Client, patterns: String) -> String {
+    match (client.permissions().is_empty(), patterns.is_empty()) {
+        (true, _) => "none".to_owned(),
+        (false, true) => "all".to_owned(),
+        (false, false) => patterns,
     }
 }

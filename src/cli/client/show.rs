@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::{
     create::ends,
     filter::Filter,
+    notes::grantable,
     output,
     quota::{quota_json, shown},
     unreadable,
@@ -177,6 +178,8 @@ fn show(record: &ClientRecord) {
         ("labels", about.labels.texts().join(" ")),
         ("owner", about.owner.clone()),
         ("note", about.note.clone()),
+        ("grantable scopes", grantable(client, joined(&about.grantable.scopes))),
+        ("grantable audiences", grantable(client, joined(&about.grantable.audiences))),
         ("created", client.created_at.to_string()),
         // Tokens that were issued before this moment are inactive.
         ("not before", client.not_before.map_or_else(none, |moment| moment.to_string())),
@@ -249,6 +252,8 @@ fn client_json(record: &Readable<ClientRecord>) -> Value {
         "labels": FieldValue::Labels(about.labels.clone()).to_json(),
         "owner": about.owner,
         "note": about.note,
+        "grantable_scopes": texts(&list(&about.grantable.scopes)),
+        "grantable_audiences": texts(&list(&about.grantable.audiences)),
         "created_at": client.created_at.to_string(),
         "not_before": client.not_before.map(|moment| moment.to_string()),
         "version": client.version,

@@ -1,6 +1,8 @@
 //! `jeton client update`: changes some fields of a client, and no others.
 
 mod fields;
+mod grantable;
+mod members;
 
 use clap::Args;
 use serde_json::{Value, json};

@@ -8,14 +8,15 @@ use super::table::Table;
 use crate::{
     cli::duration::parse_token_lifetime,
     domain::{
-        About, Audience, Client, ClientId, ClientKey, ClientQuota, ClientRecord, ClientState,
-        GrantType, Label, Labels, Malformed, QuotaLimit, SET_LABEL, Scope, Timestamp,
-        TokenLifetime, is_administration_alone, parse_name, parse_note, parse_owner,
+        About, Audience, AudiencePattern, Client, ClientId, ClientKey, ClientQuota, ClientRecord,
+        ClientState, GrantType, Grantable, Label, Labels, Malformed, QuotaLimit, SET_LABEL, Scope,
+        ScopePattern, Timestamp, TokenLifetime, is_administration_alone, parse_name, parse_note,
+        parse_owner,
     },
 };
 
 /// Keys of a client and of the defaults.
-const KEYS: [&str; 16] = [
+const KEYS: [&str; 18] = [
     "name",
     "grants",
     "scopes",
@@ -31,6 +32,8 @@ const KEYS: [&str; 16] = [
     "labels",
     "owner",
     "note",
+    "grantable_scopes",
+    "grantable_audiences",
     "adopt",
 ];
 
@@ -59,6 +62,8 @@ pub(in crate::cli) struct Fields {
     labels: Vec<Label>,
     owner: Option<String>,
     note: Option<String>,
+    grantable_scopes: Option<BTreeSet<ScopePattern>>,
+    grantable_audiences: Option<BTreeSet<AudiencePattern>>,
     adopt: Option<bool>,
 }
 
@@ -83,6 +88,8 @@ impl Fields {
             labels: table.pairs("labels", label)?.unwrap_or_default(),
             owner: table.text("owner", parse_owner)?,
             note: table.text("note", parse_note)?,
+            grantable_scopes: table.list("grantable_scopes", ScopePattern::parse)?,
+            grantable_audiences: table.list("grantable_audiences", AudiencePattern::parse)?,
             adopt: table.flag("adopt")?,
         })
     }
@@ -116,6 +123,8 @@ impl Fields {
             labels,
             owner: self.owner.or(defaults.owner),
             note: self.note.or(defaults.note),
+            grantable_scopes: self.grantable_scopes.or(defaults.grantable_scopes),
+            grantable_audiences: self.grantable_audiences.or(defaults.grantable_audiences),
             adopt: self.adopt.or(defaults.adopt),
         }
     }
@@ -159,6 +168,10 @@ impl Fields {
             labels,
             owner: self.owner.unwrap_or_default(),
             note: self.note.unwrap_or_default(),
+            grantable: Grantable {
+                scopes: self.grantable_scopes.unwrap_or_default(),
+                audiences: self.grantable_audiences.unwrap_or_default(),
+            },
         };
         Ok(ClientRecord { client, about })
     }

@@ -86,6 +86,8 @@ pub(in crate::cli) fn entries(record: &ClientRecord) -> Vec<Entry> {
         ("labels", (!labels.is_empty()).then_some(Written::Pairs(labels))),
         ("owner", text(&about.owner)),
         ("note", text(&about.note)),
+        ("grantable_scopes", filled(list(&about.grantable.scopes))),
+        ("grantable_audiences", filled(list(&about.grantable.audiences))),
     ];
     entries.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
 }

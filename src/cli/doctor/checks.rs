@@ -163,7 +163,7 @@ async fn clients(registry: &Registry) -> Vec<Check> {
         let to_do = "have them name one as resource, or `jeton client update --default-audience`";
         Check::advice("default audiences", found, to_do)
     };
-    let able = listed.iter().flatten().filter(|record| record.client.may_grant_access());
+    let able = listed.iter().flatten().filter(|record| record.may_grant_access());
     let able: Vec<_> = able.map(|record| record.client.client_id.to_string()).collect();
     let administrators = if able.is_empty() {
         "none over gRPC; `jeton bootstrap` makes the first".to_owned()

@@ -8,8 +8,9 @@ use super::{Parsed, whole_seconds};
 use crate::{
     control::refusal::Refusal,
     domain::{
-        About, Audience, ClientId, ClientQuota, GrantType, Label, LabelKey, Labels, Permissions,
-        QuotaLimit, Scope, TokenLifetime, parse_name, parse_note, parse_owner,
+        About, Audience, AudiencePattern, ClientId, ClientQuota, GrantType, Grantable, Label,
+        LabelKey, Labels, Permissions, QuotaLimit, Scope, ScopePattern, TokenLifetime, parse_name,
+        parse_note, parse_owner,
     },
     pb::v1,
     registry::NewClient,
@@ -43,6 +44,10 @@ pub(in crate::control) fn new_client(client: Option<v1::Client>) -> Parsed<NewCl
             labels: labels("client.labels", &client.labels)?,
             owner: parse_owner(&client.owner).map_err(Refusal::of_field("client.owner"))?,
             note: parse_note(&client.note).map_err(Refusal::of_field("client.note"))?,
+            grantable: Grantable {
+                scopes: grantable_scopes(&client)?,
+                audiences: grantable_audiences(&client)?,
+            },
         },
     })
 }
@@ -51,6 +56,16 @@ pub(super) fn default_audience(client: &v1::Client) -> Parsed<Option<Audience>> 
     let name = Some(client.default_audience.as_str()).filter(|name| !name.is_empty());
     let name = name.map(Audience::parse).transpose();
     name.map_err(Refusal::of_field("client.default_audience"))
+}
+
+pub(super) fn grantable_scopes(client: &v1::Client) -> Parsed<BTreeSet<ScopePattern>> {
+    let patterns = Grantable::parse_scopes(&client.grantable_scopes);
+    patterns.map_err(Refusal::of_field("client.grantable_scopes"))
+}
+
+pub(super) fn grantable_audiences(client: &v1::Client) -> Parsed<BTreeSet<AudiencePattern>> {
+    let patterns = Grantable::parse_audiences(&client.grantable_audiences);
+    patterns.map_err(Refusal::of_field("client.grantable_audiences"))
 }
 
 pub(super) fn labels(field: &'static str, texts: &BTreeMap<String, String>) -> Parsed<Labels> {

@@ -6,7 +6,7 @@ use prost_types::FieldMask;
 
 use super::{
     Parsed,
-    client::{default_audience, labels, lifetime, limit},
+    client::{default_audience, grantable_audiences, grantable_scopes, labels, lifetime, limit},
 };
 use crate::{
     control::refusal::Refusal,
@@ -20,7 +20,7 @@ use crate::{
 const MASK: &str = "update_mask";
 
 /// The fields that an update can change.
-const PATHS: [&str; 15] = [
+const PATHS: [&str; 17] = [
     "name",
     "scopes",
     "default_scopes",
@@ -36,6 +36,8 @@ const PATHS: [&str; 15] = [
     "labels",
     "owner",
     "note",
+    "grantable_scopes",
+    "grantable_audiences",
 ];
 
 /// Parses which fields of a client to change, and their new values. A field that the mask does not
@@ -107,6 +109,8 @@ fn set(update: &mut ClientUpdate, client: &v1::Client, index: usize, path: &str)
             let note = parse_note(&client.note);
             update.note = Some(note.map_err(Refusal::of_field("client.note"))?);
         }
+        "grantable_scopes" => update.grantable_scopes = Some(grantable_scopes(client)?),
+        "grantable_audiences" => update.grantable_audiences = Some(grantable_audiences(client)?),
         other => return Err(no_such_path(index, other)),
     }
     Ok(())
@@ -213,6 +217,8 @@ mod tests {
             labels: [("a b".to_owned(), String::new())].into(),
             owner: "\u{202e}".to_owned(),
             note: "x".repeat(1_025),
+            grantable_scopes: list(),
+            grantable_audiences: list(),
             ..v1::Client::default()
         };
         for path in PATHS.into_iter().filter(|path| *path != "several_audiences") {

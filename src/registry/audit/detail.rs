@@ -9,8 +9,16 @@ use uuid::Uuid;
 use crate::domain::{self, AuditEntry, DetailChange, Timestamp};
 
 /// Columns that are lists.
-const LISTS: [&str; 6] =
-    ["grant_types", "scopes", "default_scopes", "audiences", "serves", "labels"];
+const LISTS: [&str; 8] = [
+    "grant_types",
+    "scopes",
+    "default_scopes",
+    "audiences",
+    "serves",
+    "labels",
+    "grantable_scopes",
+    "grantable_audiences",
+];
 
 /// Columns that are moments, besides those that end with `_at`.
 const MOMENTS: [&str; 3] = ["not_before", "tag_key_since", "keep_until"];

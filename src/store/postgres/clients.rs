@@ -79,9 +79,10 @@ macro_rules! insert_client {
         "insert into client (id, client_id, name, state, grant_types, scopes, default_scopes,
                              audiences, serves, token_lifetime_seconds, not_before, created_at,
                              version, tokens_per_second, token_burst, live_tokens,
-                             default_audience, several_audiences, labels, owner, note)
+                             default_audience, several_audiences, labels, owner, note,
+                             grantable_scopes, grantable_audiences)
          select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $15, $16, $17, $18, $19,
-                $20, $21, $22
+                $20, $21, $22, $23, $24
          from (select set_config('jeton.actor', $14, true)) as actor
          on conflict on constraint client_client_id_is_unique do nothing"
     };
@@ -118,6 +119,8 @@ fn bind_client<'q>(
         .bind(about.labels.texts())
         .bind(&about.owner)
         .bind(&about.note)
+        .bind(texts(&about.grantable.scopes))
+        .bind(texts(&about.grantable.audiences))
 }
 
 /// Inserts a client and its first secret.
@@ -146,11 +149,11 @@ async fn insert(
         " returning id),
          noted as (
              insert into request (actor, request_id, digest, client, secret)
-             select $14, $28, $29, id, $23 from created where $28::uuid is not null)
+             select $14, $30, $31, id, $25 from created where $30::uuid is not null)
          insert into client_secret (id, client, hash, label, created_at, expires_at)
-         select $23, id, $24, $25,
-                greatest($26, (select tag_key_since + interval '1 microsecond' from installation)),
-                $27
+         select $25, id, $26, $27,
+                greatest($28, (select tag_key_since + interval '1 microsecond' from installation)),
+                $29
          from created"
     ));
     let statement = bind_client(statement, record, actor)

@@ -127,7 +127,8 @@ async fn update(
          set name = $4, grant_types = $5, scopes = $6, default_scopes = $7, audiences = $8,
              serves = $9, token_lifetime_seconds = $10, tokens_per_second = $11,
              token_burst = $12, live_tokens = $13, labels = $14, owner = $15, note = $16,
-             default_audience = $17, several_audiences = $18, version = version + 1
+             default_audience = $17, several_audiences = $18, grantable_scopes = $19,
+             grantable_audiences = $20, version = version + 1
          from (select set_config('jeton.actor', $3, true)) as actor
          where id = $1 and version = $2",
     )
@@ -149,6 +150,8 @@ async fn update(
     .bind(&about.note)
     .bind(client.default_audience.as_ref().map(Audience::as_str))
     .bind(client.several_audiences)
+    .bind(texts(&about.grantable.scopes))
+    .bind(texts(&about.grantable.audiences))
     .execute(connection)
     .await
     .map_err(fault)?

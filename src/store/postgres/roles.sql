@@ -215,7 +215,7 @@ grant insert on client to jeton_operator;
 grant update (
     client_id, name, state, grant_types, scopes, default_scopes, audiences, default_audience,
     several_audiences, serves, token_lifetime_seconds, tokens_per_second, token_burst, live_tokens,
-    labels, owner, note,
+    labels, owner, note, grantable_scopes, grantable_audiences,
     not_before, generation, version) on client to jeton_operator;
 grant insert on client_secret to jeton_operator;
 grant update (label, expires_at, retired_at, burnt_at, retire_at, kept_expires_at)

@@ -2,7 +2,7 @@
 
 use super::{Cell, Cells, cells::parsed};
 use crate::{
-    domain::{ClientId, ClientKey, Scope, SecretId},
+    domain::{Audience, ClientId, ClientKey, Scope, SecretId},
     store::{DeletedClient, EarlierRequest, Readable},
 };
 
@@ -12,6 +12,8 @@ pub(in crate::store) fn deleted_client(row: &impl Cells) -> Readable<DeletedClie
         Ok(DeletedClient {
             key: ClientKey(row.uuid("id")?),
             scopes: parsed("scopes", Scope::parse_set(row.texts("scopes")?))?,
+            audiences: parsed("audiences", Audience::parse_set(row.texts("audiences")?))?,
+            serves: parsed("serves", Audience::parse_set(row.texts("serves")?))?,
         })
     };
     read().map_err(|bad| bad.of("deleted_client"))

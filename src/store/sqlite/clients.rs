@@ -78,10 +78,11 @@ pub(super) fn insert_client(
         "insert into client (id, client_id, name, state, grant_types, scopes, default_scopes,
                              audiences, serves, token_lifetime_seconds, not_before, created_at,
                              version, tokens_per_second, token_burst, live_tokens,
-                             default_audience, several_audiences, labels, owner, note)
+                             default_audience, several_audiences, labels, owner, note,
+                             grantable_scopes, grantable_audiences)
          select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
-                $19, $20, $21
-         where not exists (select 1 from request where actor = $22 and request_id = $23)
+                $19, $20, $21, $22, $23
+         where not exists (select 1 from request where actor = $24 and request_id = $25)
          on conflict (client_id) do nothing",
     )
     .bind(client.key.0)
@@ -105,6 +106,8 @@ pub(super) fn insert_client(
     .bind(about.labels.texts().join(" "))
     .bind(about.owner.clone())
     .bind(about.note.clone())
+    .bind(joined(&about.grantable.scopes))
+    .bind(joined(&about.grantable.audiences))
     .bind(request.map(|(_, actor)| actor.as_str().to_owned()))
     .bind(request.map(|(key, _)| key.id()))
 }

@@ -110,7 +110,8 @@ async fn update(
          set name = $3, grant_types = $4, scopes = $5, default_scopes = $6, audiences = $7,
              serves = $8, token_lifetime_seconds = $9, tokens_per_second = $10,
              token_burst = $11, live_tokens = $12, labels = $13, owner = $14, note = $15,
-             default_audience = $16, several_audiences = $17, version = version + 1
+             default_audience = $16, several_audiences = $17, grantable_scopes = $18,
+             grantable_audiences = $19, version = version + 1
          where id = $1 and version = $2",
     )
     .bind(client.key.0)
@@ -129,6 +130,8 @@ async fn update(
     .bind(about.owner.clone())
     .bind(about.note.clone())
     .bind(client.default_audience.as_ref().map(ToString::to_string))
-    .bind(client.several_audiences);
+    .bind(client.several_audiences)
+    .bind(joined(&about.grantable.scopes))
+    .bind(joined(&about.grantable.audiences));
     Ok(audit::change(writer, actor, vec![statement]).await? == 1)
 }

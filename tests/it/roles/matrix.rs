@@ -1,9 +1,12 @@
 //! Every role × everything that one of them may do, or that none may.
 
+mod schema;
+
 use std::fmt::Write;
 
 use jeton::domain::ADMINISTRATION;
 
+use self::schema::{DATABASE, KEEPING, TRAIL};
 use super::world::{World, recording};
 use crate::support::{TestNode, TestNodeOptions};
 
@@ -77,6 +80,11 @@ const CLIENTS: &[Act] = &[
         "note something of a client",
         OPERATOR,
         "update client set labels = '{team=a}', owner = 'x', note = 'x'",
+    ),
+    (
+        "limit what a client may give",
+        OPERATOR,
+        "update client set grantable_scopes = '{}', grantable_audiences = '{}'",
     ),
     ("revoke all tokens of a client", OPERATOR, "update client set not_before = now()"),
     ("take that back", NOBODY, "update client set not_before = null where client_id = 'bounded'"),
@@ -260,78 +268,6 @@ const EVIDENCE: &[Act] = &[
     ("close a gap", NOBODY, "delete from evidence_gap"),
     ("shorten a gap", NOBODY, "update evidence_gap set until = since"),
     ("vouch for another node", NOBODY, "update evidence set flushed_at = now()"),
-];
-
-const TRAIL: &[Act] = &[
-    ("write the trail", NOBODY, "insert into audit select * from audit"),
-    (
-        "write it through record_audit",
-        NOBODY,
-        "select record_audit('client.update', null, null, null, '{}')",
-    ),
-    ("alter the trail", NOBODY, "update audit set actor = 'operator:else'"),
-    ("cut the trail by hand", NOBODY, "delete from audit where seq = 1"),
-    ("truncate the trail", NOBODY, "truncate audit"),
-    ("drop its protection", NOBODY, "drop trigger audit_is_append_only on audit"),
-    ("cut what is old from it", SERVICE, "select cut_audit(90, 1000)"),
-];
-
-const KEEPING: &[Act] = &[
-    ("make partitions", SERVICE, "select make_partitions(now())"),
-    ("drop dead partitions", SERVICE, "select drop_dead_partitions(now())"),
-    ("forget revocations", SERVICE, "select forget_revocations(now())"),
-    ("forget changes", SERVICE, "select forget_changes()"),
-    ("mend triggers", SERVICE, "select keep_announcing()"),
-    ("say that a partition is lost", NOBODY, "select notice_lost_partitions()"),
-    ("say that all is watched", NOBODY, "update token_partition set dead_from = now()"),
-    (
-        "let a partition be watched",
-        NOBODY,
-        "select announce_partition_writes(min(inhrelid)::regclass) from pg_inherits
-         where inhparent = 'access_token'::regclass",
-    ),
-    (
-        "drop a partition by hand",
-        NOBODY,
-        "do $$ begin execute (select 'drop table ' || min(inhrelid::regclass::text)
-             from pg_inherits where inhparent = 'access_token'::regclass); end $$",
-    ),
-    ("add a partition by hand", NOBODY, "create table more partition of access_token default"),
-    ("change the limits", NOBODY, "alter function upkeep_rules() reset search_path"),
-    ("undo what guards functions", NOBODY, "select guard_functions('announce')"),
-];
-
-const DATABASE: &[Act] = &[
-    ("make a table", NOBODY, "create table mine (id int)"),
-    ("make a temporary table", NOBODY, "create temporary table client (id uuid, client_id text)"),
-    (
-        "make a function",
-        NOBODY,
-        "create function octet_length(text) returns int language sql as 'select 1'",
-    ),
-    (
-        "make an operator",
-        NOBODY,
-        "create operator || (leftarg = int, rightarg = text, function = concat)",
-    ),
-    ("make a type", NOBODY, "create domain mine as text"),
-    ("make a schema", NOBODY, "create schema mine"),
-    ("add a column", NOBODY, "alter table client add column more text"),
-    (
-        "add a trigger",
-        NOBODY,
-        "create trigger mine before update on client
-         for each row execute function suppress_redundant_updates_trigger()",
-    ),
-    ("disable triggers", NOBODY, "alter table client disable trigger all"),
-    ("suppress triggers", NOBODY, "set local session_replication_role = replica"),
-    ("drop a table", NOBODY, "drop table change"),
-    ("take a table", NOBODY, "alter table client owner to current_user"),
-    ("become the owner", NOBODY, "set local role OWNER"),
-    ("log in as the owner", NOBODY, "set local session authorization OWNER"),
-    ("join the owner", NOBODY, "grant OWNER to current_user"),
-    ("run a program", NOBODY, "copy client_secret to program 'true'"),
-    ("read a file", NOBODY, "select pg_read_file('/etc/passwd')"),
 ];
 
 #[tokio::test(flavor = "multi_thread")]

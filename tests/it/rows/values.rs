@@ -157,6 +157,8 @@ pub(super) fn claims(column: &str) -> (Holds, Holds) {
         "client.labels"
         | "client.owner"
         | "client.note"
+        | "client.grantable_scopes"
+        | "client.grantable_audiences"
         | "client_secret.is_foreign"
         | "installation.singleton"
         | "installation.tag_key"

@@ -1,17 +1,19 @@
 //! The flags that name what to change of a client.
 
-use std::{collections::BTreeSet, fmt::Display};
+use std::collections::BTreeSet;
 
 use clap::Args;
 
+use super::{
+    grantable::GrantableFields,
+    members::{Members, not_there},
+};
 use crate::{
     cli::{
         arguments::remark_on_commas,
         client::{notes::Notes, quota::Limits},
         duration::parse_token_lifetime,
-        exit::Exit,
     },
-    config::nearest,
     domain::{
         Audience, ClientRecord, GrantType, LabelKey, Labels, Scope, TokenLifetime, parse_name,
     },
@@ -99,6 +101,9 @@ pub(super) struct Fields {
 
     #[command(flatten)]
     limits: Limits,
+
+    #[command(flatten)]
+    grantable: GrantableFields,
 
     #[command(flatten)]
     notes: Notes,
@@ -203,6 +208,8 @@ impl Fields {
             labels: self.labels_of(record)?,
             owner: self.notes.owner.clone(),
             note: self.notes.note.clone(),
+            grantable_scopes: self.grantable.scopes(&record.about.grantable)?,
+            grantable_audiences: self.grantable.audiences(&record.about.grantable)?,
         })
     }
 
@@ -247,52 +254,4 @@ impl Fields {
         }
         Ok(Some(labels))
     }
-}
-
-/// What is to become of the members of a list.
-struct Members<'a, T> {
-    /// The flag that removes one.
-    flag: &'static str,
-    /// The new list; empty if it is the one of now.
-    all: &'a [T],
-    add: &'a [T],
-    remove: &'a [T],
-}
-
-impl<T: Ord + Clone + Display> Members<'_, T> {
-    /// The list that comes of it; `None` if nothing is named.
-    fn of(&self, now: &BTreeSet<T>) -> anyhow::Result<Option<BTreeSet<T>>> {
-        let Self { flag, all, add, remove } = self;
-        if all.is_empty() && add.is_empty() && remove.is_empty() {
-            return Ok(None);
-        }
-        let mut members: BTreeSet<_> =
-            if all.is_empty() { now.clone() } else { all.iter().cloned().collect() };
-        for member in *remove {
-            if !members.remove(member) {
-                return Err(not_there(flag, member, now.iter().map(ToString::to_string)));
-            }
-        }
-        members.extend(add.iter().cloned());
-        Ok(Some(members))
-    }
-}
-
-/// The error for something to be removed that is not there.
-fn not_there(
-    flag: &str,
-    gone: &impl Display,
-    there: impl Iterator<Item = String>,
-) -> anyhow::Error {
-    let there: Vec<_> = there.collect();
-    // The comparison is one of flags, whose names begin with no hyphen.
-    let names = there.iter().filter(|name| !name.starts_with('-')).cloned();
-    let hint = match nearest(names, &gone.to_string()) {
-        Some(nearest) => format!("did you mean {nearest}?"),
-        None if there.is_empty() => "it has none".to_owned(),
-        None => format!("it has {}", there.join(" ")),
-    };
-    Exit::Usage.error(format!(
-        "nothing was changed: the client does not have {gone}, which {flag} names; {hint}"
-    ))
 }

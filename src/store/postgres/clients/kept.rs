@@ -103,7 +103,9 @@ async fn deleted(
     client_id: &ClientId,
 ) -> Result<Option<DeletedClient>, Error> {
     let row = sqlx::query(
-        "select id, array(select jsonb_array_elements_text(client -> 'scopes')) as scopes
+        "select id, array(select jsonb_array_elements_text(client -> 'scopes')) as scopes,
+                array(select jsonb_array_elements_text(client -> 'audiences')) as audiences,
+                array(select jsonb_array_elements_text(client -> 'serves')) as serves
          from deleted_client where client_id = $1 order by deleted_at desc limit 1",
     )
     .bind(client_id.as_str())

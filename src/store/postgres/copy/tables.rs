@@ -45,6 +45,8 @@ pub(super) const TABLES: [Table; 7] = [
             ("labels", Texts),
             ("owner", Text),
             ("note", Text),
+            ("grantable_scopes", Texts),
+            ("grantable_audiences", Texts),
             ("not_before", Moment),
             ("created_at", Moment),
             ("version", Integer),

@@ -54,7 +54,9 @@ impl DeletionStore for SqliteStore {
 
     async fn deleted_client(&self, client_id: &ClientId) -> Result<Option<DeletedClient>, Error> {
         let row = sqlx::query(
-            "select id, client ->> '$.scopes' as scopes from deleted_client
+            "select id, client ->> '$.scopes' as scopes,
+                    client ->> '$.audiences' as audiences, client ->> '$.serves' as serves
+             from deleted_client
              where client_id = $1 order by deleted_at desc, rowid desc limit 1",
         )
         .bind(client_id.as_str())
@@ -83,14 +85,17 @@ const RESTORE_CLIENT: &str = "
     insert into client (id, client_id, name, state, grant_types, scopes, default_scopes, audiences,
                         default_audience, several_audiences, serves, token_lifetime_seconds,
                         tokens_per_second, token_burst, live_tokens, labels, owner, note,
-                        not_before, created_at, version, generation)
+                        grantable_scopes, grantable_audiences, not_before, created_at, version,
+                        generation)
     select id, client_id, client ->> '$.name', 'disabled', client ->> '$.grant_types',
            client ->> '$.scopes', client ->> '$.default_scopes', client ->> '$.audiences',
            client ->> '$.default_audience', client ->> '$.several_audiences',
            client ->> '$.serves', client ->> '$.token_lifetime_seconds',
            client ->> '$.tokens_per_second', client ->> '$.token_burst',
            client ->> '$.live_tokens', client ->> '$.labels', client ->> '$.owner',
-           client ->> '$.note', client ->> '$.not_before', client ->> '$.created_at',
+           client ->> '$.note', coalesce(client ->> '$.grantable_scopes', ''),
+           coalesce(client ->> '$.grantable_audiences', ''), client ->> '$.not_before',
+           client ->> '$.created_at',
            (client ->> '$.version') + 1, (client ->> '$.generation') + 1
     from deleted_client where id = $1
     on conflict (client_id) do nothing";
