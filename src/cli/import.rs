@@ -38,7 +38,7 @@ use crate::{
 };
 
 /// Clients per transaction, so few that no revocation waits for long.
-const BATCH: usize = 100;
+const BATCH: usize = 50;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use super::{file, report, row};
 use crate::support::{Kind, TestNode, binary::jeton};
 
-const CLIENTS: usize = 3_000;
+const CLIENTS: usize = 10_000;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_import_that_was_killed_goes_on_and_no_revocation_waits() {
