@@ -300,6 +300,9 @@ fn write_foreign_clients(folder: &Path) {
     fs::write(folder.join("realm.json"), realm).unwrap();
 }
 
+/// Examples for which a node runs.
+const CALLS_OF_NODES: [&str; 4] = ["jeton token", "jeton bench", "jeton health", "--server unix:"];
+
 /// Runs an example as it is printed, but for the addresses, in a folder that holds what examples
 /// speak of: the client `orders`, its secret in a file, and a token.
 async fn try_example(example: &str, postgres: &Database) {
@@ -340,7 +343,7 @@ async fn try_example(example: &str, postgres: &Database) {
         if example.contains("jeton tag-key retire") {
             said(&run(&["tag-key", "rotate"], &database));
         }
-        if ["jeton token", "jeton bench", "jeton health"].iter().any(|one| example.contains(one)) {
+        if CALLS_OF_NODES.iter().any(|one| example.contains(one)) {
             let node = served.insert(Served::start(&database, &[]));
             let secret = text(&created, "client_secret");
             let token = Caller::new(node, folder, "orders", &secret).issue();
@@ -356,7 +359,7 @@ async fn try_example(example: &str, postgres: &Database) {
     }
     let url = served.as_ref().map(|node| format!("http://{}", node.grpc));
     let probes = served.as_ref().map(|node| node.probes().to_string()).unwrap_or_default();
-    let line = line.replace("127.0.0.1:9091", &probes);
+    let line = line.replace("127.0.0.1:9091", &probes).replace("unix:jeton-data/", "unix:");
     let output = Command::new("sh")
         .args(["-c", &line])
         .current_dir(folder)
