@@ -74,7 +74,10 @@ begin
     end if;
     update client_secret set foreign_hash = to_hash
     where id = replace_foreign_hash.secret and foreign_hash = from_hash
-      and foreign_hash not like '$argon2id$%';
+      and foreign_hash not like '$argon2id$%'
+      -- A node must not become an administrator.
+      and not exists (select from client where client.id = client_secret.client
+                      and array_to_string(client.scopes, ' ') ~ '(^| )jeton:');
     return found;
 end $$;
 comment on function replace_foreign_hash is

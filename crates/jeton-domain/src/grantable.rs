@@ -46,7 +46,8 @@ impl AudiencePattern {
     /// Parses one pattern. None covers all hosts.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
         let name = text.strip_suffix("/*").unwrap_or(text);
-        let is_whole = name == text || !name.ends_with('/');
+        // A name without its host would cover all of them.
+        let is_whole = name == text || !name.ends_with(['/', ':']);
         let audience = Audience::parse(text).and(Audience::parse(name)).ok();
         match audience.filter(|audience| is_whole && !audience.as_str().contains('*')) {
             Some(_) => Ok(Self(text.to_owned())),
@@ -231,7 +232,18 @@ mod tests {
         {
             ScopePattern::parse(text).unwrap_err();
         }
-        for text in ["", "*", "/*", "https://*", "https://*.test/", "a*", "a/*/b", "a#b", "a/**"] {
+        for text in [
+            "",
+            "*",
+            "/*",
+            "https:/*",
+            "https://*",
+            "https://*.test/",
+            "a*",
+            "a/*/b",
+            "a#b",
+            "a/**",
+        ] {
             AudiencePattern::parse(text).unwrap_err();
         }
         Grantable::parse_scopes((0..=MAX_SCOPES).map(|n| n.to_string())).unwrap_err();

@@ -141,6 +141,12 @@ pub(super) fn candidate(
     mut remarks: Vec<String>,
 ) -> Checked<Candidate> {
     check_record(&record)?;
+    // The file comes from elsewhere, where others decide what it says.
+    if !record.client.permissions().is_empty() {
+        let why = "it would be an administrator: leave out the scopes that begin with jeton:, or \
+                   make it with `jeton client create`";
+        return Err(Skip(why.to_owned()));
+    }
     if secrets.len() > MAX_SECRETS {
         remarks.push(format!("only its {MAX_SECRETS} newest secrets are taken"));
         secrets.truncate(MAX_SECRETS);

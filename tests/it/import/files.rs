@@ -1,6 +1,6 @@
 //! What is taken from each system, and what is refused, with its place and the remedy.
 
-use jeton::domain::{ClientState, Scope};
+use jeton::domain::{ADMINISTRATION, ClientState, Scope};
 use serde_json::json;
 
 use super::{BCRYPT, PBKDF2, TEXT, World, file, row, why};
@@ -73,6 +73,14 @@ async fn what_cannot_be_imported_is_skipped_with_the_reason() {
             ("twice", json!({})),
             ("twice", json!({ "client_name": "again" })),
             ("reserved", json!({ "scope": "jeton:write" })),
+            (
+                "administrator",
+                json!({
+                    "scope": "jeton:read jeton:write jeton:security",
+                    "audience": [ADMINISTRATION],
+                    "client_credentials_grant_access_token_lifespan": 900_000_000_000_u64,
+                }),
+            ),
         ];
         let text: String = rows.iter().map(|(id, fields)| row(id, fields)).collect();
         let file = file(&world.database, "clients.jsonl", &text);
@@ -86,6 +94,7 @@ async fn what_cannot_be_imported_is_skipped_with_the_reason() {
             ("browser", "client_credentials"),
             ("a b", "a client id is"),
             ("reserved", "jeton:"),
+            ("administrator", "would be an administrator"),
         ] {
             let why = why(&report, client_id);
             assert!(why.contains(part), "{client_id}: {why}");
