@@ -127,7 +127,7 @@ enum Command {
     /// Manage clients and their secrets, directly in the database or through a node
     #[command(subcommand)]
     Client(client::ClientCommand),
-    /// Make clients as files declare them, directly in the database
+    /// Make clients as files declare them, directly in the database or through a node
     Apply(apply::Apply),
     /// Write clients to a file that declares them
     Export(export::Export),

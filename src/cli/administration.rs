@@ -6,6 +6,7 @@ mod arguments;
 mod calls;
 mod clients;
 mod context;
+mod declared;
 mod message;
 mod node;
 mod order;
@@ -13,15 +14,14 @@ mod reading;
 
 use anyhow::Context as _;
 
-use self::{
-    arguments::At,
-    context::Place,
-    node::{Administrator, Node},
-};
 pub(super) use self::{
-    arguments::{Changing, Ending, Reading},
+    arguments::{At, Changing, Ending, Reading},
     clients::{Clients, Consent, Shown},
     order::{Created, CreatedClient, SecretOrder},
+};
+use self::{
+    context::Place,
+    node::{Administrator, Node},
 };
 use super::{
     confirm::Confirmation,
@@ -116,7 +116,7 @@ impl Site {
     }
 
     /// Prints where the command works, on standard error.
-    fn announce(&self) {
+    pub(super) fn announce(&self) {
         let kind = if matches!(self.way, Way::Database(_)) { "Database" } else { "Node" };
         let protected = if self.is_protected { ", protected" } else { "" };
         let context = self.context.as_ref();
@@ -143,10 +143,15 @@ impl Site {
     ) -> anyhow::Result<T> {
         self.announce();
         let done = self.step(deadline, undecided, work).await;
+        self.leave().await;
+        done
+    }
+
+    /// Closes the connections to a database.
+    pub(super) async fn leave(&self) {
         if let Way::Database(target) = &self.way {
             target.leave().await;
         }
-        done
     }
 
     /// Does one part of the work, with its own deadline.

@@ -1,4 +1,4 @@
-//! `jeton apply`: makes clients as files declare them, directly in the database.
+//! `jeton apply`: makes clients as files declare them, on a database or through a node.
 
 mod plan;
 mod prune;
@@ -14,23 +14,22 @@ use std::{
 use clap::Args;
 
 use self::{
-    plan::{Action, Clients, Plan},
+    plan::{Action, Existing, Plan},
     prune::{Prune, Undeclared},
     saved::Saved,
 };
 use super::{
-    arguments::Ending,
+    administration::{Clients, Ending, Site},
     confirm::Confirmation,
     deadline::Deadline,
     declared::Declarations,
     exit::Exit,
     output,
-    target::{Target, UNCHANGED},
+    target::UNCHANGED,
 };
 use crate::{
     domain::{ClientRecord, Clock, SystemClock},
-    registry::Registry,
-    store::{ClientFilter, Readable},
+    store::Readable,
 };
 
 #[derive(Debug, Args)]
@@ -46,7 +45,8 @@ x is deleted, because it was disabled like that and --delete-after has passed.
 Examples:
   jeton apply clients.toml --plan
   jeton apply clients.toml --plan-out reviewed.plan
-  jeton apply clients.toml --yes")]
+  jeton apply clients.toml --yes
+  jeton apply clients.toml --yes --server unix:jeton-data/control.sock")]
 pub(super) struct Apply {
     /// Files that declare clients (.toml, .yaml, .yml), or one plan (.plan)
     #[arg(value_name = "FILE", required = true)]
@@ -80,10 +80,10 @@ impl Apply {
             check_new(file)?;
         }
         let source = Source::read(&files, &prune)?;
-        let target = Target::of(changing.database)?;
+        let site = Site::of(changing.at)?;
         let work = Work {
-            registry: target.registry(changing.operator.actor()),
-            target: &target,
+            clients: site.clients(changing.operator.actor()),
+            site: &site,
             deadline,
             prune,
             // A plan that was made before was looked at, so it is not asked about again.
@@ -92,9 +92,9 @@ impl Apply {
             },
             is_json: changing.format.json,
         };
-        target.announce();
-        let done = work.run(source, plan, plan_out.as_deref()).await;
-        target.leave().await;
+        site.announce();
+        let done = Box::pin(work.run(source, plan, plan_out.as_deref())).await;
+        site.leave().await;
         done
     }
 }
@@ -143,10 +143,10 @@ impl Source {
     }
 }
 
-/// The work on the database.
+/// The work on the database, or through the node.
 struct Work<'a> {
-    registry: Registry,
-    target: &'a Target,
+    clients: Clients<'a>,
+    site: &'a Site,
     deadline: Deadline,
     prune: Prune,
     confirmation: Confirmation,
@@ -160,17 +160,17 @@ impl Work<'_> {
         plan_only: bool,
         plan_out: Option<&Path>,
     ) -> anyhow::Result<()> {
-        let reading = self.target.ready_for(self.clients());
-        let clients = self.target.step(self.deadline, UNCHANGED, reading).await?;
+        let reading = self.site.step(self.deadline, UNCHANGED, self.existing());
+        let existing = Box::pin(reading).await?;
         let plan = match source {
             Source::Declarations(declared) => {
-                let plan = self.plan(declared, &clients)?;
+                let plan = self.plan(declared, &existing)?;
                 let pruned = plan.pruned();
-                let checking = self.prune.check_unused(&pruned, &self.registry);
-                self.target.step(self.deadline, UNCHANGED, checking).await?;
+                let checking = self.prune.check_unused(&pruned, &self.clients);
+                Box::pin(self.site.step(self.deadline, UNCHANGED, checking)).await?;
                 plan
             }
-            Source::Saved(saved) => saved::restored(saved, &clients)?,
+            Source::Saved(saved) => saved::restored(saved, &existing)?,
         };
         if !self.is_json {
             show::show(&plan);
@@ -181,12 +181,13 @@ impl Work<'_> {
         }
         let is_applied = !plan_only && plan_out.is_none();
         if is_applied && !plan.changes.is_empty() {
-            self.confirmation.ask(&format!(
+            let consequence = format!(
                 "This changes {} in {}.",
                 output::counted(plan.changes.len(), "client"),
-                self.target.place
-            ))?;
-            work::carry_out(&plan, self.target, &self.registry, self.deadline).await?;
+                self.site.place
+            );
+            self.site.confirm(self.confirmation, None, &consequence)?;
+            work::carry_out(&plan, self.site, &self.clients, self.deadline).await?;
             self.tell_of(&plan);
         }
         if self.is_json {
@@ -196,8 +197,8 @@ impl Work<'_> {
     }
 
     /// All clients: those of a set are found by what they are, the declared ones by their id.
-    async fn clients(&self) -> anyhow::Result<Clients> {
-        let records = self.registry.list_clients(&ClientFilter::default()).await?;
+    async fn existing(&self) -> anyhow::Result<Existing> {
+        let records = self.clients.records().await?;
         let named = |record: Readable<ClientRecord>| {
             let name = match &record {
                 Ok(record) => client_id(record),
@@ -208,13 +209,13 @@ impl Work<'_> {
         Ok(records.into_iter().filter_map(named).collect())
     }
 
-    fn plan(&self, declared: Declarations, clients: &Clients) -> anyhow::Result<Plan> {
+    fn plan(&self, declared: Declarations, existing: &Existing) -> anyhow::Result<Plan> {
         let sets = declared.sets.clone();
         let ids: BTreeSet<_> = declared.clients.keys().cloned().collect();
         let now = SystemClock.now();
-        let mut plan = Plan::of(declared, clients)?;
+        let mut plan = Plan::of(declared, existing)?;
         for set in &sets {
-            let undeclared = Undeclared::of(set, &ids, clients, now);
+            let undeclared = Undeclared::of(set, &ids, existing, now);
             plan.remarks.extend(undeclared.remarks(self.prune.is_wanted));
             if self.prune.is_wanted {
                 plan.prune(self.prune.actions(undeclared, ids.is_empty(), now)?);
@@ -228,7 +229,7 @@ impl Work<'_> {
         let count = |verb| plan.changes.iter().filter(|change| change.verb() == verb).count();
         output::remark(&format!(
             "In {}: {} created, {} changed, {} disabled, {} deleted.",
-            self.target.place,
+            self.site.place,
             output::counted(count("create"), "client"),
             count("update"),
             count("prune"),

@@ -5,22 +5,21 @@ use std::collections::BTreeSet;
 use clap::Args;
 
 use super::{
+    administration::{At, Site},
     deadline::Deadline,
     declared::{Format, write_file},
     exit::Exit,
-    node, output,
-    target::Target,
-    unreadable,
+    node, output, unreadable,
 };
-use crate::{config::Database, store::ClientFilter};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The file has the clients of one set, or those that are in none. Applied as it is, it changes
 nothing. Secrets and states are not in it.
 
-Example:
-  jeton export > clients.toml")]
+Examples:
+  jeton export > clients.toml
+  jeton export --server unix:jeton-data/control.sock > clients.toml")]
 pub(super) struct Export {
     /// Name of the set [default: the clients that are in no set]
     #[arg(long, value_name = "NAME")]
@@ -31,16 +30,14 @@ pub(super) struct Export {
     format: Format,
 
     #[command(flatten)]
-    database: Database,
+    at: At,
 }
 
 impl Export {
     pub(super) async fn run(self, deadline: Deadline) -> anyhow::Result<()> {
-        let target = Target::of(self.database)?;
-        let registry = target.registry(node::this_user());
-        let all = ClientFilter::default();
-        let listed = registry.list_clients(&all);
-        let listed = target.look(deadline, async { Ok(listed.await?) }).await?;
+        let site = Site::of(self.at)?;
+        let clients = site.clients(node::this_user());
+        let listed = Box::pin(site.look(deadline, clients.records())).await?;
         let records = listed.iter().flatten();
         let sets: BTreeSet<_> =
             records.clone().filter_map(|record| record.about.labels.set_name()).collect();

@@ -31,6 +31,7 @@ impl ClientRpc {
     ) -> Result<v1::CreateClientResponse, Refusal> {
         let now = self.clock.now();
         let request_id = std::mem::take(&mut message.request_id);
+        check_without_secret(&message, &request_id)?;
         let content = list_of(Method::CreateClient, &message);
         let request = parse::request_key(&request_id, &content)?;
         let client = parse::new_client(message.client)?;
@@ -41,6 +42,11 @@ impl ClientRpc {
             // A client id that is made at random would be another one the next time.
             let is_named = client.client_id.is_some();
             return Ok(previewed(&registry.preview_client(client).await?, is_named));
+        }
+        if message.without_secret {
+            let client = registry.create_client_without_secret(client).await?;
+            let client = Some(self.shown(client.client_id.as_str()).await?);
+            return Ok(v1::CreateClientResponse { client, ..v1::CreateClientResponse::default() });
         }
         let Some(request) = request else {
             let (record, stored, text) = registry.make_client(client, secret).await?;
@@ -157,6 +163,19 @@ impl ClientRpc {
             return Err(refusal);
         }
         Ok(())
+    }
+}
+
+/// Refuses what concerns a secret if the client is to have none.
+fn check_without_secret(
+    message: &v1::CreateClientRequest,
+    request_id: &str,
+) -> Result<(), Refusal> {
+    let remedy = "leave it out: with without_secret there is no secret";
+    match (message.without_secret, &message.secret, request_id) {
+        (true, Some(_), _) => Err(Refusal::invalid("secret", remedy)),
+        (true, None, id) if !id.is_empty() => Err(Refusal::invalid("request_id", remedy)),
+        _ => Ok(()),
     }
 }
 

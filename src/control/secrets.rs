@@ -24,6 +24,12 @@ impl ClientRpc {
         // Without a permit the answer is given at once, with the gap that there is.
         let permit = if message.at_once { None } else { self.waits.try_acquire().ok() };
         let patience = if permit.is_some() { EVIDENCE_PATIENCE } else { Duration::ZERO };
+        let awaited = if message.await_uses {
+            Some(self.registry.awaited_evidence(patience).await?)
+        } else {
+            None
+        };
+        let patience = if awaited.is_some() { Duration::ZERO } else { patience };
         let reported = self.registry.report_secrets(&client_id, window, patience).await;
         drop(permit);
         let report = match reported {
@@ -33,6 +39,7 @@ impl ClientRpc {
             Err(error) => return Err(error.into()),
         };
         let now = self.clock.now();
+        let evidence = awaited.as_ref().unwrap_or(&report.evidence);
         let rows = || report.secrets.iter();
         let unreadable = rows().filter_map(|row| row.secret.as_ref().err());
         let unreadable_uses = rows().filter_map(|row| row.uses.as_ref().err());
@@ -40,6 +47,7 @@ impl ClientRpc {
             unreadable: unreadable.chain(unreadable_uses).map(render::unreadable).collect(),
             secrets: rows().filter_map(|row| render::reported(row, now)).collect(),
             evidence_complete_since_time: report.evidence.complete_since().map(render::moment),
+            uses_outstanding: evidence.is_awaited(Duration::ZERO),
         })
     }
 
@@ -54,6 +62,7 @@ impl ClientRpc {
             unreadable: unreadable.map(render::unreadable).collect(),
             secrets: secrets.iter().flatten().map(|one| render::secret(one, now)).collect(),
             evidence_complete_since_time: None,
+            uses_outstanding: true,
         })
     }
 

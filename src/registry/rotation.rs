@@ -149,10 +149,7 @@ impl Registry {
 
     /// Evidence for a question of this moment. Waits up to `patience` for nodes to write what they
     /// counted until now.
-    pub(super) async fn awaited_evidence(
-        &self,
-        patience: Duration,
-    ) -> Result<Evidence, RegistryError> {
+    pub async fn awaited_evidence(&self, patience: Duration) -> Result<Evidence, RegistryError> {
         let deadline = self.clock.uptime() + patience;
         let asked_at = self.store.evidence(self.clock.now()).await?.now;
         loop {

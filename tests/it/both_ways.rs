@@ -1,5 +1,7 @@
 //! `jeton client …` works directly on a database and through a node, and says the same both ways.
 
+mod apply;
+
 use std::{
     fs,
     os::unix::fs::PermissionsExt,

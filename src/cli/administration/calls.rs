@@ -25,20 +25,24 @@ const PAGE: i32 = 200;
 
 impl Node {
     /// Calls a method. A refusal is an error with its exit status.
-    async fn ask<A>(
+    pub(super) async fn ask<A>(
         &self,
         method: impl AsyncFnOnce(Calls) -> Result<Response<A>, Status>,
     ) -> anyhow::Result<A> {
         self.call(method).await.map_err(|failed| failed.error)
     }
 
-    pub(super) async fn list(&self, filter: &ClientFilter) -> anyhow::Result<Vec<Listed>> {
+    pub(super) async fn list(
+        &self,
+        filter: &ClientFilter,
+        with_secrets: bool,
+    ) -> anyhow::Result<Vec<Listed>> {
         let mut clients: Vec<Listed> = Vec::new();
         let mut message = v1::ListClientsRequest {
             page_size: PAGE,
             page_token: String::new(),
             filter: Some(message::filter(filter)),
-            with_secrets: true,
+            with_secrets,
         };
         loop {
             let asked = message.clone();
@@ -254,7 +258,7 @@ fn name(row: &Readable<ClientRecord>) -> Option<&str> {
 
 /// The error of an update. A wrong etag is the error that the registry has for it, by which the
 /// command knows that it can try again.
-fn stale(client_id: &ClientId, failed: Failed) -> anyhow::Error {
+pub(super) fn stale(client_id: &ClientId, failed: Failed) -> anyhow::Error {
     if failed.reason != Some(ErrorReason::EtagMismatch) {
         return failed.error;
     }

@@ -41,7 +41,7 @@ impl Clients<'_> {
     pub(in crate::cli) async fn list(&self, filter: &ClientFilter) -> anyhow::Result<Vec<Listed>> {
         let registry = match self {
             Self::Database(registry) => registry,
-            Self::Node(node) => return node.list(filter).await,
+            Self::Node(node) => return node.list(filter, true).await,
         };
         let clients = registry.list_clients(filter).await?;
         let secrets = registry.live_secrets().await?;

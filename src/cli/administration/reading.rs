@@ -159,7 +159,7 @@ fn maybe(message: Option<&ProtoTimestamp>) -> Option<Option<Timestamp>> {
     message.map_or(Some(None), |message| moment(message).map(Some))
 }
 
-fn moment(message: &ProtoTimestamp) -> Option<Timestamp> {
+pub(super) fn moment(message: &ProtoTimestamp) -> Option<Timestamp> {
     let micros = i64::from(message.nanos) / 1_000;
     let micros = message.seconds.checked_mul(1_000_000)?.checked_add(micros)?;
     Some(Timestamp::from_unix_micros(micros))

@@ -31,6 +31,8 @@ pub(super) enum Action {
 pub(super) struct Change {
     pub(super) client_id: ClientId,
     pub(super) action: Action,
+    /// Where the client is declared, as `file:line:column`; `None` if no file at hand does so.
+    pub(super) place: Option<String>,
 }
 
 /// What has to change, in the order in which it is done.
@@ -44,21 +46,21 @@ pub(super) struct Plan {
 }
 
 /// All clients by their id. A row that cannot be read has an error in its place.
-pub(super) type Clients = BTreeMap<String, Readable<ClientRecord>>;
+pub(super) type Existing = BTreeMap<String, Readable<ClientRecord>>;
 
 impl Plan {
     /// Compares what is declared with the clients that exist.
     ///
     /// # Errors
     /// If a declared client belongs to another set, or its row cannot be read.
-    pub(super) fn of(declared: Declarations, clients: &Clients) -> anyhow::Result<Self> {
+    pub(super) fn of(declared: Declarations, clients: &Existing) -> anyhow::Result<Self> {
         let mut plan = Self::default();
         let mut strangers = Vec::new();
         for (client_id, declared) in declared.clients {
             let before = match clients.get(client_id.as_str()) {
                 None => {
-                    plan.changes
-                        .push(Change { client_id, action: Action::Create(declared.record) });
+                    let (action, place) = (Action::Create(declared.record), Some(declared.place));
+                    plan.changes.push(Change { client_id, action, place });
                     continue;
                 }
                 Some(Ok(before)) => before,
@@ -86,7 +88,7 @@ impl Plan {
                 plan.unchanged += 1;
             } else {
                 let action = Action::Update(Box::new(updated));
-                plan.changes.push(Change { client_id, action });
+                plan.changes.push(Change { client_id, action, place: Some(declared.place) });
             }
         }
         if !strangers.is_empty() {
@@ -102,7 +104,10 @@ impl Plan {
 
     /// Adds what is to be done to clients that no file declares.
     pub(super) fn prune(&mut self, actions: impl IntoIterator<Item = Action>) {
-        let change = |action: Action| Change { client_id: action.client_id().clone(), action };
+        let change = |action: Action| {
+            let client_id = action.client_id().clone();
+            Change { client_id, action, place: None }
+        };
         self.changes.extend(actions.into_iter().map(change));
         self.sort();
     }
@@ -166,6 +171,12 @@ impl Action {
 }
 
 impl Change {
+    /// The client, and where it is declared, for people.
+    pub(super) fn named(&self) -> String {
+        let place = self.place.as_ref().map(|place| format!(", declared at {place}"));
+        format!("client {}{}", self.client_id, place.unwrap_or_default())
+    }
+
     /// Etag of the client as the plan saw it; `None` if it did not exist.
     pub(super) fn etag(&self) -> Option<Etag> {
         match &self.action {

@@ -6,14 +6,15 @@ use std::{collections::BTreeSet, time::Duration};
 
 use clap::Args;
 
-use super::plan::{Action, Clients};
+use super::plan::{Action, Existing};
 use crate::{
     cli::{
+        administration::Clients,
         duration::{in_words, parse_duration, parse_moment},
         exit::Exit,
     },
     domain::{ClientId, ClientRecord, ClientState, DELETE_AFTER_LABEL, Label, Timestamp},
-    registry::{EVIDENCE_PATIENCE, Registry, Updated, Usage},
+    registry::{Updated, Usage},
 };
 
 /// How many clients of a set may be pruned without `--prune-limit`.
@@ -66,7 +67,7 @@ impl<'a> Undeclared<'a> {
     pub(super) fn of(
         set: &'a str,
         declared: &BTreeSet<ClientId>,
-        clients: &'a Clients,
+        clients: &'a Existing,
         now: Timestamp,
     ) -> Self {
         let members = clients.values().flatten();
@@ -157,13 +158,13 @@ impl Prune {
     /// If some were, or may have been; the message names them.
     pub(super) async fn check_unused(
         &self,
-        clients: &[&ClientId],
-        registry: &Registry,
+        pruned: &[&ClientId],
+        clients: &Clients<'_>,
     ) -> anyhow::Result<()> {
         if self.allow_used {
             return Ok(());
         }
-        let Usage { used, unknown } = registry.usage(clients, LATELY, EVIDENCE_PATIENCE).await?;
+        let Usage { used, unknown } = clients.usage(pruned, LATELY).await?;
         let time = in_words(LATELY);
         let are = match (used.is_empty(), unknown.is_empty()) {
             (true, true) => return Ok(()),

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::json;
 
 use super::{
-    plan::{Action, Change, Clients, Plan, onto},
+    plan::{Action, Change, Existing, Plan, onto},
     prune::{delete_after, disabled},
 };
 use crate::{
@@ -147,7 +147,7 @@ fn kept(verb: Verb, now: &ClientRecord) -> Option<&'static str> {
 ///
 /// # Errors
 /// If some are not; the message names each, and its fields that differ.
-pub(super) fn restored(saved: Vec<Saved>, clients: &Clients) -> anyhow::Result<Plan> {
+pub(super) fn restored(saved: Vec<Saved>, clients: &Existing) -> anyhow::Result<Plan> {
     let (mut plan, mut moved) = (Plan::default(), Vec::new());
     for Saved { client_id, verb, etag, delete_after, declared } in saved {
         let now = match clients.get(client_id.as_str()) {
@@ -189,7 +189,7 @@ pub(super) fn restored(saved: Vec<Saved>, clients: &Clients) -> anyhow::Result<P
                 return Err(Exit::Usage.error(why));
             }
         };
-        plan.changes.push(Change { client_id, action });
+        plan.changes.push(Change { client_id, action, place: None });
     }
     if !moved.is_empty() {
         return Err(Exit::Conflict.error(format!(

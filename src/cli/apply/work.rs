@@ -4,9 +4,12 @@ use anyhow::Context;
 
 use super::plan::{Action, Change, Plan, creation, update};
 use crate::{
-    cli::{deadline::Deadline, target::Target},
+    cli::{
+        administration::{Clients, Site},
+        deadline::Deadline,
+    },
     domain::{ClientState, Etag},
-    registry::{ClientUpdate, Registry, RegistryError},
+    registry::{ClientUpdate, Updated},
 };
 
 /// Makes all changes of a plan. Each is atomic.
@@ -15,8 +18,8 @@ use crate::{
 /// For the first change that fails. Those before it are made, which the message says.
 pub(super) async fn carry_out(
     plan: &Plan,
-    target: &Target,
-    registry: &Registry,
+    site: &Site,
+    clients: &Clients<'_>,
     deadline: Deadline,
 ) -> anyhow::Result<()> {
     let all = plan.changes.len();
@@ -26,7 +29,8 @@ pub(super) async fn carry_out(
              `jeton apply` with the same files again, which makes the rest.",
             change.client_id
         );
-        let made = target.step(deadline, &undecided, make(change, registry)).await;
+        let made = Box::pin(site.step(deadline, &undecided, make(change, clients))).await;
+        let made = made.with_context(|| change.named());
         if done == 0 {
             made?;
         } else {
@@ -41,31 +45,34 @@ pub(super) async fn carry_out(
     Ok(())
 }
 
-async fn make(change: &Change, registry: &Registry) -> anyhow::Result<()> {
-    let client_id = &change.client_id;
+async fn make(change: &Change, clients: &Clients<'_>) -> anyhow::Result<()> {
     match &change.action {
-        Action::Create(record) => {
-            registry.create_client_without_secret(creation(record.clone())).await?;
-        }
+        Action::Create(record) => clients.create_without_secret(creation(record.clone())).await,
         Action::Update(updated) => {
-            let etag = Etag::of(&updated.before);
-            registry.update_client(client_id, &update(&updated.after), Some(&etag)).await?;
+            let (before, etag) = (updated.before.clone(), Etag::of(&updated.before));
+            clients.update(before, &update(&updated.after), &etag, false).await?;
+            Ok(())
         }
-        Action::Prune(pruned) => {
-            let etag = Etag::of(&pruned.before);
-            let labels = Some(pruned.after.about.labels.clone());
-            let marked = ClientUpdate { labels, ..ClientUpdate::default() };
-            registry.update_client(client_id, &marked, Some(&etag)).await?;
-            registry.set_client_state(client_id, ClientState::Disabled).await?;
-        }
+        Action::Prune(pruned) => prune(pruned, clients).await,
         Action::Delete(before) => {
-            let (etag, now) = (Etag::of(before), registry.record(client_id).await?);
-            if !etag.matches(&now) {
-                let differing = etag.differing(&now);
-                return Err(RegistryError::EtagMismatch(client_id.clone(), differing).into());
-            }
-            registry.delete_client(client_id).await?;
+            clients.delete_unchanged(&change.client_id, &Etag::of(before)).await
         }
     }
+}
+
+/// Disables a client, and gives it the label that says when it may be deleted. A client that is not
+/// disabled must not have the label: if somebody disabled it later, it would be deleted.
+async fn prune(pruned: &Updated, clients: &Clients<'_>) -> anyhow::Result<()> {
+    let Updated { before, after } = pruned;
+    let labels = Some(after.about.labels.clone());
+    let label = ClientUpdate { labels, ..ClientUpdate::default() };
+    let etag = Etag::of(before);
+    // A caller that may not give the label disables nothing.
+    clients.update(before.clone(), &label, &etag, true).await?;
+    clients.disable_unchanged(&before.client.client_id, &etag).await?;
+    let mut disabled = before.clone();
+    disabled.client.state = ClientState::Disabled;
+    let etag = Etag::of(&disabled);
+    clients.update(disabled, &label, &etag, false).await?;
     Ok(())
 }

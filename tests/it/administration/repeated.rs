@@ -77,6 +77,25 @@ async fn a_client_is_created_once_and_its_unused_secret_gets_another_text() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_is_to_have_no_secret_has_none() {
+    for kind in Kind::BOTH {
+        let at = start(kind).await;
+        let bare = CreateClientRequest { without_secret: true, ..orders("orders") };
+        let secret = Some(NewSecret::default());
+        for (request, field) in [
+            (CreateClientRequest { secret, ..bare.clone() }, "secret"),
+            (CreateClientRequest { request_id: id(ONE), ..bare.clone() }, "request_id"),
+        ] {
+            let refused = at.control.clone().create_client(at.ask(request).await).await;
+            assert_eq!(why(&refused.unwrap_err()), (ErrorReason::InvalidRequest, id(field)));
+        }
+        let created = at.created(bare).await;
+        assert!(created.secret.is_none() && created.client_secret.is_empty(), "{kind:?}");
+        assert_eq!((created.client.unwrap().live_secrets, at.secrets().await), (0, 0), "{kind:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_id_stands_for_one_request_of_one_caller() {
     for kind in Kind::BOTH {
         let at = start(kind).await;

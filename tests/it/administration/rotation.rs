@@ -35,7 +35,7 @@ fn retire(secret: &str) -> RetireSecretRequest {
 
 impl Controlled {
     async fn listed(&self, window: Option<ProtoDuration>) -> ListSecretsResponse {
-        let message = ListSecretsRequest { client_id: id("orders"), window, at_once: false };
+        let message = ListSecretsRequest { client_id: id("orders"), window, ..Default::default() };
         let mut control = self.control.clone();
         control.list_secrets(self.ask(message).await).await.unwrap().into_inner()
     }
@@ -156,8 +156,11 @@ async fn a_duration_that_cannot_be_is_refused_by_its_field() {
             RetireSecretRequest { after: Some(wrong), even_if_last: true, ..retire(&secret) };
         let refused = control.retire_secret(at.ask(later).await).await.unwrap_err();
         assert_eq!(why(&refused), (ErrorReason::InvalidRequest, id("after")));
-        let list =
-            ListSecretsRequest { client_id: id("orders"), window: Some(wrong), at_once: false };
+        let list = ListSecretsRequest {
+            client_id: id("orders"),
+            window: Some(wrong),
+            ..Default::default()
+        };
         let refused = control.list_secrets(at.ask(list).await).await.unwrap_err();
         assert_eq!(why(&refused), (ErrorReason::InvalidRequest, id("window")));
     }
