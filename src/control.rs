@@ -7,6 +7,7 @@ mod create;
 mod deletion;
 mod gate;
 mod giving;
+mod import;
 mod installation;
 mod parse;
 mod refusal;

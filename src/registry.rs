@@ -44,7 +44,9 @@ pub use self::{
     endings::leaves_no_secret,
     error::RegistryError,
     explain::{AskedToken, Explanation, Inactivity},
-    import::{ImportedClient, ImportedProof, ImportedSecret},
+    import::{
+        ImportedClient, ImportedProof, ImportedSecret, MAX_IMPORTED_CLIENTS, MAX_IMPORTED_SECRETS,
+    },
     new::{NewClient, NewSecret},
     pages::ClientPage,
     requests::Once,
@@ -146,7 +148,8 @@ impl Registry {
         }
     }
 
-    fn record_of(&self, new: NewClient) -> Result<ClientRecord, RegistryError> {
+    /// What a new client is, with an id and a time of creation. Stores nothing.
+    pub fn record_of(&self, new: NewClient) -> Result<ClientRecord, RegistryError> {
         let name = parse_name(&new.name)?;
         let default_scopes = new.default_scopes.unwrap_or_else(|| new.scopes.clone());
         let key = uuid_v4(self.random.as_ref())?;

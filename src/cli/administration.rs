@@ -7,6 +7,7 @@ mod calls;
 mod clients;
 mod context;
 mod declared;
+mod import;
 mod message;
 mod node;
 mod order;

@@ -23,22 +23,19 @@ use self::{
     report::{Line, Outcome, Report},
 };
 use super::{
-    arguments::Changing,
+    administration::{Changing, Clients, Site},
     deadline::Deadline,
     exit::Exit,
     output,
     shutdown::Signals,
-    target::{Target, UNCHANGED},
+    target::UNCHANGED,
 };
 use crate::{
     config::Argon2,
-    domain::{ClientRecord, Clock, SystemClock},
-    registry::{ImportedClient, Registry},
-    store::{ClientFilter, Creation},
+    domain::{ClientRecord, Clock, HashCost, SystemClock},
+    registry::{ImportedClient, MAX_IMPORTED_CLIENTS},
+    store::ClientFilter,
 };
-
-/// Clients per transaction, so few that no revocation waits for long.
-const BATCH: usize = 50;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -46,9 +43,12 @@ The whole file is read and checked before anything is changed. Clients that are 
 left as they are, so an import that was interrupted is run again and goes on. Exits with 3 if a
 client was skipped. docs/import.md says what is taken from each system.
 
+With --server, the import works through a node. Hashes are sent to it, and never texts of secrets.
+
 Examples:
   jeton import --from hydra clients.jsonl --plan
   jeton import --from hydra clients.jsonl --report imported.jsonl
+  jeton import --from hydra clients.jsonl --server unix:jeton-data/control.sock
   jeton import --from keycloak realm.json --clear-secrets")]
 pub(super) struct Import {
     /// File to import
@@ -105,15 +105,12 @@ impl Import {
         let report = self.report.map(|file| report::draft(&file).map(|draft| (draft, file)));
         let report = report.transpose().context("nothing was changed, because of --report")?;
         let cost = self.argon2.cost()?;
-        let target = Target::of(self.on.database)?;
-        let work = Work {
-            registry: target.hashing_registry(self.on.operator.actor(), cost),
-            target: &target,
-            deadline,
-        };
-        target.announce();
+        let site = Site::of(self.on.at)?;
+        let clients = site.hashing_clients(self.on.operator.actor(), cost);
+        let work = Work { clients, cost, site: &site, deadline };
+        site.announce();
         let done = Box::pin(work.run(rows, self.plan, self.on_conflict)).await;
-        target.leave().await;
+        site.leave().await;
         let (made, ended) = done?;
         if let Some((draft, file)) = report {
             made.write(draft, &file)?;
@@ -125,7 +122,7 @@ impl Import {
         }
         output::remark(&format!(
             "In {}: {} clients imported, {} new, {} unchanged, {} skipped.",
-            target.place,
+            site.place,
             made.count("imported"),
             made.count("new"),
             made.count("unchanged"),
@@ -137,10 +134,12 @@ impl Import {
     }
 }
 
-/// The work on the database.
+/// The work on the database, or through the node.
 struct Work<'a> {
-    registry: Registry,
-    target: &'a Target,
+    clients: Clients<'a>,
+    /// Of the hashes of secrets in clear.
+    cost: HashCost,
+    site: &'a Site,
     deadline: Deadline,
 }
 
@@ -155,8 +154,7 @@ impl Work<'_> {
         is_plan: bool,
         on_conflict: OnConflict,
     ) -> anyhow::Result<(Report, anyhow::Result<()>)> {
-        let reading = self.target.ready_for(self.present());
-        let present = self.target.step(self.deadline, UNCHANGED, reading).await?;
+        let present = self.site.step(self.deadline, UNCHANGED, Box::pin(self.present())).await?;
         let mut pending = Vec::new();
         let mut lines = Vec::with_capacity(rows.len());
         for row in rows {
@@ -165,18 +163,36 @@ impl Work<'_> {
             lines.push(line);
         }
         let mut report = Report(lines);
-        let ended = if is_plan { Ok(()) } else { self.import(pending, &mut report).await };
+        let ended = if is_plan {
+            self.preview(pending, &mut report).await
+        } else {
+            self.import(pending, &mut report).await
+        };
         Ok((report, ended))
     }
 
     /// The clients that are there, by their id; `None` for a row that cannot be read.
     async fn present(&self) -> anyhow::Result<HashMap<String, Option<ClientRecord>>> {
-        let records = self.registry.list_clients(&ClientFilter::default()).await?;
-        let named = records.into_iter().filter_map(|record| match record {
+        let clients = self.clients.list(&ClientFilter::default()).await?;
+        let named = clients.into_iter().filter_map(|(record, _)| match record {
             Ok(record) => Some((record.client.client_id.to_string(), Some(record))),
             Err(row) => Some((row.client_id?, None)),
         });
         Ok(named.collect())
+    }
+
+    /// Marks the clients that would be refused.
+    async fn preview(&self, pending: Vec<Pending>, report: &mut Report) -> anyhow::Result<()> {
+        let (at, new): (Vec<_>, Vec<_>) =
+            pending.into_iter().map(|(line, client)| (line, client.record)).unzip();
+        let previewing = Box::pin(self.clients.preview_import(new));
+        let skipped = self.site.step(self.deadline, UNCHANGED, previewing).await?;
+        for (line, why) in at.into_iter().zip(skipped) {
+            if let Some(why) = why {
+                report.0[line].outcome = Outcome::Skipped(why);
+            }
+        }
+        Ok(())
     }
 
     async fn import(&self, pending: Vec<Pending>, report: &mut Report) -> anyhow::Result<()> {
@@ -186,25 +202,21 @@ impl Work<'_> {
         let mut pending = pending.into_iter();
         let mut done = 0;
         loop {
-            let (at, batch): (Vec<_>, Vec<_>) = pending.by_ref().take(BATCH).unzip();
+            let next = pending.by_ref().take(MAX_IMPORTED_CLIENTS);
+            let (at, batch): (Vec<_>, Vec<_>) = next.unzip();
             if batch.is_empty() {
                 break;
             }
             let begun = Instant::now();
             let rest = "run the same command again, which goes on from there";
             let undecided = format!("Of {all} clients at least {done} are imported: {rest}.");
-            let importing = async { Ok(self.registry.import_clients(batch).await?) };
-            let created = self.target.step(self.deadline, &undecided, importing).await;
-            let created = created.with_context(|| {
-                format!("of {all} clients only the first {done} are imported; {rest}")
+            let importing = Box::pin(self.clients.import(batch, self.cost));
+            let skipped = self.site.step(self.deadline, &undecided, importing).await;
+            let skipped = skipped.with_context(|| {
+                format!("of {all} clients only the first {done} are sure to be imported; {rest}")
             })?;
-            for (line, creation) in at.iter().zip(created) {
-                report.0[*line].outcome = match creation {
-                    Creation::Created => Outcome::Imported,
-                    Creation::ClientIdTaken => {
-                        Outcome::Skipped("the client id was taken meanwhile".to_owned())
-                    }
-                };
+            for (line, why) in at.iter().zip(skipped) {
+                report.0[*line].outcome = why.map_or(Outcome::Imported, Outcome::Skipped);
             }
             done += at.len();
             if is_watched {

@@ -2,6 +2,7 @@
 
 mod client;
 mod filter;
+mod imported;
 mod secret;
 mod update;
 
@@ -13,6 +14,7 @@ use uuid::Uuid;
 pub(super) use self::{
     client::new_client,
     filter::{audit_query, client_filter},
+    imported::{imported_secrets, moment},
     secret::secret_change,
     update::client_update,
 };

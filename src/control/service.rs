@@ -24,6 +24,13 @@ impl ClientService for ClientRpc {
         self.run(request, |caller, message| self.create_batch(caller, message)).await
     }
 
+    async fn import_clients(
+        &self,
+        request: Request<v1::ImportClientsRequest>,
+    ) -> Result<Response<v1::ImportClientsResponse>, Status> {
+        self.run(request, |caller, message| self.import(caller, message)).await
+    }
+
     async fn get_client(
         &self,
         request: Request<v1::GetClientRequest>,

@@ -11,6 +11,12 @@ use crate::{
     store::{Creation, ForeignClient},
 };
 
+/// Maximum number of clients in one import. They are one transaction, for which revocations wait.
+pub const MAX_IMPORTED_CLIENTS: usize = 50;
+
+/// Maximum number of secrets of an imported client. A text of it is compared with each of them.
+pub const MAX_IMPORTED_SECRETS: usize = 3;
+
 /// A client to be imported.
 #[derive(Debug)]
 pub struct ImportedClient {
@@ -52,6 +58,19 @@ impl Registry {
             made.push(self.foreign_client(client).await?);
         }
         Ok(self.store.import_clients(&made, &self.actor).await?)
+    }
+
+    /// What would become of such clients now. Imports none.
+    pub async fn preview_import(
+        &self,
+        clients: &[ImportedClient],
+    ) -> Result<Vec<Creation>, RegistryError> {
+        let mut outcomes = Vec::with_capacity(clients.len());
+        for client in clients {
+            let taken = self.store.find_record(&client.record.client.client_id).await?;
+            outcomes.push(taken.map_or(Creation::Created, |_| Creation::ClientIdTaken));
+        }
+        Ok(outcomes)
     }
 
     async fn foreign_client(

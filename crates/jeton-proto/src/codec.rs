@@ -13,7 +13,7 @@ use tonic::{
 };
 use tonic_prost::{ProstCodec, ProstDecoder, ProstEncoder};
 
-use crate::v1::BatchCreateClientsRequest;
+use crate::v1::{BatchCreateClientsRequest, ImportClientsRequest};
 
 /// Maximum entries of a batch that are decoded. An entry of two bytes becomes a struct of hundreds,
 /// so a message of half a megabyte would take more than a hundred. The service itself counts
@@ -65,11 +65,13 @@ impl<U: Message + Default + 'static> Decoder for BoundedDecoder<U> {
     type Error = Status;
 
     fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<U>, Status> {
-        let is_batch = TypeId::of::<U>() == TypeId::of::<BatchCreateClientsRequest>();
+        let batches =
+            [TypeId::of::<BatchCreateClientsRequest>(), TypeId::of::<ImportClientsRequest>()];
+        let is_batch = batches.contains(&TypeId::of::<U>());
         // The buffer holds the whole message in one piece.
         if is_batch && fields(buffer.chunk()) > MAX_ENTRIES {
             // The code of all that cannot be decoded.
-            return Err(Status::internal("requests: a batch creates 1 to 200 clients"));
+            return Err(Status::internal("a batch has at most 200 clients, an import 50"));
         }
         self.0.decode(buffer)
     }

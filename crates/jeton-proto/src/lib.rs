@@ -67,7 +67,7 @@ mod tests {
     /// A field whose name suggests a secret must be marked as one or listed here as harmless.
     #[test]
     fn every_field_that_sounds_like_a_secret_is_marked_as_one() {
-        const HARMLESS: [&str; 21] = [
+        const HARMLESS: [&str; 22] = [
             "endless_secrets",
             "expired_secrets",
             "with_secrets",
@@ -89,6 +89,7 @@ mod tests {
             "next_page_token",
             "secret_id",
             "without_live_secret",
+            "without_secret",
         ];
         let pool = prost_reflect::DescriptorPool::decode(DESCRIPTORS).unwrap();
         let ours = pool.all_messages().filter(|message| message.package_name() == "jeton.v1");
@@ -155,6 +156,16 @@ mod tests {
             format!(
                 "{:?}",
                 v1::ExplainTokenRequest { token: "canary".into(), ..Default::default() }
+            ),
+            format!(
+                "{:?}",
+                v1::ImportedClient {
+                    secrets: vec![v1::ImportedSecret {
+                        secret_hash: "canary".into(),
+                        ..Default::default()
+                    }],
+                    ..Default::default()
+                }
             ),
             format!(
                 "{:?}",

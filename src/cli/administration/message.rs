@@ -61,7 +61,7 @@ pub(super) fn secret_update(secret: SecretId, change: &SecretChange) -> (v1::Sec
     (message, FieldMask { paths })
 }
 
-fn moment(at: Timestamp) -> ProtoTimestamp {
+pub(super) fn moment(at: Timestamp) -> ProtoTimestamp {
     let micros = at.unix_micros();
     let nanos = i32::try_from(micros.rem_euclid(1_000_000) * 1_000).unwrap_or(0);
     ProtoTimestamp { seconds: micros.div_euclid(1_000_000), nanos }

@@ -78,9 +78,18 @@ fn read_client<'a>(cell: impl Fn(&str) -> &'a str, now: Timestamp) -> Checked<Ca
         client.token_lifetime =
             of_field("token_lifetime", parse_token_lifetime(cell("token_lifetime")))?;
     }
-    record.about.labels = of_field("labels", Labels::parse(list("labels")))?;
+    record.about.labels = of_field("labels", labels(list("labels")))?;
     let secrets = read_secret(&cell, now)?.into_iter().collect();
     candidate(record, secrets, remarks)
+}
+
+/// The labels of a client, without those by which `jeton apply` knows its own clients.
+fn labels<'a>(texts: impl Iterator<Item = &'a str>) -> Result<Labels, Malformed> {
+    let labels = Labels::parse(texts)?;
+    if labels.iter().any(|(key, _)| key.as_str().starts_with("jeton/")) {
+        return Err(Malformed("the keys that begin with jeton/ are reserved: leave the label out"));
+    }
+    Ok(labels)
 }
 
 fn read_secret<'a>(

@@ -13,14 +13,11 @@ use crate::{
         About, Audience, Client, ClientId, ClientKey, ClientQuota, ClientRecord, ClientState,
         GrantType, Malformed, Scope, Timestamp, TokenLifetime,
     },
-    registry::{ImportedClient, ImportedProof, ImportedSecret, check_record},
+    registry::{ImportedClient, ImportedProof, ImportedSecret, MAX_IMPORTED_SECRETS, check_record},
 };
 
 /// Largest file that is read, in bytes: more than a million clients.
 const MAX_FILE: u64 = 1 << 30;
-
-/// Maximum secrets of one client. A text of it is compared with each of them.
-pub(super) const MAX_SECRETS: usize = 3;
 
 /// System that the clients come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -147,9 +144,9 @@ pub(super) fn candidate(
                    make it with `jeton client create`";
         return Err(Skip(why.to_owned()));
     }
-    if secrets.len() > MAX_SECRETS {
-        remarks.push(format!("only its {MAX_SECRETS} newest secrets are taken"));
-        secrets.truncate(MAX_SECRETS);
+    if secrets.len() > MAX_IMPORTED_SECRETS {
+        remarks.push(format!("only its {MAX_IMPORTED_SECRETS} newest secrets are taken"));
+        secrets.truncate(MAX_IMPORTED_SECRETS);
     }
     if secrets.is_empty() {
         remarks.push("it has no secret: make one with `jeton client add-secret`".to_owned());

@@ -3,12 +3,11 @@
 use serde_json::{Map, Value};
 
 use super::file::{
-    Candidate, Checked, MAX_SECRETS, Row, Skip, audiences, blank, candidate, lifetime, of_field,
-    scopes, secret,
+    Candidate, Checked, Row, Skip, audiences, blank, candidate, lifetime, of_field, scopes, secret,
 };
 use crate::{
     domain::{Label, Labels, SecretHash, parse_name, parse_owner},
-    registry::{ImportedProof, ImportedSecret},
+    registry::{ImportedProof, ImportedSecret, MAX_IMPORTED_SECRETS},
 };
 
 /// Methods of authentication that present a client secret.
@@ -82,11 +81,11 @@ fn secrets(row: &Map<String, Value>, remarks: &mut Vec<String>) -> Checked<Vec<I
         secrets.push(hashed("imported", "client_secret", current)?);
     }
     let earlier = list(row, "rotated_secrets");
-    for (number, hash) in earlier.iter().take(MAX_SECRETS - 1).enumerate() {
+    for (number, hash) in earlier.iter().take(MAX_IMPORTED_SECRETS - 1).enumerate() {
         let label = format!("imported, old {}", number + 1);
         secrets.push(hashed(&label, "rotated_secrets", hash)?);
     }
-    if earlier.len() >= MAX_SECRETS {
+    if earlier.len() >= MAX_IMPORTED_SECRETS {
         remarks.push("only its two newest earlier secrets are taken".to_owned());
     }
     Ok(secrets)

@@ -193,6 +193,10 @@ async fn a_table_becomes_clients() {
         write(&format!("client_id,secret_expires,secret_hash\nlate,2001-01-01,{BCRYPT}\n"));
         let (report, _) = world.report(&arguments);
         assert!(why(&report, "late").contains("still to come"), "{report}");
+        write("client_id,labels\nfirst,team=a\nlost,team=a jeton/delete-after=2001-01-01\n");
+        let (report, status) = world.report(&arguments);
+        assert_eq!((&report["clients"][1]["place"], status), (&json!("line 3"), 3), "{report}");
+        assert!(why(&report, "lost").contains("leave the label out"), "{report}");
     }
 }
 
