@@ -27,7 +27,7 @@ use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status};
 
 pub use self::gate::Gate;
-use self::{caller::Caller, refusal::Refusal, watch::MAX_WATCHES};
+use self::{caller::Caller, refusal::Refusal, watch::Watches};
 use crate::{
     authority::Authority,
     domain::{Actor, Client, ClientId, Clock, Error, HashCost, Random},
@@ -73,8 +73,8 @@ pub struct ClientRpc {
     issuer: Arc<str>,
     /// Permits to wait for evidence.
     waits: Arc<Semaphore>,
-    /// Permits to watch the audit trail.
-    watches: Arc<Semaphore>,
+    /// Who watches the audit trail.
+    watches: Watches,
 }
 
 impl ClientRpc {
@@ -94,7 +94,7 @@ impl ClientRpc {
             secret_lifetime: options.secret_lifetime,
             issuer: options.issuer.into(),
             waits: Arc::new(Semaphore::new(MAX_WAITS)),
-            watches: Arc::new(Semaphore::new(MAX_WATCHES)),
+            watches: Watches::default(),
         }
     }
 

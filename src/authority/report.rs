@@ -59,7 +59,7 @@ impl Authority {
     /// Declares a secret leaked whose text somebody reports: it no longer authenticates, and tokens
     /// issued with it are inactive. The report of any other text, or of one that leaked before,
     /// is a success without effect. Retired and expired secrets are declared leaked too, because
-    /// their tokens may live.
+    /// their tokens may live, and those of deleted clients, because these may come back.
     ///
     /// # Errors
     /// `TooManyRequests` if there are too many reports, or if the hash queue has no place or is too

@@ -96,10 +96,11 @@ For 30 days `jeton client undelete` takes that back.
 Example:
   jeton client delete orders --yes")]
     Delete(state::Ended),
-    /// Take the deletion of a client back; it is disabled, with its secrets and without its tokens
+    /// Take the deletion of a client back; it is disabled, and its secrets are retired
     #[command(after_help = "\
-It is possible for 30 days, while no other client has the name. The secrets are in the state that
-they had; `jeton client enable` lets them work again.
+It is possible for 30 days, while no other client has the name. Secrets that were live are retired,
+because one of them may have leaked meanwhile: `jeton client restore-secret` restores each that is
+wanted, and `jeton client enable` lets the client work again.
 
 Example:
   jeton client undelete orders")]

@@ -134,7 +134,10 @@ impl ClientRpc {
             "" => (parse::client_id(&message.client_id)?, parse::secret_id(&message.secret_id)?),
             _ if !message.secret_id.is_empty() => return Err(one_name("secret_id")),
             _ if !message.client_id.is_empty() => return Err(one_name("client_id")),
-            text => self.owner_of(text).await?,
+            text => match self.owner_of(text).await? {
+                (Some(client_id), id) => (client_id, id),
+                (None, id) => return self.burn_deleted(&caller, id).await,
+            },
         };
         self.registry_for(&caller).retire_secret(&client_id, id, Retirement::Leaked).await?;
         let (secret, live) = self.ended(&client_id, id).await?;
@@ -145,8 +148,21 @@ impl ClientRpc {
         })
     }
 
-    /// The client of the secret with this text, and the id of the secret.
-    async fn owner_of(&self, text: &str) -> Result<(ClientId, SecretId), Refusal> {
+    /// Declares a secret leaked whose client was deleted and can come back.
+    async fn burn_deleted(
+        &self,
+        caller: &Caller,
+        id: SecretId,
+    ) -> Result<v1::BurnSecretResponse, Refusal> {
+        let client_id = self.registry_for(caller).burn_deleted(id).await?;
+        let client_id = client_id.ok_or(Refusal::SecretDeleted)?.to_string();
+        let state = v1::SecretState::Leaked.into();
+        let secret = v1::Secret { id: id.0.to_string(), state, ..v1::Secret::default() };
+        Ok(v1::BurnSecretResponse { secret: Some(secret), client_id, live_secrets_left: 0 })
+    }
+
+    /// The client of the secret with this text, `None` if it was deleted, and the id of the secret.
+    async fn owner_of(&self, text: &str) -> Result<(Option<ClientId>, SecretId), Refusal> {
         const FIELD: &str = "client_secret";
         let secret = ClientSecret::parse(text).map_err(Refusal::of_field(FIELD))?;
         if !secret.has_tag_of(&self.registry.tag_keys().await?) {
@@ -155,8 +171,9 @@ impl ClientRpc {
             return Err(Refusal::invalid(FIELD, remedy));
         }
         let owned = self.registry.owned_secret(secret.id()).await?;
-        let client = owned.ok_or(Refusal::SecretDeleted)?.client;
-        Ok((client.map_err(RegistryError::Unreadable)?.client_id, secret.id()))
+        let client = owned.map(|owned| owned.client).transpose();
+        let client = client.map_err(RegistryError::Unreadable)?;
+        Ok((client.map(|client| client.client_id), secret.id()))
     }
 
     /// A secret that was taken out of use, and how many live ones its client has left.

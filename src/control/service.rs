@@ -178,7 +178,7 @@ impl ClientService for ClientRpc {
         request: Request<v1::WatchAuditEventsRequest>,
     ) -> Result<Response<Events>, Status> {
         let watcher = Watcher::of(&request);
-        self.run(request, |_, message| self.watch(watcher, message)).await
+        self.run(request, |caller, message| self.watch(caller, watcher, message)).await
     }
 
     async fn get_installation(

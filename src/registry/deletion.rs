@@ -56,19 +56,24 @@ impl Registry {
         found.ok_or_else(|| RegistryError::NotDeleted(client_id.clone()))
     }
 
-    /// Takes the deletion of a client back. It is disabled, and its secrets are as they were; its
+    /// Takes the deletion of a client back, as it was read. The client is disabled, and secrets
+    /// that are live are retired: which of them leaked meanwhile is for a person to know. Its
     /// tokens from before stay inactive.
     pub async fn undelete_client(
         &self,
         client_id: &ClientId,
         deleted: &DeletedClient,
     ) -> Result<(), RegistryError> {
-        if self.store.undelete_client(deleted.key, &self.actor).await? {
+        if self.store.undelete_client(deleted, self.clock.now(), &self.actor).await? {
             return Ok(());
         }
-        if self.store.find_record(client_id).await?.is_some() {
-            return Err(RegistryError::ClientIdTaken(client_id.clone()));
+        let client_id = client_id.clone();
+        match self.store.find_record(&client_id).await? {
+            Some(other) if other.client.key != deleted.key => {
+                Err(RegistryError::ClientIdTaken(client_id))
+            }
+            // Others took the deletion back, and may have deleted the client again.
+            _ => Err(RegistryError::ChangedMeanwhile(client_id)),
         }
-        Err(RegistryError::NotDeleted(client_id.clone()))
     }
 }

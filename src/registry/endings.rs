@@ -3,7 +3,7 @@
 use super::{Registry, RegistryError};
 use crate::{
     domain::{Client, ClientId, SecretId, SecretState, StoredSecret, Timestamp, TokenLifetime},
-    store::{Readable, Retirement},
+    store::{FORGET_AFTER, Readable, Retirement},
 };
 
 impl Registry {
@@ -158,17 +158,22 @@ pub fn leaves_no_secret(
         && !kept.into_iter().flatten().any(is_kept)
 }
 
-/// Fails unless the retirement of a secret can be taken back.
+/// Fails unless the retirement of a secret can be taken back. That ends when upkeep may erase its
+/// hash, whether or not it has done so.
 fn check_restorable(
     secret: &StoredSecret,
     client_id: &ClientId,
     now: Timestamp,
 ) -> Result<(), RegistryError> {
     let (client_id, id) = (client_id.clone(), secret.id.0);
+    let ended = [secret.retired_at, secret.expires_at].into_iter().flatten().min();
     match (secret.state(now), secret.own_expiry()) {
         (SecretState::Leaked, _) => Err(RegistryError::SecretLeaked(client_id, id)),
         (SecretState::Forgotten, _) => Err(RegistryError::SecretForgotten(client_id, id)),
         (_, Some(end)) if end <= now => Err(RegistryError::SecretExpired(client_id, id, end)),
+        _ if ended.is_some_and(|end| end < now.minus(FORGET_AFTER)) => {
+            Err(RegistryError::SecretForgotten(client_id, id))
+        }
         _ => Ok(()),
     }
 }

@@ -48,10 +48,10 @@ pub enum RegistryError {
          `jeton client add-secret {0}` makes another"
     )]
     SecretExpired(ClientId, Uuid, Timestamp),
-    /// The hash of a secret that ended long ago was erased.
+    /// The secret ended so long ago that its hash is erased, by the next upkeep at the latest.
     #[error(
-        "secret {1} of client {0} ended long ago and its hash was erased, so it cannot be \
-         restored; `jeton client add-secret {0}` makes another"
+        "secret {1} of client {0} ended more than 30 days ago and its hash is erased, so it cannot \
+         be restored; `jeton client add-secret {0}` makes another"
     )]
     SecretForgotten(ClientId, Uuid),
     /// The client has as many live secrets as it may have.

@@ -2,7 +2,7 @@
 
 use super::{Registry, RegistryError};
 use crate::{
-    domain::{SecretId, TagKeys},
+    domain::{ClientId, SecretId, TagKeys},
     store::OwnedSecret,
 };
 
@@ -15,6 +15,12 @@ impl Registry {
     /// Returns the secret of this id with its client. `None` if it was deleted.
     pub async fn owned_secret(&self, id: SecretId) -> Result<Option<OwnedSecret>, RegistryError> {
         Ok(self.store.owned_secret(id).await?)
+    }
+
+    /// Declares a secret of a deleted client leaked, so that it stays out of use when the client
+    /// comes back. Returns the `client_id` that the client had; `None` if there is no such secret.
+    pub async fn burn_deleted(&self, id: SecretId) -> Result<Option<ClientId>, RegistryError> {
+        Ok(self.store.burn_kept_secret(id, self.clock.now(), &self.actor).await?)
     }
 
     /// Counts the tokens that were issued with a secret, have not expired and are not revoked.

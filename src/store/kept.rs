@@ -22,6 +22,8 @@ pub struct DeletedClient {
     pub audiences: BTreeSet<Audience>,
     /// Audiences that it served.
     pub serves: BTreeSet<Audience>,
+    /// Version of its row, which tells this deletion from an earlier or later one.
+    pub version: i64,
 }
 
 /// What a request made when it came for the first time.
@@ -63,10 +65,15 @@ pub trait DeletionStore: Send + Sync {
     /// Finds the client that had this `client_id` and was deleted last.
     async fn deleted_client(&self, client_id: &ClientId) -> Result<Option<DeletedClient>, Error>;
 
-    /// Makes a deleted client anew, with its secrets as they were. It is disabled, and its tokens
-    /// stay inactive. Returns false if it is not kept any more, or if another client has its
-    /// `client_id`.
-    async fn undelete_client(&self, key: ClientKey, actor: &Actor) -> Result<bool, Error>;
+    /// Makes a deleted client anew, with its secrets. It is disabled, secrets that are live are
+    /// retired at `now`, and its tokens stay inactive. Returns false if it is not kept as it was
+    /// read, or if another client has its `client_id`.
+    async fn undelete_client(
+        &self,
+        deleted: &DeletedClient,
+        now: Timestamp,
+        actor: &Actor,
+    ) -> Result<bool, Error>;
 }
 
 /// Requests of one actor that made a secret. Each is kept for at least 24 hours.

@@ -1,5 +1,6 @@
 //! `ClientService`: what administrators do, and what they are refused.
 
+mod deleted;
 mod grants;
 mod last_secret;
 mod leaks;

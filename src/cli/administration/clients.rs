@@ -147,7 +147,7 @@ impl Clients<'_> {
         }
     }
 
-    /// Takes the deletion of a client back.
+    /// Takes the deletion of a client back. Its secrets are retired.
     pub(in crate::cli) async fn undelete(&self, client: &ClientId) -> anyhow::Result<()> {
         match self {
             Self::Database(registry) => {

@@ -49,7 +49,11 @@ impl Changed {
         let client = &self.client_id;
         let site = Site::of(self.on.at)?;
         let clients = site.clients(self.on.operator.actor());
-        let consequence = format!(", disabled; `jeton client enable {client}` lets it work");
+        let consequence = format!(
+            ", disabled. Its secrets are retired: `jeton client restore-secret {client} SECRET_ID` \
+             restores one, `jeton client add-secret {client}` adds another. Then `jeton client \
+             enable {client}` lets it work"
+        );
         let change = Change::of(client, "undeleted", &consequence);
         change.make(&site, deadline, self.on.format, clients.undelete(client)).await
     }

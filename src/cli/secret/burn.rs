@@ -177,7 +177,11 @@ impl Leak {
     }
 
     async fn burn(&mut self, registry: &Registry) -> anyhow::Result<()> {
-        let Some(client_id) = &self.client_id else { return Ok(()) };
+        let Some(client_id) = &self.client_id else {
+            // Its client may come back.
+            registry.burn_deleted(self.id).await?;
+            return Ok(());
+        };
         registry.retire_secret(client_id, self.id, Retirement::Leaked).await?;
         let (_, secrets) = registry.show_client(client_id).await?;
         self.live_left = secrets.iter().filter(|secret| may_be_live(secret)).count();
@@ -201,7 +205,9 @@ impl Leak {
     fn tell(&self, place: &str) {
         let id = self.id.0;
         let Some(client_id) = &self.client_id else {
-            output::say(&format!("Secret {id} was deleted before; nothing can be done with it."));
+            output::say(&format!(
+                "Secret {id} was deleted before. If its client comes back, it stays out of use."
+            ));
             return;
         };
         output::say(&format!(

@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 
 use super::{PostgresStore, fault::fault, lease::Lease, moment::Moment};
 use crate::{
-    domain::{Actor, Error, SecretId, StoredSecret, Timestamp},
+    domain::{Actor, ClientId, Error, SecretId, StoredSecret, Timestamp},
     store::{
         OwnedSecret, OwnerStore,
         columns::{client_columns, secret_columns},
@@ -30,6 +30,15 @@ impl OwnerStore for PostgresStore {
         actor: &Actor,
     ) -> Result<bool, Error> {
         on_session!(self.primary, self.lane, |connection, _| burn(connection, id, actor))
+    }
+
+    async fn burn_kept_secret(
+        &self,
+        id: SecretId,
+        _now: Timestamp,
+        actor: &Actor,
+    ) -> Result<Option<ClientId>, Error> {
+        on_session!(self.primary, self.lane, |connection, _| burn_kept(connection, id, actor))
     }
 
     async fn count_tokens(&self, secret: SecretId, now: Timestamp) -> Result<u64, Error> {
@@ -61,7 +70,9 @@ async fn with_hash(
     let row = sqlx::query(concat!(
         "select ",
         secret_columns!(),
-        " from client_secret as secret where secret.id = $1 and (select require_lease($2, $3))"
+        " from (select * from client_secret where client_secret.id = $1
+                 union all select * from kept_secret($1)) as secret
+          where (select require_lease($2, $3))"
     ))
     .bind(id.0)
     .bind(lease.map(|lease| lease.node))
@@ -82,6 +93,22 @@ async fn burn(connection: &mut PgConnection, id: SecretId, actor: &Actor) -> Res
     .fetch_one(connection)
     .await
     .map_err(fault)
+}
+
+async fn burn_kept(
+    connection: &mut PgConnection,
+    id: SecretId,
+    actor: &Actor,
+) -> Result<Option<ClientId>, Error> {
+    let client_id: Option<String> = sqlx::query_scalar(
+        "select burn_kept_secret($1) from (select set_config('jeton.actor', $2, true)) as actor",
+    )
+    .bind(id.0)
+    .bind(actor.as_str())
+    .fetch_one(connection)
+    .await
+    .map_err(fault)?;
+    client_id.map(|text| ClientId::parse(&text).map_err(Error::internal)).transpose()
 }
 
 async fn count(

@@ -220,9 +220,11 @@ grant update (
 grant insert on client_secret to jeton_operator;
 grant update (label, expires_at, retired_at, burnt_at, retire_at, kept_expires_at)
     on client_secret to jeton_operator;
-grant insert on revoked_token, request to jeton_operator;
+grant insert on revoked_token to jeton_operator;
+grant insert (actor, request_id, digest, client, secret) on request to jeton_operator;
 grant execute on function
     delete_client(text), delete_client(text, bigint), undelete_client(uuid),
+    undelete_client(uuid, bigint), burn_kept_secret(uuid),
     remint_secret(text, uuid, text), end_lease(uuid, bigint, timestamptz), revoke_all_tokens(),
     offer_tag_key(bytea), adopt_tag_key(), retire_tag_key(), record_recovery(text)
     to jeton_operator;
@@ -238,7 +240,8 @@ grant select (handle, applied, renewals, lease_until, lease_ms, joined_at, schem
     on node to jeton_service;
 grant select (seq, hash) on audit to jeton_service;
 grant execute on function
-    revoke_tokens(uuid[]), burn_secret(uuid), replace_foreign_hash(uuid, text, text),
+    revoke_tokens(uuid[]), burn_secret(uuid), kept_secret(uuid),
+    replace_foreign_hash(uuid, text, text),
     require_lease(uuid, bigint), join_feed(integer), join_feed(integer, integer),
     join_feed(integer, integer, uuid), begin_evidence(integer),
     record_secret_uses(uuid[], timestamptz[], timestamptz[], text[], bigint[], bigint[],

@@ -14,6 +14,7 @@ pub(in crate::store) fn deleted_client(row: &impl Cells) -> Readable<DeletedClie
             scopes: parsed("scopes", Scope::parse_set(row.texts("scopes")?))?,
             audiences: parsed("audiences", Audience::parse_set(row.texts("audiences")?))?,
             serves: parsed("serves", Audience::parse_set(row.texts("serves")?))?,
+            version: row.integer("version")?,
         })
     };
     read().map_err(|bad| bad.of("deleted_client"))

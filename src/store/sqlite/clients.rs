@@ -1,10 +1,14 @@
 //! Clients and their secrets on SQLite.
 
 mod kept;
+mod kept_secrets;
 
 use sqlx::SqlitePool;
 
-pub(super) use self::kept::delete;
+pub(super) use self::{
+    kept::delete,
+    kept_secrets::{burn as burn_kept, forget_hashes as forget_kept_hashes},
+};
 use super::{
     audit::{self, Statement},
     fault::fault,

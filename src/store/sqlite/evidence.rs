@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use sqlx::SqlitePool;
 use uuid::Uuid;
 
-use super::{audit::Statement, fault::fault, tokens::hex};
+use super::{audit::Statement, clients, fault::fault, tokens::hex};
 use crate::{
     domain::{ClientId, Error, SecretId, SecretUse, Timestamp},
     store::{Readable, StoredEvidence, columns, row},
@@ -229,6 +229,7 @@ pub(super) async fn forget(writer: &SqlitePool, now: Timestamp) -> Result<(), Er
     let statements = vec![
         sqlx::query("delete from request where at < $1").bind(before(24)),
         sqlx::query("delete from deleted_client where deleted_at < $1").bind(before(30 * 24)),
+        clients::forget_kept_hashes(None, now),
         sqlx::query(
             "delete from secret_source
              where not exists (select 1 from client_secret where id = secret)

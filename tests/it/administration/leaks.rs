@@ -52,7 +52,8 @@ async fn what_names_no_secret_or_two_is_refused() {
         let mut control = at.control.clone();
         let client = at.node.client("orders").await;
         let deleted = at.node.client("deleted").await;
-        at.node.registry.delete_client(&deleted.client.client_id).await.unwrap();
+        // By hand, so that it cannot come back.
+        at.node.database.execute("delete from client where client_id = 'deleted'").await;
         let token = at.node.issue(&client).await.unwrap().access_token;
         let foreign = ClientSecret::generate(&OsRandom, &TagKey::from_bytes([7; 32])).unwrap();
         let both_ids = BurnSecretRequest { secret_id: id("x"), ..by_text(client.secret()) };

@@ -272,6 +272,11 @@ async fn the_database_keeps_limits_to_administrators_and_records_them() {
             assert!(refused.contains("_of_administrators"), "{refused}");
             at.node.database.execute(&limit(column, "ops", text)).await;
         }
+        for every_host in ["https:/*", "https://*"] {
+            let statement = limit("grantable_audiences", "ops", every_host);
+            let refused = at.node.database.refuses(&statement).await;
+            assert!(refused.contains("client_grantable_audiences_"), "{refused}");
+        }
         let record = at.node.registry.record(&super::named("ops")).await.unwrap();
         assert_eq!(record.about.grantable, Grantable::parse(["a.*"], ["b/*"]).unwrap());
         // It cannot make others any more, so another can be made in the database.

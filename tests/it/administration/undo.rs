@@ -5,7 +5,8 @@ use jeton::{
     pb::v1::{
         Client, ClientState, CreateClientRequest, DeleteClientRequest, DisableClientRequest,
         EnableClientRequest, ErrorReason, GetClientRequest, ListSecretsRequest,
-        RetireSecretRequest, Secret, SecretState, UndeleteClientRequest, UpdateSecretRequest,
+        RestoreSecretRequest, RetireSecretRequest, Secret, SecretState, UndeleteClientRequest,
+        UpdateSecretRequest,
     },
     registry::NewSecret,
 };
@@ -19,16 +20,16 @@ use crate::support::{
     node::Credentials,
 };
 
-fn undelete(client_id: &str) -> UndeleteClientRequest {
+pub(super) fn undelete(client_id: &str) -> UndeleteClientRequest {
     UndeleteClientRequest { client_id: id(client_id) }
 }
 
-fn delete(client_id: &str) -> DeleteClientRequest {
+pub(super) fn delete(client_id: &str) -> DeleteClientRequest {
     DeleteClientRequest { client_id: id(client_id), ..Default::default() }
 }
 
 impl Controlled {
-    async fn states(&self) -> Vec<SecretState> {
+    pub(super) async fn states(&self) -> Vec<SecretState> {
         let list = ListSecretsRequest { client_id: id("orders"), ..Default::default() };
         let mut control = self.control.clone();
         let listed = control.list_secrets(self.ask(list).await).await.unwrap().into_inner();
@@ -37,7 +38,7 @@ impl Controlled {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deleted_client_comes_back_disabled_with_its_secrets_and_without_its_tokens() {
+async fn a_deleted_client_comes_back_disabled_with_retired_secrets_and_without_its_tokens() {
     for kind in Kind::BOTH {
         let at = Controlled::start(kind).await;
         let mut control = at.control.clone();
@@ -60,16 +61,20 @@ async fn a_deleted_client_comes_back_disabled_with_its_secrets_and_without_its_t
 
         let back = control.undelete_client(at.ask(undelete("orders")).await).await.unwrap();
         let back = back.into_inner().client.unwrap();
-        assert_eq!((back.state(), back.live_secrets), (ClientState::Disabled, 1), "{kind:?}");
+        assert_eq!((back.state(), back.live_secrets), (ClientState::Disabled, 0), "{kind:?}");
         let mut after = at.node.registry.record(&named("orders")).await.unwrap();
         assert!(after.client.version > before.client.version);
         (after.client.version, after.client.state) = (before.client.version, before.client.state);
         assert_eq!(after, before, "{kind:?}: all else is as it was");
-        assert_eq!(at.states().await, [SecretState::Live, SecretState::Leaked], "{kind:?}");
+        assert_eq!(at.states().await, [SecretState::Retired, SecretState::Leaked], "{kind:?}");
 
         at.node.issue(&caller).await.unwrap_err();
         let enable = EnableClientRequest { client_id: id("orders"), ..Default::default() };
         control.enable_client(at.ask(enable).await).await.unwrap();
+        at.node.issue(&caller).await.unwrap_err();
+        let secret_id = caller.secret.id().0.to_string();
+        let restore = RestoreSecretRequest { secret_id, client_id: id("orders") };
+        control.restore_secret(at.ask(restore).await).await.unwrap();
         assert!(!at.node.introspect(&caller, &token).await.unwrap().active, "{kind:?}");
         let token = at.node.issue(&caller).await.unwrap().access_token;
         assert!(at.node.introspect(&caller, &token).await.unwrap().active, "{kind:?}");

@@ -6,16 +6,18 @@ use jeton::{
     domain::ClientState,
     pb::v1::{
         AuditFilter, ErrorReason, RaiseNotBeforeRequest, WatchAuditEventsRequest,
-        WatchAuditEventsResponse, watch_audit_events_response::Row,
+        WatchAuditEventsResponse, client_service_client::ClientServiceClient,
+        watch_audit_events_response::Row,
     },
 };
 use tokio::time::timeout;
-use tonic::{Code, Streaming};
+use tonic::{Code, Status, Streaming, transport::Channel};
 
 use super::{id, named};
 use crate::support::{
     Kind,
-    control::{Controlled, why},
+    control::{ALL, Controlled, administrator, why},
+    node::Credentials,
 };
 
 /// Far longer than the pause between two looks.
@@ -27,6 +29,11 @@ impl Controlled {
     async fn watch(&self, message: WatchAuditEventsRequest) -> Events {
         let ask = self.ask(message).await;
         self.control.clone().watch_audit_events(ask).await.unwrap().into_inner()
+    }
+
+    async fn watch_as(&self, caller: &Credentials) -> Result<Events, Status> {
+        let ask = self.ask_as(caller, WatchAuditEventsRequest::default()).await;
+        Ok(self.control.clone().watch_audit_events(ask).await?.into_inner())
     }
 }
 
@@ -91,20 +98,22 @@ async fn a_stream_ends_with_the_authority_of_its_caller_and_with_the_node() {
 async fn a_node_has_few_streams_and_refuses_what_it_cannot_look_for() {
     let at = Controlled::start(Kind::Sqlite).await;
     let mut control = at.control.clone();
+    let other = administrator(&at.node, "other", &ALL).await;
+    let third = administrator(&at.node, "third", &ALL).await;
     let mut streams = Vec::new();
-    for _ in 0..8 {
-        streams.push(at.watch(WatchAuditEventsRequest::default()).await);
+    // One caller takes half of the places at most.
+    for caller in [&at.ops, &other] {
+        for _ in 0..4 {
+            streams.push(at.watch_as(caller).await.unwrap());
+        }
+        let refused = at.watch_as(caller).await.unwrap_err();
+        assert_eq!(why(&refused).0, ErrorReason::Unavailable);
     }
-    let ask = at.ask(WatchAuditEventsRequest::default()).await;
-    let refused = control.watch_audit_events(ask).await.unwrap_err();
+    let refused = at.watch_as(&third).await.unwrap_err();
     assert_eq!(why(&refused).0, ErrorReason::Unavailable);
     // Another takes the place of one that ended.
     drop(streams.pop());
-    while control
-        .watch_audit_events(at.ask(WatchAuditEventsRequest::default()).await)
-        .await
-        .is_err()
-    {}
+    while at.watch_as(&third).await.is_err() {}
 
     let wrong = WatchAuditEventsRequest { after_seq: Some(-1), filter: None };
     let refused = control.watch_audit_events(at.ask(wrong).await).await.unwrap_err();
@@ -113,4 +122,32 @@ async fn a_node_has_few_streams_and_refuses_what_it_cannot_look_for() {
     let wrong = WatchAuditEventsRequest { after_seq: None, filter };
     let refused = control.watch_audit_events(at.ask(wrong).await).await.unwrap_err();
     assert_eq!(why(&refused), (ErrorReason::InvalidRequest, id("filter.client_id")));
+}
+
+/// Of a stream whose caller takes nothing, nobody asks for the next row.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_nobody_reads_loses_its_place_with_the_authority_of_its_caller() {
+    for kind in Kind::BOTH {
+        let at = Controlled::start(kind).await;
+        // More than waits on the way to a caller.
+        for number in 0..100 {
+            at.node.client(&format!("client-{number}")).await;
+        }
+        let url = format!("http://{}", at.node.node.control_addr().unwrap());
+        let narrow = Channel::from_shared(url).unwrap().initial_stream_window_size(1_000);
+        let mut slow = ClientServiceClient::new(narrow.connect_lazy());
+        let mut unread = Vec::new();
+        for _ in 0..4 {
+            let all = WatchAuditEventsRequest { after_seq: Some(0), filter: None };
+            unread.push(slow.watch_audit_events(at.ask(all).await).await.unwrap());
+        }
+        let refused = at.watch_as(&at.ops).await.unwrap_err();
+        assert_eq!(why(&refused).0, ErrorReason::Unavailable, "{kind:?}");
+
+        let raise = at.ask(RaiseNotBeforeRequest {}).await;
+        at.control.clone().raise_not_before(raise).await.unwrap();
+        let again = async { while at.watch_as(&at.ops).await.is_err() {} };
+        timeout(LONG, again).await.unwrap();
+        drop(unread);
+    }
 }

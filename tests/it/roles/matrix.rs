@@ -102,6 +102,9 @@ const CLIENTS: &[Act] = &[
     ("change the id of a client", NOBODY, "update client set id = gen_random_uuid()"),
     ("delete a client", OPERATOR, "select delete_client('orders')"),
     ("take the deletion of a client back", OPERATOR, "select undelete_client('DELETED')"),
+    ("take that deletion back", OPERATOR, "select undelete_client('DELETED', 1)"),
+    ("read one secret of a deleted client", SERVICE, "select kept_secret(gen_random_uuid())"),
+    ("declare one leaked", OPERATOR, "select burn_kept_secret(gen_random_uuid())"),
     ("read the hashes of a deleted client", NOBODY, "select secrets from deleted_client"),
     ("delete clients by hand", NOBODY, "delete from client"),
     ("keep all from reading clients", NOBODY, "lock table client in access exclusive mode"),
@@ -151,8 +154,14 @@ const CLIENTS: &[Act] = &[
     (
         "note a request, and replace the hash of its secret while it is unused",
         OPERATOR,
-        "insert into request select 'a', id, sha256('x'), client, id from client_secret;
+        "insert into request (actor, request_id, digest, client, secret)
+         select 'a', id, sha256('x'), client, id from client_secret;
          select remint_secret('a', id, '$argon2id$') from client_secret",
+    ),
+    (
+        "say when a request came",
+        NOBODY,
+        "insert into request select 'a', id, sha256('x'), client, id, now() from client_secret",
     ),
     ("replace an imported hash", NOBODY, "update client_secret set foreign_hash = null"),
     (

@@ -1,11 +1,11 @@
-//! Deletion that can be undone, on Postgres. The functions of the schema (migration 20) keep what
-//! is needed for that.
+//! Deletion that can be undone, on Postgres. The functions of the schema (migrations 20 and 23)
+//! keep what is needed for that.
 
 use async_trait::async_trait;
 use sqlx::PgConnection;
 
 use crate::{
-    domain::{Actor, ClientId, ClientKey, ClientState, Error},
+    domain::{Actor, ClientId, ClientState, Error, Timestamp},
     store::{DeletedClient, DeletionStore, FeedStore, PostgresStore, postgres::fault::fault, row},
 };
 
@@ -43,9 +43,15 @@ impl DeletionStore for PostgresStore {
         on_session!(self.primary, self.lane, |connection, _| deleted(connection, client_id))
     }
 
-    async fn undelete_client(&self, key: ClientKey, actor: &Actor) -> Result<bool, Error> {
-        let is_back =
-            on_session!(self.primary, self.lane, |connection, _| undelete(connection, key, actor))?;
+    async fn undelete_client(
+        &self,
+        deleted: &DeletedClient,
+        _now: Timestamp,
+        actor: &Actor,
+    ) -> Result<bool, Error> {
+        let is_back = on_session!(self.primary, self.lane, |connection, _| undelete(
+            connection, deleted, actor
+        ))?;
         self.settle().await.map(|()| is_back)
     }
 }
@@ -105,7 +111,8 @@ async fn deleted(
     let row = sqlx::query(
         "select id, array(select jsonb_array_elements_text(client -> 'scopes')) as scopes,
                 array(select jsonb_array_elements_text(client -> 'audiences')) as audiences,
-                array(select jsonb_array_elements_text(client -> 'serves')) as serves
+                array(select jsonb_array_elements_text(client -> 'serves')) as serves,
+                (client ->> 'version')::bigint as version
          from deleted_client where client_id = $1 order by deleted_at desc limit 1",
     )
     .bind(client_id.as_str())
@@ -117,14 +124,16 @@ async fn deleted(
 
 async fn undelete(
     connection: &mut PgConnection,
-    key: ClientKey,
+    deleted: &DeletedClient,
     actor: &Actor,
 ) -> Result<bool, Error> {
     sqlx::query_scalar(
-        "select undelete_client($1) from (select set_config('jeton.actor', $2, true)) as actor",
+        "select undelete_client($1, $3)
+         from (select set_config('jeton.actor', $2, true)) as actor",
     )
-    .bind(key.0)
+    .bind(deleted.key.0)
     .bind(actor.as_str())
+    .bind(deleted.version)
     .fetch_one(connection)
     .await
     .map_err(fault)

@@ -4,11 +4,11 @@ use async_trait::async_trait;
 use sqlx::SqlitePool;
 use uuid::Uuid;
 
-use super::{insert_client, insert_secret};
+use super::{insert_client, insert_secret, kept_secrets};
 use crate::{
     domain::{
-        Actor, ClientId, ClientKey, ClientRecord, ClientState, Error, RequestKey, SecretHash,
-        StoredSecret, Timestamp,
+        Actor, ClientId, ClientRecord, ClientState, Error, RequestKey, SecretHash, StoredSecret,
+        Timestamp,
     },
     store::{
         DeletedClient, DeletionStore, EarlierRequest, RequestStore, SqliteStore, row,
@@ -55,7 +55,8 @@ impl DeletionStore for SqliteStore {
     async fn deleted_client(&self, client_id: &ClientId) -> Result<Option<DeletedClient>, Error> {
         let row = sqlx::query(
             "select id, client ->> '$.scopes' as scopes,
-                    client ->> '$.audiences' as audiences, client ->> '$.serves' as serves
+                    client ->> '$.audiences' as audiences, client ->> '$.serves' as serves,
+                    client ->> '$.version' as version
              from deleted_client
              where client_id = $1 order by deleted_at desc, rowid desc limit 1",
         )
@@ -68,19 +69,26 @@ impl DeletionStore for SqliteStore {
 
     async fn undelete_client(
         &self,
-        ClientKey(key): ClientKey,
+        deleted: &DeletedClient,
+        now: Timestamp,
         actor: &Actor,
     ) -> Result<bool, Error> {
-        let statements =
-            [RESTORE_CLIENT, RESTORE_SECRETS, NOTE_UNDELETION, FORGET].map(|of| of_client(of, key));
-        let rows = audit::change(&self.writer, actor, Vec::from(statements)).await?;
+        let key = deleted.key.0;
+        let statements = vec![
+            sqlx::query(RESTORE_CLIENT).bind(key).bind(deleted.version),
+            kept_secrets::forget_hashes(Some(key), now),
+            sqlx::query(RESTORE_SECRETS).bind(key).bind(now.unix_micros()),
+            sqlx::query(NOTE_UNDELETION).bind(key),
+            sqlx::query(FORGET).bind(key),
+        ];
+        let rows = audit::change(&self.writer, actor, statements).await?;
         feed::applied_everywhere().await;
         Ok(rows == 1)
     }
 }
 
-/// Makes the client $1 anew: disabled and in a new generation, so that no token from before is
-/// active.
+/// Makes the client $1 anew if its row had the version $2: disabled and in a new generation, so
+/// that no token from before is active.
 const RESTORE_CLIENT: &str = "
     insert into client (id, client_id, name, state, grant_types, scopes, default_scopes, audiences,
                         default_audience, several_audiences, serves, token_lifetime_seconds,
@@ -97,29 +105,25 @@ const RESTORE_CLIENT: &str = "
            coalesce(client ->> '$.grantable_audiences', ''), client ->> '$.not_before',
            client ->> '$.created_at',
            (client ->> '$.version') + 1, (client ->> '$.generation') + 1
-    from deleted_client where id = $1
+    from deleted_client where id = $1 and client ->> '$.version' = $2
     on conflict (client_id) do nothing";
 
+/// Makes its secrets anew. Those that are live at the moment $2 are retired then.
 const RESTORE_SECRETS: &str = "
     insert into client_secret (id, client, hash, label, created_at, expires_at, retired_at,
                                burnt_at, retire_at, kept_expires_at, forgotten_at, foreign_hash,
                                is_foreign)
-    select unhex(value ->> '$.id'), deleted_client.id, value ->> '$.hash', value ->> '$.label',
-           value ->> '$.created_at', value ->> '$.expires_at', value ->> '$.retired_at',
-           value ->> '$.burnt_at', value ->> '$.retire_at', value ->> '$.kept_expires_at',
-           value ->> '$.forgotten_at', value ->> '$.foreign_hash',
-           value ->> '$.foreign_hash' is not null
-    from deleted_client, json_each(deleted_client.secrets) where deleted_client.id = $1";
+    select id, client, hash, label, created_at, expires_at,
+           iif(burnt_at is null and (expires_at is null or expires_at > $2),
+               coalesce(retired_at, $2), retired_at),
+           burnt_at, retire_at, kept_expires_at, forgotten_at, foreign_hash, is_foreign
+    from kept_secret where client = $1";
 
 const NOTE_UNDELETION: &str = "
     insert into audit (action, client, client_id, detail)
     select 'client.undelete', id, client_id, '{}' from deleted_client where id = $1";
 
 const FORGET: &str = "delete from deleted_client where id = $1";
-
-fn of_client(statement: &'static str, key: Uuid) -> Statement {
-    sqlx::query(statement).bind(key)
-}
 
 pub(in crate::store::sqlite) async fn delete(
     writer: &SqlitePool,
@@ -211,6 +215,7 @@ impl RequestStore for SqliteStore {
              where (id, client) = (select request.secret, request.client from request
                                    where actor = $1 and request_id = $2)
                and retired_at is null and burnt_at is null and retire_at is null
+               and not is_foreign
                and (expires_at is null or expires_at > $4)
                and not exists (select 1 from secret_use where secret_use.secret = client_secret.id
                                and (uses > 0 or first_used_at is not null))",
