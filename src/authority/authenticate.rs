@@ -130,7 +130,7 @@ impl Authority {
     }
 
     /// Counts a use. One of a retiring secret shows which deployment needs the new one.
-    fn count_use(
+    pub(super) fn count_use(
         &self,
         client_id: &ClientId,
         secret: SecretId,

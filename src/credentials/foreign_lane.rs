@@ -2,20 +2,24 @@
 //! node compute a hash for one. Therefore they have few turns of their own and never wait in the
 //! hash queue: guesses at an imported client take nothing from the others.
 
+mod refusal;
+
 use std::{
+    collections::HashSet,
     net::IpAddr,
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use quick_cache::sync::Cache;
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
     task::spawn_blocking,
-    time::{sleep, timeout_at},
+    time::{sleep, sleep_until, timeout_at},
 };
 use uuid::Uuid;
 
+use self::refusal::Refusal;
 use super::verified::Fingerprint;
 use crate::domain::{
     Cause, Error, ForeignSecret, HashCost, HashCostCap, HashMemory, Malformed, Random, SecretHash,
@@ -25,20 +29,37 @@ use crate::domain::{
 /// One turn for so many hash threads.
 const THREADS_PER_TURN: usize = 4;
 
-/// Rest of a turn after a wrong secret, as a multiple of the time of its hashes, as in the hash
+/// Rest of a turn after a wrong secret, as a multiple of the time of its refusal, as in the hash
 /// pool.
 const REST: u32 = 4;
 
 /// How long a refused caller should wait.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Turns for comparing secrets of other systems, and the places of those who wait for one.
+/// Turns for comparing secrets of other systems, and the sources that wait for one.
 pub(super) struct ForeignLane {
     turns: Arc<Semaphore>,
-    places: Arc<Semaphore>,
+    waiting: Mutex<HashSet<Option<IpAddr>>>,
+    places: usize,
     cost: HashCost,
     cap: HashCostCap,
-    dummy: SecretHash,
+    refusal: Arc<Refusal>,
+}
+
+/// A caller that asks for a turn.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asking {
+    pub(super) source: Option<IpAddr>,
+    /// Whether this source failed lately.
+    pub(super) is_suspect: bool,
+    /// When the caller gives up.
+    pub(super) deadline: Instant,
+}
+
+/// The place of a source among those that wait. It is free again when this is dropped.
+struct Place<'a> {
+    lane: &'a ForeignLane,
+    source: Option<IpAddr>,
 }
 
 /// A turn. It ends when it is dropped.
@@ -46,7 +67,15 @@ pub(crate) struct ForeignTurn {
     permit: OwnedSemaphorePermit,
     cost: HashCost,
     cap: HashCostCap,
-    dummy: SecretHash,
+    refusal: Arc<Refusal>,
+}
+
+/// Outcome of a comparison with several hashes.
+pub(crate) struct Compared {
+    /// The first hash that matched.
+    pub(crate) matched: Option<ForeignMatch>,
+    /// Positions of the hashes before it that cannot be used, and why.
+    pub(crate) unusable: Vec<(usize, Malformed)>,
 }
 
 /// A secret that matched.
@@ -58,86 +87,105 @@ pub(crate) struct ForeignMatch {
 }
 
 impl ForeignLane {
-    /// A lane beside so many hash threads, in which at most `places` callers wait.
+    /// A lane beside so many hash threads, in which at most `places` sources wait. `dummy` is a
+    /// hash of no client, which took `pace` to compute.
     pub(super) fn new(
         threads: usize,
         places: usize,
         cost: HashCost,
         cap: HashCostCap,
         dummy: SecretHash,
+        pace: Duration,
     ) -> Self {
-        let turns = (threads / THREADS_PER_TURN).max(1);
-        let (turns, places) = (Arc::new(Semaphore::new(turns)), Arc::new(Semaphore::new(places)));
-        Self { turns, places, cost, cap, dummy }
+        let turns = Arc::new(Semaphore::new((threads / THREADS_PER_TURN).max(1)));
+        let refusal = Arc::new(Refusal::new(dummy, pace));
+        Self { turns, waiting: Mutex::default(), places, cost, cap, refusal }
     }
 
-    /// Waits for a turn until `deadline`.
+    /// Takes a turn that is free, or waits for one in the order of arrival. A suspect source never
+    /// waits and any other has one place, so guesses from many addresses fill the lane only once,
+    /// and a caller that waits has at most `places` turns ahead.
     ///
     /// # Errors
-    /// `TooManyRequests` if there is no place to wait, or no turn in time.
-    pub(super) async fn turn(&self, deadline: Instant) -> Result<ForeignTurn, Error> {
-        let place = Arc::clone(&self.places).try_acquire_owned();
-        let _place = place.map_err(|_| Error::queue_full(RETRY))?;
-        let turn = timeout_at(deadline.into(), Arc::clone(&self.turns).acquire_owned()).await;
-        let permit = turn.map_err(|_| Error::queue_full(RETRY))?.map_err(Error::internal)?;
-        Ok(ForeignTurn { permit, cost: self.cost, cap: self.cap, dummy: self.dummy.clone() })
+    /// `TooManyRequests` if no turn is free and the source is suspect or waits already, if there is
+    /// no place to wait, or if no turn is free in time.
+    pub(super) async fn turn(&self, asking: Asking) -> Result<ForeignTurn, Error> {
+        let full = || Error::queue_full(RETRY);
+        // None is free while somebody waits: a turn that ends goes to the first who waits.
+        let permit = match Arc::clone(&self.turns).try_acquire_owned() {
+            Ok(permit) => permit,
+            Err(_) if asking.is_suspect => return Err(full()),
+            Err(_) => {
+                let _place = self.place(asking.source).ok_or_else(full)?;
+                let turn = Arc::clone(&self.turns).acquire_owned();
+                let turn = timeout_at(asking.deadline.into(), turn).await;
+                turn.map_err(|_| full())?.map_err(Error::internal)?
+            }
+        };
+        let refusal = Arc::clone(&self.refusal);
+        Ok(ForeignTurn { permit, cost: self.cost, cap: self.cap, refusal })
+    }
+
+    fn place(&self, source: Option<IpAddr>) -> Option<Place<'_>> {
+        let mut waiting = self.waiting();
+        let is_new = waiting.len() < self.places && waiting.insert(source);
+        if is_new { Some(Place { lane: self, source }) } else { None }
+    }
+
+    /// Nothing under the lock panics, so it cannot be poisoned.
+    fn waiting(&self) -> MutexGuard<'_, HashSet<Option<IpAddr>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.lane.waiting().remove(&self.source);
     }
 }
 
 impl ForeignTurn {
-    /// The first of `hashes` that is a hash of `secret`. Without any, a hash is computed as well
-    /// and its outcome is ignored.
+    /// The first of `hashes` that is a hash of `secret`. A refusal takes as long for every client,
+    /// with or without hashes. The turn goes on if the caller goes away, because its work does.
     ///
     /// # Errors
-    /// `Internal` if none matches and one cannot be used.
+    /// `Internal` if a better hash cannot be computed.
     pub(crate) async fn first_match(
         self,
         secret: ForeignSecret,
         hashes: Vec<SecretHash>,
         random: Arc<dyn Random>,
-    ) -> Result<Option<ForeignMatch>, Error> {
-        let Self { permit, cost, cap, dummy } = self;
-        let began = Instant::now();
-        let computing = spawn_blocking(move || {
-            let mut memory = HashMemory::default();
-            if hashes.is_empty() {
-                let _ = dummy.verify_foreign(&secret, cap, &mut memory);
-            }
-            let Some(index) = first_match(&secret, &hashes, cap, &mut memory)? else {
-                return Ok(None);
-            };
-            let better = hashes[index]
-                .is_to_be_replaced()
-                .then(|| SecretHash::compute_foreign(&secret, cost, random.as_ref(), &mut memory));
-            Ok::<_, Cause>(Some(ForeignMatch { index, better: better.transpose()? }))
-        });
-        let matched = computing.await.unwrap_or_else(|panicked| Err(panicked.into()));
-        if !matches!(matched, Ok(Some(_))) {
-            let rest = began.elapsed() * REST;
-            tokio::spawn(async move {
-                sleep(rest).await;
-                drop(permit);
+    ) -> Result<Compared, Error> {
+        let Self { permit, cost, cap, refusal } = self;
+        let (answer, answered) = oneshot::channel();
+        tokio::spawn(async move {
+            let began = Instant::now();
+            let usual = Arc::clone(&refusal);
+            let computing = spawn_blocking(move || {
+                let mut memory = HashMemory::default();
+                let (index, unusable) = usual.first_match(&secret, &hashes, cap, &mut memory);
+                let Some(index) = index else { return Ok(Compared { matched: None, unusable }) };
+                let better = hashes[index].is_to_be_replaced().then(|| {
+                    SecretHash::compute_foreign(&secret, cost, random.as_ref(), &mut memory)
+                });
+                let matched = Some(ForeignMatch { index, better: better.transpose()? });
+                Ok::<_, Cause>(Compared { matched, unusable })
             });
-        }
-        matched.map_err(Error::internal)
+            let compared = computing.await.unwrap_or_else(|panicked| Err(panicked.into()));
+            let is_right = matches!(&compared, Ok(compared) if compared.matched.is_some());
+            if !is_right {
+                sleep_until((began + refusal.time()).into()).await;
+            }
+            let took = began.elapsed();
+            // The caller may have gone away.
+            let _ = answer.send(compared);
+            if !is_right {
+                sleep(took * REST).await;
+            }
+            drop(permit);
+        });
+        answered.await.map_err(Error::internal)?.map_err(Error::internal)
     }
-}
-
-fn first_match(
-    secret: &ForeignSecret,
-    hashes: &[SecretHash],
-    cap: HashCostCap,
-    memory: &mut HashMemory,
-) -> Result<Option<usize>, Malformed> {
-    let mut fault = None;
-    for (index, hash) in hashes.iter().enumerate() {
-        match hash.verify_foreign(secret, cap, memory) {
-            Ok(true) => return Ok(Some(index)),
-            Ok(false) => {}
-            Err(unusable) => fault = Some(unusable),
-        }
-    }
-    fault.map_or(Ok(None), Err)
 }
 
 /// Which secret a presented text matched last. A text does not name its secret, and this saves the
@@ -169,68 +217,4 @@ pub(crate) fn in_place_of_secret(source: Option<IpAddr>) -> SecretId {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::OsRandom;
-
-    const CHEAP: HashCost = HashCost { memory_kib: 64, passes: 1, lanes: 1 };
-    const TEXT: &str = "a secret from elsewhere";
-    const BCRYPT: &str = "$2b$04$abcdefghijklmnopqrstuurv9WxoE/rc/7N6hITQQm7Q4paPVzvXG";
-
-    fn secret(text: &str) -> ForeignSecret {
-        ForeignSecret::parse(text).unwrap()
-    }
-
-    fn lane(places: usize) -> ForeignLane {
-        let hash = SecretHash::compute_foreign(
-            &secret("dummy"),
-            CHEAP,
-            &OsRandom,
-            &mut HashMemory::default(),
-        );
-        ForeignLane::new(1, places, CHEAP, HashCostCap::DEFAULT, hash.unwrap())
-    }
-
-    fn soon() -> Instant {
-        Instant::now() + Duration::from_millis(50)
-    }
-
-    async fn matched(text: &str, hashes: &[&str]) -> Result<Option<ForeignMatch>, Error> {
-        let turn = lane(1).turn(soon()).await.unwrap();
-        let hashes = hashes.iter().map(|hash| SecretHash::from_stored((*hash).into())).collect();
-        turn.first_match(secret(text), hashes, Arc::new(OsRandom)).await
-    }
-
-    #[tokio::test]
-    async fn the_hash_that_matches_is_found_and_a_weak_one_made_better() {
-        let found = matched(TEXT, &["$2b$broken", BCRYPT]).await.unwrap().unwrap();
-        let better = found.better.unwrap();
-        assert_eq!((found.index, better.as_str().starts_with("$argon2id$")), (1, true));
-        let again = matched(TEXT, &[better.as_str()]).await.unwrap().unwrap();
-        assert_eq!((again.index, again.better.is_none()), (0, true));
-        assert!(matched("another text", &[BCRYPT]).await.unwrap().is_none());
-        assert!(matched(TEXT, &[]).await.unwrap().is_none());
-        assert!(matched(TEXT, &["$2b$broken"]).await.is_err());
-    }
-
-    #[tokio::test]
-    async fn turns_and_places_are_bounded() {
-        let lane = lane(1);
-        let held = lane.turn(soon()).await.unwrap();
-        let is_full =
-            |turn: Result<ForeignTurn, Error>| matches!(turn, Err(Error::TooManyRequests { .. }));
-        let (first, second) = tokio::join!(lane.turn(soon()), lane.turn(soon()));
-        assert!(is_full(first) && is_full(second));
-        drop(held);
-        assert!(lane.turn(soon()).await.is_ok());
-    }
-
-    #[test]
-    fn a_source_stands_for_itself_alone() {
-        let id = |text: &str| in_place_of_secret(Some(text.parse().unwrap()));
-        assert_eq!(id("192.0.2.1"), id("192.0.2.1"));
-        assert_ne!(id("192.0.2.1"), id("192.0.2.2"));
-        assert_ne!(id("2001:db8::"), id("2001:db8:1::"));
-        assert_ne!(in_place_of_secret(None), id("192.0.2.1"));
-    }
-}
+mod tests;

@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 
 use super::{
     SecretCredentials,
-    foreign_lane::{ForeignLane, ForeignTurn},
+    foreign_lane::{Asking, ForeignLane, ForeignTurn},
     hash_queue::{Full, HashQueue, Job, Place, QueueLimits, Waiter},
     verified::Fingerprint,
 };
@@ -68,7 +68,7 @@ impl HashPool {
         let limits = QueueLimits { places: options.queue, share: options.share };
         let queue = HashQueue::new(limits, u32::try_from(threads)?, pace);
         let HashPoolOptions { cost, cap, patience, .. } = options;
-        let foreign = ForeignLane::new(threads, options.queue, cost, cap, dummy.clone());
+        let foreign = ForeignLane::new(threads, options.queue, cost, cap, dummy.clone(), pace);
         let pool = Self { queue: Arc::new(queue), foreign, patience };
         for number in 0..threads {
             let (queue, dummy) = (Arc::clone(&pool.queue), dummy.clone());
@@ -129,12 +129,15 @@ impl HashPool {
     /// Waits for a turn to compare secrets of other systems, apart from the hash queue.
     ///
     /// # Errors
-    /// `TooManyRequests` if too many wait, or the wait would exceed the deadline.
+    /// `TooManyRequests` if none is free and the source failed lately or waits already, if too many
+    /// wait, or the wait would exceed the deadline.
     pub(crate) async fn foreign_turn(
         &self,
+        is_suspect: bool,
         context: &RequestContext,
     ) -> Result<ForeignTurn, Error> {
-        self.foreign.turn(self.deadline(context)).await
+        let (source, deadline) = (context.source, self.deadline(context));
+        self.foreign.turn(Asking { source, is_suspect, deadline }).await
     }
 
     pub(crate) fn stats(&self) -> HashStats {

@@ -1,6 +1,7 @@
 //! Clients of other systems: `jeton import`, and authentication with the secrets that come along.
 
 mod authentication;
+mod faults;
 mod files;
 mod resumed;
 

@@ -24,7 +24,7 @@ const MAX_HASH: usize = 256;
 /// What each secret and each token of an installation of Jeton begins with.
 const OUR_PREFIXES: [&str; 2] = ["jts_", "jta_"];
 
-/// Maximum iterations of PBKDF2.
+/// Maximum iterations of PBKDF2, for all blocks of the key together: each block costs as many.
 const MAX_ITERATIONS: u32 = 2_000_000;
 
 /// Maximum cost of bcrypt, as a power of two.
@@ -135,10 +135,13 @@ impl SecretHash {
         let text = secret.expose();
         match self.scheme()? {
             Scheme::Argon2id => self.verify_text(text, cap, memory),
-            // bcrypt looks at 72 bytes alone, so a longer text would match by its beginning.
-            Scheme::Bcrypt => Ok(text.len() <= MAX_BCRYPT_TEXT
-                && bcrypt::verify(text, self.as_str())
-                    .map_err(|_| Malformed("the stored hash cannot be computed"))?),
+            // bcrypt looks at 72 bytes alone, so a longer text would match by its beginning. It is
+            // compared all the same, because a quick refusal would tell the kind of the hash.
+            Scheme::Bcrypt => {
+                let begins_alike = bcrypt::verify(text, self.as_str())
+                    .map_err(|_| Malformed("the stored hash cannot be computed"))?;
+                Ok(begins_alike && text.len() <= MAX_BCRYPT_TEXT)
+            }
             Scheme::Pbkdf2 { digest, iterations, salt, key } => {
                 let mut computed = Zeroizing::new(vec![0_u8; key.len()]);
                 digest.derive(text.as_bytes(), &salt, iterations, &mut computed);
@@ -201,13 +204,6 @@ fn read_pbkdf2(rest: &str) -> Result<Scheme, Malformed> {
         .and_then(|cost| cost.split_once(",l="))
         .and_then(|(i, l)| Some((i.parse::<u64>().ok()?, l.parse::<usize>().ok()?)))
         .ok_or(SHAPE)?;
-    let iterations = u32::try_from(iterations).unwrap_or(u32::MAX);
-    if !(1..=MAX_ITERATIONS).contains(&iterations) {
-        return Err(Malformed(
-            "the pbkdf2 hash has more than 2000000 iterations: a node would compute it for \
-             seconds; replace the secret there, or make one with `jeton client add-secret`",
-        ));
-    }
     let decoded = |text: &str| STANDARD_NO_PAD.decode(text).map_err(|_| SHAPE);
     let (salt, key) = (decoded(salt)?, decoded(key)?);
     if salt.is_empty() || key.len() != length {
@@ -216,10 +212,28 @@ fn read_pbkdf2(rest: &str) -> Result<Scheme, Malformed> {
     if !(16..=64).contains(&length) {
         return Err(Malformed("the key of a pbkdf2 hash has 16 to 64 bytes"));
     }
+    let iterations = u32::try_from(iterations).unwrap_or(u32::MAX);
+    let blocks = u32::try_from(length.div_ceil(digest.block())).unwrap_or(u32::MAX);
+    if !(1..=MAX_ITERATIONS).contains(&iterations.saturating_mul(blocks)) {
+        return Err(Malformed(
+            "a pbkdf2 hash has 1 to 2000000 iterations, counted for each block of its key: a node \
+             would compute more for seconds; replace the secret there, or make one with \
+             `jeton client add-secret`",
+        ));
+    }
     Ok(Scheme::Pbkdf2 { digest, iterations, salt, key })
 }
 
 impl Digest {
+    /// Bytes of the key that are computed at a time.
+    const fn block(self) -> usize {
+        match self {
+            Self::Sha1 => 20,
+            Self::Sha256 => 32,
+            Self::Sha512 => 64,
+        }
+    }
+
     fn derive(self, text: &[u8], salt: &[u8], iterations: u32, key: &mut [u8]) {
         match self {
             Self::Sha1 => pbkdf2_hmac::<Sha1>(text, salt, iterations, key),

@@ -16,6 +16,9 @@ const REFUSALS: [&str; 2] = ["42501", "P0001"];
 /// The columns of the table. The owner is no column: what it owns it may do.
 const ROLES: [&str; 4] = ["service", "operator", "reader", "stranger"];
 
+/// A secret that was imported and never used.
+const IMPORTED: &str = "00000000-0000-4000-8000-000000000001";
+
 const NOBODY: &[&str] = &[];
 const SERVICE: &[&str] = &["service"];
 const OPERATOR: &[&str] = &["operator"];
@@ -165,9 +168,23 @@ const CLIENTS: &[Act] = &[
     ),
     ("replace an imported hash", NOBODY, "update client_secret set foreign_hash = null"),
     (
-        "replace an imported hash by one of argon2id",
+        "replace an unused imported hash",
         SERVICE,
-        "select replace_foreign_hash(gen_random_uuid(), '$2a$', '$argon2id$')",
+        "do $$ begin
+             if not replace_foreign_hash('IMPORTED', '$2a$', '$argon2id$') then
+                 raise exception 'it was not replaced';
+             end if;
+         end $$",
+    ),
+    (
+        "replace it again",
+        NOBODY,
+        "do $$ begin
+             perform replace_foreign_hash('IMPORTED', '$2a$', '$argon2id$');
+             if not replace_foreign_hash('IMPORTED', '$argon2id$', '$argon2id$2') then
+                 raise exception 'it was not replaced';
+             end if;
+         end $$",
     ),
     ("give a secret to another client", NOBODY, "update client_secret set client = id"),
     ("delete a secret", NOBODY, "delete from client_secret"),
@@ -295,6 +312,7 @@ async fn each_role_may_do_what_it_needs_and_nothing_else() {
             .replace("OWNER", &world.roles.name("owner"))
             .replace("DELETED", &deleted.0)
             .replace("ENDED", &deleted.1)
+            .replace("IMPORTED", IMPORTED)
             .replace("ANY TOKEN", &recording("", "1 hour"))
             .replace("ADMINISTRATION", &recording(ADMINISTRATION, "15 minutes"))
             .replace("BOTH AUDIENCES", &recording("urn:jeton:administration,a", "15 minutes"));
@@ -337,6 +355,12 @@ async fn furnish(world: &World) -> (String, String) {
         .await;
     let ended = world.ask("select id::text from client_secret where label = 'ended'").await;
     world.database.execute_all("delete from client_secret where label = 'ended'").await;
+    let imported = format!(
+        "insert into client_secret (id, client, hash, foreign_hash, is_foreign)
+             select '{IMPORTED}'::uuid, id, '$argon2id$foreign', '$2a$', true from client
+             where client_id = 'bounded'"
+    );
+    world.database.execute_all(&imported).await;
     node.node.drain().await;
     world.database.execute_all("select join_feed(4000)").await;
     (gone.client.key.0.to_string(), ended)

@@ -57,6 +57,7 @@ fn what_costs_too_much_or_is_not_what_it_says_is_refused_with_the_reason() {
         (pbkdf2("sha256", "i=2000001,l=32"), "2000000"),
         (pbkdf2("sha256", "i=99999999999,l=32"), "2000000"),
         (pbkdf2("sha256", "i=0,l=32"), "2000000"),
+        (pbkdf2("sha1", "i=1000001,l=32"), "each block"),
         (pbkdf2("sha256", "i=1000,l=31"), "malformed"),
         (pbkdf2("sha256", "l=32"), "malformed"),
         (pbkdf2("sha384", "i=1000,l=32"), "SHA3"),
