@@ -11,6 +11,8 @@ mod client;
 mod completions;
 mod config;
 mod confirm;
+mod context;
+mod contexts;
 mod control;
 mod copy;
 mod core_dumps;
@@ -133,6 +135,9 @@ enum Command {
     Export(export::Export),
     /// Import clients of another system with their secrets: Hydra, Keycloak or a table
     Import(import::Import),
+    /// Give nodes and databases names, and choose the one that commands work in
+    #[command(subcommand)]
+    Context(context::ContextCommand),
     /// Burn a leaked secret, and find secrets and tokens in any text
     #[command(subcommand)]
     Secret(secret::SecretCommand),
@@ -234,6 +239,7 @@ async fn run(asked: Asked) -> anyhow::Result<()> {
         Command::Apply(apply) => Box::pin(apply.run(deadline)).await,
         Command::Export(export) => export.run(deadline).await,
         Command::Import(import) => Box::pin(import.run(deadline)).await,
+        Command::Context(context) => context.run(deadline).await,
         Command::Secret(secret) => secret.run(deadline).await,
         Command::TagKey(tag_key) => tag_key.run(deadline).await,
         Command::Audit(audit) => audit.run(deadline).await,

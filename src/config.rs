@@ -10,6 +10,7 @@ mod cache;
 mod database;
 mod database_url;
 mod environment;
+mod given;
 mod hashing;
 mod layers;
 mod limits;
@@ -34,6 +35,7 @@ pub use self::{
         CLIENT_SECRET, SecretVariable, TOKEN, name_variable, terminal_columns, unknown_variables,
         without_color, without_empty_variables,
     },
+    given::Given,
     hashing::{Argon2, HashPool},
     layers::{File, Setting},
     limits::{Connections, Requests, Shutdown},

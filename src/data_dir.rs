@@ -15,7 +15,7 @@ use std::{
 use rustix::fs::OFlags;
 use tokio::time::{Instant, sleep};
 
-pub(crate) use self::access::{Worker, check, check_entry, read_private, restrict};
+pub(crate) use self::access::{Worker, check, check_entry, read_own, read_private, restrict};
 
 /// Interval between attempts to take a lock that another process holds. A thread that blocked in
 /// the lock call could not be stopped, and would keep a command from ending at its deadline.
@@ -188,6 +188,14 @@ impl Draft {
             }
             Err(error) => return Err(of(file, &error)),
         }
+        self.kept = true;
+        sync(parent(file))
+    }
+
+    /// Gives a file its name, in place of another that has it.
+    pub(crate) fn replace_file(mut self, file: &Path) -> io::Result<()> {
+        File::open(&self.path)?.sync_all()?;
+        fs::rename(&self.path, file)?;
         self.kept = true;
         sync(parent(file))
     }

@@ -5,7 +5,6 @@
 mod arguments;
 mod calls;
 mod clients;
-mod context;
 mod declared;
 mod import;
 mod message;
@@ -13,36 +12,33 @@ mod node;
 mod order;
 mod reading;
 
-use anyhow::Context as _;
-
+use self::node::Node;
 pub(super) use self::{
     arguments::{At, Changing, Ending, Reading},
     clients::{Clients, Consent, Shown},
     order::{Created, CreatedClient, SecretOrder},
 };
-use self::{
-    context::Place,
-    node::{Administrator, Node},
-};
 use super::{
     confirm::Confirmation,
+    contexts::{self, Context, Label, NodePlace, Place},
     deadline::{Deadline, Wait},
     exit::Exit,
     output,
     server::Server,
-    target::{Target, UNCHANGED},
+    target::{Located, Target, UNCHANGED},
 };
-use crate::domain::{Actor, ClientId, HashCost};
+use crate::{
+    config::{Database, Links},
+    domain::{Actor, ClientId, HashCost},
+};
 
 /// Where a command works.
 pub(super) struct Site {
     way: Way,
     /// Name of the database or of the node for people.
     pub(super) place: String,
-    /// Name of the context, if there is one.
-    context: Option<String>,
-    /// Whether a change after which something no longer works is confirmed by its name.
-    is_protected: bool,
+    /// The context, if one names the place.
+    context: Option<Label>,
 }
 
 enum Way {
@@ -51,40 +47,57 @@ enum Way {
 }
 
 impl Site {
-    /// The database or the node that the flags or the context name. Nothing is connected yet.
+    /// The database or the node that the flags, else the context, name. Nothing is connected yet.
     ///
     /// # Errors
-    /// If the context, or a file that it names, cannot be used.
+    /// If the flags contradict each other, or if the context, or a file that it names, cannot be
+    /// used.
     pub(super) fn of(at: At) -> anyhow::Result<Self> {
-        let At { node, mut database } = at;
+        let At { given, node, database } = at;
         let links = database.links;
-        let context = node.context.as_deref().map(context::find).transpose()?;
-        let is_protected = context.as_ref().is_some_and(|context| context.is_protected);
-        let place = match context {
-            Some(context) => Some(context.place),
-            None => node.place()?,
-        };
-        let way = match place {
-            Some(Place::Node { url, tls_ca, administrator }) => {
-                Way::Node(Box::new(Node::new(Server { url, tls_ca }, links, administrator)?))
+        let named = node.place()?;
+        let is_named = named.is_some() || database.given.database;
+        if is_named && given.context {
+            return Err(Exit::Usage.error(
+                "--context names a place to work in, and so does another flag, a variable or the \
+                 configuration file (--server, --database-url, --data-dir): leave one of them out",
+            ));
+        }
+        if let Some(node) = named {
+            return Self::through(node, links, None);
+        }
+        let named = if is_named { None } else { contexts::chosen(node.context.as_deref())? };
+        match named {
+            Some(context) => Self::within(context, database),
+            None => Self::on(Located { database, context: None }),
+        }
+    }
+
+    /// The database or the node of a context. The flags of the database say how to connect.
+    ///
+    /// # Errors
+    /// If it, or a file that it names, cannot be used.
+    pub(super) fn within(context: Context, mut database: Database) -> anyhow::Result<Self> {
+        let Context { label, place } = context;
+        match place {
+            Place::Node(node) => Self::through(node, database.links, Some(label)),
+            Place::Database(place) => {
+                place.name_in(&mut database);
+                Self::on(Located { database, context: Some(label) })
             }
-            Some(Place::Postgres { url, password_file }) => {
-                database.database_url = Some(url);
-                database.database_password_file = password_file;
-                Way::Database(Box::new(Target::within(database)?))
-            }
-            Some(Place::Embedded(directory)) => {
-                (database.database_url, database.database_password_file) = (None, None);
-                database.directory.data_dir = directory;
-                Way::Database(Box::new(Target::within(database)?))
-            }
-            None => Way::Database(Box::new(Target::of(database)?)),
-        };
-        let place = match &way {
-            Way::Database(target) => target.place.clone(),
-            Way::Node(node) => node.url().to_owned(),
-        };
-        Ok(Self { way, place, context: node.context, is_protected })
+        }
+    }
+
+    fn through(node: NodePlace, links: Links, context: Option<Label>) -> anyhow::Result<Self> {
+        let NodePlace { url, tls_ca, administrator } = node;
+        let node = Node::new(Server { url, tls_ca }, links, administrator)?;
+        Ok(Self { place: node.url().to_owned(), way: Way::Node(Box::new(node)), context })
+    }
+
+    fn on(located: Located) -> anyhow::Result<Self> {
+        let context = located.context.clone();
+        let target = Target::within(located)?;
+        Ok(Self { place: target.place.clone(), way: Way::Database(Box::new(target)), context })
     }
 
     /// The database, for commands that no node can run.
@@ -119,10 +132,8 @@ impl Site {
     /// Prints where the command works, on standard error.
     pub(super) fn announce(&self) {
         let kind = if matches!(self.way, Way::Database(_)) { "Database" } else { "Node" };
-        let protected = if self.is_protected { ", protected" } else { "" };
-        let context = self.context.as_ref();
-        let context = context.map(|name| format!(" (context {name}{protected})"));
-        output::remark(&format!("{kind}: {}{}", self.place, context.unwrap_or_default()));
+        let context = self.context.as_ref().map(ToString::to_string).unwrap_or_default();
+        output::remark(&format!("{kind}: {}{context}", self.place));
     }
 
     /// Prints where the command works, and does read-only `work`.
@@ -173,12 +184,12 @@ impl Site {
 
     /// Whether somebody is to be asked before something stops to work.
     pub(super) fn is_to_confirm(&self, confirmation: Confirmation) -> bool {
-        if self.is_protected { !confirmation.yes } else { confirmation.is_to_be_asked() }
+        if self.is_protected() { !confirmation.yes } else { confirmation.is_to_be_asked() }
     }
 
     /// Whether every such change has to be confirmed here.
-    pub(super) const fn is_protected(&self) -> bool {
-        self.is_protected
+    pub(super) fn is_protected(&self) -> bool {
+        self.context.as_ref().is_some_and(|context| context.is_protected)
     }
 
     /// Prints the consequence of a change of a client, or of all, and asks whether to go on. In a
@@ -192,11 +203,13 @@ impl Site {
         client: Option<&ClientId>,
         consequence: &str,
     ) -> anyhow::Result<()> {
-        if !self.is_protected {
-            return confirmation.ask(consequence);
+        let context = self.context.as_ref().filter(|context| context.is_protected);
+        match context {
+            Some(context) => {
+                let name = client.map_or(&*context.name, ClientId::as_str);
+                confirmation.ask_for_name(consequence, name)
+            }
+            None => confirmation.ask(consequence),
         }
-        let name = client.map(ClientId::as_str).or(self.context.as_deref());
-        let name = name.context("only a context is protected")?;
-        confirmation.ask_for_name(consequence, name)
     }
 }

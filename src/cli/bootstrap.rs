@@ -71,11 +71,12 @@ impl Bootstrap {
         let by = actor.clone();
         let target = Target::of(self.on.database)?;
         if self.recover {
-            self.confirmation.ask(&format!(
+            let consequence = format!(
                 "This creates client {client_id} in {}, which may do everything, although others \
                  may do so already.",
                 target.place
-            ))?;
+            );
+            target.confirm(self.confirmation, &consequence)?;
         }
         let work = async {
             let registry = target.hashing_registry(actor, cost);

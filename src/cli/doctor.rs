@@ -12,7 +12,7 @@ use super::{
     exit::Exit,
     node, output,
     table::Column,
-    target::{Target, UNCHANGED},
+    target::{Located, Target, UNCHANGED},
 };
 
 #[derive(Debug, Args)]
@@ -33,10 +33,11 @@ const COLUMNS: [Column; 2] = [Column::whole("state"), Column::whole("check")];
 
 impl Doctor {
     pub(super) async fn run(self, deadline: Deadline) -> anyhow::Result<()> {
-        let mut done = vec![checks::directory(&self.on.database)];
+        let located = Located::of(self.on.database)?;
+        let mut done = vec![checks::directory(&located.database)];
         // What lies in a directory that others can write to is not read.
         if done.iter().all(|check| check.state == State::Ok) {
-            let target = Target::of(self.on.database)?;
+            let target = Target::within(located)?;
             target.announce();
             // Without this schema nothing else can be looked at.
             let schema = target.step(deadline, UNCHANGED, target.ready_for(async { Ok(()) })).await;

@@ -86,7 +86,7 @@ async fn retire(ending: Ending, deadline: Deadline) -> anyhow::Result<()> {
     let looking = target.ready_for(Rotation::read(&registry));
     let found = target.step(deadline, UNCHANGED, looking).await?;
     if found.rotation.has_previous {
-        confirmation.ask(&found.consequence(&target.place))?;
+        target.confirm(confirmation, &found.consequence(&target.place))?;
     }
     let work = async { Ok(registry.retire_tag_key().await?) };
     target.change(deadline, UNRETIRED, work).await?;

@@ -1,11 +1,13 @@
 //! Database that a command works on directly, without a node.
 
-use std::{env, path::Path, sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use tokio::time::timeout;
 
 use super::{
+    confirm::Confirmation,
+    contexts::{self, Context as Named, Label, Place},
     deadline::{Deadline, Wait},
     exit::Exit,
     node, output,
@@ -20,9 +22,6 @@ use crate::{
 /// Message if a read-only command times out.
 pub(super) const UNCHANGED: &str = "Nothing was changed.";
 
-/// The variable that names a context. Only the commands of `jeton client` have contexts.
-const CONTEXT: &str = "JETON_CONTEXT";
-
 /// Timeout for closing the connections. An abandoned statement may still be running on one.
 const CLOSE: Duration = Duration::from_secs(1);
 
@@ -32,35 +31,83 @@ pub(super) struct Target {
     pub(super) store: Arc<dyn Store>,
     /// Name of the database for people: its URL without the password, or its file.
     pub(super) place: String,
+    /// The context, if one names the database.
+    context: Option<Label>,
+}
+
+/// The flags of a database, and the context that it is from.
+pub(super) struct Located {
+    pub(super) database: Database,
+    pub(super) context: Option<Label>,
+}
+
+impl Located {
+    /// The database that the flags, else the context, name, for a command that works directly on
+    /// it.
+    ///
+    /// # Errors
+    /// If the context cannot be used, or is a node.
+    pub(super) fn of(mut database: Database) -> anyhow::Result<Self> {
+        let is_named = database.given.database;
+        let variable = contexts::variable();
+        let chosen = if is_named { None } else { contexts::chosen(variable.as_deref())? };
+        let Some(Named { label, place }) = chosen else {
+            return Ok(Self { database, context: None });
+        };
+        match place {
+            Place::Database(place) => {
+                place.name_in(&mut database);
+                Ok(Self { database, context: Some(label) })
+            }
+            Place::Node(node) => Err(Exit::Usage.error(format!(
+                "this command works only directly on a database, and context {} is the node {}: \
+                 name the database with --database-url or --data-dir, or by another context in \
+                 JETON_CONTEXT",
+                label.name, node.url
+            ))),
+        }
+    }
 }
 
 impl Target {
-    /// The database that the flags name, for a command without contexts. This neither creates it
-    /// nor connects to it.
+    /// The database that the flags, else the context, name. This neither creates it nor connects
+    /// to it.
     ///
     /// # Errors
-    /// If the flags cannot be used, or if the environment names a context: the command would work
-    /// elsewhere.
+    /// If the flags or the context cannot be used.
     pub(super) fn of(database: Database) -> anyhow::Result<Self> {
-        if env::var_os(CONTEXT).is_some_and(|name| !name.is_empty()) {
-            return Err(Exit::Usage.error(format!(
-                "this command has no contexts, and {CONTEXT} names one: unset it, and name the \
-                 database with --database-url or --data-dir"
-            )));
-        }
-        Self::within(database)
+        Self::within(Located::of(database)?)
     }
 
-    /// The database that the flags, or a context, name.
-    pub(super) fn within(database: Database) -> anyhow::Result<Self> {
+    /// The database at this place.
+    pub(super) fn within(Located { database, context }: Located) -> anyhow::Result<Self> {
         let store = node::open_store(&database)?;
         let place = place(&database);
-        Ok(Self { database, store, place })
+        Ok(Self { database, store, place, context })
     }
 
     /// Prints the name of the database, on standard error.
     pub(super) fn announce(&self) {
-        output::remark(&format!("Database: {}", self.place));
+        let context = self.context.as_ref().map(ToString::to_string).unwrap_or_default();
+        output::remark(&format!("Database: {}{context}", self.place));
+    }
+
+    /// Prints the consequence of a change and asks whether to go on. In a protected context the
+    /// answer is the name of the context.
+    ///
+    /// # Errors
+    /// As those of [`Confirmation::ask`].
+    pub(super) fn confirm(
+        &self,
+        confirmation: Confirmation,
+        consequence: &str,
+    ) -> anyhow::Result<()> {
+        match &self.context {
+            Some(Label { name, is_protected: true }) => {
+                confirmation.ask_for_name(consequence, name)
+            }
+            _ => confirmation.ask(consequence),
+        }
     }
 
     /// Prints the name of the database, runs read-only `work` on an up-to-date schema, then closes

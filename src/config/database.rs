@@ -5,14 +5,17 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::{ArgAction, Args};
 
-use super::{Count, DatabaseUrl, Days, Links, Millis, Seconds, password_file};
+use super::{Count, DatabaseUrl, Days, Given, Links, Millis, Seconds, password_file};
+
+/// Data directory if none is named.
+pub(super) const DATA_DIR: &str = "jeton-data";
 
 /// Data directory of a node or a shim.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Files")]
 pub struct DataDir {
     /// Directory of the embedded database and of the self-signed certificate
-    #[arg(long, value_name = "DIR", env = "JETON_DATA_DIR", default_value = "jeton-data")]
+    #[arg(long, value_name = "DIR", env = "JETON_DATA_DIR", default_value = DATA_DIR)]
     pub data_dir: PathBuf,
 }
 
@@ -20,6 +23,10 @@ pub struct DataDir {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Database")]
 pub struct Database {
+    /// Whether a flag or a variable names the database.
+    #[command(flatten)]
+    pub given: Given,
+
     /// Postgres database, as `postgres://user@host/database?sslmode=…`; without it, the
     /// embedded database in the data directory is used
     #[arg(

@@ -105,6 +105,27 @@ pub(crate) fn restrict(path: &Path) -> io::Result<()> {
 pub(crate) fn read_private(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
     let file = File::open(path)?;
     check_private(&file.metadata()?)?;
+    read(file)
+}
+
+/// The same for a file that this user or root must own, because it says where secrets go. Owner and
+/// mode are those of the file that is read, and not of one that has its name by then.
+///
+/// # Errors
+/// As those of [`read_private`].
+pub(crate) fn read_own(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
+    let file = File::open(path)?;
+    let opened = file.metadata()?;
+    let (owner, user) = (opened.uid(), geteuid().as_raw());
+    if ![user, ROOT].contains(&owner) {
+        let advice = format!("it belongs to user {owner}: it must be your own, user {user}");
+        return Err(io::Error::new(ErrorKind::PermissionDenied, advice));
+    }
+    check_private(&opened)?;
+    read(file)
+}
+
+fn read(file: File) -> io::Result<Zeroizing<Vec<u8>>> {
     let mut text = Zeroizing::new(Vec::new());
     file.take(LARGEST_PRIVATE + 1).read_to_end(&mut text)?;
     if text.len() as u64 > LARGEST_PRIVATE {

@@ -4,10 +4,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Administrator, Place};
 use crate::{
-    cli::{arguments::Format, confirm::Confirmation, node::Operator},
-    config::Database,
+    cli::{
+        arguments::Format,
+        confirm::Confirmation,
+        contexts::{Administrator, NodePlace},
+        node::Operator,
+    },
+    config::{Database, Given},
     domain::ClientId,
 };
 
@@ -48,6 +52,9 @@ pub(in crate::cli) struct Ending {
 #[derive(Debug, Args)]
 pub(in crate::cli) struct At {
     #[command(flatten)]
+    pub(super) given: Given,
+
+    #[command(flatten)]
     pub(super) node: NodeFlags,
 
     #[command(flatten)]
@@ -58,10 +65,8 @@ pub(in crate::cli) struct At {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Node")]
 pub(super) struct NodeFlags {
-    /// Context to work in: a section of `~/.config/jeton/contexts.toml`, which names a node or a
-    /// database
-    #[arg(long, value_name = "NAME", env = "JETON_CONTEXT",
-          conflicts_with_all = ["control_server", "database_url", "data_dir", "admin_id"])]
+    /// Context to work in: a node or a database with a name, which `jeton context add` gave it
+    #[arg(long, value_name = "NAME", env = "JETON_CONTEXT")]
     pub(super) context: Option<String>,
 
     /// Work through this node: the address of its control listener, https://HOST:PORT or
@@ -96,13 +101,13 @@ pub(super) struct NodeFlags {
 
 impl NodeFlags {
     /// The node that the flags name; `None` if they name none.
-    pub(super) fn place(&self) -> anyhow::Result<Option<Place>> {
+    pub(super) fn place(&self) -> anyhow::Result<Option<NodePlace>> {
         let Some(url) = self.server.clone() else { return Ok(None) };
         let administrator = Administrator::of(
             self.admin_id.clone(),
             self.admin_secret_file.clone(),
             self.token_server.clone(),
         )?;
-        Ok(Some(Place::Node { url, tls_ca: self.tls_ca.clone(), administrator }))
+        Ok(Some(NodePlace { url, tls_ca: self.tls_ca.clone(), administrator }))
     }
 }

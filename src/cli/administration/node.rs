@@ -1,7 +1,5 @@
 //! A node that administers clients for a command, over gRPC.
 
-use std::path::PathBuf;
-
 use anyhow::{Context, ensure};
 use jeton_client::request;
 use tokio::sync::OnceCell;
@@ -14,9 +12,9 @@ use tonic::{
 use tonic_types::StatusExt;
 
 use crate::{
-    cli::{exit::Exit, links, server::Server, token::input},
+    cli::{contexts::Administrator, exit::Exit, links, server::Server, token::input},
     config::Links,
-    domain::{ADMINISTRATION, ClientId},
+    domain::ADMINISTRATION,
     pb::v1::{
         ClientAuthentication, ErrorReason, client_service_client::ClientServiceClient,
         token_service_client::TokenServiceClient,
@@ -28,37 +26,6 @@ const MAX_ANSWER: usize = 16 * 1024 * 1024;
 
 /// The service of the node, which is called with the token of the administrator.
 pub(super) type Calls = ClientServiceClient<InterceptedService<Channel, Bearer>>;
-
-/// An administrator, for a node that does not know the caller otherwise.
-#[derive(Debug)]
-pub(super) struct Administrator {
-    pub(super) client_id: ClientId,
-    pub(super) secret_file: PathBuf,
-    /// The node that issues its token.
-    pub(super) token_server: String,
-}
-
-impl Administrator {
-    /// The administrator that these values name; `None` if they are missing.
-    ///
-    /// # Errors
-    /// If only some of them are there.
-    pub(super) fn of(
-        client_id: Option<ClientId>,
-        secret_file: Option<PathBuf>,
-        token_server: Option<String>,
-    ) -> anyhow::Result<Option<Self>> {
-        match (client_id, secret_file, token_server) {
-            (Some(client_id), Some(secret_file), Some(token_server)) => {
-                Ok(Some(Self { client_id, secret_file, token_server }))
-            }
-            (None, None, None) => Ok(None),
-            _ => Err(Exit::Usage.error(
-                "admin_id, admin_secret_file and token_server go together: set all three, or none",
-            )),
-        }
-    }
-}
 
 /// The node, and who calls it.
 pub(in crate::cli) struct Node {
