@@ -1,4 +1,4 @@
-//! Where the commands of `jeton client` work: directly on a database, or through a node, which has
+//! Where the commands of administration work: directly on a database, or through a node, which has
 //! the same use cases on its control listener. Both return the same values, so that each command
 //! has one output.
 
@@ -11,12 +11,15 @@ mod message;
 mod node;
 mod order;
 mod reading;
+mod shown;
+mod tokens;
 
 use self::node::Node;
 pub(super) use self::{
     arguments::{At, Changing, Ending, Reading},
     clients::{Clients, Consent, Shown},
     order::{Created, CreatedClient, SecretOrder},
+    shown::{ShownExplanation, ShownGrant, ShownOutcome, ShownSimulation, ShownToken, ShownTokens},
 };
 use super::{
     confirm::Confirmation,

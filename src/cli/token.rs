@@ -1,5 +1,6 @@
 //! `jeton token …`: issues, introspects and revokes tokens at a running node, over gRPC; and for
-//! operators, directly in the database, lists, explains and revokes them.
+//! operators, on a database or through a node, lists and explains them, and revokes them in a
+//! database.
 
 mod explain;
 pub(super) mod input;
@@ -60,7 +61,7 @@ Examples:
   jeton token revoke --client-id orders --secret-file orders.secret < token.txt
   jeton token revoke --id 01890a5d-ac96-774b-bcce-b302099a8057")]
     Revoke(Box<revoke::Revoke>),
-    /// Explain, directly from the database, whether a token is active and all reasons why not
+    /// Explain whether a token is active, and all reasons why not
     #[command(after_help = "\
 Exits with 3 if the token is inactive.
 
@@ -68,7 +69,7 @@ Examples:
   jeton token explain token.txt --as stock
   jeton token explain --id 01890a5d-ac96-774b-bcce-b302099a8057 --json")]
     Explain(explain::Explain),
-    /// Simulate a request, directly on the database: what a client would get, or why it is refused
+    /// Simulate a request: what a client would get, or why it is refused
     #[command(after_help = "\
 Nothing is issued. Exits with 3 if the request would be refused. Nodes count quotas by themselves,
 so the limits are shown and not checked.
@@ -76,7 +77,7 @@ so the limits are shown and not checked.
 Example:
   jeton token simulate orders --scope orders.read")]
     Simulate(simulate::Simulate),
-    /// List the live tokens of a client, directly from the database, without their texts
+    /// List the live tokens of a client, without their texts
     #[command(after_help = "\
 Example:
   jeton token list orders --limit 10")]

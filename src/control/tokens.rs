@@ -142,6 +142,9 @@ fn explanation_message(explanation: &Explanation) -> v1::ExplainTokenResponse {
         text_compared: explanation.is_text_compared == Some(true),
         seen_scopes: render::texts(&seen.scopes),
         seen_audiences: render::texts(&seen.audiences),
+        token_id: explanation.id.map(|id| id.0.to_string()).unwrap_or_default(),
+        text_not_compared: explanation.is_text_compared == Some(false),
+        audit_trail_unreadable: !explanation.is_trail_readable,
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod apply;
 mod import;
+mod tokens;
 
 use std::{
     fs,

@@ -125,7 +125,7 @@ async fn a_context_is_a_node_or_a_database_and_a_protected_one_asks_for_the_name
 fn a_mistake_about_contexts_changes_nothing_elsewhere() {
     let good = "[prod]\nserver = 'unix:/nowhere.sock'\n[test]\ndata_dir = 'data'\n";
     let list = |context: &'static str| vec!["client", "list", "--context", context];
-    let rows: [(&str, u32, Vec<&str>, i32, &str); 8] = [
+    let rows: [(&str, u32, Vec<&str>, i32, &str); 7] = [
         (good, 0o600, list("prood"), 2, "did you mean prod?"),
         (good, 0o600, list("staging"), 2, "it has prod, test"),
         (good, 0o644, list("prod"), 1, "chmod 600"),
@@ -133,7 +133,6 @@ fn a_mistake_about_contexts_changes_nothing_elsewhere() {
         (good, 0o600, list("test"), 4, "jeton/data/jeton.db"),
         ("[prod]\nservr = 'x'\n", 0o600, list("prod"), 2, "line 2"),
         (good, 0o600, [list("prod"), vec!["--server", "unix:/x"]].concat(), 2, "--context"),
-        (good, 0o600, vec!["client", "dead", "--context", "prod"], 2, "directly on the database"),
     ];
     for (text, mode, arguments, status, told) in rows {
         let home = home(text, mode);

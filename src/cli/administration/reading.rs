@@ -159,6 +159,7 @@ fn maybe(message: Option<&ProtoTimestamp>) -> Option<Option<Timestamp>> {
     message.map_or(Some(None), |message| moment(message).map(Some))
 }
 
+/// A moment; `None` if it cannot be one.
 pub(super) fn moment(message: &ProtoTimestamp) -> Option<Timestamp> {
     let micros = i64::from(message.nanos) / 1_000;
     let micros = message.seconds.checked_mul(1_000_000)?.checked_add(micros)?;

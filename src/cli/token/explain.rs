@@ -1,6 +1,6 @@
 //! `jeton token explain`: whether a token is active, and if not, all reasons why.
 
-use std::{collections::BTreeSet, path::PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -9,12 +9,14 @@ use uuid::Uuid;
 use super::{input, parse_token_id};
 use crate::{
     cli::{
-        arguments::Reading, deadline::Deadline, exit::Exit, node, output, table::Column,
-        target::Target,
+        administration::{Reading, ShownExplanation, ShownGrant, ShownToken, Site},
+        deadline::Deadline,
+        exit::Exit,
+        node, output,
+        table::Column,
     },
-    domain::{ClientId, Granted, InactiveReason, TokenId},
-    registry::{AskedToken, Explanation, Inactivity},
-    store::StoredToken,
+    domain::{ClientId, InactiveReason, TokenId},
+    registry::{AskedToken, Inactivity},
 };
 
 #[derive(Debug, Args)]
@@ -41,16 +43,14 @@ impl Explain {
             Some(_) => String::new(),
             None => input::token(self.token_file.as_deref(), "a FILE, --id")?,
         };
-        let target = Target::of(self.on.database)?;
-        let registry = target.registry(node::this_user());
-        let work = async {
-            let asked = match self.id {
-                Some(id) => AskedToken::Id(TokenId(id)),
-                None => AskedToken::Text(&text),
-            };
-            Ok(registry.explain_token(asked, self.seen_by.as_ref()).await?)
+        let site = Site::of(self.on.at)?;
+        let tokens = site.tokens(node::this_user());
+        let asked = match self.id {
+            Some(id) => AskedToken::Id(TokenId(id)),
+            None => AskedToken::Text(&text),
         };
-        let explanation = target.look(deadline, work).await?;
+        let work = tokens.explain(asked, self.seen_by.as_ref());
+        let explanation = Box::pin(site.look(deadline, work)).await?;
         let told = Told { explanation: &explanation, seen_by: self.seen_by.as_ref() };
         if self.on.format.json {
             output::json(&told.json());
@@ -62,13 +62,13 @@ impl Explain {
 }
 
 struct Told<'a> {
-    explanation: &'a Explanation,
+    explanation: &'a ShownExplanation,
     seen_by: Option<&'a ClientId>,
 }
 
 impl Told<'_> {
     fn print(&self) {
-        let Explanation { token, reasons, is_text_compared, is_trail_readable, .. } =
+        let ShownExplanation { token, reasons, is_text_compared, is_trail_readable, .. } =
             self.explanation;
         if self.explanation.is_active() {
             output::say("The token is active.");
@@ -105,25 +105,24 @@ impl Told<'_> {
         }
     }
 
-    fn facts(&self, token: &StoredToken) -> Vec<(&'static str, String)> {
-        let (now, lost) = (granted_now(token), token.lost());
+    fn facts(&self, token: &ShownToken) -> Vec<(&'static str, String)> {
+        let ShownToken { now, lost, .. } = token;
         let mut rows = vec![
-            ("jti", token.id.0.to_string()),
-            ("client_id", client_of(token).unwrap_or_else(|| "(deleted)".to_owned())),
-            ("scope", joined(&now.scopes)),
-            ("aud", joined(&now.audiences)),
-            ("lost scope", joined(&lost.scopes)),
-            ("lost aud", joined(&lost.audiences)),
+            ("jti", token.id.to_string()),
+            ("client_id", token.client_id.clone().unwrap_or_else(|| "(deleted)".to_owned())),
+            ("scope", scope_of(now)),
+            ("aud", aud_of(now)),
+            ("lost scope", scope_of(lost)),
+            ("lost aud", aud_of(lost)),
             ("issued", token.issued_at.to_string()),
             ("expires", token.expires_at.to_string()),
-            ("secret", token.credential.0.to_string()),
+            ("secret", token.secret.to_string()),
         ];
         if let Some(server) = self.seen_by {
-            let seen = self.explanation.seen.as_deref();
-            let seen = match seen.filter(|_| self.explanation.is_active()) {
+            let seen = match &self.explanation.seen {
                 None => "nothing".to_owned(),
                 Some(seen) => {
-                    format!("scope {}; aud {}", joined(&seen.scopes), joined(&seen.audiences))
+                    format!("scope {}; aud {}", scope_of(seen), aud_of(seen))
                 }
             };
             rows.push(("seen", format!("by {server}: {seen}")));
@@ -142,7 +141,7 @@ impl Told<'_> {
             InactiveReason::Expired => "its lifetime is over",
             InactiveReason::Revoked => "this token was revoked",
             InactiveReason::SecretLeaked => {
-                let secret = self.explanation.token.as_ref().map(|token| token.credential.0);
+                let secret = self.explanation.token.as_ref().map(|token| token.secret);
                 let secret = secret.unwrap_or_default();
                 return format!("its secret {secret} leaked, or was deleted");
             }
@@ -178,52 +177,40 @@ impl Told<'_> {
         let mut object = json!({
             "active": self.explanation.is_active(),
             "reasons": reasons,
-            "token_id": self.explanation.id.map(|id| id.0),
+            "token_id": self.explanation.id,
             "token": self.explanation.token.as_ref().map(token_json),
             "text_compared": self.explanation.is_text_compared,
             "audit_trail_readable": self.explanation.is_trail_readable,
         });
         if let Some(server) = self.seen_by {
-            let seen = self.explanation.seen.as_ref().filter(|_| self.explanation.is_active());
-            let seen = seen.map(|seen| {
-                json!({ "scopes": texts(&seen.scopes), "audiences": texts(&seen.audiences) })
-            });
+            let seen = self.explanation.seen.as_ref();
+            let seen =
+                seen.map(|seen| json!({ "scopes": seen.scopes, "audiences": seen.audiences }));
             object["as"] = json!({ "client_id": server.as_str(), "sees": seen });
         }
         object
     }
 }
 
-/// What a token grants now.
-pub(super) fn granted_now(token: &StoredToken) -> Granted {
-    let granted = token.facts.as_ref().and_then(|facts| facts.granted.as_deref());
-    granted.cloned().unwrap_or_default()
-}
-
-fn client_of(token: &StoredToken) -> Option<String> {
-    token.facts.as_ref().map(|facts| facts.client.client_id.to_string())
-}
-
 /// A token without its text.
-pub(super) fn token_json(token: &StoredToken) -> Value {
-    let (now, lost) = (granted_now(token), token.lost());
+pub(super) fn token_json(token: &ShownToken) -> Value {
     json!({
-        "token_id": token.id.0,
-        "client_id": client_of(token),
-        "scopes": texts(&now.scopes),
-        "audiences": texts(&now.audiences),
-        "lost_scopes": texts(&lost.scopes),
-        "lost_audiences": texts(&lost.audiences),
+        "token_id": token.id,
+        "client_id": token.client_id,
+        "scopes": token.now.scopes,
+        "audiences": token.now.audiences,
+        "lost_scopes": token.lost.scopes,
+        "lost_audiences": token.lost.audiences,
         "issued_at": token.issued_at.to_string(),
         "expires_at": token.expires_at.to_string(),
-        "secret_id": token.credential.0,
+        "secret_id": token.secret,
     })
 }
 
-pub(super) fn texts<T: ToString>(set: &BTreeSet<T>) -> Vec<String> {
-    set.iter().map(ToString::to_string).collect()
+fn scope_of(granted: &ShownGrant) -> String {
+    granted.scopes.join(" ")
 }
 
-pub(super) fn joined<T: ToString>(set: &BTreeSet<T>) -> String {
-    texts(set).join(" ")
+fn aud_of(granted: &ShownGrant) -> String {
+    granted.audiences.join(" ")
 }

@@ -3,15 +3,17 @@
 use clap::Args;
 use serde_json::json;
 
-use super::explain::{granted_now, joined, token_json};
+use super::explain::token_json;
 use crate::{
     cli::{
-        arguments::Reading, deadline::Deadline, node, output, table::Column, target::Target,
+        administration::{Reading, ShownToken, ShownTokens, Site},
+        deadline::Deadline,
+        node, output,
+        table::Column,
         unreadable,
     },
     domain::ClientId,
-    registry::TokenPage,
-    store::{Readable, StoredToken},
+    store::Readable,
 };
 
 #[derive(Debug, Args)]
@@ -32,17 +34,17 @@ pub(in crate::cli) struct List {
 impl List {
     pub(super) async fn run(self, deadline: Deadline) -> anyhow::Result<()> {
         let client = &self.client_id;
-        let target = Target::of(self.on.database)?;
-        let registry = target.registry(node::this_user());
-        let work = async { Ok(registry.live_tokens(client, None, self.limit as usize).await?) };
-        let TokenPage { tokens, next } = target.look(deadline, work).await?;
+        let site = Site::of(self.on.at)?;
+        let of = site.tokens(node::this_user());
+        let work = of.list(client, self.limit as usize);
+        let ShownTokens { tokens, has_more } = Box::pin(site.look(deadline, work)).await?;
         if self.on.format.json {
-            let object = |row: &Readable<StoredToken>| match row {
+            let object = |row: &Readable<ShownToken>| match row {
                 Ok(token) => token_json(token),
                 Err(row) => json!({ "token_id": row.id, "unreadable": row.reason() }),
             };
             let objects: Vec<_> = tokens.iter().map(object).collect();
-            output::json(&json!({ "tokens": objects, "has_more": next.is_some() }));
+            output::json(&json!({ "tokens": objects, "has_more": has_more }));
         } else if tokens.is_empty() {
             output::remark(&format!("Client {client} has no live tokens."));
         } else {
@@ -56,7 +58,7 @@ impl List {
             ];
             output::table(columns, tokens.iter().map(cells).collect());
         }
-        if next.is_some() {
+        if has_more {
             let limit = self.limit;
             output::remark(&format!("There are more: these are the newest {limit}; see --limit."));
         }
@@ -64,18 +66,17 @@ impl List {
     }
 }
 
-fn cells(row: &Readable<StoredToken>) -> [String; 6] {
+fn cells(row: &Readable<ShownToken>) -> [String; 6] {
     let token = match row {
         Ok(token) => token,
         Err(row) => return unreadable::cells(row, 3),
     };
-    let granted = granted_now(token);
     [
-        token.id.0.to_string(),
+        token.id.to_string(),
         token.issued_at.to_string(),
         token.expires_at.to_string(),
-        joined(&granted.scopes),
-        joined(&granted.audiences),
-        token.credential.0.to_string(),
+        token.now.scopes.join(" "),
+        token.now.audiences.join(" "),
+        token.secret.to_string(),
     ]
 }

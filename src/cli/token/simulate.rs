@@ -2,14 +2,15 @@
 
 use clap::Args;
 use serde_json::{Value, json};
-use tonic_types::StatusExt;
 
-use super::explain::{joined, texts};
 use crate::{
-    cli::{arguments::Reading, deadline::Deadline, exit::Exit, node, output, target::Target},
-    domain::{ClientId, QuotaLimit},
-    registry::{Simulated, Simulation},
-    rpc::status::from_error,
+    cli::{
+        administration::{Reading, ShownOutcome, ShownSimulation, Site},
+        deadline::Deadline,
+        exit::Exit,
+        node, output,
+    },
+    domain::ClientId,
 };
 
 #[derive(Debug, Args)]
@@ -32,78 +33,73 @@ pub(in crate::cli) struct Simulate {
 
 impl Simulate {
     pub(super) async fn run(self, deadline: Deadline) -> anyhow::Result<()> {
-        let target = Target::of(self.on.database)?;
-        let registry = target.registry(node::this_user());
-        let (client, scopes, resources) = (&self.client_id, &self.scopes, &self.resources);
-        let work = async { Ok(registry.simulate_issue(client, scopes, resources).await?) };
-        let simulation = target.look(deadline, work).await?;
-        let refusal = refusal(&simulation.outcome);
+        let site = Site::of(self.on.at)?;
+        let tokens = site.tokens(node::this_user());
+        let work = tokens.simulate(&self.client_id, &self.scopes, &self.resources);
+        let simulation = Box::pin(site.look(deadline, work)).await?;
         if self.on.format.json {
-            output::json(&object(&simulation, refusal.as_ref()));
+            output::json(&object(&self.client_id, &simulation));
         } else {
-            print(&simulation, refusal.as_ref());
+            print(&simulation);
         }
-        if refusal.is_none() { Ok(()) } else { Err(Exit::Finding.error("")) }
+        match simulation.outcome {
+            ShownOutcome::Token(..) => Ok(()),
+            ShownOutcome::Refusal(..) => Err(Exit::Finding.error("")),
+        }
     }
 }
 
-/// Why there would be no token: the reason that the caller would be told, and the message.
-fn refusal(outcome: &Simulated) -> Option<(String, String)> {
-    let status = from_error(outcome.error()?);
-    let reason = status.get_details_error_info().map(|info| info.reason).unwrap_or_default();
-    Some((reason, outcome.why()?))
-}
-
-fn print(simulation: &Simulation, refusal: Option<&(String, String)>) {
+fn print(simulation: &ShownSimulation) {
     let mut rows = Vec::new();
-    match (&simulation.outcome, refusal) {
-        (Simulated::Issued(granted, lifetime), _) => {
+    match &simulation.outcome {
+        ShownOutcome::Token(granted, seconds) => {
             output::say("The client would get a token:");
             rows.extend([
-                ("scope", joined(&granted.scopes)),
-                ("aud", joined(&granted.audiences)),
-                ("lifetime", format!("{} s", lifetime.as_secs())),
+                ("scope", granted.scopes.join(" ")),
+                ("aud", granted.audiences.join(" ")),
+                ("lifetime", format!("{seconds} s")),
             ]);
         }
-        (_, Some((reason, message))) => {
+        ShownOutcome::Refusal(reason, message) => {
             output::say("The request would be refused:");
             rows.extend([("reason", reason.clone()), ("message", message.clone())]);
         }
-        _ => {}
     }
-    let limit = |limit: Option<QuotaLimit>| {
-        limit.map_or_else(|| "default of the node".to_owned(), |limit| limit.get().to_string())
+    let limit = |limit: Option<i64>| {
+        limit.map_or_else(|| "default of the node".to_owned(), |limit| limit.to_string())
     };
-    let quota = simulation.client.quota;
     rows.extend([
         ("live secrets", simulation.live_secrets.to_string()),
-        ("tokens per second", limit(quota.tokens_per_second)),
-        ("token burst", limit(quota.burst)),
-        ("live tokens", limit(quota.live_tokens)),
+        ("tokens per second", limit(simulation.tokens_per_second)),
+        ("token burst", limit(simulation.token_burst)),
+        ("live tokens", limit(simulation.live_tokens)),
     ]);
     output::properties(&rows);
 }
 
-fn object(simulation: &Simulation, refusal: Option<&(String, String)>) -> Value {
-    let token = match &simulation.outcome {
-        Simulated::Issued(granted, lifetime) => json!({
-            "scopes": texts(&granted.scopes),
-            "audiences": texts(&granted.audiences),
-            "lifetime_seconds": lifetime.as_secs(),
-        }),
-        _ => Value::Null,
+fn object(client: &ClientId, simulation: &ShownSimulation) -> Value {
+    let (token, refusal) = match &simulation.outcome {
+        ShownOutcome::Token(granted, seconds) => {
+            let token = json!({
+                "scopes": granted.scopes,
+                "audiences": granted.audiences,
+                "lifetime_seconds": seconds,
+            });
+            (token, Value::Null)
+        }
+        ShownOutcome::Refusal(reason, message) => {
+            (Value::Null, json!({ "reason": reason, "message": message }))
+        }
     };
-    let quota = simulation.client.quota;
-    let limit = |limit: Option<QuotaLimit>| limit.map(QuotaLimit::get);
     json!({
-        "client_id": simulation.client.client_id.as_str(),
+        "client_id": client.as_str(),
         "token": token,
-        "refusal": refusal.map(|(reason, message)| json!({ "reason": reason, "message": message })),
+        "refusal": refusal,
         "live_secrets": simulation.live_secrets,
         "quota": {
-            "tokens_per_second": limit(quota.tokens_per_second),
-            "token_burst": limit(quota.burst),
-            "live_tokens": limit(quota.live_tokens),
+            "tokens_per_second": simulation.tokens_per_second,
+            "token_burst": simulation.token_burst,
+            "live_tokens": simulation.live_tokens,
         },
     })
 }
