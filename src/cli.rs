@@ -25,6 +25,7 @@ mod exit;
 mod export;
 mod health;
 mod import;
+mod input;
 mod links;
 mod man;
 mod migrate;

@@ -5,6 +5,7 @@ mod caller;
 mod clients;
 mod create;
 mod deletion;
+mod evidence;
 mod gate;
 mod giving;
 mod import;

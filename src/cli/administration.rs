@@ -6,6 +6,7 @@ mod arguments;
 mod calls;
 mod clients;
 mod declared;
+mod evidence;
 mod import;
 mod message;
 mod node;
@@ -18,6 +19,7 @@ use self::node::Node;
 pub(super) use self::{
     arguments::{At, Changing, Ending, Reading},
     clients::{Clients, Consent, Shown},
+    evidence::{Reach, Unused},
     order::{Created, CreatedClient, SecretOrder},
     shown::{ShownExplanation, ShownGrant, ShownOutcome, ShownSimulation, ShownToken, ShownTokens},
 };
@@ -101,21 +103,6 @@ impl Site {
         let context = located.context.clone();
         let target = Target::within(located)?;
         Ok(Self { place: target.place.clone(), way: Way::Database(Box::new(target)), context })
-    }
-
-    /// The database, for commands that no node can run.
-    ///
-    /// # Errors
-    /// If the command is to work through a node.
-    pub(super) fn database(&self) -> anyhow::Result<&Target> {
-        match &self.way {
-            Way::Database(target) => Ok(target),
-            Way::Node(node) => Err(Exit::Usage.error(format!(
-                "this command works only directly on the database, and not through the node {}: \
-                 name the database with --database-url or --data-dir",
-                node.url()
-            ))),
-        }
     }
 
     /// The clients there, for commands that create no secret.

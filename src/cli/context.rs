@@ -12,10 +12,9 @@ use super::{
     contexts::{self, Context, ContextName, Entry, Label, NodePlace, Place},
     deadline::Deadline,
     exit::Exit,
-    output,
+    input, output,
     table::Column,
     target,
-    token::input,
 };
 use crate::{
     config::{Database, DatabaseUrl, Links},
@@ -24,10 +23,10 @@ use crate::{
 
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
-A command works in the context of --context, else where a flag, a variable or the configuration file
-says (--server, --database-url, --data-dir), else in the context of JETON_CONTEXT, else in the current
-one, else on the embedded database in jeton-data. Its first line says which. `jeton serve` and `jeton
-dev` have no contexts.
+A command works in the context of --context, else where a flag, a variable or the configuration
+file says (--server, --database-url, --data-dir), else in the context of JETON_CONTEXT, else in the
+current one, else on the embedded database in jeton-data. Its first line says which. `jeton serve`
+and `jeton dev` have no contexts.
 
 Example:
   jeton context list")]

@@ -3,7 +3,6 @@
 //! database.
 
 mod explain;
-pub(super) mod input;
 mod list;
 mod revoke;
 mod simulate;
@@ -21,7 +20,7 @@ use super::{
     arguments::{Format, remark_on_commas},
     deadline::{Deadline, Wait},
     exit::Exit,
-    output,
+    input, output,
     server::Server,
     target::UNCHANGED,
 };

@@ -1,5 +1,7 @@
 //! Renders domain values as messages.
 
+use std::{net::IpAddr, time::Duration as StdDuration};
+
 use prost_types::{Duration, Timestamp as ProtoTimestamp};
 
 use crate::{
@@ -124,14 +126,17 @@ pub(super) fn reported(report: &SecretReport, now: Timestamp) -> Option<v1::Secr
 fn uses(of: &SecretUse) -> v1::SecretUse {
     let source = |of: &SourceUse| v1::SourceUse {
         source: of.source.to_string(),
+        first_use_time: Some(moment(of.used.first)),
         last_use_time: Some(moment(of.used.last)),
         uses: number(of.uses),
     };
+    let text = |source: Option<IpAddr>| source.map(|source| source.to_string()).unwrap_or_default();
     v1::SecretUse {
         first_use_time: of.used.map(|used| moment(used.first)),
         last_use_time: of.last_used_at().map(moment),
         last_refusal_time: of.last_refused_at.map(moment),
-        last_source: of.last_source.map(|source| source.to_string()).unwrap_or_default(),
+        last_refusal_source: text(of.last_refused_source),
+        last_source: text(of.last_source),
         uses: number(of.uses),
         refusals: number(of.refused),
         sources: of.sources.iter().map(source).collect(),
@@ -185,6 +190,12 @@ pub(super) fn moment(moment: Timestamp) -> ProtoTimestamp {
     let micros = moment.unix_micros().rem_euclid(1_000_000);
     let nanos = i32::try_from(micros * 1_000).unwrap_or(0);
     ProtoTimestamp { seconds: moment.unix_micros().div_euclid(1_000_000), nanos }
+}
+
+/// A duration, exact to the nanosecond.
+pub(super) fn duration(of: StdDuration) -> Duration {
+    let nanos = i32::try_from(of.subsec_nanos()).unwrap_or(0);
+    Duration { seconds: i64::try_from(of.as_secs()).unwrap_or(i64::MAX), nanos }
 }
 
 /// A number of things, of which there are few.

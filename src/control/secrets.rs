@@ -48,6 +48,8 @@ impl ClientRpc {
             secrets: rows().filter_map(|row| render::reported(row, now)).collect(),
             evidence_complete_since_time: report.evidence.complete_since().map(render::moment),
             uses_outstanding: evidence.is_awaited(Duration::ZERO),
+            evidence_age: report.evidence.age().map(render::duration),
+            window: Some(render::duration(report.window)),
         })
     }
 
@@ -61,8 +63,8 @@ impl ClientRpc {
         Ok(v1::ListSecretsResponse {
             unreadable: unreadable.map(render::unreadable).collect(),
             secrets: secrets.iter().flatten().map(|one| render::secret(one, now)).collect(),
-            evidence_complete_since_time: None,
             uses_outstanding: true,
+            ..v1::ListSecretsResponse::default()
         })
     }
 

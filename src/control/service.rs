@@ -94,6 +94,20 @@ impl ClientService for ClientRpc {
         self.run(request, |_, message| self.secrets(message)).await
     }
 
+    async fn list_expiring_secrets(
+        &self,
+        request: Request<v1::ListExpiringSecretsRequest>,
+    ) -> Result<Response<v1::ListExpiringSecretsResponse>, Status> {
+        self.run(request, |_, message| self.expiring(message)).await
+    }
+
+    async fn list_unused_clients(
+        &self,
+        request: Request<v1::ListUnusedClientsRequest>,
+    ) -> Result<Response<v1::ListUnusedClientsResponse>, Status> {
+        self.run(request, |_, message| self.unused(message)).await
+    }
+
     async fn update_secret(
         &self,
         request: Request<v1::UpdateSecretRequest>,

@@ -119,7 +119,17 @@ impl Registry {
         within: Duration,
     ) -> Result<Vec<ExpiringSecret>, RegistryError> {
         let now = self.clock.now();
-        let ending = self.store.ending_secrets(now, now.plus(within), u32::MAX).await?;
+        self.secrets_expiring(now, now.plus(within)).await
+    }
+
+    /// The same for secrets that expire between two moments. Of those that expire at the same
+    /// moment, the one with the smallest id is the first.
+    pub async fn secrets_expiring(
+        &self,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<ExpiringSecret>, RegistryError> {
+        let ending = self.store.ending_secrets(from, until, u32::MAX).await?;
         let last: HashMap<_, _> = self.store.last_uses().await?.into_iter().collect();
         let expiring = ending
             .into_iter()
@@ -127,8 +137,9 @@ impl Registry {
         Ok(expiring.collect())
     }
 
-    /// Lists active clients that have not authenticated for a while. Waits up to `patience` for
-    /// nodes to write what they counted until now, if that decides whether it is known.
+    /// Lists active clients that have not authenticated for a while, in order of their `client_id`.
+    /// Waits up to `patience` for nodes to write what they counted until now, if that decides
+    /// whether it is known.
     pub async fn unused_clients(
         &self,
         time: Duration,
@@ -136,15 +147,27 @@ impl Registry {
     ) -> Result<UnusedClients, RegistryError> {
         let deadline = self.clock.uptime() + patience;
         let asked_at = self.store.evidence(self.clock.now()).await?.now;
-        let since = asked_at.minus(time);
         loop {
-            let evidence = self.evidence(asked_at).await?;
-            let clients = self.store.unused_clients(since).await?;
-            if clients.is_empty() || !evidence.is_awaited(time) || self.clock.uptime() > deadline {
-                return Ok(UnusedClients { clients, since, evidence });
+            let unused = self.unused_clients_at(asked_at, time).await?;
+            let is_open = !unused.clients.is_empty() && unused.evidence.is_awaited(time);
+            if !is_open || self.clock.uptime() > deadline {
+                return Ok(unused);
             }
             sleep(LOOK).await;
         }
+    }
+
+    /// The same for a question that was asked at an earlier moment, without waiting.
+    pub async fn unused_clients_at(
+        &self,
+        asked_at: Timestamp,
+        time: Duration,
+    ) -> Result<UnusedClients, RegistryError> {
+        let since = asked_at.minus(time);
+        let evidence = self.evidence(asked_at).await?;
+        let mut clients = self.store.unused_clients(since).await?;
+        clients.sort();
+        Ok(UnusedClients { clients, since, evidence })
     }
 
     /// Evidence for a question of this moment. Waits up to `patience` for nodes to write what they

@@ -146,7 +146,7 @@ from client_secret as secret
      join client on client.id = secret.client and client.state = 'active'
 where secret.retired_at is null and secret.burnt_at is null and secret.retire_at is null
   and secret.expires_at between $1 and $2
-order by secret.expires_at limit $3";
+order by secret.expires_at, secret.id limit $3";
 
 /// Clients with earlier secrets, and how many each has.
 pub(super) const EARLIER_SECRETS: &str = concat!(
@@ -188,5 +188,4 @@ from client
      left join secret_use on secret_use.secret = client_secret.id
 where client.state = 'active' and client.created_at <= $1
 group by client.client_id
-having coalesce(max(secret_use.last_used_at) < $1, true)
-order by client.client_id";
+having coalesce(max(secret_use.last_used_at) < $1, true)";

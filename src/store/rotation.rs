@@ -72,7 +72,8 @@ pub trait RotationStore: Send + Sync {
     async fn last_uses(&self) -> Result<Vec<(SecretId, Timestamp)>, Error>;
 
     /// Lists active clients that were registered before `since` and have not authenticated from
-    /// then on, with the last time that they did. Rows that cannot be read are left out.
+    /// then on, with the last time that they did, in no order. Rows that cannot be read are left
+    /// out.
     async fn unused_clients(
         &self,
         since: Timestamp,

@@ -145,7 +145,8 @@ pub trait ExpiryStore: Send + Sync {
     async fn live_secrets(&self, now: Timestamp) -> Result<Vec<(ClientKey, LiveSecrets)>, Error>;
 
     /// Lists at most `limit` secrets of active clients that end between `from` and `until` and are
-    /// not retired, first those that end first. Rows that cannot be read are left out.
+    /// not retired, first those that end first, and those that end at the same moment in order of
+    /// their id. Rows that cannot be read are left out.
     async fn ending_secrets(
         &self,
         from: Timestamp,

@@ -20,8 +20,8 @@ use crate::{
     store::{ClientFilter, LiveSecrets, Readable, Retirement, SecretChange},
 };
 
-/// Clients per page of a list. A node takes up to 500.
-const PAGE: i32 = 200;
+/// Rows per page of a list. A node takes up to 500.
+pub(super) const PAGE: i32 = 200;
 
 impl Node {
     /// Calls a method. A refusal is an error with its exit status.

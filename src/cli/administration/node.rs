@@ -12,7 +12,7 @@ use tonic::{
 use tonic_types::StatusExt;
 
 use crate::{
-    cli::{contexts::Administrator, exit::Exit, links, server::Server, token::input},
+    cli::{contexts::Administrator, exit::Exit, input, links, server::Server},
     config::Links,
     domain::ADMINISTRATION,
     pb::v1::{

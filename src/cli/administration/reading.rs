@@ -1,6 +1,8 @@
 //! Parses the answers of a node. They become the values that a database has as well, so that no
 //! command needs to know where a value came from.
 
+use std::net::IpAddr;
+
 use prost_types::Timestamp as ProtoTimestamp;
 use uuid::Uuid;
 
@@ -9,7 +11,7 @@ use crate::{
     domain::{
         About, Audience, Client, ClientId, ClientKey, ClientQuota, ClientRecord, ClientSecret,
         ClientState, GrantType, Grantable, Labels, QuotaLimit, Retiring, Scope, SecretHash,
-        SecretId, SecretUse, Span, StoredSecret, Timestamp, TokenLifetime,
+        SecretId, SecretUse, SourceUse, Span, StoredSecret, Timestamp, TokenLifetime,
     },
     pb::v1,
     store::{LiveSecrets, UnreadableRow},
@@ -108,15 +110,33 @@ pub(super) fn secret(message: &v1::Secret, client: ClientKey) -> Option<StoredSe
 pub(super) fn uses(message: &v1::SecretUse) -> Option<SecretUse> {
     let first = maybe(message.first_use_time.as_ref())?;
     let last = maybe(message.last_use_time.as_ref())?;
-    let source = Some(&*message.last_source).filter(|source| !source.is_empty());
+    let sources = message.sources.iter().map(source_use);
     Some(SecretUse {
         used: first.zip(last).map(|(first, last)| Span { first, last }),
-        last_source: source.map(str::parse).transpose().ok()?,
+        last_source: source(&message.last_source)?,
         uses: u64::try_from(message.uses).ok()?,
         refused: u64::try_from(message.refusals).ok()?,
         last_refused_at: maybe(message.last_refusal_time.as_ref())?,
-        ..SecretUse::default()
+        last_refused_source: source(&message.last_refusal_source)?,
+        sources: sources.collect::<Option<_>>()?,
     })
+}
+
+fn source_use(message: &v1::SourceUse) -> Option<SourceUse> {
+    let last = moment(message.last_use_time.as_ref()?)?;
+    // A node of an earlier version does not tell the first use.
+    let first = maybe(message.first_use_time.as_ref())?.unwrap_or(last);
+    Some(SourceUse {
+        source: message.source.parse().ok()?,
+        used: Span { first, last },
+        uses: u64::try_from(message.uses).ok()?,
+    })
+}
+
+/// A source that may not be known; `None` only if it is not an address.
+#[expect(clippy::option_option, reason = "the outer one stands for an answer of another version")]
+fn source(text: &str) -> Option<Option<IpAddr>> {
+    Some(text).filter(|text| !text.is_empty()).map(str::parse).transpose().ok()
 }
 
 /// A new client with its first secret.
@@ -155,7 +175,7 @@ pub(super) fn unreadable(message: &v1::UnreadableRow, table: &'static str) -> Un
 
 /// A moment that may be missing; `None` only if it cannot be.
 #[expect(clippy::option_option, reason = "the outer one stands for an answer of another version")]
-fn maybe(message: Option<&ProtoTimestamp>) -> Option<Option<Timestamp>> {
+pub(super) fn maybe(message: Option<&ProtoTimestamp>) -> Option<Option<Timestamp>> {
     message.map_or(Some(None), |message| moment(message).map(Some))
 }
 

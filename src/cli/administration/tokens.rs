@@ -117,7 +117,7 @@ impl Node {
                 Ok(token) => Some(token.id),
                 Err(row) => row.id,
             };
-            tokens.sort_by(|one, other| id(other).cmp(&id(one)));
+            tokens.sort_by_key(|token| std::cmp::Reverse(id(token)));
         }
         Ok(ShownTokens { tokens, has_more: !message.page_token.is_empty() })
     }

@@ -8,14 +8,14 @@ use serde_json::{Value, json};
 use super::{output, show::secret_json, unreadable};
 use crate::{
     cli::{
-        administration::{Reading, Site},
+        administration::{Reach, Reading, Site},
         deadline::Deadline,
         duration::{ago, in_words, parse_duration},
         node,
         table::Column,
     },
-    domain::{Advice, ClientId, Clock, Evidence, SecretUse, SystemClock, Timestamp, Verdict},
-    registry::{EVIDENCE_PATIENCE, SecretReport},
+    domain::{Advice, ClientId, Clock, SecretUse, SystemClock, Timestamp, Verdict},
+    registry::SecretReport,
 };
 
 #[derive(Debug, Args)]
@@ -36,10 +36,9 @@ pub(in crate::cli) struct Report {
 impl Report {
     pub(super) async fn run(self, deadline: Deadline) -> anyhow::Result<()> {
         let site = Site::of(self.on.at)?;
-        let target = site.database()?;
-        let registry = target.registry(node::this_user());
-        let report = registry.report_secrets(&self.client_id, self.window, EVIDENCE_PATIENCE);
-        let report = target.look(deadline, async { Ok(report.await?) }).await?;
+        let clients = site.clients(node::this_user());
+        let report = Box::pin(clients.report_secrets(&self.client_id, self.window));
+        let report = site.look(deadline, report).await?;
         let (evidence, now) = (&report.evidence, SystemClock.now());
         if self.on.format.json {
             let secrets = report.secrets.iter().map(|secret| report_json(secret, now));
@@ -74,7 +73,7 @@ const COLUMNS: [Column; 9] = [
     Column::whole("created"),
 ];
 
-fn cells(report: &SecretReport, evidence: &Evidence, now: Timestamp) -> [String; 9] {
+fn cells(report: &SecretReport, evidence: &Reach, now: Timestamp) -> [String; 9] {
     let secret = match &report.secret {
         Ok(secret) => secret,
         Err(row) => return unreadable::cells(row, 1),
@@ -105,8 +104,8 @@ fn advice(report: &SecretReport) -> String {
 }
 
 /// What it means that no use of a secret was counted.
-fn unused(created_at: Timestamp, evidence: &Evidence) -> String {
-    match evidence.complete_since() {
+fn unused(created_at: Timestamp, evidence: &Reach) -> String {
+    match evidence.complete_since {
         None => "unknown".to_owned(),
         Some(since) if since <= created_at => "never".to_owned(),
         Some(since) => format!("not since {since}"),
@@ -142,26 +141,26 @@ fn in_sentence(advice: Advice) -> String {
 }
 
 /// How far the evidence goes, for people.
-pub(super) fn evidence_line(evidence: &Evidence) -> String {
-    let since = match evidence.complete_since() {
+pub(super) fn evidence_line(evidence: &Reach) -> String {
+    let since = match evidence.complete_since {
         Some(since) => format!("complete since {since}"),
         None => "not complete now, because no node counts uses, or one was killed or is of an \
                  earlier version"
             .to_owned(),
     };
-    let age = match evidence.age() {
+    let age = match evidence.age {
         Some(age) => format!("{} old", in_words(age)),
         None => "no node is running".to_owned(),
     };
     format!("Evidence of use: {since}; {age}.")
 }
 
-pub(super) fn evidence_json(evidence: &Evidence) -> Value {
-    let since = evidence.complete_since();
+pub(super) fn evidence_json(evidence: &Reach) -> Value {
+    let since = evidence.complete_since;
     json!({
         "is_complete": since.is_some(),
         "complete_since": since.map(|since| since.to_string()),
-        "age_seconds": evidence.age().map(|age| age.as_secs()),
+        "age_seconds": evidence.age.map(|age| age.as_secs()),
     })
 }
 
@@ -169,9 +168,10 @@ fn report_json(report: &SecretReport, now: Timestamp) -> Value {
     let mut object = secret_json(&report.secret, now);
     let moment = |moment: Option<Timestamp>| moment.map(|moment| moment.to_string());
     let source = |source: Option<IpAddr>| source.map(|source| source.to_string());
-    let more = match &report.uses {
-        Err(row) => json!({ "unreadable": row.reason() }),
-        Ok(uses) => json!({
+    let more = match (&report.secret, &report.uses) {
+        (Err(_), _) => return object,
+        (_, Err(row)) => json!({ "unreadable": row.reason() }),
+        (_, Ok(uses)) => json!({
             "first_used_at": moment(uses.used.map(|used| used.first)),
             "last_used_at": moment(uses.last_used_at()),
             "last_source": source(uses.last_source),

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     cli::{
-        administration::{Reading, Site},
+        administration::{Reading, Site, Unused},
         deadline::Deadline,
         duration::{ago, in_words, parse_duration},
         exit::Exit,
@@ -20,7 +20,7 @@ use crate::{
         table::Column,
     },
     domain::{ClientId, Clock, SystemClock, Timestamp},
-    registry::{EVIDENCE_PATIENCE, ExpiringSecret, UnusedClients},
+    registry::ExpiringSecret,
 };
 
 #[derive(Debug, Args)]
@@ -36,10 +36,9 @@ pub(in crate::cli) struct Expiring {
 impl Expiring {
     pub(super) async fn run(self, deadline: Deadline) -> anyhow::Result<()> {
         let site = Site::of(self.on.at)?;
-        let target = site.database()?;
-        let registry = target.registry(node::this_user());
-        let work = async { Ok(registry.expiring_secrets(self.within).await?) };
-        let expiring = target.look(deadline, work).await?;
+        let clients = site.clients(node::this_user());
+        let expiring = Box::pin(clients.expiring_secrets(self.within));
+        let expiring = site.look(deadline, expiring).await?;
         let now = SystemClock.now();
         if self.on.format.json {
             let object = |expiring: &ExpiringSecret| {
@@ -83,12 +82,10 @@ pub(in crate::cli) struct Dead {
 impl Dead {
     pub(super) async fn run(self, deadline: Deadline) -> anyhow::Result<()> {
         let site = Site::of(self.on.at)?;
-        let target = site.database()?;
-        let registry = target.registry(node::this_user());
-        let unused = registry.unused_clients(self.since, EVIDENCE_PATIENCE);
-        let unused = target.look(deadline, async { Ok(unused.await?) }).await?;
-        let (is_known, now) = (unused.is_known(), SystemClock.now());
-        let UnusedClients { clients, since, evidence } = &unused;
+        let clients = site.clients(node::this_user());
+        let unused = Box::pin(clients.unused_clients(self.since));
+        let Unused { clients, since, is_known, evidence } = site.look(deadline, unused).await?;
+        let now = SystemClock.now();
         if self.on.format.json {
             let object = |(client, last): &(ClientId, Option<Timestamp>)| {
                 let last = last.map(|last| last.to_string());
@@ -100,7 +97,7 @@ impl Dead {
                 "since": since.to_string(),
                 "dead": dead,
                 "unknown": unknown,
-                "evidence": evidence_json(evidence),
+                "evidence": evidence_json(&evidence),
             }));
         } else {
             let verdict = if is_known { "dead" } else { "unknown" };
@@ -108,7 +105,7 @@ impl Dead {
                 [client.to_string(), verdict.to_owned(), last_use(*last, now)]
             };
             let time = in_words(self.since);
-            let is_old_enough = evidence.complete_since().is_some_and(|from| from <= *since);
+            let is_old_enough = evidence.complete_since.is_some_and(|from| from <= since);
             if clients.is_empty() && is_old_enough {
                 output::remark(&format!(
                     "Every client of {time} ago has authenticated since then."
@@ -122,7 +119,7 @@ impl Dead {
                 let columns = ["client_id", "verdict", "last used"].map(Column::whole);
                 output::table(columns, clients.iter().map(cells).collect());
             }
-            output::remark(&evidence_line(evidence));
+            output::remark(&evidence_line(&evidence));
         }
         finding(is_known && !clients.is_empty())
     }

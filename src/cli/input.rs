@@ -1,5 +1,5 @@
-//! Where `jeton token` takes secrets and tokens from. Never from an argument, which every user of
-//! the machine can read.
+//! Where commands take secrets and tokens from. Never from an argument, which every user of the
+//! machine can read.
 
 use std::{
     fs,

@@ -1,0 +1,172 @@
+//! Methods that answer with evidence of use: which secrets expire soon, and which clients nobody
+//! uses.
+
+use std::time::Duration;
+
+use prost::Message;
+use prost_types::Duration as ProtoDuration;
+use uuid::Uuid;
+
+use super::{ClientRpc, Refusal, clients::list_of, parse, render};
+use crate::{
+    domain::{ClientId, SecretId, TagKeys, Timestamp, page_token, position_in},
+    pb::v1,
+    registry::{EVIDENCE_PATIENCE, ExpiringSecret, UnusedClients},
+    request::Method,
+};
+
+/// Within which time secrets expire, unless the caller says otherwise.
+const WITHIN: Duration = Duration::from_hours(30 * 24);
+
+/// For how long clients were not used, unless the caller says otherwise.
+const UNUSED_FOR: Duration = Duration::from_hours(90 * 24);
+
+impl ClientRpc {
+    pub(super) async fn expiring(
+        &self,
+        mut message: v1::ListExpiringSecretsRequest,
+    ) -> Result<v1::ListExpiringSecretsResponse, Refusal> {
+        let size = parse::page_size(message.page_size)? as usize;
+        let within = time("within", message.within, WITHIN)?;
+        let token = std::mem::take(&mut message.page_token);
+        message.page_size = 0;
+        let pages = self.pages(Method::ListExpiringSecrets, &message).await?;
+        let after = pages.position(&token, end_and_secret)?;
+        let now = self.clock.now();
+        let (from, until) = after.map_or((now, now.plus(within)), |(until, last, _)| (last, until));
+        let mut secrets = self.registry.secrets_expiring(from, until).await?;
+        if let Some((_, last, id)) = after {
+            secrets.retain(|one| (one.secret.expires_at, one.secret.id) > (last, id));
+        }
+        let last = cut(&mut secrets, size).map(|ExpiringSecret { secret, .. }| {
+            let (until, at) = (until.unix_micros(), secret.expires_at.unix_micros());
+            pages.token(&format!("{until} {at} {}", secret.id.0))
+        });
+        Ok(v1::ListExpiringSecretsResponse {
+            next_page_token: last.unwrap_or_default(),
+            secrets: secrets.iter().map(expiring_secret).collect(),
+        })
+    }
+
+    pub(super) async fn unused(
+        &self,
+        mut message: v1::ListUnusedClientsRequest,
+    ) -> Result<v1::ListUnusedClientsResponse, Refusal> {
+        let size = parse::page_size(message.page_size)? as usize;
+        let unused_for = time("unused_for", message.unused_for, UNUSED_FOR)?;
+        let token = std::mem::take(&mut message.page_token);
+        message.page_size = 0;
+        let pages = self.pages(Method::ListUnusedClients, &message).await?;
+        let mut unused = match pages.position(&token, question_and_client)? {
+            None => self.first_unused(unused_for).await?,
+            Some((asked_at, last)) => {
+                let mut unused = self.registry.unused_clients_at(asked_at, unused_for).await?;
+                unused.clients.retain(|(client, _)| *client > last);
+                unused
+            }
+        };
+        let last = cut(&mut unused.clients, size).map(|(client, _)| {
+            let asked_at = unused.evidence.asked_at().unix_micros();
+            pages.token(&format!("{asked_at} {client}"))
+        });
+        Ok(v1::ListUnusedClientsResponse {
+            next_page_token: last.unwrap_or_default(),
+            clients: unused.clients.iter().map(unused_client).collect(),
+            since_time: Some(render::moment(unused.since)),
+            known: unused.is_known(),
+            evidence_complete_since_time: unused.evidence.complete_since().map(render::moment),
+            evidence_age: unused.evidence.age().map(render::duration),
+        })
+    }
+
+    /// Waits for evidence if there is a permit. Without one the answer is given at once, with the
+    /// gap that there is.
+    async fn first_unused(&self, unused_for: Duration) -> Result<UnusedClients, Refusal> {
+        let permit = self.waits.try_acquire().ok();
+        let patience = if permit.is_some() { EVIDENCE_PATIENCE } else { Duration::ZERO };
+        let unused = self.registry.unused_clients(unused_for, patience).await;
+        drop(permit);
+        Ok(unused?)
+    }
+
+    /// The pages of the list that a request asks for, which has no page in it any more.
+    async fn pages(&self, method: Method, request: &impl Message) -> Result<Pages, Refusal> {
+        let list = list_of(method, request);
+        Ok(Pages { keys: self.store.installation().await?.tag_keys, list })
+    }
+}
+
+/// A list in pages.
+struct Pages {
+    keys: TagKeys,
+    list: Vec<u8>,
+}
+
+impl Pages {
+    /// The position after which a page begins; `None` for the first page.
+    fn position<T>(
+        &self,
+        token: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<Option<T>, Refusal> {
+        if token.is_empty() {
+            return Ok(None);
+        }
+        let position = position_in(&self.keys, &self.list, token);
+        let position = position.map_err(Refusal::of_field("page_token"))?;
+        // Only a position of ours has a tag of ours.
+        let invalid = || Refusal::invalid("page_token", "start again without a page token");
+        parse(&position).map(Some).ok_or_else(invalid)
+    }
+
+    fn token(&self, position: &str) -> String {
+        page_token(&self.keys, &self.list, position)
+    }
+}
+
+/// The end of the time in which secrets expire, and the last secret of a page.
+fn end_and_secret(position: &str) -> Option<(Timestamp, Timestamp, SecretId)> {
+    let (until, secret) = position.split_once(' ')?;
+    let (expires_at, id) = secret.split_once(' ')?;
+    Some((moment(until)?, moment(expires_at)?, SecretId(Uuid::try_parse(id).ok()?)))
+}
+
+/// The moment of the question, and the last client of a page.
+fn question_and_client(position: &str) -> Option<(Timestamp, ClientId)> {
+    let (asked_at, client) = position.split_once(' ')?;
+    Some((moment(asked_at)?, ClientId::parse(client).ok()?))
+}
+
+fn moment(micros: &str) -> Option<Timestamp> {
+    micros.parse().ok().map(Timestamp::from_unix_micros)
+}
+
+/// Cuts a page off a list. Returns its last row if there are more.
+fn cut<T>(rows: &mut Vec<T>, size: usize) -> Option<&T> {
+    let has_more = rows.len() > size;
+    rows.truncate(size);
+    rows.last().filter(|_| has_more)
+}
+
+/// Parses a time that has a default. Zero is no time at all, and not the default.
+fn time(
+    field: &'static str,
+    asked: Option<ProtoDuration>,
+    default: Duration,
+) -> Result<Duration, Refusal> {
+    let unless_given = if asked.is_some() { Duration::ZERO } else { default };
+    Ok(parse::whole_duration(field, asked)?.unwrap_or(unless_given))
+}
+
+fn expiring_secret(of: &ExpiringSecret) -> v1::ExpiringSecret {
+    v1::ExpiringSecret {
+        client_id: of.secret.client_id.to_string(),
+        secret_id: of.secret.id.0.to_string(),
+        expire_time: Some(render::moment(of.secret.expires_at)),
+        last_use_time: of.last_used_at.map(render::moment),
+    }
+}
+
+fn unused_client((client_id, last): &(ClientId, Option<Timestamp>)) -> v1::UnusedClient {
+    v1::UnusedClient { client_id: client_id.to_string(), last_use_time: last.map(render::moment) }
+}
