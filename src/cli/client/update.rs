@@ -33,7 +33,7 @@ pub(in crate::cli) struct Update {
     fields: Fields,
 
     /// Change nothing if the client is not as it was when `jeton client show` printed this etag
-    #[arg(long, value_name = "ETAG", value_parser = Etag::parse)]
+    #[arg(long, value_name = "ETAG", value_parser = Etag::parse, allow_hyphen_values = true)]
     etag: Option<Etag>,
 
     /// Print what would change, and change nothing

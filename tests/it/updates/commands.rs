@@ -134,7 +134,7 @@ async fn a_stale_etag_is_a_conflict_that_names_the_fields() {
 async fn a_mistake_is_refused_with_what_to_do() {
     let database = with_orders(Kind::Sqlite).await;
     stdout(&update("--label team=payments", &database));
-    let rows: [(&str, i32, &[&str]); 14] = [
+    let rows: [(&str, i32, &[&str]); 15] = [
         ("", 2, &["name what to change", "--add-scope"]),
         ("--remove-scope writ", 2, &["does not have writ", "did you mean write?"]),
         ("--remove-scope zzz", 2, &["does not have zzz", "it has read write"]),
@@ -149,6 +149,8 @@ async fn a_mistake_is_refused_with_what_to_do() {
         ("--label team", 2, &["key=value"]),
         ("--owner a\u{202e}b", 2, &["no control characters"]),
         ("--name x --etag W/1", 2, &["an etag is what `jeton client show`"]),
+        // An etag may begin with a hyphen, so that this one is only too short.
+        ("--name x --etag -F", 2, &["an etag is what `jeton client show`"]),
     ];
     for (arguments, status, parts) in rows {
         let refused = update(arguments, &database);
