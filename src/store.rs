@@ -50,7 +50,7 @@ pub use self::{
     },
     records::{ClientFilter, RecordStore},
     recovery::RecoveryStore,
-    rotation::{RotationStore, SecretChange, StoredEvidence},
+    rotation::{RotationStore, SecretChange, StoredEvidence, UnusedClient},
     row::UnreadableRow,
     sqlite::{EmbeddedSource, Replacement, SqliteStore},
     traits::{

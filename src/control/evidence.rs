@@ -13,6 +13,7 @@ use crate::{
     pb::v1,
     registry::{EVIDENCE_PATIENCE, ExpiringSecret, UnusedClients},
     request::Method,
+    store::UnusedClient,
 };
 
 /// Within which time secrets expire, unless the caller says otherwise.
@@ -26,24 +27,23 @@ impl ClientRpc {
         &self,
         mut message: v1::ListExpiringSecretsRequest,
     ) -> Result<v1::ListExpiringSecretsResponse, Refusal> {
-        let size = parse::page_size(message.page_size)? as usize;
+        let size = parse::page_size(message.page_size)?;
         let within = time("within", message.within, WITHIN)?;
         let token = std::mem::take(&mut message.page_token);
         message.page_size = 0;
         let pages = self.pages(Method::ListExpiringSecrets, &message).await?;
-        let after = pages.position(&token, end_and_secret)?;
-        let now = self.clock.now();
-        let (from, until) = after.map_or((now, now.plus(within)), |(until, last, _)| (last, until));
-        let mut secrets = self.registry.secrets_expiring(from, until).await?;
-        if let Some((_, last, id)) = after {
-            secrets.retain(|one| (one.secret.expires_at, one.secret.id) > (last, id));
-        }
-        let last = cut(&mut secrets, size).map(|ExpiringSecret { secret, .. }| {
-            let (until, at) = (until.unix_micros(), secret.expires_at.unix_micros());
-            pages.token(&format!("{until} {at} {}", secret.id.0))
+        let position = pages.position(&token, end_and_secret)?;
+        let (until, from, after) = position.unwrap_or_else(|| {
+            let now = self.clock.now();
+            (now.plus(within), now, None)
+        });
+        let (secrets, has_more) = self.registry.expiring_page(from, after, until, size).await?;
+        let next = secrets.last().filter(|_| has_more).map(|last| {
+            let (until, at) = (until.unix_micros(), last.secret.expires_at.unix_micros());
+            pages.token(&format!("{until} {at} {}", last.secret.id.0))
         });
         Ok(v1::ListExpiringSecretsResponse {
-            next_page_token: last.unwrap_or_default(),
+            next_page_token: next.unwrap_or_default(),
             secrets: secrets.iter().map(expiring_secret).collect(),
         })
     }
@@ -52,25 +52,23 @@ impl ClientRpc {
         &self,
         mut message: v1::ListUnusedClientsRequest,
     ) -> Result<v1::ListUnusedClientsResponse, Refusal> {
-        let size = parse::page_size(message.page_size)? as usize;
+        let size = parse::page_size(message.page_size)?;
         let unused_for = time("unused_for", message.unused_for, UNUSED_FOR)?;
         let token = std::mem::take(&mut message.page_token);
         message.page_size = 0;
         let pages = self.pages(Method::ListUnusedClients, &message).await?;
-        let mut unused = match pages.position(&token, question_and_client)? {
-            None => self.first_unused(unused_for).await?,
+        let unused = match pages.position(&token, question_and_client)? {
+            None => self.first_unused(unused_for, size).await?,
             Some((asked_at, last)) => {
-                let mut unused = self.registry.unused_clients_at(asked_at, unused_for).await?;
-                unused.clients.retain(|(client, _)| *client > last);
-                unused
+                self.registry.unused_page(asked_at, unused_for, &last, size).await?
             }
         };
-        let last = cut(&mut unused.clients, size).map(|(client, _)| {
+        let next = unused.clients.last().filter(|_| unused.has_more).map(|(last, _)| {
             let asked_at = unused.evidence.asked_at().unix_micros();
-            pages.token(&format!("{asked_at} {client}"))
+            pages.token(&format!("{asked_at} {last}"))
         });
         Ok(v1::ListUnusedClientsResponse {
-            next_page_token: last.unwrap_or_default(),
+            next_page_token: next.unwrap_or_default(),
             clients: unused.clients.iter().map(unused_client).collect(),
             since_time: Some(render::moment(unused.since)),
             known: unused.is_known(),
@@ -81,10 +79,14 @@ impl ClientRpc {
 
     /// Waits for evidence if there is a permit. Without one the answer is given at once, with the
     /// gap that there is.
-    async fn first_unused(&self, unused_for: Duration) -> Result<UnusedClients, Refusal> {
+    async fn first_unused(
+        &self,
+        unused_for: Duration,
+        size: u32,
+    ) -> Result<UnusedClients, Refusal> {
         let permit = self.waits.try_acquire().ok();
         let patience = if permit.is_some() { EVIDENCE_PATIENCE } else { Duration::ZERO };
-        let unused = self.registry.unused_clients(unused_for, patience).await;
+        let unused = self.registry.unused_clients(unused_for, patience, Some(size)).await;
         drop(permit);
         Ok(unused?)
     }
@@ -125,10 +127,11 @@ impl Pages {
 }
 
 /// The end of the time in which secrets expire, and the last secret of a page.
-fn end_and_secret(position: &str) -> Option<(Timestamp, Timestamp, SecretId)> {
+fn end_and_secret(position: &str) -> Option<(Timestamp, Timestamp, Option<SecretId>)> {
     let (until, secret) = position.split_once(' ')?;
     let (expires_at, id) = secret.split_once(' ')?;
-    Some((moment(until)?, moment(expires_at)?, SecretId(Uuid::try_parse(id).ok()?)))
+    let id = SecretId(Uuid::try_parse(id).ok()?);
+    Some((moment(until)?, moment(expires_at)?, Some(id)))
 }
 
 /// The moment of the question, and the last client of a page.
@@ -139,13 +142,6 @@ fn question_and_client(position: &str) -> Option<(Timestamp, ClientId)> {
 
 fn moment(micros: &str) -> Option<Timestamp> {
     micros.parse().ok().map(Timestamp::from_unix_micros)
-}
-
-/// Cuts a page off a list. Returns its last row if there are more.
-fn cut<T>(rows: &mut Vec<T>, size: usize) -> Option<&T> {
-    let has_more = rows.len() > size;
-    rows.truncate(size);
-    rows.last().filter(|_| has_more)
 }
 
 /// Parses a time that has a default. Zero is no time at all, and not the default.
@@ -167,6 +163,6 @@ fn expiring_secret(of: &ExpiringSecret) -> v1::ExpiringSecret {
     }
 }
 
-fn unused_client((client_id, last): &(ClientId, Option<Timestamp>)) -> v1::UnusedClient {
+fn unused_client((client_id, last): &UnusedClient) -> v1::UnusedClient {
     v1::UnusedClient { client_id: client_id.to_string(), last_use_time: last.map(render::moment) }
 }

@@ -41,7 +41,8 @@ impl ExpiryWatch {
     /// Errors of the store.
     pub(super) async fn look(&mut self, now: Timestamp) -> Result<(), Error> {
         let (from, until) = (now.minus(LATELY), now.plus(SOON));
-        let found = self.store.ending_secrets(from, until, MOST).await?;
+        let found = self.store.ending_secrets(from, None, until, MOST).await?;
+        let found: Vec<_> = found.into_iter().flatten().collect();
         let expired = found.partition_point(|secret| secret.expires_at <= now);
         let expiring = found.len() - expired;
         self.metrics.secrets_end(expiring, expired);

@@ -10,12 +10,16 @@ use crate::{
         Advice, ClientId, Evidence, SecretId, SecretUse, StoredSecret, Successor, Timestamp,
         Verdict,
     },
-    store::{EndingSecret, Readable},
+    store::{EndingSecret, Readable, UnusedClient},
 };
 
 /// How long a question should wait for nodes to write down what they counted. They do so every ten
 /// seconds unless they are configured otherwise.
 pub const EVIDENCE_PATIENCE: Duration = Duration::from_secs(20);
+
+/// Rows that one query for a page reads: one more than the largest page has. Few of them cannot be
+/// read.
+const ROWS: u32 = 501;
 
 /// Pause between two looks at what the nodes have written.
 pub(super) const LOOK: Duration = Duration::from_millis(250);
@@ -54,8 +58,10 @@ pub struct ExpiringSecret {
 /// Clients that have not authenticated for a while.
 #[derive(Debug)]
 pub struct UnusedClients {
-    /// Their ids, each with the last time that it authenticated.
-    pub clients: Vec<(ClientId, Option<Timestamp>)>,
+    /// Their ids in order, each with the last time that it authenticated.
+    pub clients: Vec<UnusedClient>,
+    /// Whether there are more.
+    pub has_more: bool,
     /// Since when they have not.
     pub since: Timestamp,
     /// How far the evidence goes.
@@ -119,36 +125,50 @@ impl Registry {
         within: Duration,
     ) -> Result<Vec<ExpiringSecret>, RegistryError> {
         let now = self.clock.now();
-        self.secrets_expiring(now, now.plus(within)).await
+        let ending = self.store.ending_secrets(now, None, now.plus(within), u32::MAX).await?;
+        self.with_last_uses(ending.into_iter().flatten().collect()).await
     }
 
-    /// The same for secrets that expire between two moments. Of those that expire at the same
-    /// moment, the one with the smallest id is the first.
-    pub async fn secrets_expiring(
+    /// Returns the first `size` of those that expire between two moments, and whether there are
+    /// more. Secrets that expire at the same moment are in order of their id; of those that expire
+    /// at `from`, all up to the id `after` are left out.
+    pub async fn expiring_page(
         &self,
         from: Timestamp,
+        after: Option<SecretId>,
         until: Timestamp,
+        size: u32,
+    ) -> Result<(Vec<ExpiringSecret>, bool), RegistryError> {
+        let ending = self.store.ending_secrets(from, after, until, ROWS).await?;
+        let (ending, has_more) = page(ending, ROWS, size);
+        Ok((self.with_last_uses(ending).await?, has_more))
+    }
+
+    async fn with_last_uses(
+        &self,
+        ending: Vec<EndingSecret>,
     ) -> Result<Vec<ExpiringSecret>, RegistryError> {
-        let ending = self.store.ending_secrets(from, until, u32::MAX).await?;
-        let last: HashMap<_, _> = self.store.last_uses().await?.into_iter().collect();
+        let ids: Vec<_> = ending.iter().map(|secret| secret.id).collect();
+        let last: HashMap<_, _> = self.store.last_uses(&ids).await?.into_iter().collect();
         let expiring = ending
             .into_iter()
             .map(|secret| ExpiringSecret { last_used_at: last.get(&secret.id).copied(), secret });
         Ok(expiring.collect())
     }
 
-    /// Lists active clients that have not authenticated for a while, in order of their `client_id`.
-    /// Waits up to `patience` for nodes to write what they counted until now, if that decides
-    /// whether it is known.
+    /// Lists active clients that have not authenticated for a while, in order of their `client_id`:
+    /// all, or the first `size`. Waits up to `patience` for nodes to write what they counted until
+    /// now, if that decides whether it is known.
     pub async fn unused_clients(
         &self,
         time: Duration,
         patience: Duration,
+        size: Option<u32>,
     ) -> Result<UnusedClients, RegistryError> {
         let deadline = self.clock.uptime() + patience;
         let asked_at = self.store.evidence(self.clock.now()).await?.now;
         loop {
-            let unused = self.unused_clients_at(asked_at, time).await?;
+            let unused = self.unused_at(asked_at, time, None, size).await?;
             let is_open = !unused.clients.is_empty() && unused.evidence.is_awaited(time);
             if !is_open || self.clock.uptime() > deadline {
                 return Ok(unused);
@@ -157,17 +177,31 @@ impl Registry {
         }
     }
 
-    /// The same for a question that was asked at an earlier moment, without waiting.
-    pub async fn unused_clients_at(
+    /// Returns the first `size` of those that come after the client `after`, for a question that
+    /// was asked at an earlier moment. Does not wait.
+    pub async fn unused_page(
         &self,
         asked_at: Timestamp,
         time: Duration,
+        after: &ClientId,
+        size: u32,
+    ) -> Result<UnusedClients, RegistryError> {
+        self.unused_at(asked_at, time, Some(after), Some(size)).await
+    }
+
+    async fn unused_at(
+        &self,
+        asked_at: Timestamp,
+        time: Duration,
+        after: Option<&ClientId>,
+        size: Option<u32>,
     ) -> Result<UnusedClients, RegistryError> {
         let since = asked_at.minus(time);
         let evidence = self.evidence(asked_at).await?;
-        let mut clients = self.store.unused_clients(since).await?;
-        clients.sort();
-        Ok(UnusedClients { clients, since, evidence })
+        let limit = size.map_or(u32::MAX, |_| ROWS);
+        let rows = self.store.unused_clients(since, after, limit).await?;
+        let (clients, has_more) = page(rows, limit, size.unwrap_or(u32::MAX));
+        Ok(UnusedClients { clients, has_more, since, evidence })
     }
 
     /// Evidence for a question of this moment. Waits up to `patience` for nodes to write what they
@@ -188,6 +222,15 @@ impl Registry {
         let stored = self.store.evidence(self.clock.now()).await?;
         Ok(Evidence::new(asked_at, stored.gaps, &stored.recorders))
     }
+}
+
+/// The first `size` rows of up to `limit` that can be read, and whether there are more.
+fn page<T>(rows: Vec<Option<T>>, limit: u32, size: u32) -> (Vec<T>, bool) {
+    let is_full = rows.len() >= limit as usize;
+    let mut readable: Vec<_> = rows.into_iter().flatten().collect();
+    let has_more = is_full || readable.len() > size as usize;
+    readable.truncate(size as usize);
+    (readable, has_more)
 }
 
 /// Joins secrets, oldest first, with their uses, and judges those that are live.

@@ -139,13 +139,13 @@ where retired_at is null and burnt_at is null and (retire_at is null or expires_
 group by client";
 
 /// The first $3 secrets of active clients that end between $1 and $2 and are neither retired nor
-/// going to be.
+/// going to be. Of those that end at $1, only those with an id after $4.
 pub(super) const ENDING_SECRETS: &str = "\
 select client.client_id, secret.id, secret.expires_at
 from client_secret as secret
      join client on client.id = secret.client and client.state = 'active'
 where secret.retired_at is null and secret.burnt_at is null and secret.retire_at is null
-  and secret.expires_at between $1 and $2
+  and secret.expires_at between $1 and $2 and (secret.expires_at > $1 or secret.id > $4)
 order by secret.expires_at, secret.id limit $3";
 
 /// Clients with earlier secrets, and how many each has.
@@ -176,16 +176,28 @@ from secret_source
 where client.client_id = $1
 order by secret_source.last_used_at desc, secret_source.source";
 
-/// The last use of each secret.
-pub(super) const LAST_USES: &str =
-    "select secret, last_used_at from secret_use where last_used_at is not null";
+/// The first $3 active clients from before $1 that have not authenticated from then on, and whose
+/// client id comes after $2. `$client_id` is that column in the order of its bytes.
+macro_rules! unused_clients {
+    ($client_id:literal) => {
+        concat!(
+            "select client.client_id,
+                    (select max(secret_use.last_used_at)
+                     from client_secret join secret_use on secret_use.secret = client_secret.id
+                     where client_secret.client = client.id) as last_used_at
+             from client
+             where client.state = 'active' and client.created_at <= $1
+               and not exists (
+                    select 1
+                    from client_secret join secret_use on secret_use.secret = client_secret.id
+                    where client_secret.client = client.id and secret_use.last_used_at >= $1)
+               and ",
+            $client_id,
+            " > $2 order by ",
+            $client_id,
+            " limit $3"
+        )
+    };
+}
 
-/// Active clients from before $1 that have not authenticated from then on.
-pub(super) const UNUSED_CLIENTS: &str = "\
-select client.client_id, max(secret_use.last_used_at) as last_used_at
-from client
-     left join client_secret on client_secret.client = client.id
-     left join secret_use on secret_use.secret = client_secret.id
-where client.state = 'active' and client.created_at <= $1
-group by client.client_id
-having coalesce(max(secret_use.last_used_at) < $1, true)";
+pub(super) use unused_clients;

@@ -18,6 +18,9 @@ pub struct StoredEvidence {
     pub recorders: Vec<Recorder>,
 }
 
+/// A client, and when it authenticated last, as far as that is known.
+pub type UnusedClient = (ClientId, Option<Timestamp>);
+
 /// What of a secret is changed. What is `None` stays as it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SecretChange {
@@ -67,17 +70,19 @@ pub trait RotationStore: Send + Sync {
         client_id: &ClientId,
     ) -> Result<Vec<(SecretId, Readable<SecretUse>)>, Error>;
 
-    /// Reads when each secret was used last. Secrets that never were are left out, and rows that
-    /// cannot be read.
-    async fn last_uses(&self) -> Result<Vec<(SecretId, Timestamp)>, Error>;
+    /// Reads when each of these secrets was used last. Secrets that never were are left out, and
+    /// rows that cannot be read.
+    async fn last_uses(&self, secrets: &[SecretId]) -> Result<Vec<(SecretId, Timestamp)>, Error>;
 
-    /// Lists active clients that were registered before `since` and have not authenticated from
-    /// then on, with the last time that they did, in no order. Rows that cannot be read are left
-    /// out.
+    /// Lists at most `limit` active clients that were registered before `since` and have not
+    /// authenticated from then on, with the last time that they did: those after the client id
+    /// `after`, in order of their client id. `None` stands for a row that cannot be read.
     async fn unused_clients(
         &self,
         since: Timestamp,
-    ) -> Result<Vec<(ClientId, Option<Timestamp>)>, Error>;
+        after: Option<&ClientId>,
+        limit: u32,
+    ) -> Result<Vec<Option<UnusedClient>>, Error>;
 
     /// Changes a secret of this client. Returns false if the client has no secret of this id, or,
     /// for an expiry, if the secret is not live at `now` or expires before that anyway.

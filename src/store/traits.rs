@@ -13,7 +13,7 @@ use super::{
     migrate::{Migrated, SchemaError},
 };
 use crate::domain::{
-    AccessToken, Actor, ClientId, ClientKey, ClientRecord, CredentialId, Error, Random,
+    AccessToken, Actor, ClientId, ClientKey, ClientRecord, CredentialId, Error, Random, SecretId,
     StoredSecret, TagKey, Timestamp, TokenId,
 };
 
@@ -146,13 +146,15 @@ pub trait ExpiryStore: Send + Sync {
 
     /// Lists at most `limit` secrets of active clients that end between `from` and `until` and are
     /// not retired, first those that end first, and those that end at the same moment in order of
-    /// their id. Rows that cannot be read are left out.
+    /// their id. Of those that end at `from`, it leaves out all up to the id `after`. `None` stands
+    /// for a row that cannot be read.
     async fn ending_secrets(
         &self,
         from: Timestamp,
+        after: Option<SecretId>,
         until: Timestamp,
         limit: u32,
-    ) -> Result<Vec<EndingSecret>, Error>;
+    ) -> Result<Vec<Option<EndingSecret>>, Error>;
 }
 
 /// Clients and their credentials.

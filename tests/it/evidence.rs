@@ -6,6 +6,7 @@ mod commands;
 mod endings;
 mod gaps;
 mod limit;
+mod pages;
 mod retirement;
 
 use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};

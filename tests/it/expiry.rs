@@ -74,8 +74,9 @@ async fn a_node_tells_of_secrets_that_end_soon_and_of_those_that_have_ended() {
             node.registry.add_secret(&client.client.client_id, new).await.unwrap();
         }
         let store = Arc::clone(&node.store);
-        let found = store.ending_secrets(now.minus(DAY), now.plus(DAY * 30), 2).await.unwrap();
-        let found: Vec<_> = found.iter().map(|secret| secret.expires_at).collect();
+        let (from, until) = (now.minus(DAY), now.plus(DAY * 30));
+        let found = store.ending_secrets(from, None, until, 2).await.unwrap();
+        let found: Vec<_> = found.iter().flatten().map(|secret| secret.expires_at).collect();
         assert_eq!(found, [ends[3], ends[0]], "{kind:?}");
         node.node.drain().await;
 

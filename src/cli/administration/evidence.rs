@@ -16,7 +16,7 @@ use crate::{
     domain::{Advice, ClientId, ClientKey, Evidence, SecretId, SecretUse, Timestamp, Verdict},
     pb::v1,
     registry::{EVIDENCE_PATIENCE, ExpiringSecret, SecretReport},
-    store::EndingSecret,
+    store::{EndingSecret, UnusedClient},
 };
 
 /// How far evidence goes, as far as commands print it.
@@ -38,7 +38,7 @@ pub(in crate::cli) struct Rotation {
 
 /// Clients that have not authenticated for a while, each with the last time that it did.
 pub(in crate::cli) struct Unused {
-    pub(in crate::cli) clients: Vec<(ClientId, Option<Timestamp>)>,
+    pub(in crate::cli) clients: Vec<UnusedClient>,
     pub(in crate::cli) since: Timestamp,
     /// Whether it is known that they were not used.
     pub(in crate::cli) is_known: bool,
@@ -85,7 +85,7 @@ impl Clients<'_> {
             Self::Database(registry) => registry,
             Self::Node(node) => return node.unused_clients(time).await,
         };
-        let unused = registry.unused_clients(time, EVIDENCE_PATIENCE).await?;
+        let unused = registry.unused_clients(time, EVIDENCE_PATIENCE, None).await?;
         let (is_known, evidence) = (unused.is_known(), Reach::from(&unused.evidence));
         Ok(Unused { clients: unused.clients, since: unused.since, is_known, evidence })
     }

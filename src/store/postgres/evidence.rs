@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{fault::fault, moment::Moment};
 use crate::{
     domain::{ClientId, Error, SecretId, SecretUse, SourceUse, Timestamp},
-    store::{Readable, StoredEvidence, columns, row},
+    store::{Readable, StoredEvidence, UnusedClient, columns, row},
 };
 
 /// Announces a node that counts uses. Returns the id with which it writes.
@@ -135,21 +135,34 @@ pub(super) async fn uses(
 
 pub(super) async fn last_uses(
     connection: &mut PgConnection,
+    secrets: &[SecretId],
 ) -> Result<Vec<(SecretId, Timestamp)>, Error> {
-    let rows = sqlx::query(columns::LAST_USES).fetch_all(connection).await.map_err(fault)?;
+    let ids: Vec<_> = secrets.iter().map(|secret| secret.0).collect();
+    let rows = sqlx::query(
+        "select secret, last_used_at from secret_use
+         where secret = any ($1) and last_used_at is not null",
+    )
+    .bind(ids)
+    .fetch_all(connection)
+    .await
+    .map_err(fault)?;
     Ok(rows.iter().filter_map(|row| row::last_use(row).ok()).collect())
 }
 
 pub(super) async fn unused(
     connection: &mut PgConnection,
     since: Timestamp,
-) -> Result<Vec<(ClientId, Option<Timestamp>)>, Error> {
-    let rows = sqlx::query(columns::UNUSED_CLIENTS)
+    after: Option<&ClientId>,
+    limit: u32,
+) -> Result<Vec<Option<UnusedClient>>, Error> {
+    let rows = sqlx::query(columns::unused_clients!("client.client_id collate \"C\""))
         .bind(Moment(since))
+        .bind(after.map_or("", ClientId::as_str))
+        .bind(i64::from(limit))
         .fetch_all(connection)
         .await
         .map_err(fault)?;
-    Ok(rows.iter().filter_map(|row| row::unused_client(row).ok()).collect())
+    Ok(rows.iter().map(|row| row::unused_client(row).ok()).collect())
 }
 
 /// Removes what is kept for second thoughts and is old, and the uses of secrets that were deleted

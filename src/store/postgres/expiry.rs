@@ -2,10 +2,11 @@
 
 use async_trait::async_trait;
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use super::{PostgresStore, fault::fault, moment::Moment};
 use crate::{
-    domain::{ClientKey, Error, Timestamp},
+    domain::{ClientKey, Error, SecretId, Timestamp},
     store::{EndingSecret, ExpiryStore, LiveSecrets, columns, row},
 };
 
@@ -18,10 +19,13 @@ impl ExpiryStore for PostgresStore {
     async fn ending_secrets(
         &self,
         from: Timestamp,
+        after: Option<SecretId>,
         until: Timestamp,
         limit: u32,
-    ) -> Result<Vec<EndingSecret>, Error> {
-        on_session!(self.primary, self.lane, |connection, _| ending(connection, from, until, limit))
+    ) -> Result<Vec<Option<EndingSecret>>, Error> {
+        on_session!(self.primary, self.lane, |connection, _| ending(
+            connection, from, after, until, limit
+        ))
     }
 }
 
@@ -41,15 +45,17 @@ async fn live(
 async fn ending(
     connection: &mut PgConnection,
     from: Timestamp,
+    after: Option<SecretId>,
     until: Timestamp,
     limit: u32,
-) -> Result<Vec<EndingSecret>, Error> {
+) -> Result<Vec<Option<EndingSecret>>, Error> {
     let rows = sqlx::query(columns::ENDING_SECRETS)
         .bind(Moment(from))
         .bind(Moment(until))
         .bind(i64::from(limit))
+        .bind(after.map_or(Uuid::nil(), |id| id.0))
         .fetch_all(connection)
         .await
         .map_err(fault)?;
-    Ok(rows.iter().filter_map(|row| row::ending_secret(row).ok()).collect())
+    Ok(rows.iter().map(|row| row::ending_secret(row).ok()).collect())
 }

@@ -9,7 +9,7 @@ use super::{PostgresStore, evidence, fault::fault, moment::Moment, nodes::applie
 use crate::{
     domain::{Actor, ClientId, Error, MAX_LIVE_SECRETS, SecretId, SecretUse, Timestamp},
     store::{
-        Readable, Retirement, RotationStore, SecretChange, StoredEvidence,
+        Readable, Retirement, RotationStore, SecretChange, StoredEvidence, UnusedClient,
         columns::{live_secret, may_end},
     },
 };
@@ -55,15 +55,21 @@ impl RotationStore for PostgresStore {
         on_session!(self.primary, self.lane, |connection, _| evidence::uses(connection, client_id))
     }
 
-    async fn last_uses(&self) -> Result<Vec<(SecretId, Timestamp)>, Error> {
-        on_session!(self.primary, self.lane, |connection, _| evidence::last_uses(connection))
+    async fn last_uses(&self, secrets: &[SecretId]) -> Result<Vec<(SecretId, Timestamp)>, Error> {
+        on_session!(self.primary, self.lane, |connection, _| evidence::last_uses(
+            connection, secrets
+        ))
     }
 
     async fn unused_clients(
         &self,
         since: Timestamp,
-    ) -> Result<Vec<(ClientId, Option<Timestamp>)>, Error> {
-        on_session!(self.primary, self.lane, |connection, _| evidence::unused(connection, since))
+        after: Option<&ClientId>,
+        limit: u32,
+    ) -> Result<Vec<Option<UnusedClient>>, Error> {
+        on_session!(self.primary, self.lane, |connection, _| evidence::unused(
+            connection, since, after, limit
+        ))
     }
 
     async fn update_secret(

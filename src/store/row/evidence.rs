@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::{Cell, Cells, cells::parsed, unreadable::UnreadableRow};
 use crate::{
     domain::{ClientId, Gap, Malformed, Recorder, SecretId, SecretUse, SourceUse, Span, Timestamp},
-    store::Readable,
+    store::{Readable, UnusedClient},
 };
 
 /// Reads the uses of secrets and adds the sources to them.
@@ -67,7 +67,7 @@ pub(in crate::store) fn last_use(row: &impl Cells) -> Cell<(SecretId, Timestamp)
 }
 
 /// Reads a client that was not used, and when it was.
-pub(in crate::store) fn unused_client(row: &impl Cells) -> Cell<(ClientId, Option<Timestamp>)> {
+pub(in crate::store) fn unused_client(row: &impl Cells) -> Cell<UnusedClient> {
     let client_id = parsed("client_id", ClientId::parse(&row.text("client_id")?))?;
     Ok((client_id, row.maybe_moment("last_used_at")?))
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{audit::Statement, clients, fault::fault, tokens::hex};
 use crate::{
     domain::{ClientId, Error, SecretId, SecretUse, Timestamp},
-    store::{Readable, StoredEvidence, columns, row},
+    store::{Readable, StoredEvidence, UnusedClient, columns, row},
 };
 
 /// Announces a node that counts uses. Returns the id with which it writes.
@@ -205,21 +205,36 @@ pub(super) async fn uses(
     Ok(row::secret_uses(&uses, &sources))
 }
 
-pub(super) async fn last_uses(pool: &SqlitePool) -> Result<Vec<(SecretId, Timestamp)>, Error> {
-    let rows = sqlx::query(columns::LAST_USES).fetch_all(pool).await.map_err(fault)?;
+pub(super) async fn last_uses(
+    pool: &SqlitePool,
+    secrets: &[SecretId],
+) -> Result<Vec<(SecretId, Timestamp)>, Error> {
+    let ids: Vec<_> = secrets.iter().map(|secret| hex(secret.0.as_bytes())).collect();
+    let rows = sqlx::query(
+        "select secret, last_used_at from secret_use
+         where secret in (select unhex(value) from json_each($1)) and last_used_at is not null",
+    )
+    .bind(json!(ids).to_string())
+    .fetch_all(pool)
+    .await
+    .map_err(fault)?;
     Ok(rows.iter().filter_map(|row| row::last_use(row).ok()).collect())
 }
 
 pub(super) async fn unused(
     pool: &SqlitePool,
     since: Timestamp,
-) -> Result<Vec<(ClientId, Option<Timestamp>)>, Error> {
-    let rows = sqlx::query(columns::UNUSED_CLIENTS)
+    after: Option<&ClientId>,
+    limit: u32,
+) -> Result<Vec<Option<UnusedClient>>, Error> {
+    let rows = sqlx::query(columns::unused_clients!("client.client_id"))
         .bind(since.unix_micros())
+        .bind(after.map_or("", ClientId::as_str))
+        .bind(limit)
         .fetch_all(pool)
         .await
         .map_err(fault)?;
-    Ok(rows.iter().filter_map(|row| row::unused_client(row).ok()).collect())
+    Ok(rows.iter().map(|row| row::unused_client(row).ok()).collect())
 }
 
 /// Removes what is kept for second thoughts and is old, and the uses of secrets that were deleted

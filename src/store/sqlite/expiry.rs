@@ -2,10 +2,11 @@
 
 use async_trait::async_trait;
 use sqlx::SqlitePool;
+use uuid::Uuid;
 
 use super::{SqliteStore, fault::fault};
 use crate::{
-    domain::{ClientKey, Error, Timestamp},
+    domain::{ClientKey, Error, SecretId, Timestamp},
     store::{EndingSecret, ExpiryStore, LiveSecrets, columns, row},
 };
 
@@ -18,10 +19,11 @@ impl ExpiryStore for SqliteStore {
     async fn ending_secrets(
         &self,
         from: Timestamp,
+        after: Option<SecretId>,
         until: Timestamp,
         limit: u32,
-    ) -> Result<Vec<EndingSecret>, Error> {
-        ending(&self.reader, from, until, limit).await
+    ) -> Result<Vec<Option<EndingSecret>>, Error> {
+        ending(&self.reader, from, after, until, limit).await
     }
 }
 
@@ -38,15 +40,17 @@ async fn live(pool: &SqlitePool, now: Timestamp) -> Result<Vec<(ClientKey, LiveS
 async fn ending(
     pool: &SqlitePool,
     from: Timestamp,
+    after: Option<SecretId>,
     until: Timestamp,
     limit: u32,
-) -> Result<Vec<EndingSecret>, Error> {
+) -> Result<Vec<Option<EndingSecret>>, Error> {
     let rows = sqlx::query(columns::ENDING_SECRETS)
         .bind(from.unix_micros())
         .bind(until.unix_micros())
         .bind(limit)
+        .bind(after.map_or(Uuid::nil(), |id| id.0))
         .fetch_all(pool)
         .await
         .map_err(fault)?;
-    Ok(rows.iter().filter_map(|row| row::ending_secret(row).ok()).collect())
+    Ok(rows.iter().map(|row| row::ending_secret(row).ok()).collect())
 }

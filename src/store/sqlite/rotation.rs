@@ -13,6 +13,7 @@ use crate::{
     },
     store::{
         FORGET_AFTER, Readable, Retirement, RotationStore, SecretChange, StoredEvidence,
+        UnusedClient,
         columns::{live_secret, may_end},
     },
 };
@@ -55,15 +56,17 @@ impl RotationStore for SqliteStore {
         evidence::uses(&self.reader, client_id).await
     }
 
-    async fn last_uses(&self) -> Result<Vec<(SecretId, Timestamp)>, Error> {
-        evidence::last_uses(&self.reader).await
+    async fn last_uses(&self, secrets: &[SecretId]) -> Result<Vec<(SecretId, Timestamp)>, Error> {
+        evidence::last_uses(&self.reader, secrets).await
     }
 
     async fn unused_clients(
         &self,
         since: Timestamp,
-    ) -> Result<Vec<(ClientId, Option<Timestamp>)>, Error> {
-        evidence::unused(&self.reader, since).await
+        after: Option<&ClientId>,
+        limit: u32,
+    ) -> Result<Vec<Option<UnusedClient>>, Error> {
+        evidence::unused(&self.reader, since, after, limit).await
     }
 
     async fn update_secret(

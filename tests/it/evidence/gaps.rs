@@ -104,7 +104,7 @@ async fn a_node_that_is_killed_between_two_writings_never_makes_a_secret_safe() 
         }
         let after = verdict(&watcher.registry, &old, patience).await;
         assert_eq!(after, Verdict::EvidenceGap, "{kind:?}");
-        let unused = watcher.registry.unused_clients(DAY, patience).await.unwrap();
+        let unused = watcher.registry.unused_clients(DAY, patience, None).await.unwrap();
         assert!(!unused.is_known(), "{kind:?}");
     }
 }
