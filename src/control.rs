@@ -10,6 +10,7 @@ mod gate;
 mod giving;
 mod import;
 mod installation;
+mod leaks;
 mod parse;
 mod refusal;
 mod render;

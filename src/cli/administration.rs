@@ -11,8 +11,10 @@ mod import;
 mod message;
 mod node;
 mod order;
+mod owners;
 mod reading;
 mod shown;
+mod texts;
 mod tokens;
 
 use self::node::Node;
@@ -22,6 +24,7 @@ pub(super) use self::{
     evidence::{Reach, Unused},
     order::{Created, CreatedClient, SecretOrder},
     shown::{ShownExplanation, ShownGrant, ShownOutcome, ShownSimulation, ShownToken, ShownTokens},
+    texts::{Found, Owner, Text, Texts},
 };
 use super::{
     confirm::Confirmation,
@@ -175,6 +178,20 @@ impl Site {
     /// Whether somebody is to be asked before something stops to work.
     pub(super) fn is_to_confirm(&self, confirmation: Confirmation) -> bool {
         if self.is_protected() { !confirmation.yes } else { confirmation.is_to_be_asked() }
+    }
+
+    /// The same for a command that reads something else from standard input, and that concerns
+    /// several clients.
+    ///
+    /// # Errors
+    /// As those of [`Confirmation::ask_at_terminal`].
+    pub(super) fn confirm_at_terminal(
+        &self,
+        confirmation: Confirmation,
+        consequence: &str,
+    ) -> anyhow::Result<()> {
+        let context = self.context.as_ref().filter(|context| context.is_protected);
+        confirmation.ask_at_terminal(consequence, context.map_or("yes", |context| &context.name))
     }
 
     /// Whether every such change has to be confirmed here.

@@ -35,13 +35,13 @@ impl Confirmation {
         self.ask_by(consequence, name, at_stdin)
     }
 
-    /// The same for a command that reads something else from standard input: asks at the terminal
-    /// of the process.
+    /// The same, with this answer, for a command that reads something else from standard input:
+    /// asks at the terminal of the process.
     ///
     /// # Errors
     /// As those of [`ask`](Self::ask).
-    pub(super) fn ask_at_terminal(self, consequence: &str) -> anyhow::Result<()> {
-        self.ask_by(consequence, "yes", || {
+    pub(super) fn ask_at_terminal(self, consequence: &str, wanted: &str) -> anyhow::Result<()> {
+        self.ask_by(consequence, wanted, || {
             let is_seen = io::stderr().is_terminal();
             is_seen.then(|| File::open("/dev/tty").ok().map(BufReader::new)).flatten()
         })

@@ -1,5 +1,5 @@
 //! `jeton secret …`: what to do with a secret of which only the text is known, directly in the
-//! database.
+//! database or through a node.
 
 mod burn;
 mod scan;
@@ -22,12 +22,14 @@ the command asks at the terminal, or needs --yes.
 
 Examples:
   jeton secret burn < leaked.txt
-  jeton secret burn --yes ci.log")]
+  jeton secret burn --yes ci.log
+  jeton secret burn --server unix:jeton-data/control.sock --yes ci.log")]
     Burn(burn::Burn),
     /// Find secrets and tokens in any text, and say whose they are and whether they can be used
     #[command(after_help = "\
 The text need not be UTF-8. A tag in each secret and token shows that this installation made it, so
-there is no false alarm. None is printed. The exit status is 3 if there is one.
+there is no false alarm. None is printed. A node (--server) is asked about one text at a time, which
+needs the scope jeton:read. The exit status is 3 if there is one.
 
 Examples:
   git log --patch | jeton secret scan

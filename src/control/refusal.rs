@@ -106,7 +106,7 @@ impl Refusal {
             Self::NotGrantable { what, limits } => not_grantable(&what, &limits),
             Self::SecretDeleted => refused(
                 ErrorReason::SecretNotFound,
-                "this secret was deleted, with its client perhaps: nothing can be done with it",
+                "this secret was deleted, with its client: nothing authenticates with it",
                 None,
                 &[],
             ),

@@ -17,16 +17,12 @@ use crate::{
 /// A client, as far as its own row tells.
 pub(super) fn client(record: &ClientRecord) -> v1::Client {
     let ClientRecord { client, about } = record;
-    let state = match client.state {
-        ClientState::Active => v1::ClientState::Active,
-        ClientState::Disabled => v1::ClientState::Disabled,
-    };
     let seconds = i64::from(client.token_lifetime.seconds());
     v1::Client {
         id: client.key.0.to_string(),
         client_id: client.client_id.to_string(),
         name: client.name.clone(),
-        state: state.into(),
+        state: client_state(client.state).into(),
         scopes: texts(&client.scopes),
         default_scopes: texts(&client.default_scopes),
         no_default_scope: client.default_scopes.is_empty() && !client.scopes.is_empty(),
@@ -54,6 +50,13 @@ pub(super) fn client(record: &ClientRecord) -> v1::Client {
 }
 
 /// A limit of a quota; `None` for the default of the node.
+pub(super) const fn client_state(of: ClientState) -> v1::ClientState {
+    match of {
+        ClientState::Active => v1::ClientState::Active,
+        ClientState::Disabled => v1::ClientState::Disabled,
+    }
+}
+
 pub(super) fn limit(of: Option<QuotaLimit>) -> Option<i64> {
     of.map(|limit| i64::from(limit.get()))
 }

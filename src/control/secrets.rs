@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Caller, ClientRpc, Refusal, parse, render};
 use crate::{
-    domain::{ClientId, ClientSecret, SecretId},
+    domain::{ClientId, SecretId},
     pb::v1,
     registry::{EVIDENCE_PATIENCE, RegistryError},
     store::Retirement,
@@ -127,57 +127,6 @@ impl ClientRpc {
         Ok(v1::RestoreSecretResponse { secret: Some(secret) })
     }
 
-    pub(super) async fn burn(
-        &self,
-        caller: Caller,
-        message: v1::BurnSecretRequest,
-    ) -> Result<v1::BurnSecretResponse, Refusal> {
-        let (client_id, id) = match &*message.client_secret {
-            "" => (parse::client_id(&message.client_id)?, parse::secret_id(&message.secret_id)?),
-            _ if !message.secret_id.is_empty() => return Err(one_name("secret_id")),
-            _ if !message.client_id.is_empty() => return Err(one_name("client_id")),
-            text => match self.owner_of(text).await? {
-                (Some(client_id), id) => (client_id, id),
-                (None, id) => return self.burn_deleted(&caller, id).await,
-            },
-        };
-        self.registry_for(&caller).retire_secret(&client_id, id, Retirement::Leaked).await?;
-        let (secret, live) = self.ended(&client_id, id).await?;
-        Ok(v1::BurnSecretResponse {
-            secret: Some(secret),
-            client_id: client_id.to_string(),
-            live_secrets_left: live,
-        })
-    }
-
-    /// Declares a secret leaked whose client was deleted and can come back.
-    async fn burn_deleted(
-        &self,
-        caller: &Caller,
-        id: SecretId,
-    ) -> Result<v1::BurnSecretResponse, Refusal> {
-        let client_id = self.registry_for(caller).burn_deleted(id).await?;
-        let client_id = client_id.ok_or(Refusal::SecretDeleted)?.to_string();
-        let state = v1::SecretState::Leaked.into();
-        let secret = v1::Secret { id: id.0.to_string(), state, ..v1::Secret::default() };
-        Ok(v1::BurnSecretResponse { secret: Some(secret), client_id, live_secrets_left: 0 })
-    }
-
-    /// The client of the secret with this text, `None` if it was deleted, and the id of the secret.
-    async fn owner_of(&self, text: &str) -> Result<(Option<ClientId>, SecretId), Refusal> {
-        const FIELD: &str = "client_secret";
-        let secret = ClientSecret::parse(text).map_err(Refusal::of_field(FIELD))?;
-        if !secret.has_tag_of(&self.registry.tag_keys().await?) {
-            let remedy = "was made elsewhere, or with a tag key that is retired: it means nothing \
-                here";
-            return Err(Refusal::invalid(FIELD, remedy));
-        }
-        let owned = self.registry.owned_secret(secret.id()).await?;
-        let client = owned.map(|owned| owned.client).transpose();
-        let client = client.map_err(RegistryError::Unreadable)?;
-        Ok((client.map(|client| client.client_id), secret.id()))
-    }
-
     /// A secret that was taken out of use, and how many live ones its client has left.
     async fn ended(
         &self,
@@ -191,8 +140,4 @@ impl ClientRpc {
         let secret = secrets.iter().flatten().find(|secret| secret.id == id);
         Ok((render::secret(secret.ok_or_else(missing)?, now), render::count(live)))
     }
-}
-
-fn one_name(field: &'static str) -> Refusal {
-    Refusal::invalid(field, "send either client_secret alone, or secret_id and client_id")
 }

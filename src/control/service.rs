@@ -129,6 +129,13 @@ impl ClientService for ClientRpc {
         self.run(request, |caller, message| self.restore(caller, message)).await
     }
 
+    async fn find_secret(
+        &self,
+        request: Request<v1::FindSecretRequest>,
+    ) -> Result<Response<v1::FindSecretResponse>, Status> {
+        self.run(request, |_, message| self.find_secret_owner(message)).await
+    }
+
     async fn burn_secret(
         &self,
         request: Request<v1::BurnSecretRequest>,

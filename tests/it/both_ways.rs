@@ -3,6 +3,7 @@
 mod apply;
 mod evidence;
 mod import;
+mod secrets;
 mod tokens;
 
 use std::{

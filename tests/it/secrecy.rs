@@ -169,6 +169,7 @@ fn every_field_of_the_contract_that_is_a_secret_prints_as_redacted() {
         "ClientAuthentication.client_secret",
         "CreateClientResponse.client_secret",
         "ExplainTokenRequest.token",
+        "FindSecretRequest.client_secret",
         "ImportedSecret.secret_hash",
         "IntrospectTokenRequest.token",
         "IssueTokenResponse.access_token",

@@ -5,27 +5,22 @@ use std::{
     path::PathBuf,
 };
 
-use anyhow::Context;
 use clap::Args;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::{
-    scan, strange,
-    text::{Findings, Found},
-};
+use super::{strange, text::Findings};
 use crate::{
     cli::{
-        arguments::Ending,
+        administration::{Ending, Found, Owner, Site, Text, Texts},
         client::may_be_live,
         deadline::Deadline,
         exit::Exit,
         output,
-        target::{Target, UNCHANGED},
+        target::UNCHANGED,
     },
-    domain::{ClientId, Clock, SecretId, SystemClock, TagKeys},
-    registry::{Registry, leaves_no_secret},
-    store::{OwnedSecret, Retirement},
+    domain::{ClientId, Clock, SecretId, SystemClock},
+    registry::leaves_no_secret,
 };
 
 #[derive(Debug, Args)]
@@ -44,67 +39,80 @@ const UNDECIDED: &str = "Secrets may or may not be declared leaked, and the chan
 
 impl Burn {
     pub(super) async fn run(self, deadline: Deadline) -> anyhow::Result<()> {
-        let target = Target::of(self.ending.changing.database)?;
-        target.announce();
-        let registry = target.registry(self.ending.changing.operator.actor());
-        let keys = target.ready_for(async { Ok(registry.tag_keys().await?) });
-        let keys = target.step(deadline, UNCHANGED, keys).await?;
+        let Ending { confirmation, changing } = self.ending;
+        let site = Site::of(changing.at)?;
+        let texts = site.texts(changing.operator.actor(), deadline).await?;
         // No deadline: a person may have to paste the text.
-        let secrets = secrets_in(self.file.as_slice(), &keys)?;
+        let secrets = secrets_in(self.file.as_slice(), &texts).await?;
 
         let look = async {
             let mut leaks = Vec::new();
             for id in &secrets {
-                leaks.push(Leak::of(&registry, *id, &secrets).await?);
+                leaks.push(Leak::of(&texts, *id, &secrets).await?);
             }
             Ok(leaks)
         };
-        let mut leaks = target.step(deadline, UNCHANGED, look).await?;
-        let last: Vec<_> = leaks.iter().filter(|leak| leak.is_last).map(Leak::named).collect();
-        if !last.is_empty() {
-            self.ending.confirmation.ask_at_terminal(&format!(
-                "In {}, these are the last live secrets of their clients: {}. Without them the \
-                 clients cannot authenticate; `jeton client add-secret` adds another first.",
-                target.place,
-                last.join(", ")
-            ))?;
+        let mut leaks = site.step(deadline, UNCHANGED, look).await?;
+        if let Some(consequence) = consequence(&leaks, &site) {
+            site.confirm_at_terminal(confirmation, &consequence)?;
         }
         let burn = async {
             for leak in &mut leaks {
-                leak.burn(&registry).await?;
+                leak.burn(&texts).await?;
             }
             Ok(())
         };
-        let done = target.step(deadline, UNDECIDED, burn).await;
+        let done = site.step(deadline, UNDECIDED, burn).await;
         if done.is_ok() {
-            // Merely informative, and a scan of the live tokens: it must not fail the command.
+            // Merely informative: it must not fail the command.
             for leak in leaks.iter_mut().filter(|leak| leak.tokens.is_none()) {
-                let count = async { Ok(registry.count_tokens(leak.id).await?) };
-                leak.tokens = target.step(deadline, UNCHANGED, count).await.ok();
+                leak.tokens = texts.count_tokens(leak.id).await;
             }
         }
-        target.leave().await;
+        site.leave().await;
         done?;
-        if self.ending.changing.format.json {
+        if changing.format.json {
             output::json(&json!({ "secrets": leaks.iter().map(Leak::json).collect::<Vec<_>>() }));
         } else {
             for leak in &leaks {
-                leak.tell(&target.place);
+                leak.tell(&site.place);
             }
         }
         Ok(())
     }
 }
 
+/// What stops to work, if somebody is to be asked before: the last live secrets of clients, and in
+/// a protected context any secret.
+fn consequence(leaks: &[Leak], site: &Site) -> Option<String> {
+    let named = |is_named: fn(&Leak) -> bool| {
+        let leaks = leaks.iter().filter(|leak| is_named(leak) && leak.client_id.is_some());
+        leaks.map(Leak::named).collect::<Vec<_>>().join(", ")
+    };
+    let (last, all) = (named(|leak| leak.is_last), named(|_| true));
+    if !last.is_empty() {
+        Some(format!(
+            "In {}, these are the last live secrets of their clients: {last}. Without them the \
+             clients cannot authenticate; `jeton client add-secret` adds another first.",
+            site.place
+        ))
+    } else if site.is_protected() && !all.is_empty() {
+        Some(format!("In {}, these secrets end, with their tokens: {all}.", site.place))
+    } else {
+        None
+    }
+}
+
 /// The secrets in these files, or on standard input if there are none.
-fn secrets_in(files: &[PathBuf], keys: &TagKeys) -> anyhow::Result<Vec<SecretId>> {
+async fn secrets_in(files: &[PathBuf], texts: &Texts<'_>) -> anyhow::Result<Vec<SecretId>> {
+    let made_here = async |text: &Text| texts.made_here(text).await;
     let findings = if files.is_empty() && io::stdin().is_terminal() {
         let pasted = Zeroizing::new(rpassword::prompt_password("Leaked secret: ")?);
         let mut findings = Findings::default();
-        findings.add("-", &mut pasted.as_bytes(), keys).context("the text cannot be read")?;
+        findings.add("-", "the text", &mut pasted.as_bytes(), &made_here).await?;
         findings
     } else {
-        Findings::in_files(files, keys)?
+        Findings::in_files(files, &made_here).await?
     };
     let mut secrets = Vec::new();
     let mut tokens = 0;
@@ -135,10 +143,9 @@ fn secrets_in(files: &[PathBuf], keys: &TagKeys) -> anyhow::Result<Vec<SecretId>
 /// A secret that leaked.
 struct Leak {
     id: SecretId,
-    /// `None` if the secret was deleted, with its client perhaps.
-    owned: Option<OwnedSecret>,
+    owner: Owner,
+    /// `None` if the secret was deleted with its client.
     client_id: Option<ClientId>,
-    was: &'static str,
     is_last: bool,
     /// Tokens issued with it that had not expired and were ended; `None` if nobody counted them.
     tokens: Option<u64>,
@@ -147,43 +154,37 @@ struct Leak {
 
 impl Leak {
     /// Looks up a secret, one of those that leaked.
-    async fn of(registry: &Registry, id: SecretId, all: &[SecretId]) -> anyhow::Result<Self> {
-        let owned = registry.owned_secret(id).await?;
-        let was = match owned.as_ref().map(|owned| &owned.secret) {
-            None => "deleted",
-            Some(Err(_)) => "unreadable",
-            Some(Ok(secret)) => secret.state(SystemClock.now()).as_str(),
-        };
-        let named = owned.as_ref().and_then(|owned| scan::client_id(&owned.client));
-        let client_id = named.as_deref().and_then(|name| ClientId::parse(name).ok());
-        if owned.is_some() && client_id.is_none() {
+    async fn of(texts: &Texts<'_>, id: SecretId, all: &[SecretId]) -> anyhow::Result<Self> {
+        let owner = texts.owner(Found::Secret(id)).await?;
+        let client_id = owner.client_id.as_deref().and_then(|name| ClientId::parse(name).ok());
+        if !owner.is_deleted() && client_id.is_none() {
             return Err(Exit::Failed.error(format!(
                 "nothing was changed: the client of secret {} has a client_id that cannot be read: \
                  correct it in the database first",
                 id.0
             )));
         }
-        let may_be_live = owned.as_ref().is_some_and(|owned| may_be_live(&owned.secret));
-        let is_last = match client_id.as_ref().filter(|_| may_be_live) {
-            Some(client_id) => {
-                let (_, secrets) = registry.show_client(client_id).await?;
-                leaves_no_secret(&secrets, all, SystemClock.now())
+        let mut is_last = false;
+        if let Some(client_id) = &client_id {
+            texts.check_burn(client_id, id).await?;
+            if owner.may_be_live() {
+                let secrets = texts.secrets(client_id).await?;
+                is_last = leaves_no_secret(&secrets, all, SystemClock.now());
             }
-            None => false,
-        };
+        }
         // Those of a secret that was declared leaked before were ended then.
-        let tokens = ["leaked", "deleted"].contains(&was).then_some(0);
-        Ok(Self { id, owned, client_id, was, is_last, tokens, live_left: 0 })
+        let tokens = (owner.is_deleted() || owner.state == "leaked").then_some(0);
+        Ok(Self { id, owner, client_id, is_last, tokens, live_left: 0 })
     }
 
-    async fn burn(&mut self, registry: &Registry) -> anyhow::Result<()> {
+    async fn burn(&mut self, texts: &Texts<'_>) -> anyhow::Result<()> {
         let Some(client_id) = &self.client_id else {
             // Its client may come back.
-            registry.burn_deleted(self.id).await?;
-            return Ok(());
+            return texts.burn_deleted(self.id).await;
         };
-        registry.retire_secret(client_id, self.id, Retirement::Leaked).await?;
-        let (_, secrets) = registry.show_client(client_id).await?;
+        let counted = texts.burn(client_id, self.id).await?;
+        self.tokens = self.tokens.or(counted);
+        let secrets = texts.secrets(client_id).await?;
         self.live_left = secrets.iter().filter(|secret| may_be_live(secret)).count();
         Ok(())
     }
@@ -193,20 +194,12 @@ impl Leak {
         format!("secret {} of client {client}", self.id.0)
     }
 
-    /// Scopes and audiences of the client.
-    fn reach(&self) -> [Vec<String>; 2] {
-        let client = self.owned.as_ref().and_then(|owned| owned.client.as_ref().ok());
-        client.map_or_else(Default::default, |client| {
-            let scopes = client.scopes.iter().map(ToString::to_string).collect();
-            [scopes, client.audiences.iter().map(ToString::to_string).collect()]
-        })
-    }
-
     fn tell(&self, place: &str) {
         let id = self.id.0;
         let Some(client_id) = &self.client_id else {
             output::say(&format!(
-                "Secret {id} was deleted before. If its client comes back, it stays out of use."
+                "Secret {id} was deleted before, with its client. If the client comes back, the \
+                 secret stays out of use."
             ));
             return;
         };
@@ -214,13 +207,12 @@ impl Leak {
             "Secret {id} of client {client_id} is declared leaked in {place}: it no longer \
              authenticates, and tokens issued with it are inactive."
         ));
-        let [scopes, audiences] = self.reach();
         let tokens =
             self.tokens.map_or_else(|| "not counted".to_owned(), |count| count.to_string());
         output::properties(&[
-            ("state before", self.was.to_owned()),
-            ("scopes", scopes.join(" ")),
-            ("audiences", audiences.join(" ")),
+            ("state before", self.owner.state.to_owned()),
+            ("scopes", self.owner.scopes.join(" ")),
+            ("audiences", self.owner.audiences.join(" ")),
             ("tokens ended", tokens),
             ("live secrets left", self.live_left.to_string()),
         ]);
@@ -232,13 +224,12 @@ impl Leak {
     }
 
     fn json(&self) -> Value {
-        let [scopes, audiences] = self.reach();
         json!({
             "secret_id": self.id.0,
             "client_id": self.client_id.as_ref().map(ClientId::as_str),
-            "state_before": self.was,
-            "scopes": scopes,
-            "audiences": audiences,
+            "state_before": self.owner.state,
+            "scopes": self.owner.scopes,
+            "audiences": self.owner.audiences,
             "tokens_ended": self.tokens,
             "live_secrets_left": self.live_left,
         })

@@ -8,20 +8,18 @@ use serde_json::{Value, json};
 
 use super::{
     strange,
-    text::{Finding, Findings, Found},
+    text::{Finding, Findings},
 };
 use crate::{
     cli::{
-        arguments::Reading,
+        administration::{Found, Owner, Reading, Site, Text, Texts},
         deadline::Deadline,
         exit::Exit,
         node, output,
         table::Column,
-        target::{Target, UNCHANGED},
+        target::UNCHANGED,
     },
-    domain::{Client, Clock, SystemClock, Timestamp, TokenFacts},
-    registry::{Registry, RegistryError},
-    store::{OwnedSecret, Readable},
+    domain::ClientState,
 };
 
 #[derive(Debug, Args)]
@@ -46,22 +44,20 @@ const COLUMNS: [Column; 7] = [
 
 impl Scan {
     pub(super) async fn run(self, deadline: Deadline) -> anyhow::Result<()> {
-        let target = Target::of(self.on.database)?;
-        target.announce();
-        let registry = target.registry(node::this_user());
-        let keys = target.ready_for(async { Ok(registry.tag_keys().await?) });
-        let keys = target.step(deadline, UNCHANGED, keys).await?;
+        let site = Site::of(self.on.at)?;
+        let texts = site.texts(node::this_user(), deadline).await?;
         // No deadline: the text may come from a program that takes as long as it likes.
-        let findings = Findings::in_files(&self.files, &keys)?;
+        let made_here = async |text: &Text| texts.made_here(text).await;
+        let findings = Findings::in_files(&self.files, &made_here).await?;
         let look = async {
             let mut rows = Vec::new();
             for finding in &findings.ours {
-                rows.push(Row::of(&registry, finding).await?);
+                rows.push(Row::of(&texts, finding).await?);
             }
             Ok(rows)
         };
-        let rows = target.step(deadline, UNCHANGED, look).await;
-        target.leave().await;
+        let rows = site.step(deadline, UNCHANGED, look).await;
+        site.leave().await;
         let rows = rows?;
         if self.on.format.json {
             let found: Vec<_> = rows.iter().map(Row::json).collect();
@@ -83,23 +79,16 @@ impl Scan {
 /// One secret or token with its owner.
 struct Row<'a> {
     finding: &'a Finding,
-    client_id: Option<String>,
-    client_state: Option<&'static str>,
-    state: &'static str,
+    owner: Owner,
 }
 
 impl<'a> Row<'a> {
-    async fn of(registry: &Registry, finding: &'a Finding) -> anyhow::Result<Self> {
-        let now = SystemClock.now();
-        let (client_id, client_state, state) = match finding.found {
-            Found::Secret(id) => of_secret(registry.owned_secret(id).await?, now),
-            Found::Token(id) => match registry.stored_token(id).await {
-                Ok(token) => of_token(token.and_then(|token| token.facts), now),
-                Err(RegistryError::Unreadable(_)) => (None, None, "unreadable"),
-                Err(error) => return Err(error.into()),
-            },
-        };
-        Ok(Self { finding, client_id, client_state, state })
+    async fn of(texts: &Texts<'_>, finding: &'a Finding) -> anyhow::Result<Self> {
+        Ok(Self { finding, owner: texts.owner(finding.found).await? })
+    }
+
+    fn client_state(&self) -> Option<&'static str> {
+        self.owner.client_state.map(ClientState::as_str)
     }
 
     const fn what(&self) -> &'static str {
@@ -119,9 +108,9 @@ impl<'a> Row<'a> {
     fn cells(&self) -> [String; 7] {
         [
             self.what().to_owned(),
-            self.state.to_owned(),
-            self.client_id.clone().unwrap_or_default(),
-            self.client_state.unwrap_or_default().to_owned(),
+            self.owner.state.to_owned(),
+            self.owner.client_id.clone().unwrap_or_default(),
+            self.client_state().unwrap_or_default().to_owned(),
             self.finding.first.clone(),
             self.finding.places.to_string(),
             self.id(),
@@ -132,35 +121,11 @@ impl<'a> Row<'a> {
         json!({
             "what": self.what(),
             "id": self.id(),
-            "state": self.state,
-            "client_id": self.client_id,
-            "client_state": self.client_state,
+            "state": self.owner.state,
+            "client_id": self.owner.client_id,
+            "client_state": self.client_state(),
             "found_in": self.finding.first,
             "places": self.finding.places,
         })
-    }
-}
-
-type Owner = (Option<String>, Option<&'static str>, &'static str);
-
-/// A token that was removed, or whose client was, has ended.
-fn of_token(facts: Option<TokenFacts>, now: Timestamp) -> Owner {
-    let Some(facts) = facts else { return (None, None, "ended") };
-    let state = if facts.is_alive(now) { "active" } else { "inactive" };
-    let client = &facts.client;
-    (Some(client.client_id.to_string()), Some(client.state.as_str()), state)
-}
-
-fn of_secret(owned: Option<OwnedSecret>, now: Timestamp) -> Owner {
-    let Some(OwnedSecret { client, secret }) = owned else { return (None, None, "deleted") };
-    let state = secret.as_ref().map_or("unreadable", |secret| secret.state(now).as_str());
-    (client_id(&client), client.as_ref().ok().map(|client| client.state.as_str()), state)
-}
-
-/// The `client_id` of a row, as far as it can be read.
-pub(super) fn client_id(client: &Readable<Client>) -> Option<String> {
-    match client {
-        Ok(client) => Some(client.client_id.to_string()),
-        Err(row) => row.client_id.clone(),
     }
 }

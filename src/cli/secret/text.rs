@@ -1,4 +1,4 @@
-//! Secrets and tokens in arbitrary text, found by their form and their tag.
+//! Secrets and tokens in arbitrary text, found by their form; who made them is asked for each.
 
 use std::{
     collections::HashMap,
@@ -10,28 +10,13 @@ use std::{
 use anyhow::Context;
 use zeroize::Zeroizing;
 
-use crate::domain::{ClientSecret, SecretId, TagKeys, TokenId, TokenText};
+use crate::cli::administration::{Found, Text};
 
 /// Number of bytes of a secret and of a token.
 const LENGTH: usize = 79;
 
 /// Number of bytes that are read at once.
 const CHUNK: usize = 64 * 1024;
-
-/// A secret or a token, by the id in its text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Found {
-    Secret(SecretId),
-    Token(TokenId),
-}
-
-/// A text in the form of a secret or a token.
-enum Candidate {
-    /// Made by this installation.
-    Ours(Found),
-    /// Made elsewhere, or by nobody.
-    Other,
-}
 
 /// Where a secret or a token was found.
 #[derive(Debug)]
@@ -54,45 +39,49 @@ pub(super) struct Findings {
 }
 
 impl Findings {
-    /// Searches these files, or standard input if there are none.
-    pub(super) fn in_files(files: &[PathBuf], keys: &TagKeys) -> anyhow::Result<Self> {
+    /// Searches these files, or standard input if there are none. `made_here` tells whether this
+    /// installation made a text.
+    pub(super) async fn in_files(
+        files: &[PathBuf],
+        made_here: &impl AsyncFn(&Text) -> anyhow::Result<bool>,
+    ) -> anyhow::Result<Self> {
         let mut findings = Self::default();
         if files.is_empty() {
-            let read = findings.add("-", &mut io::stdin().lock(), keys);
-            read.context("standard input cannot be read")?;
+            findings.add("-", "standard input", &mut io::stdin(), made_here).await?;
         }
         for path in files {
-            let named = || format!("{} cannot be read", path.display());
-            let mut file = File::open(path).with_context(named)?;
-            findings.add(&name(path), &mut file, keys).with_context(named)?;
+            let name = name(path);
+            let mut file = File::open(path).with_context(|| format!("{name} cannot be read"))?;
+            findings.add(&name, &name, &mut file, made_here).await?;
         }
         Ok(findings)
     }
 
-    /// Searches one text, which need not be UTF-8, and need not fit into memory.
-    pub(super) fn add(
+    /// Searches one text, which need not be UTF-8, and need not fit into memory. `spoken` is its
+    /// name in errors.
+    pub(super) async fn add(
         &mut self,
         name: &str,
+        spoken: &str,
         text: &mut dyn Read,
-        keys: &TagKeys,
-    ) -> io::Result<()> {
+        made_here: &impl AsyncFn(&Text) -> anyhow::Result<bool>,
+    ) -> anyhow::Result<()> {
         let mut buffer = Zeroizing::new(vec![0; CHUNK + LENGTH]);
         let (mut held, mut line) = (0, 1_u64);
         loop {
             let read = match text.read(&mut buffer[held..]) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                read => read?,
+                read => read.with_context(|| format!("{spoken} cannot be read"))?,
             };
             let (mut at, end) = (0, held + read);
             while at + LENGTH <= end {
-                match candidate(&buffer[at..at + LENGTH], keys) {
-                    Some(Candidate::Ours(found)) => {
-                        self.note(found, name, line);
+                if let Some(text) = candidate(&buffer[at..at + LENGTH]) {
+                    if made_here(&text).await? {
+                        self.note(text.found(), name, line);
                         at += LENGTH;
                         continue;
                     }
-                    Some(Candidate::Other) => self.others += 1,
-                    None => {}
+                    self.others += 1;
                 }
                 line += u64::from(buffer[at] == b'\n');
                 at += 1;
@@ -120,25 +109,18 @@ fn name(path: &Path) -> String {
     path.display().to_string()
 }
 
-/// Whether this text has the form of a secret or a token, and whether this installation made it.
-fn candidate(text: &[u8], keys: &TagKeys) -> Option<Candidate> {
+/// The text, if it has the form of a secret or a token.
+fn candidate(text: &[u8]) -> Option<Text> {
     if !text.starts_with(b"jt") {
         return None;
     }
-    let text = str::from_utf8(text).ok()?;
-    let (is_ours, found) = if let Ok(secret) = ClientSecret::parse(text) {
-        (secret.has_tag_of(keys), Found::Secret(secret.id()))
-    } else {
-        let token = TokenText::parse(text).ok()?;
-        (token.has_tag_of(keys), Found::Token(token.id()))
-    };
-    Some(if is_ours { Candidate::Ours(found) } else { Candidate::Other })
+    Text::parse(str::from_utf8(text).ok()?)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{SeededRandom, TagKey, Timestamp};
+    use crate::domain::{ClientSecret, SeededRandom, TagKey, TagKeys, Timestamp, TokenText};
     use proptest::prelude::*;
 
     fn keys(byte: u8) -> TagKeys {
@@ -156,6 +138,16 @@ mod tests {
             self.0 = rest;
             Ok(size)
         }
+    }
+
+    /// Searches a text as an installation with these keys does.
+    fn search(text: &mut dyn Read, keys: &TagKeys) -> Findings {
+        let made_here = async |text: &Text| Ok(text.has_tag_of(keys));
+        let mut findings = Findings::default();
+        let search = findings.add("a", "a", text, &made_here);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(search).unwrap();
+        findings
     }
 
     proptest! {
@@ -179,8 +171,7 @@ mod tests {
             text.extend_from_slice(token.expose().as_bytes());
             text.extend_from_slice(secret.expose().as_bytes());
             text.extend_from_slice(after.as_bytes());
-            let mut findings = Findings::default();
-            findings.add("a", &mut Pieces(&text, piece), &keys).unwrap();
+            let findings = search(&mut Pieces(&text, piece), &keys);
             let ours: Vec<_> = findings
                 .ours
                 .iter()
@@ -198,8 +189,7 @@ mod tests {
         let random = SeededRandom::default();
         let other = ClientSecret::generate(&random, keys(8).current()).unwrap();
         let text = format!("{0} {0} jts_{1}", other.expose(), "A".repeat(74));
-        let mut findings = Findings::default();
-        findings.add("-", &mut text.as_bytes(), &keys(7)).unwrap();
+        let findings = search(&mut text.as_bytes(), &keys(7));
         assert!(findings.ours.is_empty());
         assert_eq!(findings.others, 2);
     }

@@ -65,7 +65,7 @@ async fn what_names_no_secret_or_two_is_refused() {
             (by_text(foreign.expose()), invalid("client_secret")),
             (both_ids, invalid("secret_id")),
             (named, invalid("client_id")),
-            (by_text(""), invalid("client_id")),
+            (by_text(""), invalid("secret_id")),
             (by_text(deleted.secret()), (ErrorReason::SecretNotFound, String::new())),
         ] {
             let refused = control.burn_secret(at.ask(request).await).await.unwrap_err();
