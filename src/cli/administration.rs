@@ -16,6 +16,7 @@ mod reading;
 mod shown;
 mod texts;
 mod tokens;
+mod trail;
 
 use self::node::Node;
 pub(super) use self::{
@@ -25,6 +26,8 @@ pub(super) use self::{
     order::{Created, CreatedClient, SecretOrder},
     shown::{ShownExplanation, ShownGrant, ShownOutcome, ShownSimulation, ShownToken, ShownTokens},
     texts::{Found, Owner, Text, Texts},
+    tokens::Revoked,
+    trail::{Events, Trail},
 };
 use super::{
     confirm::Confirmation,
@@ -62,19 +65,31 @@ impl Site {
     /// used.
     pub(super) fn of(at: At) -> anyhow::Result<Self> {
         let At { given, node, database } = at;
+        Self::named(node.place()?, node.context.as_deref(), given.context, database)
+    }
+
+    /// The node that flags name, else the database that they name, else the context.
+    ///
+    /// # Errors
+    /// As those of [`Site::of`].
+    pub(super) fn named(
+        node: Option<NodePlace>,
+        context: Option<&str>,
+        is_context_given: bool,
+        database: Database,
+    ) -> anyhow::Result<Self> {
         let links = database.links;
-        let named = node.place()?;
-        let is_named = named.is_some() || database.given.database;
-        if is_named && given.context {
+        let is_named = node.is_some() || database.given.database;
+        if is_named && is_context_given {
             return Err(Exit::Usage.error(
                 "--context names a place to work in, and so does another flag, a variable or the \
                  configuration file (--server, --database-url, --data-dir): leave one of them out",
             ));
         }
-        if let Some(node) = named {
+        if let Some(node) = node {
             return Self::through(node, links, None);
         }
-        let named = if is_named { None } else { contexts::chosen(node.context.as_deref())? };
+        let named = if is_named { None } else { contexts::chosen(context)? };
         match named {
             Some(context) => Self::within(context, database),
             None => Self::on(Located { database, context: None }),

@@ -1,4 +1,5 @@
-//! `jeton audit …`: lists, follows and verifies the audit trail, directly in the database.
+//! `jeton audit …`: lists and follows the audit trail, in the database or through a node; and
+//! verifies it, in the database alone, because a node that vouches for itself proves nothing.
 
 mod filter;
 mod list;
@@ -34,6 +35,7 @@ Who gave the client orders the scope admin:
 Examples:
   jeton audit list --client orders --last 10 --json
   jeton audit list --actor alice --since 7d
+  jeton audit list --server unix:jeton-data/control.sock
   jeton audit list --action secret --since 2027-01-01 --until 2027-02-01
   jeton audit list --action client.disable")]
     List(list::List),
@@ -49,7 +51,8 @@ Examples:
     #[command(after_help = "\
 The mark that this prints is the number and the hash of the last row. Keep it somewhere else: only a
 mark reveals rows cut off the end later, or a trail that was rewritten completely. A node logs a
-mark every ten minutes if there was a change.
+mark every ten minutes if there was a change. This works on a database alone: a node that vouches
+for its own trail would prove nothing.
 
 Example:
   jeton audit verify")]

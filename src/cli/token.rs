@@ -1,6 +1,5 @@
 //! `jeton token …`: issues, introspects and revokes tokens at a running node, over gRPC; and for
-//! operators, on a database or through a node, lists and explains them, and revokes them in a
-//! database.
+//! operators, on a database or through a node, lists, explains and revokes them.
 
 mod explain;
 mod list;
@@ -53,8 +52,9 @@ Example:
     Introspect(OfToken),
     /// Revoke a token before it expires: as its client, or by its id as an operator
     #[command(after_help = "\
-With --id it works directly in the database, and the audit trail names the operator. Otherwise it
-calls a node as the client that the token was issued to.
+With --id it works in the database, or through a node if --server or a context names its control
+listener, and the audit trail names the operator. Otherwise it calls a node as the client that the
+token was issued to.
 
 Examples:
   jeton token revoke --client-id orders --secret-file orders.secret < token.txt

@@ -12,6 +12,8 @@ use super::database::DATA_DIR;
 pub struct Given {
     /// Whether the flag `--context` is given, and not only its variable.
     pub context: bool,
+    /// Whether the flag `--server` is given, and not only its variable.
+    pub server: bool,
     /// Whether a flag, a variable or the configuration file names a database.
     pub database: bool,
 }
@@ -32,6 +34,7 @@ impl FromArgMatches for Given {
         };
         Ok(Self {
             context: is_from("context", &[ValueSource::CommandLine]),
+            server: is_from("server", &[ValueSource::CommandLine]),
             database: is_from("database_url", &either)
                 || is_from("data_dir", &either)
                 || is_of_file("database_url", None)

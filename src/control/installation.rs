@@ -2,8 +2,9 @@
 
 use super::{Caller, ClientRpc, Refusal, clients::list_of, parse, render};
 use crate::{
-    domain::{AuditEntry, page_token, position_in},
+    domain::{self, AuditEntry, position_in},
     pb::v1,
+    registry::AuditQuery,
     request::Method,
     store::Readable,
 };
@@ -26,27 +27,37 @@ impl ClientRpc {
             let remedy = "cannot be negative: leave it out for the whole trail";
             return Err(Refusal::invalid("after_seq", remedy));
         }
+        let query = parse::audit_query(message.filter.as_ref())?;
+        if query != AuditQuery::default() && !message.newest_first {
+            let remedy = "finds the newest events first: set newest_first as well";
+            return Err(Refusal::invalid("filter", remedy));
+        }
         let keys = self.store.installation().await?.tag_keys;
-        let unpaged = v1::ListAuditEventsRequest {
-            page_size: 0,
-            page_token: String::new(),
-            after_seq: message.after_seq,
-        };
-        let list = list_of(Method::ListAuditEvents, &unpaged);
-        let after = match &*message.page_token {
-            "" => message.after_seq,
+        let page_token = message.page_token.clone();
+        let list =
+            v1::ListAuditEventsRequest { page_size: 0, page_token: String::new(), ..message };
+        let (after, newest_first) = (list.after_seq, list.newest_first);
+        let list = list_of(Method::ListAuditEvents, &list);
+        let from = match &*page_token {
+            "" => None,
             token => {
-                let after = position_in(&keys, &list, token);
-                let after = after.map_err(Refusal::of_field("page_token"))?;
+                let from = position_in(&keys, &list, token);
+                let from = from.map_err(Refusal::of_field("page_token"))?;
                 // Only a number of ours has a tag of ours.
-                after.parse().unwrap_or(i64::MAX)
+                Some(from.parse().unwrap_or(i64::MAX))
             }
         };
-        let mut entries = self.store.audit_after(after, size.saturating_add(1)).await?;
+        let wanted = size.saturating_add(1);
+        let mut entries = if newest_first {
+            let seqs = after.saturating_add(1)..=from.unwrap_or(i64::MAX).saturating_sub(1);
+            self.registry.find_audit(&query, seqs, wanted as usize).await?
+        } else {
+            self.store.audit_after(from.unwrap_or(after), wanted).await?
+        };
         let has_more = entries.len() > size as usize;
         entries.truncate(size as usize);
         let end = entries.iter().rev().find_map(seq).filter(|_| has_more);
-        let next = end.map(|seq| page_token(&keys, &list, &seq.to_string()));
+        let next = end.map(|seq| domain::page_token(&keys, &list, &seq.to_string()));
         let unreadable = entries.iter().filter_map(|row| row.as_ref().err());
         Ok(v1::ListAuditEventsResponse {
             unreadable: unreadable.map(render::unreadable).collect(),

@@ -168,6 +168,7 @@ pub(super) fn unreadable(row: &UnreadableRow) -> v1::UnreadableRow {
         id: row.id.map(|id| id.to_string()).unwrap_or_default(),
         client_id: row.client_id.clone().unwrap_or_default(),
         why: row.reason(),
+        seq: row.seq.unwrap_or_default(),
     }
 }
 
@@ -185,6 +186,7 @@ pub(super) fn event(entry: &AuditEntry) -> v1::AuditEvent {
         subject: id(entry.subject),
         detail: entry.detail.clone(),
         act: act(entry).to_owned(),
+        hash: entry.hash.map(|hash| hash.to_string()).unwrap_or_default(),
     }
 }
 

@@ -228,7 +228,12 @@ async fn the_audit_trail_is_read_in_pages_without_a_gap() {
         let (mut seqs, mut page_token) = (Vec::new(), String::new());
         for _ in 0..3 {
             at.node.client(&format!("client-{}", seqs.len())).await;
-            let ask = ListAuditEventsRequest { page_size: 2, page_token, after_seq: 1 };
+            let ask = ListAuditEventsRequest {
+                page_size: 2,
+                page_token,
+                after_seq: 1,
+                ..Default::default()
+            };
             let page = control.list_audit_events(at.ask(ask).await).await.unwrap().into_inner();
             seqs.extend(page.events.iter().map(|event| event.seq));
             page_token = page.next_page_token;

@@ -1,6 +1,7 @@
 //! `jeton client …` works directly on a database and through a node, and says the same both ways.
 
 mod apply;
+mod audit;
 mod evidence;
 mod import;
 mod secrets;

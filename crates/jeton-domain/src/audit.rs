@@ -32,7 +32,9 @@ impl fmt::Debug for AuditHash {
 }
 
 impl AuditHash {
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    /// Parses 64 hexadecimal digits; `None` if it is something else.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
         let mut bytes = [0; 32];
         if text.len() != 64 || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
             return None;

@@ -10,7 +10,7 @@ use crate::{
         SecretId, Timestamp,
     },
     pb::v1,
-    registry::{AudienceChange, ClientUpdate, NewClient},
+    registry::{AudienceChange, AuditQuery, ClientUpdate, NewClient},
     store::{ClientFilter, SecretChange},
 };
 
@@ -162,6 +162,21 @@ pub(super) fn filter(filter: &ClientFilter) -> v1::ClientFilter {
         labels: labels.collect(),
         owner: filter.owner.clone().unwrap_or_default(),
         without_live_secret: filter.without_live_secret_at.is_some(),
+    }
+}
+
+/// Which events of the audit trail are looked for.
+pub(super) fn audit_filter(query: &AuditQuery) -> v1::AuditFilter {
+    let AuditQuery { rows, act, field, gained, lost } = query;
+    v1::AuditFilter {
+        client_id: text(rows.client_id.as_ref()),
+        actor: text(rows.actor.as_ref()),
+        action: text(act.as_ref().or(rows.action.as_ref())),
+        field: text(field.as_ref()),
+        gained: text(gained.as_ref()),
+        lost: text(lost.as_ref()),
+        since_time: rows.since.map(moment),
+        until_time: rows.until.map(moment),
     }
 }
 

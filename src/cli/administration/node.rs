@@ -143,7 +143,7 @@ impl Node {
     }
 
     /// What a refusal, or a connection that broke, means to the command.
-    fn refusal(&self, status: &Status) -> Failed {
+    pub(super) fn refusal(&self, status: &Status) -> Failed {
         let info = status.get_details_error_info();
         let reason = info.as_ref().and_then(|info| ErrorReason::from_reason(&info.reason));
         let changed = info.and_then(|mut info| info.metadata.remove("changed"));

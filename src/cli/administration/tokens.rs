@@ -24,8 +24,15 @@ pub(in crate::cli) enum Tokens<'a> {
     Node(&'a Node),
 }
 
+/// A token that is revoked.
+pub(in crate::cli) struct Revoked {
+    pub(in crate::cli) client_id: Option<String>,
+    /// Whether it was not revoked before.
+    pub(in crate::cli) is_new: bool,
+}
+
 impl Site {
-    /// The tokens there, for commands that only look.
+    /// The tokens there.
     pub(in crate::cli) fn tokens(&self, actor: Actor) -> Tokens<'_> {
         match self.clients(actor) {
             Clients::Database(registry) => Tokens::Database(registry),
@@ -61,6 +68,24 @@ impl Tokens<'_> {
                 Ok(ShownExplanation::of(registry.explain_token(asked, seen_by).await?))
             }
             Self::Node(node) => node.explain(asked, seen_by).await,
+        }
+    }
+
+    /// Revokes a token, whatever client it belongs to.
+    pub(in crate::cli) async fn revoke(&self, TokenId(id): TokenId) -> anyhow::Result<Revoked> {
+        match self {
+            Self::Database(registry) => {
+                let revoked = registry.revoke_token(TokenId(id)).await?;
+                let client = revoked.token.facts.map(|facts| facts.client.client_id.to_string());
+                Ok(Revoked { client_id: client, is_new: revoked.is_new })
+            }
+            Self::Node(node) => {
+                let message = v1::RevokeTokenByIdRequest { token_id: id.to_string() };
+                let call = async |mut calls: Calls| calls.revoke_token_by_id(message).await;
+                let revoked = node.ask(call).await?;
+                let client_id = Some(revoked.client_id).filter(|id| !id.is_empty());
+                Ok(Revoked { client_id, is_new: !revoked.already_revoked })
+            }
         }
     }
 

@@ -4,9 +4,12 @@ use clap::Args;
 
 use super::{filter::Filter, text};
 use crate::{
-    cli::{arguments::Reading, deadline::Deadline, node, output, target::Target, unreadable},
+    cli::{
+        administration::{Reading, Site},
+        deadline::Deadline,
+        node, output, unreadable,
+    },
     registry::AuditQuery,
-    store::WHOLE_TRAIL,
 };
 
 #[derive(Debug, Args)]
@@ -25,12 +28,11 @@ pub(in crate::cli) struct List {
 
 impl List {
     pub(super) async fn run(self, deadline: Deadline) -> anyhow::Result<()> {
-        let target = Target::of(self.on.database)?;
-        let registry = target.registry(node::this_user());
+        let site = Site::of(self.on.at)?;
+        let trail = site.trail(node::this_user());
         let query = AuditQuery::from(self.filter);
         let last = usize::try_from(self.last).unwrap_or(usize::MAX);
-        let work = async { Ok(registry.find_audit(&query, WHOLE_TRAIL, last).await?) };
-        let mut entries = target.look(deadline, work).await?;
+        let mut entries = site.look(deadline, trail.last(&query, last)).await?;
         entries.reverse();
         if self.on.format.json {
             output::json(&entries.iter().map(text::json).collect());

@@ -44,7 +44,7 @@ pub(super) fn json(entry: &Readable<AuditEntry>) -> Value {
     json!({
         "seq": entry.seq,
         "at": entry.at.to_string(),
-        "actor": entry.actor,
+        "actor": entry.actor_in_full(),
         "login": entry.login,
         "action": entry.action,
         "act": act(entry),

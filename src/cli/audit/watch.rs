@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use anyhow::Context;
 use clap::Args;
 use tokio::{
     select,
@@ -12,10 +13,10 @@ use tokio::{
 use super::{filter::Filter, text};
 use crate::{
     cli::{
-        arguments::Reading,
+        administration::{Events, Reading, Site, Trail},
         deadline::Deadline,
         node, output,
-        target::{Target, UNCHANGED},
+        target::UNCHANGED,
     },
     domain::AuditEntry,
     registry::{AuditQuery, Registry},
@@ -36,35 +37,75 @@ pub(in crate::cli) struct Watch {
 
 impl Watch {
     pub(super) async fn run(self, deadline: Deadline) -> anyhow::Result<()> {
-        let target = Target::of(self.on.database)?;
-        target.announce();
-        let registry = target.registry(node::this_user());
+        let site = Site::of(self.on.at)?;
+        site.announce();
         let query = AuditQuery::from(self.filter);
-        let looking = target.ready_for(end_of(&registry));
         let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut seen = target.step(deadline, UNCHANGED, looking).await?;
-        output::remark("Watching for changes; Ctrl-C ends this.");
-        loop {
-            // Each look has its own deadline, because the whole lasts as long as one likes.
-            let looking = target.step(deadline, UNCHANGED, news(&registry, &query, &mut seen));
-            let entries = select! {
-                entries = looking => entries?,
-                _ = interrupt.recv() => break,
-            };
-            for entry in &entries {
+        let shown = |entries: &[Readable<AuditEntry>]| {
+            for entry in entries {
                 output::say(&line(entry, self.on.format.json));
             }
-            if output::is_lost() {
-                break;
+        };
+        let watching = async {
+            match site.trail(node::this_user()) {
+                Trail::Database(registry) => poll(&site, deadline, &registry, &query, &shown).await,
+                Trail::Node(node) => {
+                    let begun = node.watch(&query);
+                    follow(site.step(deadline, UNCHANGED, begun).await?, &shown).await
+                }
             }
-            select! {
-                () = sleep(PAUSE) => {}
-                _ = interrupt.recv() => break,
-            }
-        }
-        target.leave().await;
-        Ok(())
+        };
+        let ended = select! {
+            ended = watching => ended,
+            _ = interrupt.recv() => Ok(()),
+        };
+        site.leave().await;
+        ended
     }
+}
+
+/// Says that nothing that happens from now on is missed.
+fn begun() {
+    output::remark("Watching for changes; Ctrl-C ends this.");
+}
+
+/// Looks at the trail of a database again and again.
+async fn poll(
+    site: &Site,
+    deadline: Deadline,
+    registry: &Registry,
+    query: &AuditQuery,
+    show: &impl Fn(&[Readable<AuditEntry>]),
+) -> anyhow::Result<()> {
+    let mut seen = site.step(deadline, UNCHANGED, end_of(registry)).await?;
+    begun();
+    while !output::is_lost() {
+        // Each look has its own deadline, because the whole lasts as long as one likes.
+        let entries = site.step(deadline, UNCHANGED, news(registry, query, &mut seen)).await?;
+        show(&entries);
+        sleep(PAUSE).await;
+    }
+    Ok(())
+}
+
+/// Shows what a node sends.
+async fn follow(
+    mut events: Events<'_>,
+    show: &impl Fn(&[Readable<AuditEntry>]),
+) -> anyhow::Result<()> {
+    begun();
+    let mut seen = None;
+    while !output::is_lost() {
+        let after = || seen.map(|seq: i64| format!("the last change seen is number {seq}"));
+        let entry = events.next().await.with_context(|| after().unwrap_or_else(nothing))?;
+        seen = seq(&entry).or(seen);
+        show(&[entry]);
+    }
+    Ok(())
+}
+
+fn nothing() -> String {
+    "no change was seen".to_owned()
 }
 
 /// The entries after `seen` that match, in their order; then `seen` is the last of the trail.
@@ -87,11 +128,14 @@ async fn news(
 /// Position of the last entry of the trail.
 async fn end_of(registry: &Registry) -> anyhow::Result<i64> {
     let last = registry.find_audit(&AuditQuery::default(), WHOLE_TRAIL, 1).await?;
-    let seq = |row: &Readable<AuditEntry>| match row {
+    Ok(last.first().and_then(seq).unwrap_or(0))
+}
+
+fn seq(row: &Readable<AuditEntry>) -> Option<i64> {
+    match row {
         Ok(entry) => Some(entry.seq),
         Err(row) => row.seq,
-    };
-    Ok(last.first().and_then(seq).unwrap_or(0))
+    }
 }
 
 fn line(entry: &Readable<AuditEntry>, as_json: bool) -> String {

@@ -1,5 +1,5 @@
 //! `jeton token revoke`: as its client, at a running node; or by its id as an operator, directly in
-//! the database.
+//! the database or through the control listener of a node.
 
 use std::path::PathBuf;
 
@@ -10,19 +10,48 @@ use uuid::Uuid;
 
 use super::{Caller, Node, input, parse_token_id};
 use crate::{
-    cli::{arguments::Changing, deadline::Deadline, output, server::Server, target::Target},
-    domain::TokenId,
+    cli::{
+        administration::{Revoked, Site},
+        arguments::Changing,
+        contexts::{self, Administrator, NodePlace},
+        deadline::Deadline,
+        output,
+        server::Server,
+    },
+    config::Given,
+    domain::{ClientId, TokenId},
 };
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Revoke {
-    /// Id of the token, its `jti`: revoke it in the database, as an operator
+    /// Id of the token, its `jti`: revoke it as an operator, in the database; or through a node, if
+    /// --server names its control listener
     #[arg(long, value_name = "TOKEN_ID", value_parser = parse_token_id,
           conflicts_with_all = ["secret_file", "token_file"])]
     id: Option<Uuid>,
 
     #[command(flatten)]
+    given: Given,
+
+    #[command(flatten)]
     server: Server,
+
+    /// Context to revoke by --id in [default: the variable `JETON_CONTEXT`]
+    #[arg(long, value_name = "NAME", requires = "id")]
+    context: Option<String>,
+
+    /// Administrator to revoke by --id as
+    #[arg(long, value_name = "ID", value_parser = ClientId::parse, requires = "id",
+          requires = "admin_secret_file", requires = "token_server")]
+    admin_id: Option<ClientId>,
+
+    /// File with the secret of the administrator
+    #[arg(long, value_name = "FILE", requires = "admin_id")]
+    admin_secret_file: Option<PathBuf>,
+
+    /// Node that issues the token of the administrator, by its address for callers
+    #[arg(long, value_name = "URL", requires = "admin_id")]
+    token_server: Option<String>,
 
     /// Client identifier to authenticate with
     #[arg(long, value_name = "ID", env = "JETON_CLIENT_ID", required_unless_present = "id")]
@@ -43,7 +72,7 @@ pub(in crate::cli) struct Revoke {
 impl Revoke {
     pub(super) async fn run(self, deadline: Deadline) -> anyhow::Result<()> {
         match self.id {
-            Some(id) => by_operator(id, self.on, deadline).await,
+            Some(id) => self.by_operator(id, deadline).await,
             None => self.by_client(deadline).await,
         }
     }
@@ -68,29 +97,35 @@ impl Revoke {
         }
         Ok(())
     }
-}
 
-async fn by_operator(id: Uuid, on: Changing, deadline: Deadline) -> anyhow::Result<()> {
-    let undecided = format!(
-        "The token {id} may or may not be revoked, and the change may still take effect: check \
-         with `jeton token explain --id {id}`, then run the command again."
-    );
-    let target = Target::of(on.database)?;
-    let registry = target.registry(on.operator.actor());
-    let work = async { Ok(registry.revoke_token(TokenId(id)).await?) };
-    let revoked = target.change(deadline, &undecided, work).await?;
-    let client = revoked.token.facts.map(|facts| facts.client.client_id.to_string());
-    if on.format.json {
-        output::json(&json!({
-            "token_id": id,
-            "client_id": client,
-            "revoked": true,
-            "already_revoked": !revoked.is_new,
-        }));
-        return Ok(());
+    async fn by_operator(self, id: Uuid, deadline: Deadline) -> anyhow::Result<()> {
+        let Changing { format, operator, database } = self.on;
+        let undecided = format!(
+            "The token {id} may or may not be revoked, and the change may still take effect: check \
+             with `jeton token explain --id {id}`, then run the command again."
+        );
+        let administrator =
+            Administrator::of(self.admin_id, self.admin_secret_file, self.token_server)?;
+        let Server { url, tls_ca } = self.server;
+        let node = self.given.server.then_some(NodePlace { url, tls_ca, administrator });
+        let variable = contexts::variable();
+        let context = self.context.as_deref().or(variable.as_deref());
+        let site = Site::named(node, context, self.context.is_some(), database)?;
+        let tokens = site.tokens(operator.actor());
+        let revoked = site.change(deadline, &undecided, tokens.revoke(TokenId(id))).await?;
+        let Revoked { client_id, is_new } = revoked;
+        if format.json {
+            output::json(&json!({
+                "token_id": id,
+                "client_id": client_id,
+                "revoked": true,
+                "already_revoked": !is_new,
+            }));
+            return Ok(());
+        }
+        let of = client_id.map(|client| format!(" of client {client}")).unwrap_or_default();
+        let already = if is_new { "" } else { " already" };
+        output::say(&format!("Token {id}{of} is revoked{already} in {}.", site.place));
+        Ok(())
     }
-    let of = client.map(|client| format!(" of client {client}")).unwrap_or_default();
-    let already = if revoked.is_new { "" } else { " already" };
-    output::say(&format!("Token {id}{of} is revoked{already} in {}.", target.place));
-    Ok(())
 }

@@ -39,10 +39,15 @@ pub(in crate::control) fn client_filter(
 pub(in crate::control) fn audit_query(filter: Option<&v1::AuditFilter>) -> Parsed<AuditQuery> {
     let Some(filter) = filter else { return Ok(AuditQuery::default()) };
     let client_id = named(&filter.client_id).map(ClientId::parse).transpose();
+    let time = |field, of: Option<prost_types::Timestamp>| {
+        of.map(|of| super::moment(field, of)).transpose()
+    };
     let query = AuditQuery {
         rows: AuditFilter {
             client_id: client_id.map_err(Refusal::of_field("filter.client_id"))?,
             actor: text("filter.actor", &filter.actor)?,
+            since: time("filter.since_time", filter.since_time)?,
+            until: time("filter.until_time", filter.until_time)?,
             ..AuditFilter::default()
         },
         field: text("filter.field", &filter.field)?,
