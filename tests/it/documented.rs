@@ -49,7 +49,7 @@ const ELSEWHERE: [&str; 1] = ["docs/clients.md"];
 
 /// What a document names and the test has under another name: by which the shell puts in what an
 /// earlier command printed, and with which a command takes a second and not a minute.
-const PLACEHOLDERS: [(&str, &str); 15] = [
+const PLACEHOLDERS: [(&str, &str); 16] = [
     ("<Base64Encoded(CLIENT_ID:CLIENT_SECRET)>", "$BASIC"),
     ("<CLIENT_ID>", "$CLIENT_ID"),
     ("<CLIENT_SECRET>", "$CLIENT_SECRET"),
@@ -63,6 +63,7 @@ const PLACEHOLDERS: [(&str, &str); 15] = [
     ("/etc/jeton/database-password", "database-password"),
     ("/var/lib/jeton", "var-lib-jeton"),
     ("node.example.com", "localhost"),
+    ("generate_series(1, 10000)", "generate_series(1, 200)"),
     ("--seconds 5 ", "--seconds 1 "),
     ("--clients 1000 ", "--clients 20 --seconds 1 "),
 ];
