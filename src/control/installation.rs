@@ -49,8 +49,10 @@ impl ClientRpc {
         };
         let wanted = size.saturating_add(1);
         let mut entries = if newest_first {
-            let seqs = after.saturating_add(1)..=from.unwrap_or(i64::MAX).saturating_sub(1);
-            self.registry.find_audit(&query, seqs, wanted as usize).await?
+            // The whole trail also has the rows that were moved to where Jeton puts none.
+            let start = if after == 0 { i64::MIN } else { after.saturating_add(1) };
+            let end = from.map_or(i64::MAX, |from: i64| from.saturating_sub(1));
+            self.registry.find_audit(&query, start..=end, wanted as usize).await?
         } else {
             self.store.audit_after(from.unwrap_or(after), wanted).await?
         };

@@ -123,7 +123,8 @@ impl ClientRpc {
                 return Err(Refusal::invalid("after_seq", remedy));
             }
             Some(after) => after,
-            None => self.store.audit_head().await?.map_or(0, |mark| mark.seq),
+            // The last row may be an edit by hand, without a hash yet.
+            None => self.store.last_of_audit(None, 1).await?.iter().find_map(seq).unwrap_or(0),
         };
         let place = self.watches.take(&caller.actor)?;
         let (rows, taken) = mpsc::channel(WAITING);
@@ -172,6 +173,10 @@ impl Watch {
 
     /// Sends what one look finds. Returns whether there may be more rows at once.
     async fn step(&mut self) -> Result<bool, Refusal> {
+        // Nothing may be sent for long.
+        if self.rows.is_closed() {
+            return Err(gone());
+        }
         self.check().await?;
         let (found, is_behind) = self.look().await?;
         for row in found {
@@ -213,7 +218,8 @@ impl Watch {
     async fn look(&mut self) -> Result<(Vec<Readable<AuditEntry>>, bool), RegistryError> {
         let rows = self.rpc.store.audit_after(self.seen, PAGE).await?;
         let is_behind = rows.len() == PAGE as usize;
-        let Some(end) = rows.iter().rev().find_map(seq) else { return Ok((Vec::new(), is_behind)) };
+        // Rows without a position are not passed: there are more at the next look.
+        let Some(end) = rows.iter().rev().find_map(seq) else { return Ok((Vec::new(), false)) };
         let seqs = self.seen.saturating_add(1)..=end;
         self.seen = end;
         if self.query == AuditQuery::default() {

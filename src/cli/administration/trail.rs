@@ -67,7 +67,10 @@ impl Events<'_> {
                 None => Exit::Unavailable.error(format!("{:#}", refused.error)),
             }
         })?;
-        let row = next.and_then(|next| next.row).map(|row| match row {
+        let Some(next) = next else {
+            return Err(Exit::Unavailable.error("the node has ended the stream"));
+        };
+        let row = next.row.map(|row| match row {
             Row::Event(event) => entry(event).map(Ok),
             Row::Unreadable(row) => Some(Err(unreadable(&row))),
         });
@@ -78,7 +81,7 @@ impl Events<'_> {
 impl Node {
     /// Begins to watch the trail, from its end.
     pub(in crate::cli) async fn watch(&self, query: &AuditQuery) -> anyhow::Result<Events<'_>> {
-        let filter = Some(message::audit_filter(query));
+        let filter = Some(filter_of(query)?);
         let asked = v1::WatchAuditEventsRequest { after_seq: None, filter };
         let call = async |mut calls: Calls| calls.watch_audit_events(asked).await;
         Ok(Events { node: self, stream: self.ask(call).await? })
@@ -91,7 +94,7 @@ impl Node {
     ) -> anyhow::Result<Vec<Readable<AuditEntry>>> {
         let mut found: Vec<Readable<AuditEntry>> = Vec::new();
         let mut message = v1::ListAuditEventsRequest {
-            filter: Some(message::audit_filter(query)),
+            filter: Some(filter_of(query)?),
             newest_first: true,
             ..v1::ListAuditEventsRequest::default()
         };
@@ -116,6 +119,19 @@ impl Node {
             }
         }
     }
+}
+
+/// The filter for a node, which takes an empty text for one that is left out, and would find all.
+fn filter_of(query: &AuditQuery) -> anyhow::Result<v1::AuditFilter> {
+    let AuditQuery { rows, act, field, gained, lost } = query;
+    let texts = [&rows.actor, &rows.action, act, field, gained, lost];
+    if texts.into_iter().flatten().any(String::is_empty) {
+        return Err(Exit::Usage.error(
+            "a node cannot look for an empty value: leave that filter out, or look directly in the \
+             database with --database-url or --data-dir",
+        ));
+    }
+    Ok(message::audit_filter(query))
 }
 
 fn seq(row: &Readable<AuditEntry>) -> Option<i64> {

@@ -15,6 +15,7 @@ use crate::{
         arguments::Changing,
         contexts::{self, Administrator, NodePlace},
         deadline::Deadline,
+        exit::Exit,
         output,
         server::Server,
     },
@@ -106,6 +107,10 @@ impl Revoke {
         );
         let administrator =
             Administrator::of(self.admin_id, self.admin_secret_file, self.token_server)?;
+        if administrator.is_some() && !self.given.server {
+            return Err(Exit::Usage
+                .error("--admin-id acts through a node: name its control listener with --server"));
+        }
         let Server { url, tls_ca } = self.server;
         let node = self.given.server.then_some(NodePlace { url, tls_ca, administrator });
         let variable = contexts::variable();

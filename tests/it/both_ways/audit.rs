@@ -114,6 +114,29 @@ async fn a_long_list_of_changes_comes_in_several_calls() {
     }
 }
 
+/// A row that was moved to a position that Jeton never gives.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_was_moved_is_listed_both_ways() {
+    for kind in Kind::BOTH {
+        let database = Database::ready(kind).await;
+        run_json(&["client", "create", "--client-id", "orders"], &database);
+        let _node = Served::start(&database, &[]);
+        let unprotected = match kind {
+            Kind::Postgres => "alter table audit disable trigger all",
+            Kind::Sqlite => "drop trigger audit_is_append_only",
+        };
+        let moved = "update audit set seq = -7 where seq = 1";
+        database.execute_all(&[unprotected, moved].join("; ")).await;
+        let socket = format!("unix:{}", database.dir.path().join("control.sock").display());
+        let list = ["audit", "list", "--json"];
+        let direct = ask(&list, &database.flags());
+        let through = ask(&list, &["--server".to_owned(), socket]);
+        assert_eq!(direct.stdout, through.stdout, "{kind:?}: {direct:?} {through:?}");
+        let rows: Value = serde_json::from_slice(&through.stdout).unwrap();
+        assert_eq!(rows[0]["seq"], -7, "{kind:?}: {rows}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn changes_are_watched_through_a_node_until_it_stops() {
     for kind in Kind::BOTH {
@@ -121,8 +144,10 @@ async fn changes_are_watched_through_a_node_until_it_stops() {
         let node = Served::start(&database, &[]);
         let socket = format!("unix:{}", database.dir.path().join("control.sock").display());
         run_json(&["client", "create", "--client-id", "before"], &database);
+        // An edit by hand, which the embedded database has not sealed yet.
+        database.execute_all("update client set note = 'by hand'").await;
         let mut command = jeton();
-        command.args(["audit", "watch", "--json", "--client", "orders", "--server", &socket]);
+        command.args(["audit", "watch", "--json", "--action", "client", "--server", &socket]);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut watching = command.spawn().unwrap();
         let mut said = BufReader::new(watching.stderr.take().unwrap()).lines();
@@ -142,10 +167,16 @@ async fn changes_are_watched_through_a_node_until_it_stops() {
 
 #[test]
 fn what_does_not_go_together_is_refused() {
-    let id = "00000000-0000-0000-0000-000000000007";
+    let (id, nowhere) = ("00000000-0000-0000-0000-000000000007", "unix:/nowhere/control.sock");
+    let administrator = ["--admin-id", "ops", "--admin-secret-file", "ops.secret"];
+    let administrator =
+        [&administrator[..], &["--token-server", "https://jeton.test:50051"]].concat();
     for (arguments, told) in [
         (&["token", "revoke", "--client-id", "a", "--context", "prod"][..], "--id"),
         (&["token", "revoke", "--id", id, "--admin-id", "ops"], "--admin-secret-file"),
+        (&[&["token", "revoke", "--id", id][..], &administrator].concat(), "--server"),
+        (&["audit", "list", "--gained", "", "--server", nowhere], "empty value"),
+        (&["audit", "watch", "--actor", "", "--server", nowhere], "empty value"),
     ] {
         let refused = ask(arguments, &[]);
         assert_eq!(refused.status.code(), Some(2), "{refused:?}");
