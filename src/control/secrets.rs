@@ -93,7 +93,9 @@ impl ClientRpc {
         let id = parse::secret_id(&message.secret_id)?;
         self.changeable(&caller, &client_id).await?;
         if !message.even_if_in_use {
-            self.registry.check_unused(&client_id, id).await?;
+            let permit = self.waits.try_acquire().ok();
+            let patience = if permit.is_some() { EVIDENCE_PATIENCE } else { Duration::ZERO };
+            self.registry.check_unused(&client_id, id, patience).await?;
         }
         let after = parse::whole_duration("after", message.after)?;
         let at = after.map(|after| Retirement::At(self.clock.now().plus(after)));

@@ -1,5 +1,7 @@
 //! How secrets end, how a retirement is taken back, and what a client keeps.
 
+use std::time::Duration;
+
 use super::{Registry, RegistryError};
 use crate::{
     domain::{Client, ClientId, SecretId, SecretState, StoredSecret, Timestamp, TokenLifetime},
@@ -50,8 +52,26 @@ impl Registry {
         Err(RegistryError::SecretEnded(client_id.clone(), secret.0, found.state(now)))
     }
 
-    /// Fails if a secret was used within the last day, as far as it is known.
+    /// Fails if a secret that is live was used within the last day, as far as it is known. Waits up
+    /// to `patience` for nodes to write what they counted until now.
     pub async fn check_unused(
+        &self,
+        client_id: &ClientId,
+        secret: SecretId,
+        patience: Duration,
+    ) -> Result<(), RegistryError> {
+        // One that has ended already stays as it is.
+        if let Ok(found) = self.secret(client_id, secret).await
+            && !found.is_live(self.clock.now())
+        {
+            return Ok(());
+        }
+        self.check_written_uses(client_id, secret).await?;
+        self.awaited_evidence(patience).await?;
+        self.check_written_uses(client_id, secret).await
+    }
+
+    async fn check_written_uses(
         &self,
         client_id: &ClientId,
         secret: SecretId,

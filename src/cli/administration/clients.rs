@@ -6,7 +6,7 @@ use crate::{
         ClientId, ClientRecord, ClientState, Clock, Etag, QuotaChange, SecretId, SecretUse,
         StoredSecret, SystemClock, Timestamp,
     },
-    registry::{ClientUpdate, NewClient, Registry, Updated},
+    registry::{ClientUpdate, EVIDENCE_PATIENCE, NewClient, Registry, Updated},
     store::{ClientFilter, LiveSecrets, Readable, Retirement, SecretChange},
 };
 
@@ -212,7 +212,7 @@ impl Clients<'_> {
         };
         // A secret that leaked must end, however much it is used.
         if retirement != Retirement::Leaked && !consent.even_if_in_use {
-            registry.check_unused(client, secret).await?;
+            registry.check_unused(client, secret, EVIDENCE_PATIENCE).await?;
         }
         if consent.even_if_last {
             Ok(registry.retire_secret(client, secret, retirement).await?)

@@ -10,8 +10,8 @@ use jeton::{
 };
 
 use crate::support::{
-    Kind, TestNode,
-    control::{Controlled, why},
+    Kind, TestNode, TestNodeOptions,
+    control::{Controlled, options, why},
     everything,
     node::Credentials,
 };
@@ -118,5 +118,29 @@ async fn retirements_at_the_same_moment_keep_one_secret_and_what_leaked_ends_in_
             let kept = usize::from(refused);
             assert_eq!(kept_and_told(&node, &first).await.0, kept, "{kind:?}");
         }
+    }
+}
+
+/// Nodes write uses down after a while, and until then nothing in the database tells of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_was_used_just_now_is_kept() {
+    for kind in Kind::BOTH {
+        let soon = TestNodeOptions { secret_use_interval: Duration::from_secs(2), ..options() };
+        let at = Controlled::start_with(kind, soon).await;
+        let [first, second] = pair(&at.node, "orders").await;
+        at.node.issue(&second).await.unwrap();
+        at.node.issue(&first).await.unwrap();
+        let retire = |even_if_in_use| RetireSecretRequest {
+            client_id: "orders".to_owned(),
+            secret_id: first.secret.id().0.to_string(),
+            even_if_in_use,
+            ..RetireSecretRequest::default()
+        };
+        let mut control = at.control.clone();
+        let refused = control.retire_secret(at.ask(retire(false)).await).await.unwrap_err();
+        assert_eq!(why(&refused).0, ErrorReason::SecretInUse, "{kind:?}");
+        control.retire_secret(at.ask(retire(true)).await).await.unwrap();
+        // It has ended, and retiring it once more changes nothing.
+        control.retire_secret(at.ask(retire(false)).await).await.unwrap();
     }
 }
