@@ -35,7 +35,7 @@ pub use self::{
         CLIENT_SECRET, SecretVariable, TOKEN, name_variable, terminal_columns, unknown_variables,
         without_color, without_empty_variables,
     },
-    given::Given,
+    given::{Given, GivenBy},
     hashing::{Argon2, HashPool},
     layers::{File, Setting},
     limits::{Connections, Requests, Shutdown},

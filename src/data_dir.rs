@@ -6,7 +6,7 @@ mod access;
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
-    io,
+    io::{self, Write},
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown},
     path::{Path, PathBuf},
     time::Duration,
@@ -174,6 +174,11 @@ impl Draft {
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Writes the file, and not another one to which somebody made a link of its name meanwhile.
+    pub(crate) fn write(&self, text: &str) -> io::Result<()> {
+        options().truncate(true).open(&self.path)?.write_all(text.as_bytes())
     }
 
     /// Gives a file its name. Fails if the name is taken.

@@ -18,6 +18,8 @@ mod texts;
 mod tokens;
 mod trail;
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use self::node::Node;
 pub(super) use self::{
     arguments::{At, Changing, Ending, Reading},
@@ -39,7 +41,7 @@ use super::{
     target::{Located, Target, UNCHANGED},
 };
 use crate::{
-    config::{Database, Links},
+    config::{Database, GivenBy, Links},
     domain::{Actor, ClientId, HashCost},
 };
 
@@ -50,6 +52,7 @@ pub(super) struct Site {
     pub(super) place: String,
     /// The context, if one names the place.
     context: Option<Label>,
+    is_announced: AtomicBool,
 }
 
 enum Way {
@@ -79,7 +82,13 @@ impl Site {
         database: Database,
     ) -> anyhow::Result<Self> {
         let links = database.links;
-        let is_named = node.is_some() || database.given.database;
+        if node.is_some() && database.given.database == Some(GivenBy::Flag) {
+            return Err(Exit::Usage.error(
+                "--server names a node to work through, and --database-url or --data-dir a \
+                 database: leave one of them out",
+            ));
+        }
+        let is_named = node.is_some() || database.given.database.is_some();
         if is_named && is_context_given {
             return Err(Exit::Usage.error(
                 "--context names a place to work in, and so does another flag, a variable or the \
@@ -114,13 +123,16 @@ impl Site {
     fn through(node: NodePlace, links: Links, context: Option<Label>) -> anyhow::Result<Self> {
         let NodePlace { url, tls_ca, administrator } = node;
         let node = Node::new(Server { url, tls_ca }, links, administrator)?;
-        Ok(Self { place: node.url().to_owned(), way: Way::Node(Box::new(node)), context })
+        let place = node.url().to_owned();
+        let is_announced = AtomicBool::default();
+        Ok(Self { place, way: Way::Node(Box::new(node)), context, is_announced })
     }
 
     fn on(located: Located) -> anyhow::Result<Self> {
         let context = located.context.clone();
         let target = Target::within(located)?;
-        Ok(Self { place: target.place.clone(), way: Way::Database(Box::new(target)), context })
+        let (place, is_announced) = (target.place.clone(), AtomicBool::default());
+        Ok(Self { place, way: Way::Database(Box::new(target)), context, is_announced })
     }
 
     /// The clients there, for commands that create no secret.
@@ -137,8 +149,11 @@ impl Site {
         }
     }
 
-    /// Prints where the command works, on standard error.
+    /// Prints where the command works, on standard error, once.
     pub(super) fn announce(&self) {
+        if self.is_announced.swap(true, Ordering::Relaxed) {
+            return;
+        }
         let kind = if matches!(self.way, Way::Database(_)) { "Database" } else { "Node" };
         let context = self.context.as_ref().map(ToString::to_string).unwrap_or_default();
         output::remark(&format!("{kind}: {}{context}", self.place));
@@ -225,6 +240,7 @@ impl Site {
         client: Option<&ClientId>,
         consequence: &str,
     ) -> anyhow::Result<()> {
+        self.announce();
         let context = self.context.as_ref().filter(|context| context.is_protected);
         match context {
             Some(context) => {

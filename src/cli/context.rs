@@ -94,7 +94,7 @@ pub(super) struct Add {
     #[arg(long)]
     protected: bool,
 
-    /// Replace the context of the same name, if there is one
+    /// Replace the context of the same name, if there is one; a protected one stays protected
     #[arg(long)]
     replace: bool,
 
@@ -143,9 +143,12 @@ impl ContextCommand {
             Self::List(format) => list(format),
             Self::Use(Use { name, none: _, format }) => choose(name, format, deadline).await,
             Self::Remove(Remove { name, format }) => {
-                contexts::remove(deadline, &name).await?;
+                let was_current = contexts::remove(deadline, &name).await?;
                 let told = format!("Context {name} is removed.");
                 tell(format, &json!({ "name": name, "removed": true }), &told);
+                if was_current {
+                    output::remark("It was the current context; there is none now.");
+                }
                 Ok(())
             }
         }

@@ -4,7 +4,7 @@ mod file;
 mod place;
 mod text;
 
-use std::{collections::BTreeMap, env, fmt, fs, path::Path};
+use std::{cell::Cell, collections::BTreeMap, env, fmt, fs, path::Path};
 
 use anyhow::Context as _;
 
@@ -139,17 +139,18 @@ fn within<T>(file: &Path, work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::R
 /// text is written in a way that only people can change.
 type Change<'a> = dyn FnOnce(&mut Contexts, &str) -> anyhow::Result<Option<String>> + 'a;
 
-/// Adds a section, or replaces that of the same name if `is_replacing`.
+/// Adds a section, or replaces that of the same name if `is_replacing`, which stays protected.
 ///
 /// # Errors
 /// If the name is taken, and those of [`change`].
 pub(super) async fn add(
     deadline: Deadline,
     ContextName(name): ContextName,
-    entry: Entry,
+    mut entry: Entry,
     is_replacing: bool,
 ) -> anyhow::Result<()> {
     let edit = move |contexts: &mut Contexts, text: &str| {
+        entry.protected |= contexts.entries.get(&name).is_some_and(|before| before.protected);
         let section = toml::to_string(&BTreeMap::from([(&name, &entry)]))
             .context("a path is not UTF-8, and the file of contexts is")?;
         let is_taken = contexts.entries.contains_key(&name);
@@ -185,12 +186,13 @@ pub(super) async fn set_current(deadline: Deadline, name: Option<String>) -> any
     change(deadline, Box::new(edit)).await
 }
 
-/// Removes a section. If it is the current context, there is none afterwards.
+/// Removes a section. If it is the current context, there is none afterwards, and this is true.
 ///
 /// # Errors
 /// If there is no such context, and those of [`change`].
-pub(super) async fn remove(deadline: Deadline, name: &str) -> anyhow::Result<()> {
-    let edit = move |contexts: &mut Contexts, text: &str| {
+pub(super) async fn remove(deadline: Deadline, name: &str) -> anyhow::Result<bool> {
+    let was_current = Cell::new(false);
+    let edit = |contexts: &mut Contexts, text: &str| {
         let _ = contexts.entry(name)?;
         contexts.entries.remove(name);
         let removed = text::removed(text, name);
@@ -198,9 +200,11 @@ pub(super) async fn remove(deadline: Deadline, name: &str) -> anyhow::Result<()>
             return Ok(removed);
         }
         contexts.current = None;
+        was_current.set(true);
         Ok(removed.map(|text| text::with_current(&text, None)))
     };
-    change(deadline, Box::new(edit)).await
+    change(deadline, Box::new(edit)).await?;
+    Ok(was_current.get())
 }
 
 /// Changes the file, whose folder is created if it is missing. The new file appears complete, one
@@ -230,6 +234,6 @@ async fn change(deadline: Deadline, edit: Box<Change<'_>>) -> anyhow::Result<()>
 fn write(file: &Path, text: &str) -> anyhow::Result<()> {
     let file = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
     let draft = Draft::file_beside(&file)?;
-    fs::write(draft.path(), text)?;
+    draft.write(text)?;
     Ok(draft.replace_file(&file)?)
 }

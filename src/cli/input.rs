@@ -83,7 +83,8 @@ fn secret_in(path: &Path, client_id: &str) -> anyhow::Result<Zeroizing<String>> 
     };
     bail!(
         "{} {what}: it must hold the secret of client {client_id} and nothing else; `jeton client \
-         add-secret {client_id} --out FILE` writes a new one to such a file",
+         add-secret {client_id} --out FILE` writes a new one to such a file. A secret that another \
+         system made, and that was imported, is taken from JETON_CLIENT_SECRET",
         path.display()
     )
 }

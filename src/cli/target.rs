@@ -48,7 +48,7 @@ impl Located {
     /// # Errors
     /// If the context cannot be used, or is a node.
     pub(super) fn of(mut database: Database) -> anyhow::Result<Self> {
-        let is_named = database.given.database;
+        let is_named = database.given.database.is_some();
         let variable = contexts::variable();
         let chosen = if is_named { None } else { contexts::chosen(variable.as_deref())? };
         let Some(Named { label, place }) = chosen else {

@@ -6,6 +6,15 @@ use clap::{ArgMatches, Args, Command, FromArgMatches, parser::ValueSource};
 
 use super::database::DATA_DIR;
 
+/// What names a database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GivenBy {
+    /// A flag.
+    Flag,
+    /// A variable or the configuration file.
+    Surroundings,
+}
+
 /// What names a place on the command line and in the environment. It has no flags of its own. It
 /// must be the first member of a group, because the members after it take their values away.
 #[derive(Debug, Clone, Copy)]
@@ -14,8 +23,8 @@ pub struct Given {
     pub context: bool,
     /// Whether the flag `--server` is given, and not only its variable.
     pub server: bool,
-    /// Whether a flag, a variable or the configuration file names a database.
-    pub database: bool,
+    /// What names a database; `None` if nothing does.
+    pub database: Option<GivenBy>,
 }
 
 impl FromArgMatches for Given {
@@ -25,20 +34,27 @@ impl FromArgMatches for Given {
             matches.ids().any(|id| id.as_str() == name)
                 && matches.value_source(name).is_some_and(|source| sources.contains(&source))
         };
-        let either = [ValueSource::CommandLine, ValueSource::EnvVariable];
         // The values of the configuration file are defaults to clap.
         let is_of_file = |name: &str, default: Option<&str>| {
             let is_known = matches.ids().any(|id| id.as_str() == name);
             let value = is_known.then(|| matches.get_raw(name)?.next()).flatten();
             value != default.map(OsStr::new)
         };
+        let names = ["database_url", "data_dir"];
+        let database = if names.iter().any(|name| is_from(name, &[ValueSource::CommandLine])) {
+            Some(GivenBy::Flag)
+        } else if names.iter().any(|name| is_from(name, &[ValueSource::EnvVariable]))
+            || is_of_file("database_url", None)
+            || is_of_file("data_dir", Some(DATA_DIR))
+        {
+            Some(GivenBy::Surroundings)
+        } else {
+            None
+        };
         Ok(Self {
             context: is_from("context", &[ValueSource::CommandLine]),
             server: is_from("server", &[ValueSource::CommandLine]),
-            database: is_from("database_url", &either)
-                || is_from("data_dir", &either)
-                || is_of_file("database_url", None)
-                || is_of_file("data_dir", Some(DATA_DIR)),
+            database,
         })
     }
 

@@ -33,6 +33,10 @@ const THREADS_PER_TURN: usize = 4;
 /// pool.
 const REST: u32 = 4;
 
+/// Maximum rest. It is shorter than callers wait for a turn, so that the dearest hash that is
+/// accepted does not keep them out.
+const MAX_REST: Duration = Duration::from_secs(1);
+
 /// How long a refused caller should wait.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -180,7 +184,7 @@ impl ForeignTurn {
             // The caller may have gone away.
             let _ = answer.send(compared);
             if !is_right {
-                sleep(took * REST).await;
+                sleep((took * REST).min(MAX_REST)).await;
             }
             drop(permit);
         });

@@ -3,7 +3,7 @@
 use super::{Registry, RegistryError};
 use crate::{
     domain::{ClientId, SecretId, TagKeys},
-    store::OwnedSecret,
+    store::{OwnedSecret, Retirement},
 };
 
 impl Registry {
@@ -20,7 +20,15 @@ impl Registry {
     /// Declares a secret of a deleted client leaked, so that it stays out of use when the client
     /// comes back. Returns the `client_id` that the client had; `None` if there is no such secret.
     pub async fn burn_deleted(&self, id: SecretId) -> Result<Option<ClientId>, RegistryError> {
-        Ok(self.store.burn_kept_secret(id, self.clock.now(), &self.actor).await?)
+        let kept = self.store.burn_kept_secret(id, self.clock.now(), &self.actor).await?;
+        if kept.is_some() {
+            return Ok(kept);
+        }
+        // The client may have come back since somebody looked.
+        let Some(owned) = self.owned_secret(id).await? else { return Ok(None) };
+        let client_id = owned.client.map_err(RegistryError::Unreadable)?.client_id;
+        self.retire_secret(&client_id, id, Retirement::Leaked).await?;
+        Ok(Some(client_id))
     }
 
     /// Counts the tokens that were issued with a secret, have not expired and are not revoked.

@@ -206,6 +206,8 @@ async fn an_administrator_on_another_machine_may_do_what_its_scopes_say() {
         let other = at.node.client("other").await;
         let refused = ask(&["client", "list"], &at.flags(&other));
         assert!(complaint(&refused).contains("issues no token to other"), "{refused:?}");
+        assert!(complaint(&refused).contains("it is no administrator"), "{refused:?}");
+        assert_eq!(refused.status.code(), Some(5), "{refused:?}");
     }
 }
 
@@ -228,7 +230,7 @@ async fn a_mistake_about_the_node_is_told_with_what_to_do() {
     fs::copy(&secret, &open).unwrap();
     fs::set_permissions(&open, fs::Permissions::from_mode(0o644)).unwrap();
     let away = free_port();
-    let rows: [(Vec<String>, i32, &str); 10] = [
+    let rows: [(Vec<String>, i32, &str); 11] = [
         (Secured::server(&at.control(), &foreign), 1, "--tls-ca"),
         (Secured::server(&at.control(), &at.ca), 5, "--admin-id"),
         (Secured::server(&at.tokens(), &at.ca), 1, "control listener"),
@@ -243,6 +245,7 @@ async fn a_mistake_about_the_node_is_told_with_what_to_do() {
             2,
             "--database-url",
         ),
+        ([flags("unix:/x"), vec!["--data-dir".into(), "x".into()]].concat(), 2, "--data-dir"),
     ];
     let plain = Secured::server(&at.control().replace("https", "http"), &at.ca);
     let refused = complaint(&ask(&["client", "list"], &plain));

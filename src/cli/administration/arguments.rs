@@ -71,12 +71,7 @@ pub(super) struct NodeFlags {
 
     /// Work through this node: the address of its control listener, https://HOST:PORT or
     /// `unix:` and a path, such as unix:jeton-data/control.sock
-    #[arg(
-        id = "control_server",
-        long = "server",
-        value_name = "URL",
-        conflicts_with = "database_url"
-    )]
+    #[arg(id = "control_server", long = "server", value_name = "URL")]
     server: Option<String>,
 
     /// Certificate authorities to trust, PEM; for a self-signed node `DATA_DIR/tls/cert.pem`

@@ -133,6 +133,11 @@ impl Node {
         let issued = tokens.issue_token(message).await.map_err(|status| {
             let why = server.explain(&status);
             let text = format!("{token_server} issues no token to {client_id}: {why:#}");
+            let reason = status.get_details_error_info().map(|info| info.reason);
+            if reason.as_deref() == Some(ErrorReason::InvalidTarget.reason()) {
+                let hint = "it is no administrator, which has a scope `jeton:…`";
+                return Exit::NotPermitted.error(format!("{text}; {hint}"));
+            }
             Exit::of_answer(status.code()).error(text)
         })?;
         let bearer = format!("Bearer {}", issued.into_inner().access_token);

@@ -59,8 +59,12 @@ fn contexts_are_added_listed_used_and_removed() {
     );
     let table = context(home, "list");
     assert!(table.contains("eu.prod-1_a\tyes\tnode\tyes\tunix:/run/j.sock"), "{table}");
-    // The current context goes with its section.
-    context(home, "remove eu.prod-1_a");
+    // One that is replaced stays protected, and the current one goes with its section.
+    context(home, "add eu.prod-1_a --server unix:/run/k.sock --replace");
+    assert_eq!(listed(home)[0], row("eu.prod-1_a", "node", "unix:/run/k.sock", true));
+    let removed = ask(home, &["context", "remove", "eu.prod-1_a"]);
+    let said = String::from_utf8_lossy(&removed.stderr);
+    assert!(said.contains("It was the current context"), "{removed:?}");
     assert_eq!(listed(home).as_array().unwrap().len(), 2);
     assert!(!text(home).contains("current"), "{}", text(home));
     context(home, "use local");
