@@ -133,6 +133,32 @@ async fn each_command_prints_the_same_on_the_database_and_through_a_node() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_names_commands_both_ways() {
+    let database = Database::ready(Kind::Sqlite).await;
+    let _node = Served::start(&database, &[]);
+    let socket = format!("unix:{}", database.dir.path().join("control.sock").display());
+    let remote = ["--server".to_owned(), socket];
+    for _ in 0..8 {
+        ask(&["client", "create", "--client-id", "orders"], &remote);
+        ask(&["client", "add-secret", "orders"], &remote);
+    }
+    let first = secrets("orders", &database).remove(0);
+    for (command, told) in [
+        (&["show", "ordres"][..], "`jeton client list`"),
+        (&["create", "--client-id", "orders"], "`jeton client add-secret"),
+        (&["undelete", "ordres"], "`jeton audit list"),
+        (&["add-secret", "orders"], &*first),
+    ] {
+        let command = [&["client"], command].concat();
+        for flags in [database.flags(), remote.to_vec()] {
+            let refused = ask(&command, &flags);
+            let complaint = complaint(&refused);
+            assert!(complaint.contains(told), "{command:?}: {complaint}");
+        }
+    }
+}
+
 /// The ids of the secrets of a client, oldest first; none if there is no such client.
 fn secrets(name: &str, database: &Database) -> Vec<String> {
     let shown = ask(&["client", "show", name, "--json"], &database.flags());

@@ -151,7 +151,8 @@ impl Node {
     pub(super) fn refusal(&self, status: &Status) -> Failed {
         let info = status.get_details_error_info();
         let reason = info.as_ref().and_then(|info| ErrorReason::from_reason(&info.reason));
-        let changed = info.and_then(|mut info| info.metadata.remove("changed"));
+        let mut metadata = info.map(|info| info.metadata).unwrap_or_default();
+        let (changed, unused) = (metadata.remove("changed"), metadata.remove("secret_id"));
         let exit = match reason {
             Some(ErrorReason::InvalidRequest) => Exit::Usage,
             Some(ErrorReason::UnreadableRow) => Exit::Failed,
@@ -168,8 +169,24 @@ impl Node {
                  version: name its control listener (--control-addr of the node)",
                 self.server.url
             ),
-            _ => format!("{:#}", self.server.explain(status)),
+            _ => in_commands(&format!("{:#}", self.server.explain(status)), unused.as_deref()),
         };
         Failed { reason, changed: changed.unwrap_or_default(), error: exit.error(told) }
     }
+}
+
+/// What the contract calls something, and what does it on the command line.
+const COMMANDS: [(&str, &str); 6] = [
+    ("ListClients lists", "`jeton client list` lists"),
+    ("ListAuditEvents tells", "`jeton audit list` tells"),
+    ("ListSecrets lists", "`jeton client show` lists"),
+    ("with AddSecret", "with `jeton client add-secret`"),
+    ("set even_if_in_use", "add --even-if-in-use"),
+    ("set even_if_last", "add --yes"),
+];
+
+/// The message of a node for somebody who types commands. It may be about one secret.
+fn in_commands(message: &str, secret: Option<&str>) -> String {
+    let message = message.replace("the one that the metadata name", secret.unwrap_or("an old one"));
+    COMMANDS.iter().fold(message, |message, (call, command)| message.replace(call, command))
 }
