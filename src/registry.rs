@@ -40,7 +40,7 @@ use crate::{
 };
 
 pub use self::{
-    audit::{AuditQuery, act, canonical_detail, detail_changes},
+    audit::{AuditQuery, act, canonical_detail, detail_changes, seq},
     endings::leaves_no_secret,
     error::RegistryError,
     explain::{AskedToken, Explanation, Inactivity},

@@ -2,11 +2,10 @@
 
 use super::{Caller, ClientRpc, Refusal, clients::list_of, parse, render};
 use crate::{
-    domain::{self, AuditEntry, position_in},
+    domain::{self, position_in},
     pb::v1,
-    registry::AuditQuery,
+    registry::{AuditQuery, seq},
     request::Method,
-    store::Readable,
 };
 
 impl ClientRpc {
@@ -79,13 +78,5 @@ impl ClientRpc {
             previous_tag_key: rotation.has_previous,
             earlier_secrets: i64::try_from(rotation.earlier_secrets).unwrap_or(i64::MAX),
         })
-    }
-}
-
-/// The position of a row in the trail, if it can be read.
-pub(super) fn seq(row: &Readable<AuditEntry>) -> Option<i64> {
-    match row {
-        Ok(entry) => Some(entry.seq),
-        Err(row) => row.seq,
     }
 }

@@ -14,11 +14,11 @@ use tokio::{
 };
 use tonic::{Request, Status, metadata::MetadataMap};
 
-use super::{Caller, ClientRpc, Refusal, installation::seq, parse, render};
+use super::{Caller, ClientRpc, Refusal, parse, render};
 use crate::{
     domain::{Actor, AuditEntry, Error},
     pb::v1::{self, watch_audit_events_response::Row},
-    registry::{AuditQuery, RegistryError},
+    registry::{AuditQuery, RegistryError, seq},
     request::{LocalUser, Method, RequestContext},
     store::Readable,
 };

@@ -117,7 +117,9 @@ impl Registry {
     }
 }
 
-fn seq(row: &Readable<AuditEntry>) -> Option<i64> {
+/// The position of a row in the trail, if it can be read.
+#[must_use]
+pub fn seq(row: &Readable<AuditEntry>) -> Option<i64> {
     row.as_ref().map_or_else(|row| row.seq, |entry| Some(entry.seq))
 }
 

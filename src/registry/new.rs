@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use crate::domain::{
-    About, Audience, ClientId, ClientQuota, GrantType, Scope, Timestamp, TokenLifetime,
+    About, Audience, ClientId, ClientQuota, ClientRecord, GrantType, Scope, Timestamp,
+    TokenLifetime,
 };
 
 /// Properties of a client to be created.
@@ -33,6 +34,26 @@ pub struct NewClient {
     pub quota: ClientQuota,
     /// What operators note of it.
     pub about: About,
+}
+
+/// The creation of a client like this one.
+impl From<ClientRecord> for NewClient {
+    fn from(ClientRecord { client, about }: ClientRecord) -> Self {
+        Self {
+            client_id: Some(client.client_id),
+            name: client.name,
+            grants: client.grants,
+            scopes: client.scopes,
+            default_scopes: Some(client.default_scopes),
+            audiences: client.audiences,
+            default_audience: client.default_audience,
+            several_audiences: client.several_audiences,
+            serves: client.serves,
+            token_lifetime: client.token_lifetime,
+            quota: client.quota,
+            about,
+        }
+    }
 }
 
 /// Properties of a secret to be created.

@@ -13,8 +13,7 @@ use crate::{
     domain::{ClientRecord, ClientState, HashCost, HashMemory, OsRandom, SecretHash},
     pb::v1::{self, ErrorReason},
     registry::{
-        ImportedClient, ImportedProof, ImportedSecret, MAX_IMPORTED_CLIENTS, NewClient,
-        RegistryError,
+        ImportedClient, ImportedProof, ImportedSecret, MAX_IMPORTED_CLIENTS, RegistryError,
     },
     store::Creation,
 };
@@ -121,26 +120,13 @@ fn parts(clients: Vec<v1::ImportedClient>) -> Vec<Vec<v1::ImportedClient>> {
 }
 
 /// A client without its secrets.
-fn described(ClientRecord { client, about }: ClientRecord) -> v1::ImportedClient {
-    let new = NewClient {
-        client_id: Some(client.client_id),
-        name: client.name,
-        grants: client.grants,
-        scopes: client.scopes,
-        default_scopes: Some(client.default_scopes),
-        audiences: client.audiences,
-        default_audience: client.default_audience,
-        several_audiences: client.several_audiences,
-        serves: client.serves,
-        token_lifetime: client.token_lifetime,
-        quota: client.quota,
-        about,
-    };
+fn described(record: ClientRecord) -> v1::ImportedClient {
+    let (state, not_before) = (record.client.state, record.client.not_before);
     v1::ImportedClient {
-        client: Some(message::new_client(new)),
+        client: Some(message::new_client(record.into())),
         secrets: Vec::new(),
-        disabled: client.state == ClientState::Disabled,
-        not_before_time: client.not_before.map(moment),
+        disabled: state == ClientState::Disabled,
+        not_before_time: not_before.map(moment),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{
     cli::exit::Exit,
     domain::{Actor, AuditEntry, AuditHash},
     pb::v1::{self, watch_audit_events_response::Row},
-    registry::{AuditQuery, Registry},
+    registry::{AuditQuery, Registry, seq},
     store::{Readable, UnreadableRow, WHOLE_TRAIL},
 };
 
@@ -132,13 +132,6 @@ fn filter_of(query: &AuditQuery) -> anyhow::Result<v1::AuditFilter> {
         ));
     }
     Ok(message::audit_filter(query))
-}
-
-fn seq(row: &Readable<AuditEntry>) -> Option<i64> {
-    match row {
-        Ok(entry) => Some(entry.seq),
-        Err(row) => row.seq,
-    }
 }
 
 fn entry(event: v1::AuditEvent) -> Option<AuditEntry> {

@@ -8,7 +8,7 @@ use crate::{
         Client, ClientId, ClientQuota, ClientRecord, ClientState, Etag, FieldChange, FieldValue,
         LimitChange, QuotaChange, QuotaLimit,
     },
-    registry::{AudienceChange, ClientUpdate, NewClient, Updated},
+    registry::{AudienceChange, ClientUpdate, Updated},
     store::Readable,
 };
 
@@ -216,24 +216,6 @@ fn is_empty(value: &FieldValue) -> bool {
         FieldValue::Labels(labels) => labels.texts().is_empty(),
         FieldValue::Number(number) => number.is_none(),
         FieldValue::Moment(moment) => moment.is_none(),
-    }
-}
-
-/// The creation of a client like this one.
-pub(super) fn creation(ClientRecord { client, about }: ClientRecord) -> NewClient {
-    NewClient {
-        client_id: Some(client.client_id),
-        name: client.name,
-        grants: client.grants,
-        scopes: client.scopes,
-        default_scopes: Some(client.default_scopes),
-        audiences: client.audiences,
-        default_audience: client.default_audience,
-        several_audiences: client.several_audiences,
-        serves: client.serves,
-        token_lifetime: client.token_lifetime,
-        quota: client.quota,
-        about,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 
-use super::plan::{Action, Change, Plan, creation, update};
+use super::plan::{Action, Change, Plan, update};
 use crate::{
     cli::{
         administration::{Clients, Site},
@@ -47,7 +47,7 @@ pub(super) async fn carry_out(
 
 async fn make(change: &Change, clients: &Clients<'_>) -> anyhow::Result<()> {
     match &change.action {
-        Action::Create(record) => clients.create_without_secret(creation(record.clone())).await,
+        Action::Create(record) => clients.create_without_secret(record.clone().into()).await,
         Action::Update(updated) => {
             let (before, etag) = (updated.before.clone(), Etag::of(&updated.before));
             clients.update(before, &update(&updated.after), &etag, false).await?;

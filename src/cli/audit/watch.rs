@@ -19,7 +19,7 @@ use crate::{
         target::UNCHANGED,
     },
     domain::AuditEntry,
-    registry::{AuditQuery, Registry},
+    registry::{AuditQuery, Registry, seq},
     store::{Readable, WHOLE_TRAIL},
 };
 
@@ -129,13 +129,6 @@ async fn news(
 async fn end_of(registry: &Registry) -> anyhow::Result<i64> {
     let last = registry.find_audit(&AuditQuery::default(), WHOLE_TRAIL, 1).await?;
     Ok(last.first().and_then(seq).unwrap_or(0))
-}
-
-fn seq(row: &Readable<AuditEntry>) -> Option<i64> {
-    match row {
-        Ok(entry) => Some(entry.seq),
-        Err(row) => row.seq,
-    }
 }
 
 fn line(entry: &Readable<AuditEntry>, as_json: bool) -> String {
